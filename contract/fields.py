@@ -1,0 +1,35 @@
+"""What ids and counts may be: the gateway and every servicer check against these."""
+
+import re
+
+from sagakit.errors import InvalidArgument
+
+ID_PATTERN = r"^[A-Za-z0-9._~-]{1,128}$"
+MAX_COUNT = 1_000_000
+MAX_ITEMS_PER_CART = 100
+MAX_STOCK = 1_000_000_000
+MAX_PRICE = 50_000_000
+"""For one piece, in minor units."""
+MAX_AMOUNT = MAX_PRICE * MAX_COUNT * MAX_ITEMS_PER_CART
+"""What the dearest cart costs: below 2^53, so that every JSON reader gets it exactly."""
+
+_ID = re.compile(ID_PATTERN.replace("^", r"\A").replace("$", r"\Z"))
+
+
+def checked_id(field: str, value: str) -> str:
+    """`value`, or InvalidArgument naming `field`."""
+    if not _ID.match(value):
+        raise InvalidArgument(field, f"{field} must be 1 to 128 of the characters A-Z a-z 0-9 . _ ~ -")
+    return value
+
+
+def checked_int(field: str, value: int, low: int, high: int) -> int:
+    """`value`, or InvalidArgument naming `field` unless low <= value <= high."""
+    if not low <= value <= high:
+        raise InvalidArgument(field, f"{field} must be from {low} to {high}")
+    return value
+
+
+def checked_count(field: str, value: int) -> int:
+    """A number of pieces, from 1 to a million."""
+    return checked_int(field, value, 1, MAX_COUNT)

@@ -1,0 +1,24 @@
+"""Protobuf messages as the JSON of the wire contract: snake_case, and int64 as JSON numbers.
+
+`google.protobuf.json_format` writes int64 as strings, as proto3's own JSON mapping wants; the wire
+contract is older and has numbers. Fields without presence are always shown, `optional` ones where set.
+"""
+
+from typing import Any
+
+from google.protobuf.message import Message
+
+
+def to_json(message: Message) -> dict[str, Any]:
+    """The message as a dict that `json.dumps` takes."""
+    return {
+        field.name: _value(field, getattr(message, field.name))
+        for field in message.DESCRIPTOR.fields
+        if not field.has_presence or message.HasField(field.name)
+    }
+
+
+def _value(field: Any, value: Any) -> Any:
+    if field.message_type is None:
+        return list(value) if field.is_repeated else value
+    return [to_json(each) for each in value] if field.is_repeated else to_json(value)

@@ -1,0 +1,99 @@
+"""The order-ticket event of the wire contract: attributes `eventid` and `type`, body the ticket as JSON."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from contract.fields import MAX_AMOUNT, MAX_COUNT, checked_id, checked_int
+from sagakit.errors import InvalidArgument, Poison
+from sagakit.events import Event
+
+ORDER_TICKET = "purchase.OrderTicket"
+AGAIN = "again"
+"""The attribute of an event that repeats a last word; whoever has an answer gives it again."""
+
+PRE_APPROVED = "pre-approved"
+RESERVED = "reserved"
+RESERVE_FAILED = "reserve-failed"
+PAID = "paid"
+PAYMENT_FAILED = "payment-failed"
+APPROVED = "approved"
+CANCELED = "canceled"
+DELIVERY_ARRANGED = "delivery-arranged"
+
+_SPELLINGS = {"reserve_failed": RESERVE_FAILED}
+
+
+@dataclass(frozen=True, slots=True)
+class CartItem:
+    """So many pieces of an item."""
+
+    itemid: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class TicketMessage:
+    """An order ticket as it travels: what `status` says has happened to it."""
+
+    orderid: str
+    status: str
+    cart_items: tuple[CartItem, ...]
+    amount: int | None = None
+    """What is to be charged, in minor units."""
+    reason: str | None = None
+
+    def to_event(self, eventid: str, attributes: Mapping[str, str]) -> Event:
+        body: dict[str, Any] = {
+            "orderid": self.orderid,
+            "status": self.status,
+            "cart_items": [{"itemid": item.itemid, "count": item.count} for item in self.cart_items],
+        }
+        if self.amount is not None:
+            body["amount"] = self.amount
+        if self.reason is not None:
+            body["reason"] = self.reason
+        return Event(eventid, ORDER_TICKET, json.dumps(body).encode(), attributes)
+
+    @classmethod
+    def from_event(cls, event: Event) -> "TicketMessage":
+        """The ticket an event is about; fields we do not know are ignored. Poison where there is none in it."""
+        try:
+            body = json.loads(event.body)
+            status = _text(body["status"])
+            return cls(
+                orderid=checked_id("orderid", _text(body["orderid"])),
+                status=_SPELLINGS.get(status, status),
+                cart_items=tuple(_item(each) for each in body.get("cart_items") or ()),
+                amount=_optional_amount(body.get("amount")),
+                reason=_text(body.get("reason") or "") or None,
+            )
+        except InvalidArgument as error:
+            raise Poison(f"malformed-ticket: {error}") from error
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            raise Poison("malformed-ticket") from error
+
+
+def _item(body: Mapping[str, Any]) -> CartItem:
+    return CartItem(
+        checked_id("itemid", _text(body["itemid"])),
+        checked_int("count", _integer(body["count"]), 1, MAX_COUNT),
+    )
+
+
+def _optional_amount(value: object) -> int | None:
+    return None if value is None else checked_int("amount", _integer(value), 0, MAX_AMOUNT)
+
+
+def _integer(value: object) -> int:
+    """A JSON number, or the text that proto3's JSON mapping writes for an int64."""
+    if isinstance(value, bool) or not isinstance(value, (int, str)):
+        raise TypeError("not an integer")
+    return int(value)
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError("not text")
+    return value

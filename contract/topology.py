@@ -1,0 +1,39 @@
+"""Who publishes where and who listens to what: the one list of topics and subscriptions.
+
+`sagactl provision`, the local supervisor, the manifests and the tests are derived from it or checked
+against it.
+"""
+
+TOPICS = {
+    "purchase": "com.example.purchase",
+    "stock": "com.example.stock",
+    "payment": "com.example.payment",
+    "delivery": "com.example.delivery",
+}
+
+LISTENS_TO = {
+    "purchase": ("stock", "payment", "delivery"),
+    "stock": ("purchase",),
+}
+
+DEAD_LETTER_TOPIC = "com.example.dead-letter"
+DEAD_LETTER_SUBSCRIPTION = "dead-letter"
+
+
+def subscribed_topics(service: str) -> tuple[str, ...]:
+    """The topics `service` hears, in the order of `EVENT_SUBSCRIBE_TOPICS`."""
+    return tuple(TOPICS[publisher] for publisher in LISTENS_TO[service])
+
+
+def subscription_name(service: str, topic: str) -> str:
+    """The one subscription of a service to a topic, shared by the service's replicas."""
+    return f"{service}-service.{topic}"
+
+
+def subscriptions() -> dict[str, str]:
+    """Every subscription of the suite, by name, with its topic; the dead letters' own is not among them."""
+    return {
+        subscription_name(service, topic): topic
+        for service in LISTENS_TO
+        for topic in subscribed_topics(service)
+    }

@@ -1,0 +1,22 @@
+"""The starting catalogue, for local use: one item for each way an order can go."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogueItem:
+    """What an item starts with."""
+
+    itemid: str
+    price: int
+    """For one piece, in minor units of the currency."""
+    stock: int
+    waives_payment: bool = False
+
+
+CATALOGUE = (
+    CatalogueItem("blue", price=100, stock=100_000),
+    CatalogueItem("red", price=50, stock=100_000, waives_payment=True),
+    CatalogueItem("yellow", price=100, stock=0),  # sold out
+    CatalogueItem("gold", price=1_000_000, stock=10),  # beyond what a payment may be
+)

@@ -1,0 +1,7 @@
+"""The one error of the tool's own: it cannot do what it was asked, for a reason that fits a line."""
+
+import click
+
+
+class CannotRun(click.ClickException):
+    """Ends the command: the message on standard error, exit status 1."""

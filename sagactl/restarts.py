@@ -1,0 +1,37 @@
+"""How long to wait before a program that ended is started again."""
+
+import random
+
+from sagakit.runtime import Backoff
+
+STEADY_SECONDS = 30.0
+"""Who lived that long is no part of a crash loop."""
+
+HOPELESS_AFTER = 3
+"""Deaths in a row that, while the suite starts, are the end of it."""
+
+LOOPING_AFTER = 5
+"""Deaths in a row that are reported as a crash loop."""
+
+_PAUSES = Backoff(first_seconds=0.5, cap_seconds=30.0, attempts=2**31)
+
+
+class Restarts:
+    """The deaths in a row of one program."""
+
+    def __init__(self, randomness: random.Random) -> None:
+        self._random = randomness
+        self.in_a_row = 0
+
+    def pause_after(self, lived_seconds: float) -> float:
+        """Seconds to wait after one more death: they double up to half a minute, less up to a half."""
+        self.in_a_row = 1 if lived_seconds >= STEADY_SECONDS else self.in_a_row + 1
+        return _PAUSES.longest(self.in_a_row - 1) * self._random.uniform(0.5, 1.0)
+
+    @property
+    def hopeless(self) -> bool:
+        return self.in_a_row >= HOPELESS_AFTER
+
+    @property
+    def looping(self) -> bool:
+        return self.in_a_row >= LOOPING_AFTER

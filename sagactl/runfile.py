@@ -1,0 +1,84 @@
+"""The directory of a running suite: whose it is, and where to find what runs."""
+
+import fcntl
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from sagactl.errors import CannotRun
+
+RUN_DIR = Path(".run")
+
+_LOCK = "lock"
+_SUITE = "suite.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Suite:
+    """What other commands have to know of a suite that runs."""
+
+    pid: int
+    backend: str
+    gateway: str
+    """The gateway's URL."""
+    addresses: Mapping[str, list[str]]
+    """Where each service listens, "host:port" for each of its processes."""
+    environ: Mapping[str, str]
+    """What names the backend's whereabouts, emulators included."""
+
+
+@contextmanager
+def locked(run_dir: Path) -> Iterator[None]:
+    """The directory is there and nobody else's, until its holder ends, however it ends.
+
+    CannotRun where it cannot be written to, or another suite runs in it.
+    """
+    descriptor = _open_lock(run_dir)
+    try:
+        _lock(descriptor, run_dir)
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def write_suite(run_dir: Path, suite: Suite) -> None:
+    """From now on `read_suite` finds it."""
+    unfinished = run_dir / f"{_SUITE}.new"
+    unfinished.write_text(json.dumps(asdict(suite), indent=2) + "\n")
+    unfinished.replace(run_dir / _SUITE)
+
+
+def forget_suite(run_dir: Path) -> None:
+    """From now on `read_suite` finds none."""
+    (run_dir / _SUITE).unlink(missing_ok=True)
+
+
+def read_suite(run_dir: Path) -> Suite | None:
+    """The suite that is ready in `run_dir`, if one is."""
+    try:
+        suite = Suite(**json.loads((run_dir / _SUITE).read_text()))
+        os.kill(suite.pid, 0)
+    except (OSError, ValueError, TypeError):
+        return None  # None was started, or it was killed and could not clean up.
+    return suite
+
+
+def _open_lock(run_dir: Path) -> int:
+    try:
+        run_dir.mkdir(parents=True, exist_ok=True)
+        return os.open(run_dir / _LOCK, os.O_RDWR | os.O_CREAT, 0o644)
+    except OSError as error:
+        raise CannotRun(f"cannot write to {run_dir}: {error.strerror}") from error
+
+
+def _lock(descriptor: int, run_dir: Path) -> None:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        holder = os.pread(descriptor, 32, 0).decode(errors="replace").strip() or "another"
+        raise CannotRun(f"a suite runs in {run_dir} already (process {holder})") from error

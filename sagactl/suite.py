@@ -1,0 +1,65 @@
+"""What the suite consists of: its services, what each is told, and how each is started."""
+
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from contract import topology
+from sagactl.child import Program
+from sagactl.ports import LOOPBACK
+
+SERVICES = ("purchase", "stock")
+"""Those that speak gRPC and events; the gateway comes on top, once."""
+
+GATEWAY = "gateway"
+
+Addresses = Mapping[str, Sequence[str]]
+"""Where each service listens, "host:port" for each of its processes."""
+
+
+def place(ports: Sequence[int], replicas: int) -> dict[str, list[str]]:
+    """Shares `ports` out, `replicas` of them for each service."""
+    following = iter(ports)
+    return {service: [f"{LOOPBACK}:{next(following)}" for _ in range(replicas)] for service in SERVICES}
+
+
+def service_programs(addresses: Addresses, environ: Mapping[str, str], logs: Path) -> list[Program]:
+    """A program for every process of every service."""
+    return [
+        _module(
+            name=service if len(listening) == 1 else f"{service}-{number}",
+            module=f"services.{service}",
+            environ={**environ, **_topics(service), **_listening(address)},
+            logs=logs,
+        )
+        for service, listening in addresses.items()
+        for number, address in enumerate(listening, start=1)
+    ]
+
+
+def gateway_program(addresses: Addresses, port: int, environ: Mapping[str, str], logs: Path) -> Program:
+    """The gateway, told where the services are."""
+    where = {f"{service.upper()}_ADDRESS": ",".join(listening) for service, listening in addresses.items()}
+    told = {**environ, **where, **_listening(f"{LOOPBACK}:{port}")}
+    return _module(GATEWAY, f"services.{GATEWAY}", told, logs)
+
+
+def tool_program(command: str, environ: Mapping[str, str], logs: Path) -> Program:
+    """A command of this tool, in a process of its own: the libraries it needs stay out of this one."""
+    return Program(command, (sys.executable, "-m", "sagactl", command), environ, logs / f"{command}.log")
+
+
+def _module(name: str, module: str, environ: Mapping[str, str], logs: Path) -> Program:
+    return Program(name, (sys.executable, "-m", module), environ, logs / f"{name}.log")
+
+
+def _topics(service: str) -> dict[str, str]:
+    return {
+        "EVENT_PUBLISH_TOPIC": topology.TOPICS[service],
+        "EVENT_SUBSCRIBE_TOPICS": ",".join(topology.subscribed_topics(service)),
+    }
+
+
+def _listening(address: str) -> dict[str, str]:
+    host, port = address.split(":")
+    return {"HOST": host, "PORT": port}

@@ -1,0 +1,94 @@
+"""Opens the backend that the settings name; Google's packages are imported only where it is theirs."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from sagakit.bus import Bus, Provisioner
+from sagakit.runtime import Runtime
+from sagakit.settings import Environ
+from sagakit.tables import Tables
+
+BACKENDS = ("gcp", "embedded")
+
+
+@dataclass(frozen=True, slots=True)
+class BackendSettings:
+    """Where entities and messages live."""
+
+    backend: str
+    project: str
+    database: str
+    """The Datastore database; empty for the default one."""
+    datastore_emulator: str
+    pubsub_emulator: str
+    embedded_file: Path
+
+    @classmethod
+    def from_environ(cls, environ: Mapping[str, str]) -> "BackendSettings":
+        env = Environ(environ)
+        backend = env.choice("BACKEND", BACKENDS, "gcp")
+        on_gcp = backend == "gcp"
+        return cls(
+            backend=backend,
+            project=env.text("GOOGLE_CLOUD_PROJECT", None if on_gcp else "embedded"),
+            database=env.text("DATASTORE_DATABASE", ""),
+            datastore_emulator=env.text("DATASTORE_EMULATOR_HOST", ""),
+            pubsub_emulator=env.text("PUBSUB_EMULATOR_HOST", ""),
+            embedded_file=Path(env.text("EMBEDDED_FILE", "" if on_gcp else None)),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """An open backend."""
+
+    tables: Tables
+    bus: Bus
+
+
+@asynccontextmanager
+async def open_backend(settings: BackendSettings, runtime: Runtime) -> AsyncIterator[Backend]:
+    """Connected lazily: a backend that is away is met as Unavailable, by whoever uses it."""
+    if settings.backend == "embedded":
+        from sagakit.embedded.bus import EmbeddedBus
+        from sagakit.embedded.database import Database
+        from sagakit.embedded.tables import EmbeddedTables
+
+        database = Database(settings.embedded_file)
+        bus = EmbeddedBus(database, runtime)
+        try:
+            yield Backend(EmbeddedTables(database), bus)
+        finally:
+            await bus.close()
+            await database.close()
+    else:
+        from sagakit.gcp.datastore import open_datastore
+        from sagakit.gcp.pubsub import open_pubsub
+
+        async with (
+            open_datastore(settings.project, settings.database, settings.datastore_emulator) as tables,
+            open_pubsub(settings.project, settings.pubsub_emulator) as pubsub,
+        ):
+            yield Backend(tables, pubsub)
+
+
+@asynccontextmanager
+async def open_provisioner(environ: Mapping[str, str]) -> AsyncIterator[Provisioner]:
+    """For making the topics and subscriptions of the backend that the environment names."""
+    settings = BackendSettings.from_environ(environ)
+    if settings.backend == "embedded":
+        from sagakit.embedded.bus import EmbeddedBus
+        from sagakit.embedded.database import Database
+
+        database = Database(settings.embedded_file)
+        try:
+            yield EmbeddedBus(database, Runtime())
+        finally:
+            await database.close()
+    else:
+        from sagakit.gcp.provision import open_pubsub_provisioner
+
+        async with open_pubsub_provisioner(settings.project, settings.pubsub_emulator) as provisioner:
+            yield provisioner

@@ -1,0 +1,156 @@
+"""The consumer: pulls events, has them applied, and acknowledges after the commit."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from enum import StrEnum
+
+import structlog
+
+from sagakit.bus import Bus, Delivery, Message
+from sagakit.errors import Contention, Poison, Unavailable
+from sagakit.events import Event, timestamp
+from sagakit.runtime import Backoff, Runtime
+
+log = structlog.get_logger()
+
+MAX_OUTSTANDING = 100
+"""Deliveries in hand at a time, per subscription."""
+MAX_APPLY_SECONDS = 30.0
+PULL_AGAIN = Backoff(first_seconds=0.25, cap_seconds=5, attempts=1 << 30)
+MAX_ATTRIBUTE_BYTES = 1024
+
+
+class Outcome(StrEnum):
+    """What became of an event that could be read."""
+
+    APPLIED = "event applied"
+    REPEATED = "event repeated"
+    IGNORED = "event ignored"
+    REFUSED = "event refused"
+
+
+Handler = Callable[[Event], Awaitable[Outcome]]
+
+
+class Consumer:
+    """One service's subscriptions. No event ends it, and none is acknowledged before it is dealt with."""
+
+    def __init__(
+        self,
+        bus: Bus,
+        subscriptions: Sequence[str],
+        handlers: Mapping[str, Handler],
+        dead_letter_topic: str,
+        store_answers: Callable[[], Awaitable[None]],
+        runtime: Runtime,
+    ) -> None:
+        """`handlers` by event type; `store_answers` raises Unavailable while the store is away."""
+        self._bus = bus
+        self._subscriptions = subscriptions
+        self._handlers = handlers
+        self._dead_letter_topic = dead_letter_topic
+        self._store_answers = store_answers
+        self._runtime = runtime
+        self._stopping = asyncio.Event()
+        self._under_way: set[asyncio.Task[None]] = set()
+
+    async def run(self) -> None:
+        """Pull until `stop`, then return once what is in hand has been dealt with."""
+        async with asyncio.TaskGroup() as pulls:
+            for name in self._subscriptions:
+                pulls.create_task(self._pulling(name))
+        if self._under_way:
+            await asyncio.wait(self._under_way)
+
+    def stop(self) -> None:
+        """Stop pulling."""
+        self._stopping.set()
+
+    async def _pulling(self, name: str) -> None:
+        failures = 0
+        while not self._stopping.is_set():
+            started = self._runtime.now()
+            try:
+                await self._store_answers()
+                await self._pull(name)
+            except Unavailable as error:
+                failures = 1 if self._runtime.now() - started > PULL_AGAIN.cap_seconds else failures + 1
+                log.warning("pulling paused", subscription=name, error=str(error))
+                await self._pause(self._runtime.random.uniform(0, PULL_AGAIN.longest(failures)))
+
+    async def _pull(self, name: str) -> None:
+        """Pull until `stop`; Unavailable where the stream ended, or a handler found a backend away."""
+        trouble: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        live = self._bus.subscribe(name, lambda d: self._take(name, d, trouble), MAX_OUTSTANDING)
+        try:
+            await _first_of(live.ended(), self._stopping.wait(), trouble)
+        finally:
+            await live.close()
+
+    async def _pause(self, seconds: float) -> None:
+        await _first_of(self._runtime.sleep(seconds), self._stopping.wait())
+
+    def _take(self, subscription: str, delivery: Delivery, trouble: "asyncio.Future[None]") -> None:
+        task = asyncio.create_task(self._deal_with(subscription, delivery, trouble))
+        self._under_way.add(task)
+        task.add_done_callback(self._under_way.discard)
+
+    async def _deal_with(
+        self, subscription: str, delivery: Delivery, trouble: "asyncio.Future[None]"
+    ) -> None:
+        eventid = delivery.message.attributes.get("eventid", "")
+        structlog.contextvars.bind_contextvars(eventid=eventid, subscription=subscription)
+        try:
+            outcome = await self._outcome(subscription, delivery)
+        except Unavailable as error:
+            # Pulling on would only drive healthy events towards the dead letters.
+            delivery.nack()
+            if not trouble.done():
+                trouble.set_exception(error)
+        except (Contention, TimeoutError) as error:
+            delivery.nack()
+            log.warning("event put off", attempt=delivery.attempt, error=repr(error))
+        except Exception:
+            # A defect of ours: the event is kept, and comes again after a pause.
+            delivery.nack()
+            log.exception("event failed", attempt=delivery.attempt)
+        else:
+            delivery.ack()
+            log.info(outcome.value, attempt=delivery.attempt)
+
+    async def _outcome(self, subscription: str, delivery: Delivery) -> Outcome:
+        try:
+            event = Event.from_message(delivery.message)
+            handler = self._handlers.get(event.type)
+            if handler is None:
+                return Outcome.IGNORED
+            async with asyncio.timeout(MAX_APPLY_SECONDS):
+                return await handler(event)
+        except Poison as poison:
+            letter = self._dead_letter(subscription, delivery.message, poison.reason)
+            await self._bus.publish(self._dead_letter_topic, [letter])
+            structlog.contextvars.bind_contextvars(reason=poison.reason)
+            return Outcome.REFUSED
+
+    def _dead_letter(self, subscription: str, message: Message, reason: str) -> Message:
+        """The message as it came, and why it is here. What the broker itself put in is left out."""
+        own = {
+            "dead_letter_reason": reason.encode()[:MAX_ATTRIBUTE_BYTES].decode(errors="ignore"),
+            "dead_letter_subscription": subscription,
+            "dead_letter_time": timestamp(self._runtime.now()),
+        }
+        kept = {name: value for name, value in message.attributes.items() if not name.startswith("goog")}
+        return Message(message.data, {**kept, **own})
+
+
+async def _first_of(*awaitables: Awaitable[object]) -> None:
+    """Return or raise as the first of them does; the others are cancelled."""
+    tasks = [asyncio.ensure_future(awaitable) for awaitable in awaitables]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,0 +1,185 @@
+"""`Bus` over the embedded database: pulls are woken by those who publish, and lease what they hand out."""
+
+import asyncio
+import contextlib
+import sqlite3
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import astuple, dataclass
+from pathlib import Path
+
+from sagakit.bus import Delivery, Message, SubscriptionSpec
+from sagakit.embedded import queue
+from sagakit.embedded.database import Database
+from sagakit.embedded.wake import Waker
+from sagakit.errors import Unavailable
+from sagakit.runtime import Runtime
+
+LONGEST_WAIT_SECONDS = 30.0
+CLOSE_SECONDS = 5.0
+
+
+class EmbeddedBus:
+    """Publishes to every subscription of a topic; pulls for the subscriptions of this process."""
+
+    def __init__(self, database: Database, runtime: Runtime) -> None:
+        self._database = database
+        self._runtime = runtime
+        self._waker = Waker(wake_folder(database.file))
+        self._pulls: set[EmbeddedSubscription] = set()
+
+    async def publish(self, topic: str, messages: Sequence[Message]) -> None:
+        now = self._runtime.now()
+        self._wake(await self._database.write(lambda db: queue.publish(db, topic, messages, now)))
+
+    def subscribe(
+        self, name: str, receive: Callable[[Delivery], None], max_outstanding: int
+    ) -> "EmbeddedSubscription":
+        pull = EmbeddedSubscription(
+            name, receive, max_outstanding, self._database, self._waker, self._runtime
+        )
+        self._pulls.add(pull)
+        pull.task.add_done_callback(lambda _: self._pulls.discard(pull))
+        return pull
+
+    async def ensure_topic(self, topic: str) -> None:
+        await self._database.write(lambda db: db.execute("INSERT OR IGNORE INTO topic VALUES (?)", (topic,)))
+
+    async def ensure_subscription(self, spec: SubscriptionSpec) -> None:
+        row = astuple(spec)
+        await self._database.write(
+            lambda db: db.execute("INSERT OR REPLACE INTO subscription VALUES (?, ?, ?, ?, ?, ?, ?)", row)
+        )
+
+    async def close(self) -> None:
+        """What is settled by now is settled in the file as well."""
+        for pull in list(self._pulls):
+            await pull.abandon()
+
+    def _wake(self, names: Iterable[str]) -> None:
+        for name in set(names):
+            self._waker.wake(name)
+
+
+def wake_folder(file: Path) -> Path:
+    return file.with_suffix(".wake")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class EmbeddedDelivery:
+    """A claimed message, settled once."""
+
+    claimed: queue.Claimed
+    settle: Callable[[queue.Claimed, bool], None]
+
+    @property
+    def message(self) -> Message:
+        return self.claimed.message
+
+    @property
+    def attempt(self) -> int:
+        return self.claimed.attempt
+
+    def ack(self) -> None:
+        self.settle(self.claimed, True)
+
+    def nack(self) -> None:
+        self.settle(self.claimed, False)
+
+
+class EmbeddedSubscription:
+    """A live pull: one task that claims, renews and settles, and otherwise sleeps until it is stirred."""
+
+    def __init__(
+        self,
+        name: str,
+        receive: Callable[[Delivery], None],
+        max_outstanding: int,
+        database: Database,
+        waker: Waker,
+        runtime: Runtime,
+    ) -> None:
+        self._name = name
+        self._receive = receive
+        self._max_outstanding = max_outstanding
+        self._database = database
+        self._waker = waker
+        self._runtime = runtime
+        self._in_hand: dict[int, queue.Claimed] = {}
+        self._acked: list[queue.Claimed] = []
+        self._nacked: list[queue.Claimed] = []
+        self._renew_at = 0.0
+        self._stir = asyncio.Event()
+        self._closing = asyncio.Event()
+        self.task = asyncio.create_task(self._run())
+
+    async def ended(self) -> None:
+        """Return once closed; raise Unavailable where the file gave out."""
+        closing = asyncio.create_task(self._closing.wait())
+        await asyncio.wait({closing, self.task}, return_when=asyncio.FIRST_COMPLETED)
+        closing.cancel()
+        if self.task.done():
+            self.task.result()
+
+    async def close(self) -> None:
+        self._closing.set()
+        self._stir.set()
+
+    async def abandon(self) -> None:
+        """Close and settle what can be settled; the leases of the rest run out."""
+        await self.close()
+        self._in_hand.clear()
+        with contextlib.suppress(Unavailable, TimeoutError):
+            await asyncio.wait_for(self.task, CLOSE_SECONDS)
+
+    async def _run(self) -> None:
+        forget = self._waker.on_wake(self._name, self._stir.set)
+        try:
+            spec = await self._database.read(lambda db: queue.spec_of(db, self._name))
+            while True:
+                self._stir.clear()
+                wait = await self._turn(spec)
+                if self._closing.is_set() and not self._in_hand and not self._acked and not self._nacked:
+                    return
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._stir.wait(), wait)
+        finally:
+            forget()
+
+    async def _turn(self, spec: SubscriptionSpec) -> float:
+        """Settle, renew, claim; returns for how many seconds nothing is to be done unless stirred."""
+        now = self._runtime.now()
+        acked, self._acked = self._acked, []
+        nacked, self._nacked = self._nacked, []
+        renewed = list(self._in_hand.values()) if now >= self._renew_at else []
+        room = 0 if self._closing.is_set() else self._max_outstanding - len(self._in_hand)
+
+        def work(db: sqlite3.Connection) -> tuple[list[str], list[queue.Claimed], float | None]:
+            queue.ack(db, acked)
+            woken = queue.nack(db, spec, nacked, now)
+            queue.renew(db, renewed, now + spec.ack_deadline_seconds)
+            return woken, queue.claim(db, spec, room, now), queue.next_visible(db, spec.name)
+
+        woken, claimed, next_visible = await self._database.write(work)
+        if renewed or not self._in_hand:
+            self._renew_at = now + spec.ack_deadline_seconds / 3
+        for name in woken:
+            self._waker.wake(name)
+        for each in claimed:
+            self._in_hand[each.id] = each
+            self._receive(EmbeddedDelivery(each, self._settle))
+        return self._wait_seconds(next_visible)
+
+    def _wait_seconds(self, next_visible: float | None) -> float:
+        now = self._runtime.now()
+        wait = LONGEST_WAIT_SECONDS
+        if self._in_hand:
+            wait = min(wait, self._renew_at - now)
+        if next_visible is not None and len(self._in_hand) < self._max_outstanding:
+            wait = min(wait, next_visible - now)
+        return max(wait, 0.001)
+
+    def _settle(self, claimed: queue.Claimed, done: bool) -> None:
+        if self._in_hand.pop(claimed.id, None) is None:
+            return
+        (self._acked if done else self._nacked).append(claimed)
+        self._stir.set()

@@ -1,0 +1,93 @@
+"""The SQLite file and the one thread of this process that talks to it."""
+
+import asyncio
+import sqlite3
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeVar
+
+from sagakit.errors import Unavailable
+
+T = TypeVar("T")
+
+LOCK_WAIT_SECONDS = 10.0
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS sequence (version INTEGER NOT NULL);
+INSERT INTO sequence SELECT 0 WHERE NOT EXISTS (SELECT * FROM sequence);
+CREATE TABLE IF NOT EXISTS entity (
+    kind TEXT NOT NULL, name TEXT NOT NULL, version INTEGER NOT NULL, body TEXT NOT NULL, due TEXT,
+    PRIMARY KEY (kind, name)
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS entity_due ON entity (kind, due) WHERE due IS NOT NULL;
+CREATE TABLE IF NOT EXISTS topic (name TEXT PRIMARY KEY);
+CREATE TABLE IF NOT EXISTS subscription (
+    name TEXT PRIMARY KEY, topic TEXT NOT NULL, dead_letter_topic TEXT,
+    max_delivery_attempts INTEGER NOT NULL, min_retry_seconds REAL NOT NULL,
+    max_retry_seconds REAL NOT NULL, ack_deadline_seconds REAL NOT NULL
+);
+CREATE TABLE IF NOT EXISTS message (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, subscription TEXT NOT NULL, data BLOB NOT NULL,
+    attributes TEXT NOT NULL, visible_at REAL NOT NULL, attempt INTEGER NOT NULL DEFAULT 0
+);
+CREATE INDEX IF NOT EXISTS message_visible ON message (subscription, visible_at);
+"""
+
+
+class Database:
+    """Runs transactions, one at a time, off the event loop."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="sqlite")
+        self._connection: sqlite3.Connection | None = None
+
+    async def write(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Run `work` in one transaction: all of it is committed, or what it raises undoes it."""
+        return await self._run(self._transaction, work)
+
+    async def read(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Run `work`, which only reads, on the latest commit."""
+        return await self._run(lambda work: work(self._open()), work)
+
+    async def close(self) -> None:
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._close)
+        self._thread.shutdown()
+
+    async def _run(
+        self, how: Callable[[Callable[[sqlite3.Connection], T]], T], work: Callable[[sqlite3.Connection], T]
+    ) -> T:
+        # Shielded: a transaction that has begun is finished, also for a caller that gave up on it.
+        running = asyncio.get_running_loop().run_in_executor(self._thread, how, work)
+        try:
+            return await asyncio.shield(running)
+        except sqlite3.Error as error:
+            raise Unavailable(f"embedded database: {error}") from error
+
+    def _transaction(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        connection = self._open()
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            result = work(connection)
+        except BaseException:
+            connection.execute("ROLLBACK")
+            raise
+        connection.execute("COMMIT")
+        return result
+
+    def _open(self) -> sqlite3.Connection:
+        if self._connection is None:
+            connection = sqlite3.connect(self.file, LOCK_WAIT_SECONDS, isolation_level=None)
+            connection.execute("PRAGMA journal_mode = WAL")
+            # The file survives the death of any process. After a power failure it is consistent,
+            # state and messages alike, but may lack the last moments: this backend is for one machine.
+            connection.execute("PRAGMA synchronous = NORMAL")
+            connection.executescript(_SCHEMA)
+            self._connection = connection
+        return self._connection
+
+    def _close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None

@@ -1,0 +1,95 @@
+"""The messages of the embedded bus as SQL: published, claimed under a lease, renewed, settled."""
+
+import json
+import sqlite3
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from sagakit.bus import Message, SubscriptionSpec
+from sagakit.errors import Unavailable
+from sagakit.runtime import Backoff
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """A message under a lease; `attempt` tells this lease from earlier ones."""
+
+    id: int
+    message: Message
+    attempt: int
+
+
+def publish(db: sqlite3.Connection, topic: str, messages: Sequence[Message], now: float) -> list[str]:
+    """A copy of each message for every subscription of the topic; returns their names."""
+    if db.execute("SELECT 1 FROM topic WHERE name = ?", (topic,)).fetchone() is None:
+        raise Unavailable(f"there is no topic {topic}: has it been provisioned?")
+    names = [name for (name,) in db.execute("SELECT name FROM subscription WHERE topic = ?", (topic,))]
+    db.executemany(
+        "INSERT INTO message (subscription, data, attributes, visible_at) VALUES (?, ?, ?, ?)",
+        [
+            (name, message.data, json.dumps(dict(message.attributes)), now)
+            for name in names
+            for message in messages
+        ],
+    )
+    return names
+
+
+def spec_of(db: sqlite3.Connection, name: str) -> SubscriptionSpec:
+    row = db.execute("SELECT * FROM subscription WHERE name = ?", (name,)).fetchone()
+    if row is None:
+        raise Unavailable(f"there is no subscription {name}: has it been provisioned?")
+    return SubscriptionSpec(*row)
+
+
+def claim(db: sqlite3.Connection, spec: SubscriptionSpec, limit: int, now: float) -> list[Claimed]:
+    """Lease up to `limit` visible messages, the longest visible first."""
+    rows = db.execute(
+        "UPDATE message SET visible_at = ?, attempt = attempt + 1 WHERE id IN ("
+        " SELECT id FROM message WHERE subscription = ? AND visible_at <= ? ORDER BY visible_at, id LIMIT ?"
+        ") RETURNING id, data, attributes, attempt",
+        (now + spec.ack_deadline_seconds, spec.name, now, limit),
+    ).fetchall()
+    return [Claimed(id_, Message(data, json.loads(text)), attempt) for id_, data, text, attempt in rows]
+
+
+def next_visible(db: sqlite3.Connection, name: str) -> float | None:
+    """When the next message can be claimed, if there is one at all."""
+    (when,) = db.execute("SELECT MIN(visible_at) FROM message WHERE subscription = ?", (name,)).fetchone()
+    return None if when is None else float(when)
+
+
+def renew(db: sqlite3.Connection, claims: Iterable[Claimed], until: float) -> None:
+    db.executemany(
+        "UPDATE message SET visible_at = ? WHERE id = ? AND attempt = ?",
+        [(until, claimed.id, claimed.attempt) for claimed in claims],
+    )
+
+
+def ack(db: sqlite3.Connection, claims: Iterable[Claimed]) -> None:
+    db.executemany("DELETE FROM message WHERE id = ?", [(claimed.id,) for claimed in claims])
+
+
+def nack(db: sqlite3.Connection, spec: SubscriptionSpec, claims: Iterable[Claimed], now: float) -> list[str]:
+    """Visible again after a pause that doubles, or moved to the dead letters after the last attempt.
+
+    Returns the subscriptions that got a dead letter.
+    """
+    pauses = Backoff(spec.min_retry_seconds, spec.max_retry_seconds, spec.max_delivery_attempts)
+    woken: list[str] = []
+    for claimed in claims:
+        if spec.dead_letter_topic and claimed.attempt >= spec.max_delivery_attempts:
+            woken += publish(db, spec.dead_letter_topic, [_dead_letter(spec, claimed)], now)
+            ack(db, [claimed])
+        else:
+            renew(db, [claimed], now + pauses.longest(claimed.attempt - 1))
+    return woken
+
+
+def _dead_letter(spec: SubscriptionSpec, claimed: Claimed) -> Message:
+    """Marked as Pub/Sub marks what it forwards."""
+    marks = {
+        "CloudPubSubDeadLetterSourceSubscription": spec.name,
+        "CloudPubSubDeadLetterSourceDeliveryCount": str(claimed.attempt),
+    }
+    return Message(claimed.message.data, {**claimed.message.attributes, **marks})

@@ -1,0 +1,1 @@
+"""The gcp backend: Datastore and Pub/Sub, or Google's emulators of them."""

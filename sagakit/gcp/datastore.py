@@ -1,0 +1,144 @@
+"""`Tables` over Datastore: lookups outside transactions, single-use commits that check versions."""
+
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+from google.api_core import exceptions
+from google.cloud.datastore_v1 import DatastoreAsyncClient, types
+from google.cloud.datastore_v1.services.datastore.transports import DatastoreGrpcAsyncIOTransport
+
+from sagakit.errors import Contention, OutcomeUnknown, SagaError, Unavailable
+from sagakit.gcp.channels import aio_transport, away
+from sagakit.gcp.values import from_entity, from_key, to_entity, to_key
+from sagakit.tables import INDEXED, Delete, Insert, Key, Mutation, Row, Update
+
+CALL_SECONDS = 5.0
+DEFERRED_ROUNDS = 10
+
+_LOST_RACE = (
+    exceptions.FailedPrecondition,  # another version was there (both emulators)
+    exceptions.AlreadyExists,  # an insert met an entity
+    exceptions.NotFound,  # an update met none
+    exceptions.Aborted,  # production's word for contention; its code for a version conflict is not documented
+)
+_NOT_APPLIED = (
+    exceptions.InvalidArgument,
+    exceptions.PermissionDenied,
+    exceptions.Unauthenticated,
+    exceptions.ResourceExhausted,
+    exceptions.MethodNotImplemented,
+)
+
+_LookupRequest: Any = types.LookupRequest.pb()
+_CommitRequest: Any = types.CommitRequest.pb()
+_RunQueryRequest: Any = types.RunQueryRequest.pb()
+_MutationPb: Any = types.Mutation.pb()
+_Partition: Any = types.PartitionId.pb()
+_Query: Any = types.Query.pb()
+
+
+class DatastoreTables:
+    """One database of one project."""
+
+    def __init__(self, client: DatastoreAsyncClient, project: str, database: str) -> None:
+        self._client = client
+        self._address = {"project_id": project, "database_id": database}
+        self._partition = _Partition(**self._address)
+
+    async def lookup(self, keys: Sequence[Key]) -> dict[Key, Row]:
+        found: dict[Key, Row] = {}
+        wanted = [to_key(self._partition, key) for key in keys]
+        for _ in range(DEFERRED_ROUNDS):
+            request = _LookupRequest(**self._address, keys=wanted)
+            response = types.LookupResponse.pb(
+                await self._call(self._client.lookup, types.LookupRequest.wrap(request))
+            )
+            found.update(_rows(response.found))
+            if not response.deferred:
+                return found
+            wanted = list(response.deferred)
+        raise Unavailable("Datastore kept deferring a lookup")
+
+    async def commit(self, mutations: Sequence[Mutation]) -> None:
+        request = _CommitRequest(
+            **self._address,
+            mode=types.CommitRequest.Mode.TRANSACTIONAL,
+            single_use_transaction={"read_write": {}},
+            mutations=[self._mutation(mutation) for mutation in mutations],
+        )
+        try:
+            await self._client.commit(types.CommitRequest.wrap(request), retry=None, timeout=CALL_SECONDS)
+        except exceptions.GoogleAPICallError as error:
+            raise _commit_error(error) from error
+
+    async def due(self, kind: str, start: str, end: str, limit: int) -> list[tuple[Key, Row]]:
+        query = _Query(
+            kind=[{"name": kind}],
+            filter={
+                "composite_filter": {
+                    "op": types.CompositeFilter.Operator.AND,
+                    "filters": [
+                        _bound(types.PropertyFilter.Operator.GREATER_THAN_OR_EQUAL, start),
+                        _bound(types.PropertyFilter.Operator.LESS_THAN, end),
+                    ],
+                }
+            },
+            order=[{"property": {"name": INDEXED}}],
+            limit={"value": limit},
+        )
+        request = _RunQueryRequest(**self._address, partition_id=self._partition, query=query)
+        response = types.RunQueryResponse.pb(
+            await self._call(self._client.run_query, types.RunQueryRequest.wrap(request))
+        )
+        return list(_rows(response.batch.entity_results))
+
+    async def _call(self, method: Any, request: Any) -> Any:
+        try:
+            return await method(request, retry=None, timeout=CALL_SECONDS)
+        except exceptions.GoogleAPICallError as error:
+            raise away(error) from error
+
+    def _mutation(self, mutation: Mutation) -> Any:
+        key = to_key(self._partition, mutation.key)
+        match mutation:
+            case Insert(_, entity):
+                return _MutationPb(insert=to_entity(key, entity))
+            case Update(_, entity, version):
+                return _MutationPb(
+                    update=to_entity(key, entity),
+                    base_version=version,
+                    # The default would keep the server's entity and commit the rest.
+                    conflict_resolution_strategy=types.Mutation.ConflictResolutionStrategy.FAIL,
+                )
+            case Delete():
+                return _MutationPb(delete=key)
+
+
+def _commit_error(error: exceptions.GoogleAPICallError) -> SagaError:
+    if isinstance(error, _LOST_RACE):
+        return Contention(str(error.message))
+    if isinstance(error, _NOT_APPLIED):
+        return away(error)
+    return OutcomeUnknown(f"{error.grpc_status_code}: {error.message}")
+
+
+def _rows(results: Iterable[Any]) -> Iterable[tuple[Key, Row]]:
+    for result in results:
+        yield from_key(result.entity.key), Row(from_entity(result.entity), result.version)
+
+
+def _bound(operator: int, value: str) -> dict[str, Any]:
+    return {
+        "property_filter": {"property": {"name": INDEXED}, "op": operator, "value": {"string_value": value}}
+    }
+
+
+@asynccontextmanager
+async def open_datastore(project: str, database: str, emulator: str) -> AsyncIterator[DatastoreTables]:
+    """Tables in `database` of `project`; in the emulator at `host:port` where one is named."""
+    transport = aio_transport(DatastoreGrpcAsyncIOTransport, emulator)
+    try:
+        yield DatastoreTables(DatastoreAsyncClient(transport=transport), project, database)
+    finally:
+        await transport.close()

@@ -1,0 +1,43 @@
+"""Hands the subscriber client's messages straight to the event loop, without a pool of threads between."""
+
+import asyncio
+import queue
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from google.cloud.pubsub_v1.subscriber.scheduler import Scheduler
+
+SETTLE_SECONDS = 30.0
+
+
+class LoopScheduler(Scheduler):
+    """The client's own extension point; its other methods run in the client's threads."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._queue: queue.Queue[Any] = queue.Queue()
+        self._in_hand = 0
+        self._changed = threading.Condition()
+
+    @property
+    def queue(self) -> "queue.Queue[Any]":
+        return self._queue
+
+    def schedule(self, callback: Callable[..., None], *args: Any, **kwargs: Any) -> None:
+        with self._changed:
+            self._in_hand += 1
+        self._loop.call_soon_threadsafe(lambda: callback(*args, **kwargs))
+
+    def settled(self) -> None:
+        """One message that was handed over has been acknowledged or given back."""
+        with self._changed:
+            self._in_hand -= 1
+            self._changed.notify_all()
+
+    def shutdown(self, await_msg_callbacks: bool = False) -> list[Any]:
+        """Wait until what is in hand has been settled, so that its acknowledgements are still sent."""
+        if await_msg_callbacks:
+            with self._changed:
+                self._changed.wait_for(lambda: self._in_hand <= 0, SETTLE_SECONDS)
+        return []

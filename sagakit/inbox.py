@@ -1,0 +1,51 @@
+"""The inbox: names of events and commands already applied, written with what they changed."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import TypeVar
+
+from sagakit.runtime import Runtime
+from sagakit.store import Changes, Decide, Snapshot
+from sagakit.tables import EXPIRES_AT, Entity, Key
+
+R = TypeVar("R")
+
+KEPT_FOR = timedelta(days=60)
+"""Far beyond the 31 days that a subscription can keep a message nobody acknowledged."""
+
+
+class Inbox:
+    """Rows of one kind, named by what was applied."""
+
+    def __init__(self, kind: str, runtime: Runtime) -> None:
+        self.kind = kind
+        self._runtime = runtime
+
+    def once(
+        self,
+        name: str,
+        decide: Decide[R],
+        *,
+        recall: Callable[[Entity], R],
+        remember: Callable[[R], Entity] = lambda _: {},
+    ) -> Decide[R]:
+        """`decide`, but where `name` was applied before: nothing changes, and `recall` of its row answers.
+
+        No read is spent on it: the row, with what `remember` makes of the result, is inserted blind
+        in the same commit. A duplicate collides, and `Store.transact` looks the row up then. A step
+        that changes nothing leaves no row.
+        """
+        key = Key(self.kind, name)
+        expires_at = datetime.fromtimestamp(self._runtime.now(), UTC) + KEPT_FOR
+
+        def decide_once(found: Snapshot) -> Changes[R]:
+            row = found.get(key)
+            if row is not None:
+                return Changes(recall(row))
+            changes = decide(found)
+            if changes.nothing:
+                return changes
+            remembered = {**remember(changes.result), EXPIRES_AT: expires_at}
+            return Changes(changes.result, {**changes.writes, key: remembered}, changes.events)
+
+        return decide_once

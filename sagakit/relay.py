@@ -1,0 +1,136 @@
+"""The relay: publishes what was just committed, in batches, and takes it out of the outbox afterwards."""
+
+import asyncio
+from collections.abc import Iterable
+from typing import TypeVar
+
+import structlog
+
+from sagakit.bus import Bus
+from sagakit.errors import Contention, Poison, Unavailable
+from sagakit.events import Event
+from sagakit.outbox import Outbox
+from sagakit.runtime import Backoff, Runtime
+from sagakit.tables import MAX_MUTATIONS, Key, Row, Tables
+
+log = structlog.get_logger()
+
+T = TypeVar("T")
+
+MAX_WAITING = 10_000
+"""Events in memory; what does not fit is left in the outbox for the sweeper."""
+MAX_BATCH = 200
+PUBLISHERS = 4
+"""Batches under way at once: while one waits for the broker, what comes in gathers for the next."""
+DELETE_LINGER_SECONDS = 0.05
+"""Deletes are in nobody's way: they wait a little to share a commit."""
+PUBLISH_AGAIN = Backoff(first_seconds=0.1, cap_seconds=2, attempts=4)
+
+
+class Relay:
+    """Publishes one service's outbox to its one topic. Publishing twice is harmless: receivers have inboxes."""
+
+    def __init__(self, tables: Tables, bus: Bus, topic: str, outbox: Outbox, runtime: Runtime) -> None:
+        self._tables = tables
+        self._bus = bus
+        self._topic = topic
+        self._outbox = outbox
+        self._runtime = runtime
+        self._waiting: asyncio.Queue[Event] = asyncio.Queue(MAX_WAITING)
+        self._published: asyncio.Queue[str] = asyncio.Queue()
+        self._unfinished = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._broker_is_away = False
+
+    @property
+    def room(self) -> int:
+        """How many swept rows are welcome; while the broker is away, one to try it with."""
+        if self._broker_is_away:
+            return 0 if self._unfinished else 1
+        return MAX_WAITING - self._unfinished
+
+    def offer(self, events: Iterable[Event]) -> None:
+        """Publish these soon. They are in the outbox, so nothing is lost where that fails. Never blocks."""
+        for event in events:
+            if self._unfinished < MAX_WAITING:
+                self._unfinished += 1
+                self._idle.clear()
+                self._waiting.put_nowait(event)
+
+    async def adopt(self, key: Key, row: Row) -> None:
+        """Publish a row that whoever committed it has left behind, unless another process got it first."""
+        try:
+            await self._tables.commit([self._outbox.claim(key, row)])
+        except Contention:
+            return
+        log.info("outbox row adopted", eventid=key.name, claims=row.entity["claims"] + 1)
+        self.offer([self._outbox.event(key, row)])
+
+    async def run(self) -> None:
+        """Publish until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            for _ in range(PUBLISHERS):
+                tasks.create_task(self._publishing())
+            tasks.create_task(self._deleting())
+
+    async def drained(self) -> None:
+        """Return when everything offered is published and deleted, or given up to the sweeper."""
+        await self._idle.wait()
+
+    async def _publishing(self) -> None:
+        while True:
+            batch = await _gathered(self._waiting, MAX_BATCH)
+            await self._publish(batch)
+
+    async def _publish(self, batch: list[Event]) -> None:
+        try:
+            await self._publish_with_patience(batch)
+        except Poison as poison:
+            if len(batch) == 1:
+                log.error("event cannot be published", eventid=batch[0].eventid, reason=poison.reason)
+                self._finish(1)
+            else:
+                for event in batch:
+                    await self._publish([event])
+        except Unavailable as error:
+            self._broker_is_away = True
+            log.warning("events left to the sweeper", count=len(batch), error=str(error))
+            self._finish(len(batch))
+        else:
+            self._broker_is_away = False
+            for event in batch:
+                self._published.put_nowait(event.eventid)
+
+    async def _publish_with_patience(self, batch: list[Event]) -> None:
+        messages = [event.to_message() for event in batch]
+        for pause in PUBLISH_AGAIN.pauses(self._runtime.random):
+            try:
+                return await self._bus.publish(self._topic, messages)
+            except Unavailable:
+                await self._runtime.sleep(pause)
+        await self._bus.publish(self._topic, messages)
+
+    async def _deleting(self) -> None:
+        while True:
+            eventids = [await self._published.get()]
+            await self._runtime.sleep(DELETE_LINGER_SECONDS)
+            eventids += _at_hand(self._published, MAX_MUTATIONS - 1)
+            try:
+                await self._tables.commit(self._outbox.deletes(eventids))
+            except (Unavailable, Contention) as error:
+                log.warning("published events stay in the outbox", count=len(eventids), error=str(error))
+            self._finish(len(eventids))
+
+    def _finish(self, count: int) -> None:
+        self._unfinished -= count
+        if not self._unfinished:
+            self._idle.set()
+
+
+async def _gathered(queue: asyncio.Queue[T], most: int) -> list[T]:
+    return [await queue.get(), *_at_hand(queue, most - 1)]
+
+
+def _at_hand(queue: asyncio.Queue[T], most: int) -> list[T]:
+    return [queue.get_nowait() for _ in range(min(most, queue.qsize()))]

@@ -1,0 +1,40 @@
+"""Time, sleep, randomness and ids: handed in by constructor, so that a simulation can own them."""
+
+import asyncio
+import random
+import time
+import uuid
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """What code would otherwise take out of thin air. The defaults are the real thing."""
+
+    now: Callable[[], float] = time.time
+    """Seconds since the epoch, by this process's clock."""
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    random: random.Random = field(default_factory=random.Random)
+    new_id: Callable[[], str] = lambda: str(uuid.uuid4())
+    """A new id that cannot be guessed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Backoff:
+    """Pauses that double up to a cap, each drawn evenly from nothing to its length, and end.
+
+    "Full jitter": https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/
+    """
+
+    first_seconds: float
+    cap_seconds: float
+    attempts: int
+
+    def pauses(self, random: random.Random) -> Iterator[float]:
+        for attempt in range(self.attempts):
+            yield random.uniform(0, self.longest(attempt))
+
+    def longest(self, attempt: int) -> float:
+        """The most the pause after attempt number `attempt` (from 0) can be."""
+        return min(self.cap_seconds, self.first_seconds * 2.0 ** min(attempt, 60))

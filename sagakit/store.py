@@ -1,0 +1,112 @@
+"""Steps: one lookup, one pure function, one commit, and again from fresh reads when a race was lost."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+from sagakit.errors import Contention, OutcomeUnknown
+from sagakit.events import Event
+from sagakit.locks import KeyedLocks
+from sagakit.outbox import Outbox
+from sagakit.relay import Relay
+from sagakit.runtime import Backoff, Runtime
+from sagakit.tables import Entity, Insert, Key, Mutation, Row, Tables, Update
+
+R = TypeVar("R")
+
+LOST_RACE = Backoff(first_seconds=0.004, cap_seconds=0.25, attempts=16)
+UNKNOWN_OUTCOMES_BORNE = 2
+
+
+class Snapshot:
+    """What a lookup found. A key that was not looked up counts as absent: its write is a blind insert."""
+
+    def __init__(self, rows: Mapping[Key, Row]) -> None:
+        self._rows = rows
+
+    def get(self, key: Key) -> Entity | None:
+        row = self._rows.get(key)
+        return None if row is None else row.entity
+
+    def writing(self, key: Key, entity: Entity) -> Mutation:
+        """What was found is updated in the version it was found in; anything else is inserted."""
+        row = self._rows.get(key)
+        return Insert(key, entity) if row is None else Update(key, entity, row.version)
+
+
+@dataclass(frozen=True, slots=True)
+class Changes(Generic[R]):
+    """What a step decided: what to answer, what to write and what to say, the last two at once or not at all."""
+
+    result: R
+    writes: Mapping[Key, Entity] = field(default_factory=dict)
+    events: Sequence[Event] = ()
+
+    @property
+    def nothing(self) -> bool:
+        return not self.writes and not self.events
+
+
+Decide = Callable[[Snapshot], Changes[R]]
+
+
+class Store:
+    """A service's own data, with the outbox of what it says about it."""
+
+    def __init__(self, tables: Tables, outbox: Outbox, relay: Relay, runtime: Runtime) -> None:
+        self._tables = tables
+        self._outbox = outbox
+        self._relay = relay
+        self._runtime = runtime
+        self._locks = KeyedLocks()
+
+    async def read(self, keys: Sequence[Key]) -> Snapshot:
+        """The entities as of their latest commits. One call."""
+        return Snapshot(await self._tables.lookup(keys))
+
+    async def transact(
+        self, keys: Sequence[Key], decide: Decide[R], *, repeatable: bool = True
+    ) -> Changes[R]:
+        """Apply `decide` atomically, again from fresh reads whenever another writer got there first.
+
+        `decide` is pure and may run several times. Its writes carry the versions that were found;
+        keys it writes without having looked them up are inserted blind, and looked up as well once
+        an insert collided. Where it changes nothing, nothing is committed.
+
+        Raises Contention when races are lost too often, and what `decide` raises. A commit without
+        an answer is tried again only if `repeatable`: the step carries an inbox row, or is
+        idempotent by construction; else OutcomeUnknown.
+        """
+        # Steps of one process queue up here rather than lose races against one another.
+        async with self._locks.hold(keys):
+            return await self._attempts(keys, decide, repeatable)
+
+    async def _attempts(self, keys: Sequence[Key], decide: Decide[R], repeatable: bool) -> Changes[R]:
+        wanted = tuple(keys)
+        unknown_outcomes = 0
+        for pause in LOST_RACE.pauses(self._runtime.random):
+            changes, mutations = await self._decided(wanted, decide)
+            if changes.nothing:
+                return changes
+            try:
+                await self._tables.commit(mutations)
+            except OutcomeUnknown:
+                unknown_outcomes += 1
+                if not repeatable or unknown_outcomes > UNKNOWN_OUTCOMES_BORNE:
+                    raise
+            except Contention:
+                pass
+            else:
+                self._relay.offer(changes.events)
+                return changes
+            # Which key collided is not said, so all that were inserted blind are read from now on.
+            wanted = tuple(dict.fromkeys((*wanted, *changes.writes)))
+            await self._runtime.sleep(pause)
+        raise Contention("other writers kept getting there first")
+
+    async def _decided(self, keys: Sequence[Key], decide: Decide[R]) -> tuple[Changes[R], list[Mutation]]:
+        found = Snapshot(await self._tables.lookup(keys) if keys else {})
+        changes = decide(found)
+        mutations = [found.writing(key, entity) for key, entity in changes.writes.items()]
+        mutations += self._outbox.inserts(changes.events)
+        return changes, mutations

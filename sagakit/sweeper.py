@@ -1,0 +1,89 @@
+"""The sweeper: finds what is past its `due`, shard by shard, and hands each row to whoever claims it."""
+
+from collections.abc import Awaitable, Callable
+
+import structlog
+
+from sagakit.due import SHARDS, bound
+from sagakit.errors import Contention, Unavailable
+from sagakit.runtime import Runtime
+from sagakit.tables import Key, Row, Tables
+
+log = structlog.get_logger()
+
+PASS_SECONDS = 10.0
+PAGE = 100
+PAGES_PER_VISIT = 10
+TRAILING_SECONDS = 15 * 60.0
+"""How far behind the last visit a shard is still looked at: clocks apart, commits that took long."""
+LOOK_AT_ALL_SECONDS = 10 * 60.0
+
+Claim = Callable[[Key, Row], Awaitable[None]]
+
+
+class Sweeper:
+    """Walks over the index of one kind. Several may do so at once: a claim moves `due`, and losers skip.
+
+    A query over an index whose entries get deleted reads the deleted ones too, for a while
+    (https://cloud.google.com/datastore/docs/best-practices). So each shard has a low-water mark, kept
+    in memory, trailing behind, and ignored now and then, so that nothing that came late is missed.
+    """
+
+    def __init__(
+        self,
+        tables: Tables,
+        kind: str,
+        claim: Claim,
+        runtime: Runtime,
+        *,
+        room: Callable[[], int] = lambda: PAGE,
+        pass_seconds: float = PASS_SECONDS,
+    ) -> None:
+        self._tables = tables
+        self._kind = kind
+        self._claim = claim
+        self._runtime = runtime
+        self._room = room
+        self._pass_seconds = pass_seconds
+        self._marks: dict[int, float] = {}
+        self._marks_forgotten_at = runtime.now()
+
+    async def run(self) -> None:
+        """Sweep until cancelled."""
+        while True:
+            shards = list(range(SHARDS))
+            self._runtime.random.shuffle(shards)
+            for shard in shards:
+                await self._runtime.sleep(self._runtime.random.uniform(0, 2 * self._pass_seconds / SHARDS))
+                await self._visit_with_care(shard)
+
+    async def sweep(self) -> None:
+        """One pass over all shards, at once."""
+        for shard in range(SHARDS):
+            await self.visit(shard)
+
+    async def visit(self, shard: int) -> None:
+        """Claim what is due in one shard, as far as there is room."""
+        now = self._runtime.now()
+        for _ in range(PAGES_PER_VISIT):
+            limit = min(PAGE, self._room())
+            if limit <= 0:
+                return
+            rows = await self._tables.due(self._kind, self._start(shard, now), bound(shard, now), limit)
+            for key, row in rows:
+                await self._claim(key, row)
+            if len(rows) < limit:
+                self._marks[shard] = now
+                return
+
+    def _start(self, shard: int, now: float) -> str:
+        if now - self._marks_forgotten_at >= LOOK_AT_ALL_SECONDS:
+            self._marks.clear()
+            self._marks_forgotten_at = now
+        return bound(shard, max(0.0, self._marks.get(shard, 0.0) - TRAILING_SECONDS))
+
+    async def _visit_with_care(self, shard: int) -> None:
+        try:
+            await self.visit(shard)
+        except (Unavailable, Contention) as error:
+            log.warning("sweep put off", kind=self._kind, error=str(error))

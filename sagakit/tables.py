@@ -1,0 +1,72 @@
+"""The seam to the database: versioned entities found by key, and atomic commits."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
+
+INDEXED = "due"
+"""The one property that has an index, where an entity has it; every other is stored unindexed."""
+
+EXPIRES_AT = "expires_at"
+"""When an entity may be deleted (a datetime), where it has that: the property TTL policies name."""
+
+Entity = Mapping[str, Any]
+"""Properties: text, bytes, int, float, bool, None, aware datetime, and lists and dicts of these."""
+
+
+class Key(NamedTuple):
+    """What an entity is found by."""
+
+    kind: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """An entity as it was read; `version` changes with every write of it."""
+
+    entity: Entity
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class Insert:
+    """Contention unless there is no such entity."""
+
+    key: Key
+    entity: Entity
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """Contention unless the entity is there in this very version."""
+
+    key: Key
+    entity: Entity
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class Delete:
+    """The entity is gone afterwards, whether or not it was there."""
+
+    key: Key
+
+
+Mutation = Insert | Update | Delete
+
+MAX_MUTATIONS = 500
+"""At most so many mutations a commit, and keys a lookup: well under every backend's limit."""
+
+
+class Tables(Protocol):
+    """A database. Every method raises Unavailable where it is away."""
+
+    async def lookup(self, keys: Sequence[Key]) -> dict[Key, Row]:
+        """Those of the entities that are there, each as of its latest commit."""
+
+    async def commit(self, mutations: Sequence[Mutation]) -> None:
+        """Apply all of it or nothing. Contention: nothing; OutcomeUnknown: either."""
+
+    async def due(self, kind: str, start: str, end: str, limit: int) -> list[tuple[Key, Row]]:
+        """Entities with start <= due < end, in the order of `due`, the first `limit` of them."""

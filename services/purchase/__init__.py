@@ -1,0 +1,1 @@
+"""Carts, and the order tickets they become."""

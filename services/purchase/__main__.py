@@ -1,0 +1,23 @@
+"""Composition root of the purchase service."""
+
+from functools import partial
+
+from rpc.purchase_pb2 import DESCRIPTOR
+from rpc.purchase_pb2_grpc import add_PurchaseServicer_to_server
+from sagakit.run import Kit, Service, main
+from services.purchase.handlers import handlers
+from services.purchase.servicer import Servicer
+from services.purchase.usecases import UseCases
+
+
+def build(kit: Kit) -> Service:
+    usecases = UseCases(kit.store, kit.inbox, kit.runtime)
+    return Service(
+        servicers=[partial(add_PurchaseServicer_to_server, Servicer(usecases))],
+        names=[DESCRIPTOR.services_by_name["Purchase"].full_name],
+        handlers=handlers(usecases, kit.runtime),
+    )
+
+
+if __name__ == "__main__":
+    main("purchase", build)

@@ -1,0 +1,60 @@
+"""A shopping cart: filled while open, then closed, then checked out once."""
+
+from dataclasses import dataclass, replace
+
+from contract.fields import MAX_ITEMS_PER_CART, checked_count
+from contract.tickets import CartItem
+from sagakit.errors import InvalidArgument, NotAllowed
+
+OPEN = "open"
+CLOSED = "closed"
+CHECKED_OUT = "checked-out"
+
+
+@dataclass(frozen=True, slots=True)
+class Cart:
+    """What somebody means to buy, in the order it was added."""
+
+    cartid: str
+    status: str = OPEN
+    items: tuple[CartItem, ...] = ()
+    orderid: str | None = None
+    """The order it became, once checked out."""
+
+
+def add(cart: Cart, itemid: str, count: int) -> Cart:
+    """`count` more of an item."""
+    _must_be_open(cart)
+    there = {item.itemid: item for item in cart.items}
+    if itemid in there:
+        there[itemid] = CartItem(itemid, checked_count("count", there[itemid].count + count))
+    elif len(there) >= MAX_ITEMS_PER_CART:
+        raise InvalidArgument("itemid", f"a cart holds at most {MAX_ITEMS_PER_CART} different items")
+    else:
+        there[itemid] = CartItem(itemid, count)
+    return replace(cart, items=tuple(there.values()))
+
+
+def remove(cart: Cart, itemid: str) -> Cart:
+    """Without that item, whether or not it was there."""
+    _must_be_open(cart)
+    return replace(cart, items=tuple(item for item in cart.items if item.itemid != itemid))
+
+
+def close(cart: Cart) -> Cart:
+    """Closed, or as it is where it is closed already."""
+    return replace(cart, status=CLOSED) if cart.status == OPEN else cart
+
+
+def check_out(cart: Cart, orderid: str) -> Cart:
+    """Checked out as `orderid`; only a closed cart with something in it can be."""
+    if cart.status != CLOSED:
+        raise NotAllowed("cart-not-closed", f"the cart is {cart.status}: close it first")
+    if not cart.items:
+        raise NotAllowed("cart-empty", "there is nothing in the cart")
+    return replace(cart, status=CHECKED_OUT, orderid=orderid)
+
+
+def _must_be_open(cart: Cart) -> None:
+    if cart.status != OPEN:
+        raise NotAllowed("cart-not-open", f"the cart is {cart.status}")

@@ -1,0 +1,31 @@
+"""Events to use cases: what the other services report about a ticket."""
+
+from collections.abc import Mapping
+
+import structlog
+
+from contract.tickets import AGAIN, ORDER_TICKET, TicketMessage
+from sagakit.consumer import Handler, Outcome
+from sagakit.events import Event
+from sagakit.runtime import Runtime
+from services.purchase.ticket import Report
+from services.purchase.usecases import UseCases
+
+
+def handlers(usecases: UseCases, runtime: Runtime) -> Mapping[str, Handler]:
+    """By event type."""
+
+    async def order_ticket(event: Event) -> Outcome:
+        message = TicketMessage.from_event(event)
+        structlog.contextvars.bind_contextvars(orderid=message.orderid, status=message.status)
+        report = Report(
+            eventid=event.eventid,
+            status=message.status,
+            time=runtime.now(),
+            amount=message.amount,
+            reason=message.reason,
+            again=AGAIN in event.attributes,
+        )
+        return await usecases.apply_report(message.orderid, report)
+
+    return {ORDER_TICKET: order_ticket}

@@ -1,0 +1,62 @@
+"""Carts and tickets as entities."""
+
+from typing import Any
+
+from contract.tickets import CartItem
+from sagakit.tables import Entity, Key
+from services.purchase.cart import Cart
+from services.purchase.ticket import Passage, Ticket
+
+
+def cart_key(cartid: str) -> Key:
+    return Key("Cart", cartid)
+
+
+def cart_entity(cart: Cart) -> Entity:
+    return {"status": cart.status, "items": _items(cart.items), "orderid": cart.orderid}
+
+
+def to_cart(cartid: str, entity: Entity) -> Cart:
+    return Cart(cartid, entity["status"], to_items(entity["items"]), entity["orderid"])
+
+
+def ticket_key(orderid: str) -> Key:
+    return Key("OrderTicket", orderid)
+
+
+def ticket_entity(ticket: Ticket) -> Entity:
+    return {
+        "cartid": ticket.cartid,
+        "status": ticket.status,
+        "items": _items(ticket.items),
+        "amount": ticket.amount,
+        "reason": ticket.reason,
+        "history": [
+            {"status": passage.status, "time": passage.time, "eventid": passage.eventid}
+            for passage in ticket.history
+        ],
+    }
+
+
+def to_ticket(orderid: str, entity: Entity) -> Ticket:
+    return Ticket(
+        orderid=orderid,
+        cartid=entity["cartid"],
+        items=to_items(entity["items"]),
+        history=tuple(Passage(**passage) for passage in entity["history"]),
+        amount=entity["amount"],
+        reason=entity["reason"],
+    )
+
+
+def items_entity(items: tuple[CartItem, ...]) -> Entity:
+    """The items alone, as the answer to a command is remembered."""
+    return {"items": _items(items)}
+
+
+def to_items(items: list[dict[str, Any]]) -> tuple[CartItem, ...]:
+    return tuple(CartItem(**item) for item in items)
+
+
+def _items(items: tuple[CartItem, ...]) -> list[dict[str, Any]]:
+    return [{"itemid": item.itemid, "count": item.count} for item in items]

@@ -1,0 +1,145 @@
+"""What can be done with carts and tickets, each as one step."""
+
+from collections.abc import Callable
+
+from contract.tickets import CartItem, TicketMessage
+from sagakit.consumer import Outcome
+from sagakit.errors import InvalidArgument, NotFound, Poison
+from sagakit.events import Event, timestamp
+from sagakit.inbox import Inbox
+from sagakit.runtime import Runtime
+from sagakit.store import Changes, Snapshot, Store
+from sagakit.tables import Entity
+from services.purchase import cart as carts
+from services.purchase import ticket as tickets
+from services.purchase.cart import Cart
+from services.purchase.storage import (
+    cart_entity,
+    cart_key,
+    items_entity,
+    ticket_entity,
+    ticket_key,
+    to_cart,
+    to_items,
+    to_ticket,
+)
+from services.purchase.ticket import Report, Ticket
+
+
+class UseCases:
+    """Every method answers with things as they are after its step, or raises Rejected with nothing changed."""
+
+    def __init__(self, store: Store, inbox: Inbox, runtime: Runtime) -> None:
+        self._store = store
+        self._inbox = inbox
+        self._runtime = runtime
+
+    async def create_cart(self, cartid: str) -> Cart:
+        """A new open cart, or the one that is there."""
+
+        def decide(found: Snapshot) -> Changes[Cart]:
+            entity = found.get(cart_key(cartid))
+            if entity is not None:
+                return Changes(to_cart(cartid, entity))
+            return Changes(Cart(cartid), {cart_key(cartid): cart_entity(Cart(cartid))})
+
+        # Nothing is read first: a cart that is there collides, and is looked up then.
+        return (await self._store.transact((), decide)).result
+
+    async def get_cart(self, cartid: str) -> Cart:
+        return _cart(await self._store.read([cart_key(cartid)]), cartid)
+
+    async def add_item(self, cartid: str, itemid: str, count: int, commandid: str) -> tuple[CartItem, ...]:
+        """The items afterwards; under a `commandid` seen before, what was answered then.
+
+        Without a `commandid`, OutcomeUnknown means that the item may have been added.
+        """
+
+        def decide(found: Snapshot) -> Changes[tuple[CartItem, ...]]:
+            changed = carts.add(_cart(found, cartid), itemid, count)
+            return Changes(changed.items, {cart_key(cartid): cart_entity(changed)})
+
+        if not commandid:
+            return (await self._store.transact([cart_key(cartid)], decide, repeatable=False)).result
+        request: Entity = {"itemid": itemid, "count": count}
+        once = self._inbox.once(
+            f"{cartid}:{commandid}",
+            decide,
+            remember=lambda items: {**items_entity(items), "request": request},
+            recall=lambda row: _answered(row, request),
+        )
+        return (await self._store.transact([cart_key(cartid)], once)).result
+
+    async def remove_item(self, cartid: str, itemid: str) -> tuple[CartItem, ...]:
+        return (await self._change(cartid, lambda cart: carts.remove(cart, itemid))).items
+
+    async def close_cart(self, cartid: str) -> Cart:
+        return await self._change(cartid, carts.close)
+
+    async def checkout(self, cartid: str) -> Ticket:
+        """The ticket of a closed cart: opened and announced, or the one that was opened before."""
+        orderid, eventid, now = self._runtime.new_id(), self._runtime.new_id(), self._runtime.now()
+
+        def decide(found: Snapshot) -> Changes[Ticket | str]:
+            cart = _cart(found, cartid)
+            if cart.orderid is not None:
+                return Changes(cart.orderid)
+            ticket = tickets.opened(orderid, cartid, cart.items, now)
+            writes = {
+                cart_key(cartid): cart_entity(carts.check_out(cart, orderid)),
+                ticket_key(orderid): ticket_entity(ticket),
+            }
+            return Changes(ticket, writes, [_announcement(ticket, eventid, now)])
+
+        result = (await self._store.transact([cart_key(cartid)], decide)).result
+        return await self.get_order_ticket(result) if isinstance(result, str) else result
+
+    async def get_order_ticket(self, orderid: str) -> Ticket:
+        entity = (await self._store.read([ticket_key(orderid)])).get(ticket_key(orderid))
+        if entity is None:
+            raise NotFound("unknown-order", f"there is no order {orderid}")
+        return to_ticket(orderid, entity)
+
+    async def apply_report(self, orderid: str, report: Report) -> Outcome:
+        """Move the ticket as the table says, once. Poison where there is no such order."""
+        eventid = self._runtime.new_id()
+
+        def decide(found: Snapshot) -> Changes[Outcome]:
+            entity = found.get(ticket_key(orderid))
+            if entity is None:
+                raise Poison("unknown-order")
+            before = to_ticket(orderid, entity)
+            after, say = tickets.reported(before, report)
+            said = [_announcement(after, eventid, report.time)] if say else []
+            if after == before and not said:
+                return Changes(Outcome.IGNORED)
+            return Changes(Outcome.APPLIED, {ticket_key(orderid): ticket_entity(after)}, said)
+
+        once = self._inbox.once(report.eventid, decide, recall=lambda _: Outcome.REPEATED)
+        return (await self._store.transact([ticket_key(orderid)], once)).result
+
+    async def _change(self, cartid: str, change: Callable[[Cart], Cart]) -> Cart:
+        def decide(found: Snapshot) -> Changes[Cart]:
+            before = _cart(found, cartid)
+            after = change(before)
+            return Changes(after, {} if after == before else {cart_key(cartid): cart_entity(after)})
+
+        return (await self._store.transact([cart_key(cartid)], decide)).result
+
+
+def _cart(found: Snapshot, cartid: str) -> Cart:
+    entity = found.get(cart_key(cartid))
+    if entity is None:
+        raise NotFound("unknown-cart", f"there is no cart {cartid}")
+    return to_cart(cartid, entity)
+
+
+def _answered(row: Entity, request: Entity) -> tuple[CartItem, ...]:
+    if row["request"] != request:
+        raise InvalidArgument("commandid", "this commandid was used for another request")
+    return to_items(row["items"])
+
+
+def _announcement(ticket: Ticket, eventid: str, now: float) -> Event:
+    message = TicketMessage(ticket.orderid, ticket.status, ticket.items, ticket.amount, ticket.reason)
+    return message.to_event(eventid, {"time": timestamp(now)})

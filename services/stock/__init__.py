@@ -1,0 +1,1 @@
+"""The inventory: what there is, and what orders have set aside."""

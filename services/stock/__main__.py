@@ -1,0 +1,23 @@
+"""Composition root of the stock service."""
+
+from functools import partial
+
+from rpc.stock_pb2 import DESCRIPTOR
+from rpc.stock_pb2_grpc import add_StockServicer_to_server
+from sagakit.run import Kit, Service, main
+from services.stock.handlers import handlers
+from services.stock.servicer import Servicer
+from services.stock.usecases import UseCases
+
+
+def build(kit: Kit) -> Service:
+    usecases = UseCases(kit.store, kit.inbox, kit.runtime)
+    return Service(
+        servicers=[partial(add_StockServicer_to_server, Servicer(usecases))],
+        names=[DESCRIPTOR.services_by_name["Stock"].full_name],
+        handlers=handlers(usecases),
+    )
+
+
+if __name__ == "__main__":
+    main("stock", build)

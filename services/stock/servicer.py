@@ -1,0 +1,69 @@
+"""gRPC to use cases: the service `Stock`."""
+
+from typing import Any
+
+from contract.fields import MAX_PRICE, MAX_STOCK, checked_id, checked_int
+from rpc import stock_pb2 as pb
+from rpc.stock_pb2_grpc import StockServicer
+from services.stock.inventory import Item, Reservation
+from services.stock.usecases import PAGE, UseCases
+
+
+class Servicer(StockServicer):
+    """Checks what comes in, and puts answers into messages."""
+
+    def __init__(self, usecases: UseCases) -> None:
+        self._usecases = usecases
+
+    async def GetItem(self, request: pb.GetItemRequest, context: Any) -> pb.GetItemResponse:
+        return pb.GetItemResponse(item=_item(await self._usecases.get_item(_itemid(request))))
+
+    async def ListItems(self, request: pb.ListItemsRequest, context: Any) -> pb.ListItemsResponse:
+        items, token = await self._usecases.list_items(
+            checked_int("page_size", request.page_size, 0, PAGE),
+            request.page_token and checked_id("page_token", request.page_token),
+        )
+        return pb.ListItemsResponse(items=[_item(item) for item in items], next_page_token=token)
+
+    async def PutItem(self, request: pb.PutItemRequest, context: Any) -> pb.PutItemResponse:
+        item = await self._usecases.put_item(
+            _itemid(request),
+            checked_int("price", request.price, 0, MAX_PRICE),
+            checked_int("stock", request.stock, 0, MAX_STOCK),
+            request.waives_payment,
+            request.only_if_absent,
+        )
+        return pb.PutItemResponse(item=_item(item))
+
+    async def GetReservation(
+        self, request: pb.GetReservationRequest, context: Any
+    ) -> pb.GetReservationResponse:
+        reservation = await self._usecases.get_reservation(checked_id("orderid", request.orderid))
+        return pb.GetReservationResponse(reservation=_reservation(reservation))
+
+
+def _itemid(request: Any) -> str:
+    return checked_id("itemid", request.itemid)
+
+
+def _item(item: Item) -> pb.Item:
+    return pb.Item(
+        itemid=item.itemid,
+        price=item.price,
+        stock=item.stock,
+        available=item.available,
+        reserved=item.reserved,
+        sold=item.sold,
+        waives_payment=item.waives_payment,
+    )
+
+
+def _reservation(reservation: Reservation) -> pb.Reservation:
+    return pb.Reservation(
+        orderid=reservation.orderid,
+        status=reservation.status,
+        items=[pb.ReservedItem(itemid=item.itemid, count=item.count) for item in reservation.items],
+        amount=reservation.amount,
+        waives_payment=reservation.waives_payment,
+        reason=reservation.reason,
+    )
