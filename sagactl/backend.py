@@ -1,4 +1,4 @@
-"""Which backend a local run uses: emulators that run already, emulators to be started, or the embedded one."""
+"""Which backend a local run uses: emulators that run, emulators to be started, or the embedded one."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -29,10 +29,14 @@ class Program:
 OnLine = Callable[[str], None]
 
 
+def unseen(_line: str) -> None:
+    """For output that is kept in its log only."""
+
+
 async def run_once(program: Program) -> None:
     """Return once the program ended well; CannotRun, with the end of its log, where it did not."""
     with program.log.open("wb", buffering=0) as log:
-        child = await Child.start(program, log, lambda line: None)
+        child = await Child.start(program, log, unseen)
         try:
             code = await child.ended()
         finally:

@@ -24,9 +24,7 @@ def end_with_parent(parent: int, signum: signal.Signals) -> None:
         os.kill(os.getpid(), signum)
 
 
-async def start(
-    argv: Sequence[str], environ: Mapping[str, str], output: int
-) -> asyncio.subprocess.Process:
+async def start(argv: Sequence[str], environ: Mapping[str, str], output: int) -> asyncio.subprocess.Process:
     """A child in a session of its own that writes to the file descriptor `output`.
 
     It is killed when this process ends. Raises OSError where there is no such program.

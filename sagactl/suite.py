@@ -57,6 +57,7 @@ def _topics(service: str) -> dict[str, str]:
     return {
         "EVENT_PUBLISH_TOPIC": topology.TOPICS[service],
         "EVENT_SUBSCRIBE_TOPICS": ",".join(topology.subscribed_topics(service)),
+        "EVENT_DEAD_LETTER_TOPIC": topology.DEAD_LETTER_TOPIC,
     }
 
 

@@ -92,9 +92,11 @@ class Supervisor:
 
     async def broken(self) -> None:
         """Never returns; raises what keeps a program from being kept, if that ever happens."""
-        done, _ = await asyncio.wait(self._kept.values(), return_when=asyncio.FIRST_EXCEPTION)
-        for task in done:
-            task.result()
+        if self._kept:
+            done, _ = await asyncio.wait(self._kept.values(), return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        await asyncio.Event().wait()
 
     async def stop(self, hurry: asyncio.Event) -> None:
         """Return once all programs are gone: asked, then killed after the grace or when in a hurry."""

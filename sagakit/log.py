@@ -2,6 +2,8 @@
 
 import logging
 import sys
+from collections.abc import MutableMapping
+from typing import Any
 
 import structlog
 
@@ -13,9 +15,15 @@ def configure(service: str, format: str) -> None:
         if format == "json"
         else structlog.dev.ConsoleRenderer(colors=sys.stdout.isatty(), pad_event_to=24)
     )
+
+    def add_service(_: object, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+        event["service"] = service
+        return event
+
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
+            add_service,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
             *([structlog.processors.format_exc_info] if format == "json" else []),
@@ -25,6 +33,5 @@ def configure(service: str, format: str) -> None:
         logger_factory=structlog.PrintLoggerFactory(sys.stdout),
         cache_logger_on_first_use=True,
     )
-    structlog.contextvars.bind_contextvars(service=service)
     # What libraries say, where it matters; their chatter about reconnects does not.
     logging.basicConfig(level=logging.WARNING, stream=sys.stdout, format="%(levelname)s %(name)s %(message)s")

@@ -6,7 +6,7 @@ from typing import Any
 from sagakit.due import due_at
 from sagakit.events import Event
 from sagakit.runtime import Backoff, Runtime
-from sagakit.tables import INDEXED, Delete, Entity, Insert, Key, Row, Update
+from sagakit.tables import INDEXED, Delete, Insert, Key, Row, Update
 
 LEFT_TO_THE_RELAY_SECONDS = 10.0
 """After the commit the relay publishes at once; only what it has not finished by then is swept."""

@@ -28,7 +28,7 @@ PUBLISH_AGAIN = Backoff(first_seconds=0.1, cap_seconds=2, attempts=4)
 
 
 class Relay:
-    """Publishes one service's outbox to its one topic. Publishing twice is harmless: receivers have inboxes."""
+    """Publishes a service's outbox to its topic. Publishing twice is harmless: receivers have inboxes."""
 
     def __init__(self, tables: Tables, bus: Bus, topic: str, outbox: Outbox, runtime: Runtime) -> None:
         self._tables = tables
@@ -106,9 +106,11 @@ class Relay:
         messages = [event.to_message() for event in batch]
         for pause in PUBLISH_AGAIN.pauses(self._runtime.random):
             try:
-                return await self._bus.publish(self._topic, messages)
+                await self._bus.publish(self._topic, messages)
             except Unavailable:
                 await self._runtime.sleep(pause)
+            else:
+                return
         await self._bus.publish(self._topic, messages)
 
     async def _deleting(self) -> None:

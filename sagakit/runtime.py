@@ -1,11 +1,11 @@
 """Time, sleep, randomness and ids: handed in by constructor, so that a simulation can own them."""
 
 import asyncio
-import random
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
+from random import Random
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,7 +15,7 @@ class Runtime:
     now: Callable[[], float] = time.time
     """Seconds since the epoch, by this process's clock."""
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
-    random: random.Random = field(default_factory=random.Random)
+    random: Random = field(default_factory=Random)
     new_id: Callable[[], str] = lambda: str(uuid.uuid4())
     """A new id that cannot be guessed."""
 
@@ -31,7 +31,7 @@ class Backoff:
     cap_seconds: float
     attempts: int
 
-    def pauses(self, random: random.Random) -> Iterator[float]:
+    def pauses(self, random: Random) -> Iterator[float]:
         for attempt in range(self.attempts):
             yield random.uniform(0, self.longest(attempt))
 

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import grpc
 import structlog
@@ -103,14 +103,19 @@ class GrpcServer:
             await self._server.stop(grace_seconds)
 
 
+if TYPE_CHECKING:
+    # Generic in the type stubs only.
+    MethodHandler = grpc.RpcMethodHandler[Any, Any]
+
+
 class ErrorInterceptor(grpc.aio.ServerInterceptor):
     """Gives every unary call a deadline, and every error its code and its details (AIP-193)."""
 
     async def intercept_service(
         self,
-        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler[Any, Any] | None]],
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable["MethodHandler | None"]],
         handler_call_details: grpc.HandlerCallDetails,
-    ) -> grpc.RpcMethodHandler[Any, Any] | None:
+    ) -> "MethodHandler | None":
         handler = await continuation(handler_call_details)
         if handler is None or handler.unary_unary is None:
             return handler

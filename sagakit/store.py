@@ -36,7 +36,7 @@ class Snapshot:
 
 @dataclass(frozen=True, slots=True)
 class Changes(Generic[R]):
-    """What a step decided: what to answer, what to write and what to say, the last two at once or not at all."""
+    """What a step decided: what to answer, and what to write and to say, both or neither."""
 
     result: R
     writes: Mapping[Key, Entity] = field(default_factory=dict)

@@ -33,11 +33,16 @@ class PubsubBus:
     """The topics and subscriptions of one project."""
 
     def __init__(
-        self, publisher: PublisherAsyncClient, subscriber: pubsub_v1.SubscriberClient, project: str
+        self,
+        publisher: PublisherAsyncClient,
+        subscriber: pubsub_v1.SubscriberClient,
+        project: str,
+        lease_seconds: int = LEASE_SECONDS,
     ) -> None:
         self._publisher = publisher
         self._subscriber = subscriber
         self._project = project
+        self._lease_seconds = lease_seconds
 
     async def publish(self, topic: str, messages: Sequence[Message]) -> None:
         request = _PublishRequest(
@@ -65,8 +70,8 @@ class PubsubBus:
                 max_messages=max_outstanding,
                 max_bytes=MAX_BYTES,
                 max_lease_duration=MAX_LEASE_SECONDS,
-                min_duration_per_lease_extension=LEASE_SECONDS,
-                max_duration_per_lease_extension=LEASE_SECONDS,
+                min_duration_per_lease_extension=self._lease_seconds,
+                max_duration_per_lease_extension=self._lease_seconds,
             ),
             scheduler=scheduler,  # type: ignore[arg-type]  # annotated narrower than documented
             await_callbacks_on_shutdown=True,
@@ -118,12 +123,14 @@ class PubsubSubscription:
 
 
 @asynccontextmanager
-async def open_pubsub(project: str, emulator: str) -> AsyncIterator[PubsubBus]:
+async def open_pubsub(
+    project: str, emulator: str, lease_seconds: int = LEASE_SECONDS
+) -> AsyncIterator[PubsubBus]:
     """The bus of `project`; of the emulator at `host:port` where one is named."""
     transport = aio_transport(PublisherGrpcAsyncIOTransport, emulator)
     subscriber = pubsub_v1.SubscriberClient(transport=subscriber_transport(emulator))
     try:
-        yield PubsubBus(PublisherAsyncClient(transport=transport), subscriber, project)
+        yield PubsubBus(PublisherAsyncClient(transport=transport), subscriber, project, lease_seconds)
     finally:
         await transport.close()
         await asyncio.to_thread(subscriber.close)

@@ -27,7 +27,7 @@ from services.purchase.ticket import Report, Ticket
 
 
 class UseCases:
-    """Every method answers with things as they are after its step, or raises Rejected with nothing changed."""
+    """Each method answers with things as its step left them, or raises Rejected and changes nothing."""
 
     def __init__(self, store: Store, inbox: Inbox, runtime: Runtime) -> None:
         self._store = store

@@ -31,7 +31,7 @@ MAX_ITEMS = 5_000
 
 
 class UseCases:
-    """Every method answers with things as they are after its step, or raises Rejected with nothing changed."""
+    """Each method answers with things as its step left them, or raises Rejected and changes nothing."""
 
     def __init__(self, store: Store, inbox: Inbox, runtime: Runtime) -> None:
         self._store = store
@@ -45,7 +45,7 @@ class UseCases:
         return to_item(itemid, entity)
 
     async def list_items(self, page_size: int, page_token: str) -> tuple[list[Item], str]:
-        """Items by itemid, from the one after `page_token`, and the token of the next page if there is one."""
+        """Items by itemid, from the one after `page_token`; and the token of the next page, if any."""
         itemids = to_catalogue((await self._store.read([CATALOGUE])).get(CATALOGUE))
         start = bisect_right(itemids, page_token)
         page = itemids[start : start + (page_size or PAGE)]

@@ -1,0 +1,1 @@
+"""The commands: what each takes and prints; `sagactl.__main__` lists them."""

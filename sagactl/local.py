@@ -1,0 +1,119 @@
+"""A suite that runs on this machine: everything it needs in the right order, and none of it afterwards."""
+
+import asyncio
+from functools import partial
+
+from sagactl import emulators, suite
+from sagactl.backend import DATASTORE_HOST, PUBSUB_HOST
+from sagactl.child import Program, run_once, unseen
+from sagactl.emulators import Emulator
+from sagactl.errors import CannotRun
+from sagactl.logs import tail
+from sagactl.plan import Plan
+from sagactl.probe import wait_until_answers
+from sagactl.racing import first
+from sagactl.signals import StopSignals
+from sagactl.supervisor import Supervisor
+from sagactl.terminal import Terminal
+
+READY_SECONDS = 60.0
+DRAIN_SECONDS = 8.0
+RETRY_SECONDS = 5.0
+
+
+class LocalSuite:
+    """Emulators, services and gateway of one plan."""
+
+    def __init__(self, plan: Plan, terminal: Terminal, stop: StopSignals) -> None:
+        self._plan = plan
+        self._terminal = terminal
+        self._stop = stop
+        self._emulators = Supervisor(terminal.say, emulators.STOP_SECONDS)
+        self._services = Supervisor(terminal.say, DRAIN_SECONDS)
+
+    async def start(self) -> bool:
+        """Return once it is ready, or was asked to stop before: whether it is ready.
+
+        CannotRun where something does not start.
+        """
+        return await first(
+            self._get_ready(),
+            self._asked_to_stop(),
+            _given_up(self._emulators),
+            _given_up(self._services),
+        )
+
+    async def run(self) -> None:
+        """Return once it was asked to stop; until then whatever ends is started again."""
+        await first(self._asked_to_stop(), self._emulators.broken(), self._services.broken())
+
+    async def end(self) -> None:
+        """Return once nothing of it is left: the services drained, or killed when in a hurry."""
+        await self._services.stop(self._stop.hurry)
+        await self._emulators.stop(self._stop.hurry)
+
+    async def _get_ready(self) -> bool:
+        self._start_emulators()
+        await self._emulators_answer()
+        await self._run_tool("provision")
+        self._start_services()
+        await self._run_tool("seed")
+        await _answering(f"{self._plan.gateway}/readyz")
+        return True
+
+    async def _asked_to_stop(self) -> bool:
+        await self._stop.asked.wait()
+        return False
+
+    def _start_emulators(self) -> None:
+        for emulator, port in self._plan.emulators.items():
+            name = emulator.component
+            argv = emulators.command(emulator, port, self._plan.run_dir)
+            program = Program(name, argv, self._plan.environ, self._plan.logs / f"{name}.log")
+            self._emulators.keep(program, echo=unseen, recover=partial(self._recover, emulator))
+
+    async def _emulators_answer(self) -> None:
+        environ = self._plan.backend_environ
+        hosts = [environ[name] for name in (DATASTORE_HOST, PUBSUB_HOST) if name in environ]
+        await asyncio.gather(*(_answering(f"http://{host}/") for host in hosts))
+
+    async def _recover(self, emulator: Emulator) -> None:
+        """After an emulator was started again: topics, subscriptions and catalogue as at the start."""
+        self._terminal.say(f"the {emulator.title} begins empty: the data it held is lost")
+        while True:
+            try:
+                await self._emulators_answer()
+                await self._run_tool("provision")
+                await self._run_tool("seed")
+            except CannotRun as error:
+                self._terminal.say(error.message)
+                await asyncio.sleep(RETRY_SECONDS)
+            else:
+                return
+
+    def _start_services(self) -> None:
+        plan = self._plan
+        programs = suite.service_programs(plan.addresses, plan.environ, plan.logs)
+        programs.append(suite.gateway_program(plan.addresses, plan.gateway_port, plan.environ, plan.logs))
+        width = max(len(program.name) for program in programs)
+        for program in programs:
+            self._services.keep(program, echo=partial(self._echo, f"{program.name:<{width}} | "))
+
+    async def _run_tool(self, command: str) -> None:
+        stock = {"STOCK_ADDRESS": self._plan.addresses["stock"][0]}
+        await run_once(suite.tool_program(command, {**self._plan.environ, **stock}, self._plan.logs))
+
+    def _echo(self, prefix: str, line: str) -> None:
+        self._terminal.say(prefix + line)
+
+
+async def _given_up(supervisor: Supervisor) -> bool:
+    program = await supervisor.hopeless()
+    raise CannotRun(f"{program.name} does not start; {program.log} ends:\n{tail(program.log)}")
+
+
+async def _answering(url: str) -> None:
+    try:
+        await wait_until_answers(url, READY_SECONDS)
+    except TimeoutError as error:
+        raise CannotRun(str(error)) from error

@@ -1,0 +1,74 @@
+"""`sagactl up`: the whole suite on this machine, from nothing to ready, until it is asked to stop."""
+
+import os
+
+from sagactl import runfile, tryout
+from sagactl.backend import EMBEDDED, Choice
+from sagactl.local import LocalSuite
+from sagactl.plan import Options, Plan, make_plan
+from sagactl.signals import StopSignals
+from sagactl.terminal import Terminal
+
+
+async def up(options: Options) -> None:
+    """Return once it was asked to stop and nothing is left running.
+
+    CannotRun, with nothing left running either, where the suite cannot be started.
+    """
+    stop = StopSignals()
+    stop.install()
+    with runfile.locked(options.run_dir):
+        plan = make_plan(options, os.environ)
+        terminal = Terminal()
+        try:
+            await _run(plan, terminal, stop)
+        finally:
+            terminal.close()
+
+
+async def _run(plan: Plan, terminal: Terminal, stop: StopSignals) -> None:
+    terminal.say(_backend_line(plan.choice, plan))
+    plan.logs.mkdir(exist_ok=True)
+    runfile.forget_suite(plan.run_dir)
+    local = LocalSuite(plan, terminal, stop)
+    try:
+        if await local.start():
+            runfile.write_suite(plan.run_dir, _suite(plan))
+            terminal.say(_ready_lines(plan))
+            await local.run()
+        terminal.say("stopping; a second Ctrl-C does not wait for anything")
+    finally:
+        runfile.forget_suite(plan.run_dir)
+        await local.end()
+    terminal.say("stopped")
+
+
+def _suite(plan: Plan) -> runfile.Suite:
+    addresses = {service: list(listening) for service, listening in plan.addresses.items()}
+    backend = plan.choice.backend
+    return runfile.Suite(os.getpid(), backend, plan.gateway, addresses, plan.backend_environ)
+
+
+def _backend_line(choice: Choice, plan: Plan) -> str:
+    line = f"backend: {choice.backend} ({choice.why})"
+    if choice.backend == EMBEDDED:
+        return f"{line}; its data is kept in {plan.run_dir}"
+    if choice.named:
+        return f"{line}; they are used as they are and left running"
+    return f"{line}; they keep nothing: all data is gone when they end"
+
+
+def _ready_lines(plan: Plan) -> str:
+    walk = tryout.curl_lines(plan.gateway, tryout.fresh_id("cart"))
+    return "\n".join(
+        [
+            f"ready: {plan.gateway}",
+            "",
+            "Try it, from a cart to an approved order (in another terminal):",
+            "",
+            *(f"  {line}" for line in walk),
+            "",
+            f"Every request with an example: {plan.gateway}/docs    Logs: {plan.logs}    Stop: Ctrl-C",
+            "",
+        ]
+    )

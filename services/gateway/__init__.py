@@ -1,0 +1,1 @@
+"""The gateway: REST in, gRPC out, and no state of its own."""

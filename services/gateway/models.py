@@ -1,0 +1,166 @@
+"""The JSON of the API: what requests must be, and what answers look like in its documentation.
+
+Named as the messages of `proto/`, with their fields; a test compares the two. Answers are written from
+the protobuf messages (`contract.json`) and never pass through the models here.
+"""
+
+from typing import Annotated
+from uuid import uuid4
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.json_schema import SkipJsonSchema
+
+from contract.fields import ID_PATTERN, MAX_COUNT
+
+Id = Annotated[str, Field(pattern=ID_PATTERN)]
+Count = Annotated[int, Field(ge=1, le=MAX_COUNT)]
+
+
+class Request(BaseModel):
+    """JSON's own types without conversion (`"3"`, `3.0` and `true` are no counts), and no unknown fields."""
+
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+
+class CreateCartRequest(Request):
+    cartid: Id
+
+
+class GetCartRequest(Request):
+    cartid: Id
+
+
+class AddItemRequest(Request):
+    cartid: Id
+    itemid: Id
+    count: Count
+    # Made here where the client gives none, so that what the channel retries is never added twice.
+    commandid: Id = Field(
+        default_factory=lambda: str(uuid4()),
+        description="Names this call: repeated under the same commandid it adds nothing.",
+    )
+
+
+class RemoveItemRequest(Request):
+    cartid: Id
+    itemid: Id
+
+
+class GetCartContentsRequest(Request):
+    cartid: Id
+
+
+class CloseCartRequest(Request):
+    cartid: Id
+
+
+class CheckoutRequest(Request):
+    cartid: Id
+
+
+class GetOrderTicketRequest(Request):
+    orderid: Id
+
+
+class GetItemRequest(Request):
+    itemid: Id
+
+
+class ListItemsRequest(Request):
+    page_size: int = Field(0, ge=0, le=100, description="At most so many items; 0 means 100.")
+    page_token: str = Field("", max_length=1024, description="The next_page_token of the page before.")
+
+
+class Cart(BaseModel):
+    cartid: str
+    status: str = Field(description="open, closed or checked-out")
+
+
+class CartItem(BaseModel):
+    itemid: str
+    count: int
+
+
+class OrderTicket(BaseModel):
+    orderid: str
+    status: str = Field(
+        description="pre-approved, reserved, approved; or, failed: reserve-failed, payment-failed, canceled"
+    )
+    cart_items: list[CartItem]
+    # Left out where there is none; a default of None would be documented as null.
+    amount: int | SkipJsonSchema[None] = Field(
+        default_factory=lambda: None, description="What is charged, in minor units of the currency."
+    )
+    reason: str | SkipJsonSchema[None] = Field(
+        default_factory=lambda: None, description="Why the order failed."
+    )
+
+
+class Item(BaseModel):
+    itemid: str
+    price: int = Field(description="For one piece, in minor units of the currency.")
+    stock: int = Field(description="Pieces ever put in: available + reserved + sold.")
+    available: int
+    reserved: int
+    sold: int
+    waives_payment: bool
+
+
+class CreateCartResponse(BaseModel):
+    cart: Cart
+
+
+class GetCartResponse(BaseModel):
+    cart: Cart
+
+
+class AddItemResponse(BaseModel):
+    cart_items: list[CartItem]
+
+
+class RemoveItemResponse(BaseModel):
+    cart_items: list[CartItem]
+
+
+class GetCartContentsResponse(BaseModel):
+    cartid: str
+    cart_items: list[CartItem]
+
+
+class CloseCartResponse(BaseModel):
+    cart: Cart
+
+
+class CheckoutResponse(BaseModel):
+    order_ticket: OrderTicket
+
+
+class GetOrderTicketResponse(BaseModel):
+    order_ticket: OrderTicket
+
+
+class GetItemResponse(BaseModel):
+    item: Item
+
+
+class ListItemsResponse(BaseModel):
+    items: list[Item]
+    next_page_token: str = Field(description="Empty on the last page.")
+
+
+class FieldError(BaseModel):
+    field: str
+    message: str
+
+
+class Problem(BaseModel):
+    """What went wrong (RFC 9457)."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    reason: str = Field(description="A stable word for machines.")
+    errors: list[FieldError] | SkipJsonSchema[None] = Field(
+        default_factory=lambda: None, description="The fields at fault, where it is fields."
+    )

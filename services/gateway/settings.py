@@ -1,0 +1,73 @@
+"""What the gateway reads from its environment."""
+
+import ipaddress
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from sagakit.settings import BadSetting, Environ
+
+_TARGET = re.compile(r"(dns|ipv4|ipv6|unix|xds):")
+_HOST_AND_PORT = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):(?P<port>[0-9]{1,5})")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The environment, read once."""
+
+    host: str
+    port: int
+    purchase_target: str
+    stock_target: str
+    request_timeout_seconds: float
+    """How long a request may take to arrive, and how long the service behind it to answer."""
+    max_concurrent_requests: int
+    drain_delay_seconds: float
+    """How long a gateway that is told to stop goes on serving, until balancers have noticed."""
+    log_format: str
+
+    @classmethod
+    def from_environ(cls, environ: Mapping[str, str]) -> "Settings":
+        """Raises BadSetting for the first variable that is missing or malformed."""
+        env = Environ(environ)
+        return cls(
+            host=env.text("HOST", "127.0.0.1"),
+            port=env.integer("PORT", 8080, low=0, high=65_535),
+            purchase_target=_grpc_target("PURCHASE_ADDRESS", env),
+            stock_target=_grpc_target("STOCK_ADDRESS", env),
+            request_timeout_seconds=env.seconds("REQUEST_TIMEOUT_SECONDS", 10, low=0.001),
+            max_concurrent_requests=env.integer("MAX_CONCURRENT_REQUESTS", 512, low=1),
+            drain_delay_seconds=env.seconds("DRAIN_DELAY_SECONDS", 0),
+            log_format=env.choice("LOG_FORMAT", ("console", "json"), "console"),
+        )
+
+
+def _grpc_target(name: str, env: Environ) -> str:
+    """What gRPC dials: a target as it is (`dns:///purchase:50051`), or made of `host:port[,host:port…]`."""
+    address = env.text(name)
+    if _TARGET.match(address):
+        return address
+    endpoints = [_endpoint(name, entry) for entry in env.texts(name)]
+    versions = {_ip_version(host) for host, _ in endpoints}
+    joined = ",".join(f"{host}:{port}" for host, port in endpoints)
+    if versions == {None} and len(endpoints) == 1:
+        return f"dns:///{joined}"
+    if len(versions) == 1 and None not in versions:
+        return f"ipv{versions.pop()}:{joined}"
+    raise BadSetting(name, "lists several hosts: give IP addresses, or one DNS name that stands for them all")
+
+
+def _endpoint(name: str, entry: str) -> tuple[str, int]:
+    match = _HOST_AND_PORT.fullmatch(entry)
+    if match is None or not 1 <= int(match["port"]) <= 65_535:
+        raise BadSetting(name, f"must be a gRPC target or host:port, not {entry!r}")
+    # By name it would be two addresses, of which the services here listen at one.
+    host = "127.0.0.1" if match["host"] == "localhost" else match["host"]
+    return host, int(match["port"])
+
+
+def _ip_version(host: str) -> int | None:
+    try:
+        return ipaddress.ip_address(host.strip("[]")).version
+    except ValueError:
+        return None

@@ -1,0 +1,87 @@
+"""The cart's rules, without I/O."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from contract.fields import MAX_COUNT, MAX_ITEMS_PER_CART
+from contract.tickets import CartItem
+from sagakit.errors import InvalidArgument, NotAllowed
+from services.purchase.cart import CHECKED_OUT, CLOSED, OPEN, Cart, add, check_out, close, remove
+
+BLUE_3 = CartItem("blue", 3)
+RED_2 = CartItem("red", 2)
+
+
+def test_items_stay_in_the_order_they_were_added():
+    cart = add(add(add(Cart("c"), "blue", 3), "red", 2), "blue", 1)
+
+    assert cart.items == (CartItem("blue", 4), RED_2)
+
+
+def test_a_cart_takes_a_hundred_different_items_and_more_of_each():
+    full = Cart("c", items=tuple(CartItem(f"i{n}", 1) for n in range(MAX_ITEMS_PER_CART)))
+
+    with pytest.raises(InvalidArgument) as refused:
+        add(full, "one-more", 1)
+
+    assert refused.value.field == "itemid"
+    assert add(full, "i0", 1).items[0].count == 2
+
+
+def test_the_count_of_an_item_cannot_add_up_to_more_than_a_million():
+    cart = add(Cart("c"), "blue", MAX_COUNT)
+
+    with pytest.raises(InvalidArgument) as refused:
+        add(cart, "blue", 1)
+
+    assert refused.value.field == "count"
+
+
+def test_removing_takes_out_the_item_whatever_its_count_and_only_that():
+    cart = Cart("c", items=(BLUE_3, RED_2))
+
+    assert remove(cart, "blue").items == (RED_2,)
+    assert remove(cart, "not-there") == cart
+
+
+@pytest.mark.parametrize("status", [CLOSED, CHECKED_OUT])
+def test_a_cart_that_is_no_longer_open_takes_and_gives_nothing(status):
+    cart = Cart("c", status, (BLUE_3,))
+
+    for change in (lambda: add(cart, "red", 1), lambda: remove(cart, "blue")):
+        with pytest.raises(NotAllowed) as refused:
+            change()
+        assert refused.value.reason == "cart-not-open"
+
+
+def test_closing_again_changes_nothing():
+    closed = close(Cart("c", OPEN, (BLUE_3,)))
+
+    assert closed.status == CLOSED
+    assert close(closed) == closed
+    assert close(check_out(closed, "o")).status == CHECKED_OUT
+
+
+@pytest.mark.parametrize(
+    ("cart", "reason"),
+    [(Cart("c", OPEN, (BLUE_3,)), "cart-not-closed"), (Cart("c", CLOSED), "cart-empty")],
+)
+def test_an_open_or_an_empty_cart_cannot_be_checked_out(cart, reason):
+    with pytest.raises(NotAllowed) as refused:
+        check_out(cart, "o")
+
+    assert refused.value.reason == reason
+
+
+@given(st.lists(st.tuples(st.sampled_from(["blue", "red", "gold"]), st.integers(1, 1000)), max_size=30))
+def test_a_cart_holds_exactly_what_was_added(additions):
+    cart = Cart("c")
+
+    for itemid, count in additions:
+        cart = add(cart, itemid, count)
+
+    totals = {item.itemid: item.count for item in cart.items}
+    assert totals == {
+        itemid: sum(count for each, count in additions if each == itemid) for itemid, _ in additions
+    }
