@@ -35,7 +35,9 @@ def choose(requested: str, environ: Mapping[str, str], missing: str | None) -> C
     if named:
         return Choice(EMULATORS, "named by " + " and ".join(named), named)
     if missing is None:
-        return Choice(EMULATORS, "started here" if requested == EMULATORS else "found gcloud and Java")
+        return Choice(
+            EMULATORS, f"BACKEND={EMULATORS}" if requested == EMULATORS else "found gcloud and Java"
+        )
     if requested == EMULATORS:
         raise CannotRun(f"cannot start Google's emulators: {missing}; BACKEND={EMBEDDED} needs nothing")
     return Choice(EMBEDDED, missing)

@@ -17,7 +17,7 @@ from sagactl.supervisor import Supervisor
 from sagactl.terminal import Terminal
 
 READY_SECONDS = 60.0
-DRAIN_SECONDS = 8.0
+DRAIN_SECONDS = 9.0
 RETRY_SECONDS = 5.0
 
 

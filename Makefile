@@ -1,0 +1,80 @@
+.DEFAULT_GOAL := help
+.PHONY: help run clean check lint types imports proto-check test ci bench proto proto-release lock
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+help: ## List what there is to make
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
+
+# BACKEND, PORT and REPLICAS reach sagactl through its environment, from make's command line too.
+# `exec` leaves no shell between make and it, so a SIGTERM to make arrives as well.
+run: $(VENV)/.run ## Run the whole suite until Ctrl-C: [BACKEND=auto|emulators|embedded] [PORT=8080] [REPLICAS=1]
+	@exec $(BIN)/sagactl up --with-parent
+
+clean: ## Remove .run/: the embedded backend's data, and the logs
+	@if [ -x $(BIN)/sagactl ]; then exec $(BIN)/sagactl clean; else rm -rf .run; fi
+
+check: lint types imports proto-check ## Lint, types, import contracts, protos, the fast tests: for every commit
+	$(BIN)/python -m pytest -q -m "not emulators" tests/unit tests/contract tests/service
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.dev
+	$(BIN)/mypy
+
+imports: $(VENV)/.dev
+	$(BIN)/lint-imports
+
+proto-check: $(VENV)/.dev ## Lint the protos, find breaking changes, compare the generated code
+	$(BIN)/buf lint
+	$(BIN)/buf breaking --against proto/released.binpb
+	rm -rf build/proto && mkdir -p build/proto
+	$(call protoc,build/proto)
+	diff -r -x __pycache__ build/proto/rpc rpc
+
+test: $(VENV)/.dev ## Every test suite; what needs Google's emulators is skipped where there is no gcloud
+	$(BIN)/python -m pytest
+
+ci: check test bench ## Exactly what CI runs
+
+bench: $(VENV)/.dev ## Latency and throughput, beside what the emulators themselves allow
+	$(BIN)/python -m bench
+
+proto: $(VENV)/.dev ## Generate rpc/ from proto/
+	$(call protoc,.)
+
+proto-release: $(VENV)/.dev ## Take the protos as they are as what later ones must not break
+	$(BIN)/buf build --exclude-source-info -o proto/released.binpb
+
+lock: $(VENV)/.dev ## Pin the newest versions of all dependencies
+	$(BIN)/pip install --quiet --disable-pip-version-check uv
+	$(call pin,requirements.txt,--group build)
+	$(call pin,requirements-dev.txt,--group build --group dev -c requirements.txt)
+
+protoc = $(BIN)/python -m grpc_tools.protoc -Irpc=proto \
+	--plugin=protoc-gen-mypy=$(BIN)/protoc-gen-mypy --plugin=protoc-gen-mypy_grpc=$(BIN)/protoc-gen-mypy_grpc \
+	--python_out=$(1) --mypy_out=quiet:$(1) --grpc_python_out=$(1) --mypy_grpc_out=quiet:$(1) proto/*.proto
+
+pin = $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" pyproject.toml $(2) -o $(1)
+
+$(VENV)/.created:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	|| { echo "Python 3.11 or later is needed, as \"$(PYTHON)\" or named by PYTHON=…" >&2; exit 1; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null \
+	|| { echo "Python's venv module is missing: install it (Debian, Ubuntu: python3-venv)" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/.run: $(VENV)/.created requirements.txt pyproject.toml
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.run requirements-dev.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
+	@touch $@

@@ -1,0 +1,147 @@
+"""What the gateway's tests share: fake services behind real gRPC, and a gateway in front of them."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import grpc
+import httpx
+from google.protobuf.message import Message
+from google.protobuf.message_factory import GetMessageClass
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1._async import HealthServicer
+
+from services.gateway.app import Lifecycle, create_app
+from services.gateway.clients import SERVICES, Clients
+
+SERVING = health_pb2.HealthCheckResponse.SERVING
+NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
+WAIT_SECONDS = 10
+
+
+@dataclass
+class Refusal:
+    """An RPC that fails."""
+
+    code: grpc.StatusCode
+    message: str = "no"
+    metadata: tuple[tuple[str, bytes], ...] = ()
+
+
+@dataclass
+class FakeService:
+    """Stands in for a service: answers what it is told to (a message, a Refusal, or a coroutine function
+    that gives one), the last of it again and again; everything else with an empty message."""
+
+    name: str
+    answers: dict[str, Sequence[Any]] = field(default_factory=dict)
+    asked: list[tuple[str, Message]] = field(default_factory=list)
+    health: HealthServicer = field(default_factory=HealthServicer)
+    port: int = 0
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator["FakeService"]:
+        """Listens at a free port, and again at the same one when started again."""
+        server = grpc.aio.server(options=(("grpc.so_reuseport", 0),))
+        methods = SERVICES[self.name].methods
+        handlers = {method.name: self._handler(method) for method in methods}
+        generic = grpc.method_handlers_generic_handler(SERVICES[self.name].full_name, handlers)
+        server.add_generic_rpc_handlers((generic,))
+        health_pb2_grpc.add_HealthServicer_to_server(self.health, server)
+        await self.health.set("", SERVING)
+        self.port = server.add_insecure_port(self.address)
+        await server.start()
+        try:
+            yield self
+        finally:
+            await server.stop(None)
+
+    @property
+    def address(self) -> str:
+        return f"127.0.0.1:{self.port}"
+
+    def _handler(self, method: Any) -> Any:
+        async def behave(request: Message, context: Any) -> Message:
+            times = sum(name == method.name for name, _ in self.asked)
+            self.asked.append((method.name, request))
+            scripted = self.answers.get(method.name) or [GetMessageClass(method.output_type)()]
+            answer = scripted[min(times, len(scripted) - 1)]
+            if callable(answer):
+                answer = await answer()
+            if isinstance(answer, Refusal):
+                await context.abort(answer.code, answer.message, answer.metadata)
+            return answer
+
+        return grpc.unary_unary_rpc_method_handler(
+            behave,
+            GetMessageClass(method.input_type).FromString,
+            GetMessageClass(method.output_type).SerializeToString,
+        )
+
+
+@asynccontextmanager
+async def fakes(**answers: Sequence[Any]) -> AsyncIterator[tuple[FakeService, FakeService]]:
+    """Purchase and stock, running; `answers` by the RPCs' names."""
+    purchase, stock = FakeService("purchase", answers), FakeService("stock", answers)
+    async with purchase.running(), stock.running():
+        yield purchase, stock
+
+
+@asynccontextmanager
+async def client_of(app: Any) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of `app`, which is started and stopped around it."""
+    async with AsyncExitStack() as stack:
+        await stack.enter_async_context(app.router.lifespan_context(app))
+        transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+        yield await stack.enter_async_context(httpx.AsyncClient(transport=transport, base_url="http://test"))
+
+
+@asynccontextmanager
+async def gateway(
+    purchase: str,
+    stock: str = "ipv4:127.0.0.1:1",
+    *,
+    timeout_seconds: float = WAIT_SECONDS,
+    limit: int = 100,
+    lifecycle: Lifecycle | None = None,
+) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of a gateway to those gRPC targets."""
+    app = create_app(
+        Clients({"purchase": purchase, "stock": stock}, timeout_seconds),
+        lifecycle or Lifecycle(),
+        body_timeout_seconds=timeout_seconds,
+        max_concurrent_requests=limit,
+    )
+    async with client_of(app) as client:
+        yield client
+
+
+@asynccontextmanager
+async def suite(
+    *, timeout_seconds: float = WAIT_SECONDS, limit: int = 100, **answers: Sequence[Any]
+) -> AsyncIterator[tuple[httpx.AsyncClient, FakeService]]:
+    """A gateway in front of both fakes, and the fake of purchase."""
+    async with fakes(**answers) as (purchase, stock):
+        targets = (f"ipv4:{purchase.address}", f"ipv4:{stock.address}")
+        async with gateway(*targets, timeout_seconds=timeout_seconds, limit=limit) as client:
+            yield client, purchase
+
+
+def assert_problem(response: httpx.Response, status: int, reason: str) -> dict[str, Any]:
+    """The problem in `response`, which has everything RFC 9457 and the README promise."""
+    assert response.status_code == status, response.text
+    assert response.headers["content-type"] == "application/problem+json"
+    problem: dict[str, Any] = response.json()
+    assert (problem["type"], problem["status"], problem["reason"]) == ("about:blank", status, reason)
+    assert problem["title"]
+    assert problem["detail"]
+    return problem
+
+
+async def until(holds: Callable[[], Awaitable[bool]], seconds: float = WAIT_SECONDS) -> None:
+    """Return once it holds; fail at the deadline."""
+    async with asyncio.timeout(seconds):
+        while not await holds():
+            await asyncio.sleep(0.01)

@@ -1,0 +1,86 @@
+"""The gateway: alive, and ready."""
+
+import asyncio
+import time
+
+from services.gateway.app import Lifecycle
+from tests.service.gateway_harness import (
+    NOT_SERVING,
+    SERVING,
+    FakeService,
+    assert_problem,
+    fakes,
+    gateway,
+    until,
+)
+
+
+async def test_it_is_alive_whoever_else_is():
+    async with gateway("ipv4:127.0.0.1:1") as client:
+        response = await client.get("/healthz")
+
+    assert (response.status_code, response.json()) == (200, {"status": "ok"})
+
+
+async def test_it_is_ready_as_long_as_every_service_serves():
+    async with fakes() as (purchase, stock), gateway(purchase.address, stock.address) as client:
+        at_first = await client.get("/readyz")
+        await stock.health.set("", NOT_SERVING)
+        then = await client.get("/readyz")
+        await purchase.health.set("", NOT_SERVING)
+        later = await client.get("/readyz")
+        await stock.health.set("", SERVING)
+        await purchase.health.set("", SERVING)
+        in_the_end = await client.get("/readyz")
+
+    assert (at_first.status_code, at_first.json()) == (200, {"status": "ok"})
+    assert assert_problem(then, 503, "not-ready")["detail"] == "Not serving: stock."
+    assert assert_problem(later, 503, "not-ready")["detail"] == "Not serving: purchase, stock."
+    assert in_the_end.status_code == 200
+
+
+async def test_it_becomes_ready_when_a_service_that_was_away_comes():
+    stock = FakeService("stock")
+    async with stock.running():
+        pass
+
+    async def ready():
+        return (await client.get("/readyz")).status_code == 200
+
+    async with FakeService("purchase").running() as purchase:
+        async with gateway(purchase.address, stock.address) as client:
+            before = await client.get("/readyz")
+            async with stock.running():
+                await until(ready, seconds=5)
+
+    assert assert_problem(before, 503, "not-ready")["detail"] == "Not serving: stock."
+
+
+async def test_a_service_that_does_not_answer_within_a_second_is_not_serving():
+    async def says_nothing(reader, writer):
+        await reader.read()
+        writer.close()
+
+    silent = await asyncio.start_server(says_nothing, "127.0.0.1", 0)
+    host, port = silent.sockets[0].getsockname()
+    async with silent, gateway(f"ipv4:{host}:{port}") as client:
+        started = time.monotonic()
+        response = await client.get("/readyz")
+        took = time.monotonic() - started
+
+    assert "purchase" in assert_problem(response, 503, "not-ready")["detail"]
+    assert took < 3
+
+
+async def test_a_gateway_that_is_told_to_stop_is_alive_and_not_ready():
+    lifecycle = Lifecycle()
+    async with (
+        fakes() as (purchase, stock),
+        gateway(purchase.address, stock.address, lifecycle=lifecycle) as client,
+    ):
+        lifecycle.draining = True
+        ready = await client.get("/readyz")
+        alive = await client.get("/healthz")
+
+    assert_problem(ready, 503, "draining")
+    assert alive.status_code == 200

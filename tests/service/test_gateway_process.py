@@ -1,0 +1,168 @@
+"""The gateway as a process: how it starts, fails to start, and stops."""
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import sys
+from contextlib import asynccontextmanager
+
+import httpx
+import pytest
+
+from rpc import purchase_pb2
+from tests.service.gateway_harness import WAIT_SECONDS, assert_problem, fakes, until
+
+CREATE_CART = "/purchase/api/create_cart"
+AWAY = {"PURCHASE_ADDRESS": "127.0.0.1:1", "STOCK_ADDRESS": "127.0.0.1:1", "PORT": "0"}
+
+
+async def spawn(environ, *arguments):
+    return await asyncio.create_subprocess_exec(
+        sys.executable,
+        *(arguments or ("-m", "services.gateway")),
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": ":".join(sys.path), "LOG_FORMAT": "json", **environ},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+
+
+@asynccontextmanager
+async def running(**environ):
+    """A process that serves, and a client of it."""
+    process = await spawn({**AWAY, **environ})
+    try:
+        async with asyncio.timeout(WAIT_SECONDS):
+            said = json.loads(await process.stdout.readline())
+        base_url = f"http://{said['host']}:{said['port']}"
+        async with httpx.AsyncClient(base_url=base_url, trust_env=False, timeout=WAIT_SECONDS) as client:
+            yield process, client
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.communicate()
+
+
+async def failure(**environ):
+    """The exit code and the lines on standard error of a process that cannot start."""
+    process = await spawn(environ)
+    async with asyncio.timeout(WAIT_SECONDS):
+        said, complaint = await process.communicate()
+    assert said == b""
+    return process.returncode, complaint.decode().splitlines()
+
+
+async def refused(client):
+    try:
+        await client.get("/healthz")
+    except httpx.TransportError:
+        return True
+    return False
+
+
+async def test_sigterm_lets_a_request_finish_and_exits_with_zero():
+    release = asyncio.Event()
+
+    async def held():
+        await release.wait()
+        return purchase_pb2.CreateCartResponse(cart={"cartid": "1", "status": "open"})
+
+    async with fakes(CreateCart=[held]) as (purchase, stock):
+        addresses = {"PURCHASE_ADDRESS": purchase.address, "STOCK_ADDRESS": stock.address}
+        async with running(**addresses, DRAIN_DELAY_SECONDS="1") as (process, client):
+            ready = await client.get("/readyz")
+            under_way = asyncio.create_task(client.post(CREATE_CART, json={"cartid": "1"}))
+            await until(lambda: asyncio.sleep(0, bool(purchase.asked)))
+
+            process.send_signal(signal.SIGTERM)
+
+            async def not_ready():
+                return (await client.get("/readyz")).status_code == 503
+
+            await until(not_ready)
+            draining = await client.get("/readyz")
+            await until(lambda: refused(client))
+            release.set()
+            finished = await under_way
+            exit_code = await asyncio.wait_for(process.wait(), WAIT_SECONDS)
+
+    assert ready.status_code == 200
+    assert_problem(draining, 503, "draining")
+    assert finished.json() == {"cart": {"cartid": "1", "status": "open"}}
+    assert exit_code == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_an_idle_gateway_ends_at_once_even_with_connections_open(number):
+    async with running() as (process, client):
+        await client.get("/")
+
+        process.send_signal(number)
+
+        assert await asyncio.wait_for(process.wait(), 5) == 0
+        assert await process.stderr.read() == b""
+
+
+async def test_a_port_that_is_taken_is_one_clear_line():
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        exit_code, complaint = await failure(**{**AWAY, "PORT": port})
+
+    assert exit_code == 1
+    assert complaint == [f"gateway: PORT cannot be used: 127.0.0.1:{port}: Address already in use"]
+
+
+async def test_a_host_that_is_not_here_is_one_clear_line():
+    exit_code, complaint = await failure(**{**AWAY, "HOST": "192.0.2.1"})
+
+    assert exit_code == 1
+    assert len(complaint) == 1
+    assert complaint[0].startswith("gateway: HOST cannot be used: 192.0.2.1:0: ")
+
+
+@pytest.mark.parametrize(
+    ("environ", "complaint"),
+    [
+        ({"STOCK_ADDRESS": "127.0.0.1:1"}, "gateway: PURCHASE_ADDRESS is not set"),
+        ({**AWAY, "PORT": "http"}, "gateway: PORT must be an integer, not 'http'"),
+    ],
+)
+async def test_a_bad_setting_is_one_clear_line(environ, complaint):
+    assert await failure(**environ) == (1, [complaint])
+
+
+async def test_a_body_that_is_too_large_gets_its_answer_over_a_real_connection():
+    async def megabytes():
+        for _ in range(64):
+            yield b" " * 64 * 1024
+
+    async with running() as (_, client):
+        announced = await client.post(CREATE_CART, content=b" " * 4_000_000)
+        streamed = await client.post(CREATE_CART, content=megabytes())
+        after = await client.get("/")
+
+    assert_problem(announced, 413, "body-too-large")
+    assert_problem(streamed, 413, "body-too-large")
+    assert after.text == "api-gateway"
+
+
+async def test_services_that_are_away_end_no_process():
+    async with running() as (process, client):
+        answer = await client.post(CREATE_CART, json={"cartid": "1"})
+        ready = await client.get("/readyz")
+
+        assert process.returncode is None
+
+    assert_problem(answer, 503, "unavailable")
+    assert_problem(ready, 503, "not-ready")
+    assert "server" not in answer.headers
+
+
+async def test_it_starts_without_googles_clients():
+    # They take longer to import than the gateway has to start.
+    process = await spawn(
+        {}, "-c", "import sys, services.gateway.__main__; print('google.cloud' in ' '.join(sys.modules))"
+    )
+
+    assert await process.communicate() == (b"False\n", b"")

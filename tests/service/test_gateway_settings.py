@@ -1,0 +1,67 @@
+"""The gateway's environment."""
+
+import pytest
+
+from sagakit.settings import BadSetting
+from services.gateway.settings import Settings
+
+ADDRESSES = {"PURCHASE_ADDRESS": "127.0.0.1:50051", "STOCK_ADDRESS": "127.0.0.1:50052"}
+
+
+def test_only_the_addresses_have_to_be_given():
+    settings = Settings.from_environ(ADDRESSES)
+
+    assert settings == Settings(
+        host="127.0.0.1",
+        port=8080,
+        purchase_target="ipv4:127.0.0.1:50051",
+        stock_target="ipv4:127.0.0.1:50052",
+        request_timeout_seconds=10,
+        max_concurrent_requests=512,
+        drain_delay_seconds=0,
+        log_format="console",
+    )
+
+
+@pytest.mark.parametrize(
+    ("address", "target"),
+    [
+        ("dns:///purchase:50051", "dns:///purchase:50051"),
+        ("unix:/run/purchase", "unix:/run/purchase"),
+        ("purchase:50051", "dns:///purchase:50051"),
+        ("purchase.shop.svc.cluster.local:50051", "dns:///purchase.shop.svc.cluster.local:50051"),
+        ("localhost:50051", "ipv4:127.0.0.1:50051"),
+        (" 127.0.0.1:1 , localhost:2 ", "ipv4:127.0.0.1:1,127.0.0.1:2"),
+        ("[::1]:50051", "ipv6:[::1]:50051"),
+    ],
+)
+def test_an_address_becomes_what_grpc_dials(address, target):
+    settings = Settings.from_environ({**ADDRESSES, "PURCHASE_ADDRESS": address})
+
+    assert settings.purchase_target == target
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("PURCHASE_ADDRESS", ""),
+        ("PURCHASE_ADDRESS", "purchase"),
+        ("PURCHASE_ADDRESS", "purchase:0"),
+        ("PURCHASE_ADDRESS", "purchase:65536"),
+        ("PURCHASE_ADDRESS", "http://purchase:50051"),
+        ("STOCK_ADDRESS", "stock-1:50051,stock-2:50051"),
+        ("STOCK_ADDRESS", "127.0.0.1:50051,stock:50051"),
+        ("STOCK_ADDRESS", "127.0.0.1:50051,[::1]:50051"),
+        ("STOCK_ADDRESS", ","),
+        ("PORT", "http"),
+        ("PORT", "65536"),
+        ("REQUEST_TIMEOUT_SECONDS", "0"),
+        ("REQUEST_TIMEOUT_SECONDS", "nan"),
+        ("MAX_CONCURRENT_REQUESTS", "0"),
+        ("DRAIN_DELAY_SECONDS", "-1"),
+        ("LOG_FORMAT", "xml"),
+    ],
+)
+def test_what_makes_no_sense_is_named(name, value):
+    with pytest.raises(BadSetting, match=name):
+        Settings.from_environ({**ADDRESSES, name: value})
