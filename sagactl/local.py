@@ -17,6 +17,8 @@ from sagactl.supervisor import Supervisor
 from sagactl.terminal import Terminal
 
 READY_SECONDS = 60.0
+RUNNING_SECONDS = 5.0
+"""What an emulator that is said to run already has to answer."""
 DRAIN_SECONDS = 9.0
 RETRY_SECONDS = 5.0
 
@@ -58,7 +60,7 @@ class LocalSuite:
         await self._run_tool("provision")
         self._start_services()
         await self._run_tool("seed")
-        await _answering(f"{self._plan.gateway}/readyz")
+        await self._answers("the gateway", f"{self._plan.gateway}/readyz", READY_SECONDS)
         return True
 
     async def _asked_to_stop(self) -> bool:
@@ -73,9 +75,21 @@ class LocalSuite:
             self._emulators.keep(program, echo=unseen, recover=partial(self._recover, emulator))
 
     async def _emulators_answer(self) -> None:
-        environ = self._plan.backend_environ
-        hosts = [environ[name] for name in (DATASTORE_HOST, PUBSUB_HOST) if name in environ]
-        await asyncio.gather(*(_answering(f"http://{host}/") for host in hosts))
+        seconds = READY_SECONDS if self._plan.emulators else RUNNING_SECONDS
+        hosts = {name: self._plan.backend_environ.get(name) for name in (DATASTORE_HOST, PUBSUB_HOST)}
+        await asyncio.gather(
+            *(
+                self._answers(f"{name}={host}", f"http://{host}/", seconds)
+                for name, host in hosts.items()
+                if host
+            )
+        )
+
+    async def _answers(self, what: str, url: str, seconds: float) -> None:
+        try:
+            await wait_until_answers(url, seconds)
+        except TimeoutError as error:
+            raise CannotRun(f"{what} does not answer; logs: {self._plan.logs}") from error
 
     async def _recover(self, emulator: Emulator) -> None:
         """After an emulator was started again: topics, subscriptions and catalogue as at the start."""
@@ -110,10 +124,3 @@ class LocalSuite:
 async def _given_up(supervisor: Supervisor) -> bool:
     program = await supervisor.hopeless()
     raise CannotRun(f"{program.name} does not start; {program.log} ends:\n{tail(program.log)}")
-
-
-async def _answering(url: str) -> None:
-    try:
-        await wait_until_answers(url, READY_SECONDS)
-    except TimeoutError as error:
-        raise CannotRun(str(error)) from error

@@ -13,20 +13,21 @@ HOPELESS_AFTER = 3
 LOOPING_AFTER = 5
 """Deaths in a row that are reported as a crash loop."""
 
-_PAUSES = Backoff(first_seconds=0.5, cap_seconds=30.0, attempts=2**31)
+PAUSES = Backoff(first_seconds=0.5, cap_seconds=30.0, attempts=2**31)
 
 
 class Restarts:
     """The deaths in a row of one program."""
 
-    def __init__(self, randomness: random.Random) -> None:
+    def __init__(self, pauses: Backoff, randomness: random.Random) -> None:
+        self._pauses = pauses
         self._random = randomness
         self.in_a_row = 0
 
     def pause_after(self, lived_seconds: float) -> float:
-        """Seconds to wait after one more death: they double up to half a minute, less up to a half."""
+        """Seconds to wait after one more death: they double up to a cap, each less up to a half."""
         self.in_a_row = 1 if lived_seconds >= STEADY_SECONDS else self.in_a_row + 1
-        return _PAUSES.longest(self.in_a_row - 1) * self._random.uniform(0.5, 1.0)
+        return self._pauses.longest(self.in_a_row - 1) * self._random.uniform(0.5, 1.0)
 
     @property
     def hopeless(self) -> bool:

@@ -1,27 +1,47 @@
-"""Being asked to stop, by the terminal or by another process."""
+"""Being asked to stop: by Ctrl-C, by another process, or by the terminal that went away."""
 
 import asyncio
+import os
+import select
 import signal
+import sys
+
+_STDIN = 0
 
 
 class StopSignals:
-    """Set once the signals that end a command have come."""
+    """Set once somebody has asked this process to stop."""
 
     def __init__(self) -> None:
         self.asked = asyncio.Event()
-        """The first came."""
+        """It was asked."""
         self.hurry = asyncio.Event()
-        """A second one came: no more patience."""
+        """It was asked before, and now comes Ctrl-C: no more patience."""
 
     def install(self) -> None:
-        """From now on they come here; an ignored SIGHUP (nohup) stays ignored."""
+        """From now on signals come here; where SIGHUP is ignored (nohup), so is the terminal's end."""
         loop = asyncio.get_running_loop()
-        loop.add_signal_handler(signal.SIGINT, self._received)
-        loop.add_signal_handler(signal.SIGTERM, self._received)
+        loop.add_signal_handler(signal.SIGINT, self._interrupted)
+        loop.add_signal_handler(signal.SIGTERM, self.asked.set)
         if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
-            loop.add_signal_handler(signal.SIGHUP, self._received)
+            loop.add_signal_handler(signal.SIGHUP, self.asked.set)
+            self._watch_terminal(loop)
 
-    def _received(self) -> None:
+    def _interrupted(self) -> None:
+        # Only Ctrl-C: of one SIGTERM to a process group, make sends us a second one.
         if self.asked.is_set():
             self.hurry.set()
         self.asked.set()
+
+    def _watch_terminal(self, loop: asyncio.AbstractEventLoop) -> None:
+        """The kernel sends SIGHUP to the session's leader, and make, if it is that, keeps it to itself."""
+        if sys.platform != "linux" or not os.isatty(_STDIN):
+            return
+        hangup = select.epoll()
+        hangup.register(_STDIN, 0)  # No event but the hang-up, which always counts.
+
+        def hung_up() -> None:
+            loop.remove_reader(hangup)
+            self.asked.set()
+
+        loop.add_reader(hangup, hung_up)

@@ -8,7 +8,8 @@ from typing import BinaryIO
 from sagactl.child import Child, OnLine, Program
 from sagactl.logs import tail
 from sagactl.processes import describe_exit
-from sagactl.restarts import LOOPING_AFTER, Restarts
+from sagactl.restarts import LOOPING_AFTER, PAUSES, Restarts
+from sagakit.runtime import Backoff
 
 Recover = Callable[[], Awaitable[None]]
 
@@ -16,9 +17,11 @@ Recover = Callable[[], Awaitable[None]]
 class Kept:
     """A program that is started again whenever it ends."""
 
-    def __init__(self, program: Program, say: OnLine, echo: OnLine, recover: Recover | None) -> None:
+    def __init__(
+        self, program: Program, restarts: Restarts, say: OnLine, echo: OnLine, recover: Recover | None
+    ) -> None:
         self.program = program
-        self.restarts = Restarts(random.Random())
+        self.restarts = restarts
         self._say = say
         self._echo = echo
         self._recover = recover
@@ -73,16 +76,18 @@ class Kept:
 class Supervisor:
     """Programs that are kept running until `stop`."""
 
-    def __init__(self, say: OnLine, grace_seconds: float) -> None:
+    def __init__(self, say: OnLine, grace_seconds: float, pauses: Backoff = PAUSES) -> None:
         """`grace_seconds` is what a program has, once asked to end, before it is killed."""
         self._say = say
         self._grace_seconds = grace_seconds
+        self._pauses = pauses
         self._kept: dict[Kept, asyncio.Task[None]] = {}
         self._hopeless: asyncio.Queue[Kept] = asyncio.Queue()
 
     def keep(self, program: Program, echo: OnLine, recover: Recover | None = None) -> None:
         """Start it, and again whenever it ends, each time but the first followed by `recover`."""
-        kept = Kept(program, self._say, echo, recover)
+        restarts = Restarts(self._pauses, random.Random())
+        kept = Kept(program, restarts, self._say, echo, recover)
         task = asyncio.create_task(kept.keep(self._grace_seconds, self._hopeless.put_nowait))
         self._kept[kept] = task
 

@@ -10,7 +10,8 @@ from sagakit.errors import SagaError, Unavailable
 CHANNEL_OPTIONS = (
     # gRPC's own default lets a channel sulk for two minutes after an outage.
     ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.min_reconnect_backoff_ms", 100),
+    # Misnamed: it is how long a connection may take to come about, which a cold server needs.
+    ("grpc.min_reconnect_backoff_ms", 5_000),
     ("grpc.max_reconnect_backoff_ms", 2_000),
     ("grpc.keepalive_time_ms", 30_000),
     ("grpc.max_send_message_length", -1),

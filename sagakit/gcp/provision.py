@@ -1,6 +1,6 @@
 """Makes topics and subscriptions in Pub/Sub, or brings those that are there up to date."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -20,24 +20,25 @@ CALL_SECONDS = 30.0
 KEPT_SECONDS = 7 * 24 * 3600
 """How long an unacknowledged message is kept; the inbox remembers for much longer."""
 
-_CHANGEABLE = (
-    "ack_deadline_seconds",
-    "dead_letter_policy",
-    "expiration_policy",
-    "message_retention_duration",
-    "retry_policy",
-)
+_CHANGEABLE = ("ack_deadline_seconds", "dead_letter_policy", "message_retention_duration", "retry_policy")
+_NOT_IN_THE_EMULATOR = ("expiration_policy",)
 
 
 class PubsubProvisioner:
     """For one project. Safe to repeat, and for several to do at once."""
 
     def __init__(
-        self, publisher: PublisherAsyncClient, subscriber: SubscriberAsyncClient, project: str
+        self,
+        publisher: PublisherAsyncClient,
+        subscriber: SubscriberAsyncClient,
+        project: str,
+        changeable: Sequence[str],
     ) -> None:
+        """`changeable`: the settings of a subscription that can be updated."""
         self._publisher = publisher
         self._subscriber = subscriber
         self._project = project
+        self._changeable = changeable
 
     async def ensure_topic(self, topic: str) -> None:
         await self._ensure(self._publisher.create_topic, types.Topic(name=self._topic(topic)))
@@ -47,7 +48,7 @@ class PubsubProvisioner:
         if await self._ensure(self._subscriber.create_subscription, wanted):
             return
         update = types.UpdateSubscriptionRequest(
-            subscription=wanted, update_mask=FieldMask(paths=_CHANGEABLE)
+            subscription=wanted, update_mask=FieldMask(paths=self._changeable)
         )
         await self._call(self._subscriber.update_subscription, update)
 
@@ -100,7 +101,10 @@ async def open_pubsub_provisioner(project: str, emulator: str) -> AsyncIterator[
     subscriber = aio_transport(SubscriberGrpcAsyncIOTransport, emulator)
     try:
         yield PubsubProvisioner(
-            PublisherAsyncClient(transport=publisher), SubscriberAsyncClient(transport=subscriber), project
+            PublisherAsyncClient(transport=publisher),
+            SubscriberAsyncClient(transport=subscriber),
+            project,
+            _CHANGEABLE if emulator else (*_CHANGEABLE, *_NOT_IN_THE_EMULATOR),
         )
     finally:
         await publisher.close()

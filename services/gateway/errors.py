@@ -84,9 +84,8 @@ class Problem(Exception):
 async def answer_problem(request: Request, error: Exception) -> Response:
     """Starlette's exception handler for every error that `problem_of` knows."""
     problem = problem_of(error)
-    if problem.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        said = error.details() if isinstance(error, AioRpcError) else str(error)
-        log.warning("request failed", path=request.url.path, status=problem.status, error=said)
+    if isinstance(error, AioRpcError) and problem.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        log.warning("request failed", path=request.url.path, status=problem.status, error=error.details())
     return problem.response()
 
 

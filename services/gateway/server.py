@@ -42,7 +42,7 @@ def listen(host: str, port: int) -> socket.socket:
         return socket.create_server((host, port), family=family)
     except OSError as error:
         name = "PORT" if error.errno in (errno.EADDRINUSE, errno.EACCES) else "HOST"
-        raise BadSetting(name, f"cannot be used: {host}:{port}: {error.strerror}") from error
+        raise BadSetting(name, f"cannot be used: {error.strerror}") from error
 
 
 async def serve(

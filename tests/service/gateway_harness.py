@@ -143,5 +143,5 @@ def assert_problem(response: httpx.Response, status: int, reason: str) -> dict[s
 async def until(holds: Callable[[], Awaitable[bool]], seconds: float = WAIT_SECONDS) -> None:
     """Return once it holds; fail at the deadline."""
     async with asyncio.timeout(seconds):
-        while not await holds():
+        while not await holds():  # noqa: ASYNC110 - what is waited for cannot set an event
             await asyncio.sleep(0.01)

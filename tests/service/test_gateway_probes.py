@@ -1,6 +1,6 @@
 """The gateway: alive, and ready."""
 
-import asyncio
+import socket
 import time
 
 from services.gateway.app import Lifecycle
@@ -47,26 +47,23 @@ async def test_it_becomes_ready_when_a_service_that_was_away_comes():
     async def ready():
         return (await client.get("/readyz")).status_code == 200
 
-    async with FakeService("purchase").running() as purchase:
-        async with gateway(purchase.address, stock.address) as client:
-            before = await client.get("/readyz")
-            async with stock.running():
-                await until(ready, seconds=5)
+    async with (
+        FakeService("purchase").running() as purchase,
+        gateway(purchase.address, stock.address) as client,
+    ):
+        before = await client.get("/readyz")
+        async with stock.running():
+            await until(ready, seconds=5)
 
     assert assert_problem(before, 503, "not-ready")["detail"] == "Not serving: stock."
 
 
 async def test_a_service_that_does_not_answer_within_a_second_is_not_serving():
-    async def says_nothing(reader, writer):
-        await reader.read()
-        writer.close()
-
-    silent = await asyncio.start_server(says_nothing, "127.0.0.1", 0)
-    host, port = silent.sockets[0].getsockname()
-    async with silent, gateway(f"ipv4:{host}:{port}") as client:
-        started = time.monotonic()
-        response = await client.get("/readyz")
-        took = time.monotonic() - started
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        async with gateway(f"ipv4:127.0.0.1:{silent.getsockname()[1]}") as client:
+            started = time.monotonic()
+            response = await client.get("/readyz")
+            took = time.monotonic() - started
 
     assert "purchase" in assert_problem(response, 503, "not-ready")["detail"]
     assert took < 3

@@ -110,7 +110,9 @@ async def test_a_port_that_is_taken_is_one_clear_line():
         exit_code, complaint = await failure(**{**AWAY, "PORT": port})
 
     assert exit_code == 1
-    assert complaint == [f"gateway: PORT cannot be used: 127.0.0.1:{port}: Address already in use"]
+    assert len(complaint) == 1
+    assert complaint[0].startswith("gateway: PORT cannot be used: Address already in use")
+    assert port in complaint[0]
 
 
 async def test_a_host_that_is_not_here_is_one_clear_line():
@@ -118,7 +120,7 @@ async def test_a_host_that_is_not_here_is_one_clear_line():
 
     assert exit_code == 1
     assert len(complaint) == 1
-    assert complaint[0].startswith("gateway: HOST cannot be used: 192.0.2.1:0: ")
+    assert complaint[0].startswith("gateway: HOST cannot be used: ")
 
 
 @pytest.mark.parametrize(

@@ -169,7 +169,7 @@ GOOD = '"cartid":"1","itemid":"blue","count":3'
         ("/stock/api/get_item", '{"itemid":"?"}', "itemid"),
         (ADD_ITEM, '{"cartid":"1","itemid":"blue"}', "count"),
         *[
-            (ADD_ITEM, '{"cartid":"1","itemid":"blue","count":%s}' % count, "count")
+            (ADD_ITEM, '{"cartid":"1","itemid":"blue","count":' + count + "}", "count")
             for count in (
                 '"3"',
                 "3.0",

@@ -1,0 +1,1 @@
+"""How fast the suite is, beside what the emulators themselves allow."""

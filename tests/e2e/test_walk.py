@@ -1,0 +1,134 @@
+"""The walk of the README, with real processes: `sagactl up` as `make run` calls it, and HTTP from outside."""
+
+import asyncio
+import os
+import re
+import signal
+import sys
+import time
+import uuid
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.support.eventually import eventually
+
+ROOT = Path(__file__).parents[2]
+ORDERID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+
+@asynccontextmanager
+async def up(run_dir: Path, environ: Mapping[str, str]) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of the gateway of a suite of its own; ended as Ctrl-C ends it."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "sagactl", "up", "--port", "0", "--run-dir", str(run_dir), "--with-parent"),
+        cwd=ROOT,
+        env={**os.environ, **environ},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    assert process.stdout is not None
+    printed = b""
+    try:
+        async with asyncio.timeout(60):
+            while not printed.startswith(b"ready: "):
+                printed = await process.stdout.readline()
+                assert printed, "it ended before it was ready"
+        async with httpx.AsyncClient(base_url=printed.decode().split()[1], timeout=20) as client:
+            yield client
+    finally:
+        reading = asyncio.create_task(process.stdout.read())
+        process.send_signal(signal.SIGINT)
+        async with asyncio.timeout(15):
+            assert await process.wait() == 0
+        await reading
+
+
+@pytest.fixture
+def up_environ(backend_environ: Mapping[str, str]) -> Mapping[str, str]:
+    """The same backends, as somebody who runs the suite names them."""
+    name = "embedded" if backend_environ["BACKEND"] == "embedded" else "emulators"
+    return {**backend_environ, "BACKEND": name}
+
+
+async def post(client: httpx.AsyncClient, path: str, **body: object) -> dict:
+    answer = await client.post(path, json=body)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+async def order(client: httpx.AsyncClient, **items: int) -> str:
+    cartid = str(uuid.uuid4())
+    await post(client, "/purchase/api/create_cart", cartid=cartid)
+    for itemid, count in items.items():
+        await post(client, "/purchase/api/add_item", cartid=cartid, itemid=itemid, count=count)
+    await post(client, "/purchase/api/close_cart", cartid=cartid)
+    return (await post(client, "/purchase/api/checkout", cartid=cartid))["order_ticket"]["orderid"]
+
+
+async def becomes(client: httpx.AsyncClient, orderid: str, status: str) -> dict:
+    async def is_there() -> dict | None:
+        ticket = (await post(client, "/purchase/api/get_order_ticket", orderid=orderid))["order_ticket"]
+        return ticket if ticket["status"] == status else None
+
+    return await eventually(is_there, seconds=20)
+
+
+async def test_the_walk_goes_as_the_readme_says(tmp_path: Path, up_environ: Mapping[str, str]):
+    items = [{"itemid": "blue", "count": 3}, {"itemid": "red", "count": 2}]
+    cart = {"cartid": "1234567"}
+
+    async with up(tmp_path / "run", up_environ) as client:
+        assert (await client.get("/")).text == "api-gateway"
+        created = await post(client, "/purchase/api/create_cart", **cart)
+        blue = await post(client, "/purchase/api/add_item", **cart, itemid="blue", count=3)
+        both = await post(client, "/purchase/api/add_item", **cart, itemid="red", count=2)
+        closed = await post(client, "/purchase/api/close_cart", **cart)
+        ticket = (await post(client, "/purchase/api/checkout", **cart))["order_ticket"]
+        approved = await becomes(client, ticket["orderid"], "approved")
+
+        assert created == {"cart": {**cart, "status": "open"}}
+        assert blue == {"cart_items": items[:1]}
+        assert both == {"cart_items": items}
+        assert closed == {"cart": {**cart, "status": "closed"}}
+        assert ORDERID.fullmatch(ticket["orderid"])
+        assert ticket == {"orderid": ticket["orderid"], "status": "pre-approved", "cart_items": items}
+        assert approved == {**ticket, "status": "approved"}
+        yellow = await becomes(client, await order(client, blue=1, yellow=1), "reserve-failed")
+        assert yellow["reason"] == "sold-out: yellow"
+        assert (await becomes(client, await order(client, blue=3), "reserved"))["amount"] == 300
+
+
+async def test_embedded_orders_survive_the_end_of_the_suite(tmp_path: Path):
+    environ = {"BACKEND": "embedded"}
+
+    async with up(tmp_path / "run", environ) as client:
+        orderid = await order(client, red=1)
+    async with up(tmp_path / "run", environ) as client:
+        await becomes(client, orderid, "approved")
+
+
+async def test_the_suite_is_ready_within_three_seconds_on_the_embedded_backend(tmp_path: Path):
+    started = time.perf_counter()
+
+    async with up(tmp_path / "run", {"BACKEND": "embedded"}):
+        seconds = time.perf_counter() - started
+
+    # Twice the promise: what else runs on the machine may slow it down.
+    assert seconds < 6
+
+
+@pytest.mark.emulators
+async def test_the_suite_brings_its_own_emulators_and_is_ready_within_twenty_seconds(
+    tmp_path: Path, firestore_emulator: str
+):
+    started = time.perf_counter()
+
+    async with up(tmp_path / "run", {"BACKEND": "emulators"}) as client:
+        seconds = time.perf_counter() - started
+        await becomes(client, await order(client, red=1), "approved")
+
+    assert seconds < 20

@@ -1,0 +1,125 @@
+"""The suite in one process: every service wired as in production, over a real backend."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from contract import topology
+from rpc import purchase_pb2 as pb
+from rpc import stock_pb2 as stock_pb
+from rpc.purchase_pb2_grpc import PurchaseStub
+from rpc.stock_pb2_grpc import StockStub
+from sagactl.catalogue import CATALOGUE
+from sagactl.provision import provision
+from sagactl.stock import put_if_absent
+from sagakit.backends import Backend, open_backend
+from sagakit.run import Process, ServiceSettings
+from sagakit.runtime import Runtime
+from services.purchase.__main__ import build as build_purchase
+from services.stock.__main__ import build as build_stock
+from tests.support.eventually import eventually
+
+BUILDERS = {"purchase": build_purchase, "stock": build_stock}
+
+
+def service_environ(service: str, backend_environ: Mapping[str, str]) -> dict[str, str]:
+    """What a service is told, by the one list of topics."""
+    return {
+        **backend_environ,
+        "EVENT_PUBLISH_TOPIC": topology.TOPICS[service],
+        "EVENT_SUBSCRIBE_TOPICS": ",".join(topology.subscribed_topics(service)),
+        "EVENT_DEAD_LETTER_TOPIC": topology.DEAD_LETTER_TOPIC,
+        "PORT": "0",
+        "SWEEP_SECONDS": "0.5",
+    }
+
+
+@asynccontextmanager
+async def running_service(service: str, backend_environ: Mapping[str, str]) -> AsyncIterator[str]:
+    """Yields "host:port" once the service says SERVING; drains it afterwards."""
+    settings = ServiceSettings.from_environ(service_environ(service, backend_environ))
+    stop = asyncio.Event()
+    async with open_backend(settings.backend, Runtime()) as backend:
+        process = Process(service, settings, backend, Runtime(), BUILDERS[service])
+        task = asyncio.create_task(process.run(stop))
+        try:
+            await eventually(partial(_serving, process, task))
+            yield f"127.0.0.1:{process.server.port}"
+        finally:
+            stop.set()
+            await task
+
+
+async def _serving(process: Process, task: "asyncio.Task[None]") -> bool:
+    if task.done():
+        task.result()
+    if not process.server.port:
+        return False
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{process.server.port}") as channel:
+        answer = await health_pb2_grpc.HealthStub(channel).Check(
+            health_pb2.HealthCheckRequest(), timeout=5, wait_for_ready=True
+        )
+    return answer.status == health_pb2.HealthCheckResponse.SERVING
+
+
+@dataclass(frozen=True, slots=True)
+class Suite:
+    """Stubs of the running services, and a backend for looking behind them."""
+
+    purchase: PurchaseStub
+    stock: StockStub
+    backend: Backend
+
+    async def order(self, cartid: str, **items: int) -> pb.OrderTicket:
+        """The ticket of a new cart with those items, as checkout returned it."""
+        await self.purchase.CreateCart(pb.CreateCartRequest(cartid=cartid))
+        for itemid, count in items.items():
+            await self.purchase.AddItem(
+                pb.AddItemRequest(cartid=cartid, itemid=itemid, count=count, commandid=f"add-{itemid}")
+            )
+        await self.purchase.CloseCart(pb.CloseCartRequest(cartid=cartid))
+        return (await self.purchase.Checkout(pb.CheckoutRequest(cartid=cartid))).order_ticket
+
+    async def ticket(self, orderid: str) -> pb.OrderTicket:
+        request = pb.GetOrderTicketRequest(orderid=orderid)
+        return (await self.purchase.GetOrderTicket(request)).order_ticket
+
+    async def ticket_becomes(self, orderid: str, status: str) -> pb.OrderTicket:
+        async def is_there() -> pb.OrderTicket | None:
+            ticket = await self.ticket(orderid)
+            return ticket if ticket.status == status else None
+
+        return await eventually(is_there, seconds=20)
+
+    async def item(self, itemid: str) -> stock_pb.Item:
+        return (await self.stock.GetItem(stock_pb.GetItemRequest(itemid=itemid))).item
+
+
+@asynccontextmanager
+async def running_suite(backend_environ: Mapping[str, str], replicas: int = 1) -> AsyncIterator[Suite]:
+    """The whole suite, provisioned and seeded; gRPC calls take turns among the replicas."""
+    await provision(backend_environ)
+    async with AsyncExitStack() as stack:
+        addresses = {
+            service: [
+                await stack.enter_async_context(running_service(service, backend_environ))
+                for _ in range(replicas)
+            ]
+            for service in BUILDERS
+        }
+        await put_if_absent(addresses["stock"][0], CATALOGUE)
+        settings = ServiceSettings.from_environ(service_environ("stock", backend_environ))
+        backend = await stack.enter_async_context(open_backend(settings.backend, Runtime()))
+        purchase = await stack.enter_async_context(_channel(addresses["purchase"]))
+        stock = await stack.enter_async_context(_channel(addresses["stock"]))
+        yield Suite(PurchaseStub(purchase), StockStub(stock), backend)
+
+
+def _channel(addresses: list[str]) -> grpc.aio.Channel:
+    target = f"ipv4:{','.join(addresses)}"
+    return grpc.aio.insecure_channel(target, options=[("grpc.lb_policy_name", "round_robin")])

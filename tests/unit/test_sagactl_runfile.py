@@ -1,0 +1,63 @@
+"""The directory of a running suite."""
+
+import os
+
+import pytest
+
+from sagactl.errors import CannotRun
+from sagactl.runfile import Suite, forget_suite, locked, read_suite, write_suite
+
+
+def suite(pid):
+    return Suite(
+        pid, "embedded", "http://127.0.0.1:8080", {"stock": ["127.0.0.1:1"]}, {"BACKEND": "embedded"}
+    )
+
+
+def test_a_directory_belongs_to_one_suite_at_a_time(tmp_path):
+    refusal = pytest.raises(CannotRun, match=rf"runs in .* already \(process {os.getpid()}\)")
+
+    with locked(tmp_path), refusal, locked(tmp_path):
+        pass
+
+
+def test_a_directory_is_free_again_afterwards(tmp_path):
+    with locked(tmp_path / "new"):
+        pass
+
+    with locked(tmp_path / "new"):
+        pass
+
+
+def test_a_directory_that_cannot_be_made_is_refused(tmp_path):
+    (tmp_path / "file").touch()
+
+    with pytest.raises(CannotRun, match="cannot write to"), locked(tmp_path / "file"):
+        pass
+
+
+def test_a_suite_that_was_written_is_found_until_it_is_forgotten(tmp_path):
+    assert read_suite(tmp_path) is None
+
+    write_suite(tmp_path, suite(os.getpid()))
+    assert read_suite(tmp_path) == suite(os.getpid())
+
+    forget_suite(tmp_path)
+    forget_suite(tmp_path)
+    assert read_suite(tmp_path) is None
+
+
+def test_a_suite_whose_process_is_gone_is_not_found(tmp_path):
+    pid = os.posix_spawn("/bin/true", ["true"], {})
+    os.waitpid(pid, 0)
+
+    write_suite(tmp_path, suite(pid))
+
+    assert read_suite(tmp_path) is None
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"pid": 1}'])
+def test_a_damaged_file_is_no_suite(tmp_path, content):
+    (tmp_path / "suite.json").write_text(content)
+
+    assert read_suite(tmp_path) is None

@@ -1,0 +1,49 @@
+"""What counts as being asked to stop."""
+
+import asyncio
+import os
+import signal
+
+import pytest
+
+from sagactl.signals import StopSignals
+
+
+@pytest.fixture
+async def stop():
+    signals = StopSignals()
+    signals.install()
+    yield signals
+    for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        asyncio.get_running_loop().remove_signal_handler(signum)
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+async def test_any_of_them_asks(stop, signum):
+    os.kill(os.getpid(), signum)
+
+    await asyncio.wait_for(stop.asked.wait(), 5)
+    assert not stop.hurry.is_set()
+
+
+async def test_a_second_ctrl_c_is_in_a_hurry(stop):
+    os.kill(os.getpid(), signal.SIGINT)
+    await asyncio.wait_for(stop.asked.wait(), 5)
+    os.kill(os.getpid(), signal.SIGINT)
+
+    await asyncio.wait_for(stop.hurry.wait(), 5)
+
+
+async def test_a_second_sigterm_is_not(stop):
+    os.kill(os.getpid(), signal.SIGTERM)
+    await asyncio.wait_for(stop.asked.wait(), 5)
+    os.kill(os.getpid(), signal.SIGTERM)
+    os.kill(os.getpid(), signal.SIGHUP)
+
+    # Signals are handled in the order they come, so both have been once a third has.
+    third = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, third.set)
+    os.kill(os.getpid(), signal.SIGUSR1)
+    await asyncio.wait_for(third.wait(), 5)
+    asyncio.get_running_loop().remove_signal_handler(signal.SIGUSR1)
+    assert not stop.hurry.is_set()

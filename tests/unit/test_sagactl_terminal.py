@@ -1,0 +1,64 @@
+"""The lines for whoever watches, even if nobody does."""
+
+import os
+import time
+
+from sagactl.terminal import Terminal
+
+
+def read_all(descriptor):
+    with os.fdopen(descriptor, "rb") as file:
+        return file.read().decode().splitlines()
+
+
+def test_lines_are_written_in_order():
+    reader, writer = os.pipe()
+    terminal = Terminal(writer)
+
+    for number in range(1000):
+        terminal.say(f"line {number}")
+    terminal.close()
+    os.close(writer)
+
+    assert read_all(reader) == [f"line {number}" for number in range(1000)]
+
+
+def test_a_reader_who_is_stuck_holds_nobody_up():
+    reader, writer = os.pipe()
+    terminal = Terminal(writer)
+    began = time.monotonic()
+
+    for number in range(20_000):
+        terminal.say(f"line {number}")
+    terminal.close(patience_seconds=0.05)
+
+    assert time.monotonic() - began < 5
+    os.close(reader)
+
+
+def test_lines_that_found_no_room_are_counted():
+    reader, writer = os.pipe()
+    terminal = Terminal(writer)
+    for number in range(20_000):
+        terminal.say(f"line {number}")
+
+    first = os.read(reader, 1_000_000)
+    while len(first.splitlines()) < 6_000:
+        terminal.say("more")
+        first += os.read(reader, 1_000_000)
+    terminal.close()
+    os.close(writer)
+
+    assert any("lines left out here" in line for line in [*first.decode().splitlines(), *read_all(reader)])
+
+
+def test_a_reader_who_went_away_is_no_error():
+    reader, writer = os.pipe()
+    os.close(reader)
+    terminal = Terminal(writer)
+
+    for _ in range(20_000):
+        terminal.say("line")
+    terminal.close()
+
+    os.close(writer)
