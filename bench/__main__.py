@@ -12,7 +12,7 @@ from pathlib import Path
 
 import httpx
 
-from bench.orders import idle_sagas, throughput
+from bench.orders import Endings, idle_sagas, throughput
 from bench.rawchain import raw_chain
 from bench.suite import running_suite
 from sagactl.emulators import FIRESTORE, PUBSUB, running, why_unavailable
@@ -59,9 +59,11 @@ async def _scenarios(gateway: str) -> dict[str, object]:
         results["saga, red, idle"] = quantiles(sagas)
         over = statistics.median(sagas) - statistics.median(raw)
         results["saga over raw chain"] = {"p50_ms": round(over, 1), "target_ms": 50}
-        for clients in (16, 64):
-            rate, latencies = await throughput(client, clients, orders=clients * 12)
-            results[f"{clients} clients"] = {"orders_per_s": round(rate, 1), **quantiles(latencies)}
+        endings = Endings()
+        async with endings.watching():
+            for clients in (16, 64):
+                rate, latencies = await throughput(client, endings, clients, orders=clients * 20)
+                results[f"{clients} clients"] = {"orders_per_s": round(rate, 1), **quantiles(latencies)}
     return results
 
 

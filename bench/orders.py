@@ -1,10 +1,17 @@
 """Orders through the gateway: one at a time, and as many as so many clients can do."""
 
 import asyncio
+import json
+import os
 import time
 import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import httpx
+from google.cloud import pubsub_v1
+
+from contract.topology import TOPICS
 
 SAGA_SECONDS = 120.0
 
@@ -46,25 +53,67 @@ async def idle_sagas(client: httpx.AsyncClient, orders: int) -> tuple[list[float
     return checkouts, sagas
 
 
-async def throughput(client: httpx.AsyncClient, clients: int, orders: int) -> tuple[float, list[float]]:
-    """Red orders a second from checkout to approved, carts prepared, and each saga's milliseconds."""
-    carts = asyncio.Queue[str]()
+async def throughput(
+    client: httpx.AsyncClient, endings: "Endings", clients: int, orders: int
+) -> tuple[float, list[float]]:
+    """Red orders a second from checkout to approved, carts prepared, and each saga's milliseconds.
+
+    The end is seen on the topic, which takes one more hop than the saga itself.
+    """
     gate = asyncio.Semaphore(clients)
+    carts: list[str] = []
 
     async def prepare() -> None:
         async with gate:
-            carts.put_nowait(await prepared_cart(client, "red"))
+            carts.append(await prepared_cart(client, "red"))
+
+    async def shop() -> float:
+        async with gate:
+            began = time.perf_counter()
+            ticket = (await post(client, "checkout", cartid=carts.pop()))["order_ticket"]
+            return await endings.of(ticket["orderid"]) - began
 
     await asyncio.gather(*(prepare() for _ in range(orders)))
-    latencies: list[float] = []
-
-    async def shop() -> None:
-        while not carts.empty():
-            cartid, began = carts.get_nowait(), time.perf_counter()
-            ticket = (await post(client, "checkout", cartid=cartid))["order_ticket"]
-            await approved(client, ticket["orderid"], 0.05)
-            latencies.append((time.perf_counter() - began) * 1000)
-
     started = time.perf_counter()
-    await asyncio.gather(*(shop() for _ in range(clients)))
-    return orders / (time.perf_counter() - started), latencies
+    latencies = await asyncio.gather(*(shop() for _ in range(orders)))
+    return orders / (time.perf_counter() - started), [seconds * 1000 for seconds in latencies]
+
+
+class Endings:
+    """When each order was announced as approved, as a subscriber of the topic sees it."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._times: dict[str, asyncio.Future[float]] = {}
+
+    async def of(self, orderid: str) -> float:
+        async with asyncio.timeout(SAGA_SECONDS):
+            return await self._time(orderid)
+
+    @asynccontextmanager
+    async def watching(self) -> AsyncIterator[None]:
+        subscriber = pubsub_v1.SubscriberClient()
+        project = os.environ["GOOGLE_CLOUD_PROJECT"]
+        name = subscriber.subscription_path(project, f"bench.{uuid.uuid4().hex[:8]}")
+        topic = f"projects/{project}/topics/{TOPICS['purchase']}"
+        await asyncio.to_thread(subscriber.create_subscription, name=name, topic=topic)
+        pull = subscriber.subscribe(name, self._receive)
+        try:
+            yield
+        finally:
+            pull.cancel()
+            await asyncio.to_thread(pull.result)
+
+    def _receive(self, message: pubsub_v1.subscriber.message.Message) -> None:
+        ticket = json.loads(message.data)
+        if ticket["status"] == "approved":
+            self._loop.call_soon_threadsafe(self._note, ticket["orderid"], time.perf_counter())
+        message.ack()
+
+    def _note(self, orderid: str, when: float) -> None:
+        future = self._time(orderid)
+        if not future.done():
+            future.set_result(when)
+
+    def _time(self, orderid: str) -> "asyncio.Future[float]":
+        return self._times.setdefault(orderid, self._loop.create_future())

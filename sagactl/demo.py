@@ -58,9 +58,9 @@ class _Walker:
             inside.append(item)
             self._expect({"cart_items": inside}, self._post("add_item", {**self._cart, **item}))
         self._expect({"cart": {**self._cart, "status": "closed"}}, self._post("close_cart", self._cart))
-        ticket = self._post("checkout", self._cart)["order_ticket"]
-        self._expect("pre-approved", ticket["status"])
-        self._expect(walk.ends, self._end_of(ticket["orderid"], walk.ends))
+        orderid, status = _ticket(self._post("checkout", self._cart))
+        self._expect("pre-approved", status)
+        self._expect(walk.ends, self._end_of(orderid, walk.ends))
 
     def _end_of(self, orderid: str, awaited: str) -> str:
         """The status that was awaited, or the one it has at the deadline."""
@@ -68,7 +68,7 @@ class _Walker:
         deadline = time.monotonic() + END_SECONDS
         while True:
             answer = self._request("get_order_ticket", order)
-            status = str(answer["order_ticket"]["status"])
+            _, status = _ticket(answer)
             if status == awaited or time.monotonic() > deadline:
                 self._show("get_order_ticket", order, answer)
                 return status
@@ -87,7 +87,10 @@ class _Walker:
         if response.status_code != httpx.codes.OK:
             self._show(method, body, response.text)
             raise CannotRun(f"{method} was answered with {response.status_code}")
-        return response.json()
+        try:
+            return response.json()
+        except ValueError as error:
+            raise CannotRun(f"{method} was answered with what is no JSON") from error
 
     def _show(self, method: str, body: Body, answer: object) -> None:
         self._say(f"  {method} {_compact(body)}")
@@ -96,6 +99,13 @@ class _Walker:
     def _expect(self, wanted: object, found: object) -> None:
         if found != wanted:
             raise CannotRun(f"expected {_compact(wanted)}, got {_compact(found)}")
+
+
+def _ticket(answer: Any) -> tuple[str, str]:
+    try:
+        return answer["order_ticket"]["orderid"], answer["order_ticket"]["status"]
+    except (KeyError, TypeError) as error:
+        raise CannotRun(f"there is no order ticket in {_compact(answer)}") from error
 
 
 def _compact(value: object) -> str:

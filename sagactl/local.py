@@ -103,6 +103,7 @@ class LocalSuite:
                 self._terminal.say(error.message)
                 await asyncio.sleep(RETRY_SECONDS)
             else:
+                self._terminal.say(f"the {emulator.title} is set up again")
                 return
 
     def _start_services(self) -> None:

@@ -21,6 +21,10 @@ class Inbox:
         self.kind = kind
         self._runtime = runtime
 
+    def key(self, name: str) -> Key:
+        """The row of what was applied under `name`."""
+        return Key(self.kind, name)
+
     def once(
         self,
         name: str,
@@ -33,9 +37,10 @@ class Inbox:
 
         No read is spent on it: the row, with what `remember` makes of the result, is inserted blind
         in the same commit. A duplicate collides, and `Store.transact` looks the row up then. A step
-        that changes nothing leaves no row.
+        that changes nothing leaves no row. A step that might refuse a duplicate, because of what
+        happened since, must look up `key(name)` with the rest.
         """
-        key = Key(self.kind, name)
+        key = self.key(name)
         expires_at = datetime.fromtimestamp(self._runtime.now(), UTC) + KEPT_FOR
 
         def decide_once(found: Snapshot) -> Changes[R]:

@@ -7,7 +7,7 @@ from typing import TypeVar
 import structlog
 
 from sagakit.bus import Bus
-from sagakit.errors import Contention, Poison, Unavailable
+from sagakit.errors import Contention, Poison, SagaError, Unavailable
 from sagakit.events import Event
 from sagakit.outbox import Outbox
 from sagakit.runtime import Backoff, Runtime
@@ -116,11 +116,12 @@ class Relay:
     async def _deleting(self) -> None:
         while True:
             eventids = [await self._published.get()]
-            await self._runtime.sleep(DELETE_LINGER_SECONDS)
+            if self._published.qsize() < MAX_MUTATIONS:
+                await self._runtime.sleep(DELETE_LINGER_SECONDS)
             eventids += _at_hand(self._published, MAX_MUTATIONS - 1)
             try:
                 await self._tables.commit(self._outbox.deletes(eventids))
-            except (Unavailable, Contention) as error:
+            except SagaError as error:
                 log.warning("published events stay in the outbox", count=len(eventids), error=str(error))
             self._finish(len(eventids))
 

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 import structlog
 
 from sagakit.due import SHARDS, bound
-from sagakit.errors import Contention, Unavailable
+from sagakit.errors import SagaError
 from sagakit.runtime import Runtime
 from sagakit.tables import Key, Row, Tables
 
@@ -85,5 +85,5 @@ class Sweeper:
     async def _visit_with_care(self, shard: int) -> None:
         try:
             await self.visit(shard)
-        except (Unavailable, Contention) as error:
+        except SagaError as error:
             log.warning("sweep put off", kind=self._kind, error=str(error))

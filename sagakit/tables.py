@@ -11,7 +11,10 @@ EXPIRES_AT = "expires_at"
 """When an entity may be deleted (a datetime), where it has that: the property TTL policies name."""
 
 Entity = Mapping[str, Any]
-"""Properties: text, bytes, int, float, bool, None, aware datetime, and lists and dicts of these."""
+"""Properties: text, bytes, int, float, bool, None, aware datetime, and lists and dicts of these.
+
+A list holds no list directly, and all of it takes less than a mebibyte.
+"""
 
 
 class Key(NamedTuple):
@@ -23,7 +26,7 @@ class Key(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """An entity as it was read; `version` changes with every write of it."""
+    """An entity as it was read; `version` changes with every write that changes the entity."""
 
     entity: Entity
     version: int
@@ -55,8 +58,8 @@ class Delete:
 
 Mutation = Insert | Update | Delete
 
-MAX_MUTATIONS = 500
-"""At most so many mutations a commit, and keys a lookup: well under every backend's limit."""
+MAX_MUTATIONS = 25
+"""Mutations that every backend takes in a commit: the Datastore emulator's limit, the others take 500."""
 
 
 class Tables(Protocol):
@@ -66,7 +69,10 @@ class Tables(Protocol):
         """Those of the entities that are there, each as of its latest commit."""
 
     async def commit(self, mutations: Sequence[Mutation]) -> None:
-        """Apply all of it or nothing. Contention: nothing; OutcomeUnknown: either."""
+        """Apply all of it or nothing. Contention: nothing; OutcomeUnknown: either.
+
+        Poison: nothing, and never will: an entity is no such thing as can be stored.
+        """
 
     async def due(self, kind: str, start: str, end: str, limit: int) -> list[tuple[Key, Row]]:
         """Entities with start <= due < end, in the order of `due`, the first `limit` of them."""

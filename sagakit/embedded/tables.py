@@ -8,8 +8,11 @@ from datetime import datetime
 from typing import Any
 
 from sagakit.embedded.database import Database
-from sagakit.errors import Contention
+from sagakit.errors import Contention, Poison
 from sagakit.tables import INDEXED, Delete, Entity, Insert, Key, Mutation, Row, Update
+
+
+MAX_ENTITY_BYTES = 1024 * 1024
 
 
 class EmbeddedTables:
@@ -75,7 +78,10 @@ def _apply(connection: sqlite3.Connection, mutation: Mutation, version: int) -> 
 
 
 def _dump(entity: Entity) -> str:
-    return json.dumps(entity, default=_tagged)
+    body = json.dumps(entity, default=_tagged)
+    if len(body) > MAX_ENTITY_BYTES:
+        raise Poison(f"unstorable: an entity of {len(body)} bytes")
+    return body
 
 
 def _load(body: str) -> dict[str, Any]:

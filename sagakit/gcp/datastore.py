@@ -8,7 +8,7 @@ from google.api_core import exceptions
 from google.cloud.datastore_v1 import DatastoreAsyncClient, types
 from google.cloud.datastore_v1.services.datastore.transports import DatastoreGrpcAsyncIOTransport
 
-from sagakit.errors import Contention, OutcomeUnknown, SagaError, Unavailable
+from sagakit.errors import Contention, OutcomeUnknown, Poison, SagaError, Unavailable
 from sagakit.gcp.channels import aio_transport, away
 from sagakit.gcp.values import from_entity, from_key, to_entity, to_key
 from sagakit.tables import INDEXED, Delete, Insert, Key, Mutation, Row, Update
@@ -23,7 +23,6 @@ _LOST_RACE = (
     exceptions.Aborted,  # production's word for contention; its code for a version conflict is not documented
 )
 _NOT_APPLIED = (
-    exceptions.InvalidArgument,
     exceptions.PermissionDenied,
     exceptions.Unauthenticated,
     exceptions.ResourceExhausted,
@@ -118,6 +117,8 @@ class DatastoreTables:
 def _commit_error(error: exceptions.GoogleAPICallError) -> SagaError:
     if isinstance(error, _LOST_RACE):
         return Contention(str(error.message))
+    if isinstance(error, exceptions.InvalidArgument):
+        return Poison(f"unstorable: {error.message}")
     if isinstance(error, _NOT_APPLIED):
         return away(error)
     return OutcomeUnknown(f"{error.grpc_status_code}: {error.message}")

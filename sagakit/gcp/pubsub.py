@@ -21,9 +21,10 @@ from sagakit.gcp.channels import CHANNEL_OPTIONS, aio_transport, away
 from sagakit.gcp.scheduler import LoopScheduler
 
 PUBLISH_SECONDS = 10.0
+CLOSE_SECONDS = 5.0
 MAX_BYTES = 64 * 1024 * 1024
-LEASE_SECONDS = 30
-"""How long a message is lost to the others when the process that holds it dies."""
+LEASE_SECONDS = 10
+"""How long a message is lost to the others when the process that holds it dies: the least there is."""
 MAX_LEASE_SECONDS = 300
 
 _PublishRequest: Any = types.PublishRequest.pb()
@@ -43,6 +44,7 @@ class PubsubBus:
         self._subscriber = subscriber
         self._project = project
         self._lease_seconds = lease_seconds
+        self._pulls: set[PubsubSubscription] = set()
 
     async def publish(self, topic: str, messages: Sequence[Message]) -> None:
         request = _PublishRequest(
@@ -76,7 +78,17 @@ class PubsubBus:
             scheduler=scheduler,  # type: ignore[arg-type]  # annotated narrower than documented
             await_callbacks_on_shutdown=True,
         )
-        return PubsubSubscription(future, loop)
+        pull = PubsubSubscription(future, scheduler, loop)
+        self._pulls.add(pull)
+        pull.over.add_done_callback(lambda _: self._pulls.discard(pull))
+        return pull
+
+    async def close(self) -> None:
+        """What is settled by now is settled at the broker as well; the leases of the rest run out."""
+        for pull in self._pulls:
+            await pull.abandon()
+        if self._pulls:
+            await asyncio.wait([pull.over for pull in self._pulls], timeout=CLOSE_SECONDS)
 
 
 class PubsubDelivery:
@@ -103,13 +115,14 @@ class PubsubDelivery:
 class PubsubSubscription:
     """A streaming pull, which reconnects by itself until it meets an error that lasts."""
 
-    def __init__(self, future: Any, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, future: Any, scheduler: LoopScheduler, loop: asyncio.AbstractEventLoop) -> None:
         self._future = future
-        self._over: asyncio.Future[BaseException | None] = loop.create_future()
+        self._scheduler = scheduler
+        self.over: asyncio.Future[BaseException | None] = loop.create_future()
         future.add_done_callback(lambda done: loop.call_soon_threadsafe(self._note, done))
 
     async def ended(self) -> None:
-        error = await asyncio.shield(self._over)
+        error = await asyncio.shield(self.over)
         if error is not None:
             raise Unavailable(f"pulling ended: {error}") from error
 
@@ -117,9 +130,14 @@ class PubsubSubscription:
         """Returns at once; the client keeps the leases of what is in hand until that is settled."""
         self._future.cancel()
 
+    async def abandon(self) -> None:
+        """Close, and wait for nothing that is still in hand."""
+        await self.close()
+        self._scheduler.abandon()
+
     def _note(self, done: Any) -> None:
-        if not self._over.done():
-            self._over.set_result(None if done.cancelled() else done.exception())
+        if not self.over.done():
+            self.over.set_result(None if done.cancelled() else done.exception())
 
 
 @asynccontextmanager
@@ -129,9 +147,11 @@ async def open_pubsub(
     """The bus of `project`; of the emulator at `host:port` where one is named."""
     transport = aio_transport(PublisherGrpcAsyncIOTransport, emulator)
     subscriber = pubsub_v1.SubscriberClient(transport=subscriber_transport(emulator))
+    bus = PubsubBus(PublisherAsyncClient(transport=transport), subscriber, project, lease_seconds)
     try:
-        yield PubsubBus(PublisherAsyncClient(transport=transport), subscriber, project, lease_seconds)
+        yield bus
     finally:
+        await bus.close()
         await transport.close()
         await asyncio.to_thread(subscriber.close)
 

@@ -18,6 +18,7 @@ class LoopScheduler(Scheduler):
         self._loop = loop
         self._queue: queue.Queue[Any] = queue.Queue()
         self._in_hand = 0
+        self._abandoned = False
         self._changed = threading.Condition()
 
     @property
@@ -35,9 +36,15 @@ class LoopScheduler(Scheduler):
             self._in_hand -= 1
             self._changed.notify_all()
 
+    def abandon(self) -> None:
+        """Nothing more will be settled."""
+        with self._changed:
+            self._abandoned = True
+            self._changed.notify_all()
+
     def shutdown(self, await_msg_callbacks: bool = False) -> list[Any]:
         """Wait until what is in hand has been settled, so that its acknowledgements are still sent."""
         if await_msg_callbacks:
             with self._changed:
-                self._changed.wait_for(lambda: self._in_hand <= 0, SETTLE_SECONDS)
+                self._changed.wait_for(lambda: self._abandoned or self._in_hand <= 0, SETTLE_SECONDS)
         return []

@@ -15,12 +15,19 @@ ValuePb: Any = types.Value.pb()
 
 
 def to_key(partition: Any, key: Key) -> Any:
-    path = KeyPb.PathElement(kind=key.kind, name=key.name)
-    return KeyPb(partition_id=partition, path=[path])
+    # Datastore keeps names like __this__ for itself; ids that come from outside may look so.
+    name = f"~{key.name}" if _looks_reserved(key.name) else key.name
+    return KeyPb(partition_id=partition, path=[KeyPb.PathElement(kind=key.kind, name=name)])
 
 
 def from_key(key: Any) -> Key:
-    return Key(key.path[-1].kind, key.path[-1].name)
+    path = key.path[-1]
+    return Key(path.kind, path.name[1:] if _looks_reserved(path.name) else path.name)
+
+
+def _looks_reserved(name: str) -> bool:
+    """So with any number of tildes before it: what is escaped is not taken for another name."""
+    return name.lstrip("~").startswith("__")
 
 
 def to_entity(key: Any, entity: Entity) -> Any:

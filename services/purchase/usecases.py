@@ -62,13 +62,15 @@ class UseCases:
         if not commandid:
             return (await self._store.transact([cart_key(cartid)], decide, repeatable=False)).result
         request: Entity = {"itemid": itemid, "count": count}
+        name = f"{cartid}:{commandid}"
         once = self._inbox.once(
-            f"{cartid}:{commandid}",
+            name,
             decide,
             remember=lambda items: {**items_entity(items), "request": request},
             recall=lambda row: _answered(row, request),
         )
-        return (await self._store.transact([cart_key(cartid)], once)).result
+        # The inbox row is looked up as well: the cart may have been closed since, and would refuse a repeat.
+        return (await self._store.transact([cart_key(cartid), self._inbox.key(name)], once)).result
 
     async def remove_item(self, cartid: str, itemid: str) -> tuple[CartItem, ...]:
         return (await self._change(cartid, lambda cart: carts.remove(cart, itemid))).items

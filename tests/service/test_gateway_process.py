@@ -6,12 +6,14 @@ import os
 import signal
 import socket
 import sys
+import time
 from contextlib import asynccontextmanager
 
 import httpx
 import pytest
 
 from rpc import purchase_pb2
+from services.gateway.server import listen
 from tests.service.gateway_harness import WAIT_SECONDS, assert_problem, fakes, until
 
 CREATE_CART = "/purchase/api/create_cart"
@@ -75,6 +77,7 @@ async def test_sigterm_lets_a_request_finish_and_exits_with_zero():
             under_way = asyncio.create_task(client.post(CREATE_CART, json={"cartid": "1"}))
             await until(lambda: asyncio.sleep(0, bool(purchase.asked)))
 
+            told_at = time.monotonic()
             process.send_signal(signal.SIGTERM)
 
             async def not_ready():
@@ -83,12 +86,14 @@ async def test_sigterm_lets_a_request_finish_and_exits_with_zero():
             await until(not_ready)
             draining = await client.get("/readyz")
             await until(lambda: refused(client))
+            refused_after = time.monotonic() - told_at
             release.set()
             finished = await under_way
             exit_code = await asyncio.wait_for(process.wait(), WAIT_SECONDS)
 
     assert ready.status_code == 200
     assert_problem(draining, 503, "draining")
+    assert refused_after >= 1
     assert finished.json() == {"cart": {"cartid": "1", "status": "open"}}
     assert exit_code == 0
 
@@ -121,6 +126,13 @@ async def test_a_host_that_is_not_here_is_one_clear_line():
     assert exit_code == 1
     assert len(complaint) == 1
     assert complaint[0].startswith("gateway: HOST cannot be used: ")
+
+
+def test_small_answers_are_not_held_back():
+    with listen("127.0.0.1", 0) as at, socket.create_connection(at.getsockname()):
+        connection, _ = at.accept()
+        with connection:
+            assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
 @pytest.mark.parametrize(

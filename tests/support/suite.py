@@ -89,12 +89,12 @@ class Suite:
         request = pb.GetOrderTicketRequest(orderid=orderid)
         return (await self.purchase.GetOrderTicket(request)).order_ticket
 
-    async def ticket_becomes(self, orderid: str, status: str) -> pb.OrderTicket:
+    async def ticket_becomes(self, orderid: str, status: str, seconds: float = 20) -> pb.OrderTicket:
         async def is_there() -> pb.OrderTicket | None:
             ticket = await self.ticket(orderid)
             return ticket if ticket.status == status else None
 
-        return await eventually(is_there, seconds=20)
+        return await eventually(is_there, seconds)
 
     async def item(self, itemid: str) -> stock_pb.Item:
         return (await self.stock.GetItem(stock_pb.GetItemRequest(itemid=itemid))).item

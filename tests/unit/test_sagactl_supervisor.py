@@ -66,6 +66,10 @@ async def until(condition):
             await asyncio.sleep(0.01)
 
 
+def children():
+    return set(Path(f"/proc/self/task/{os.getpid()}/children").read_text().split())
+
+
 def alive(pid):
     try:
         return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] not in "ZX"
@@ -82,6 +86,8 @@ async def watched(tmp_path):
     yield watched
     watched.hurry.set()
     await watched.stop()
+    for pid in filter(alive, watched.pids):  # Only where a test failed.
+        os.kill(pid, signal.SIGKILL)
 
 
 async def test_a_program_that_is_killed_is_started_again(watched):
@@ -198,12 +204,15 @@ async def test_a_program_that_waits_for_its_next_start_is_not_started_any_more(t
 
 
 async def test_a_program_that_is_only_just_starting_is_stopped_too(watched):
-    watched.keep(f"print('began', flush=True); {IDLE}")
-    await asyncio.sleep(0)  # It is on its way now.
+    before = children()
+    watched.keep(IDLE)
+    async with asyncio.timeout(WAIT_SECONDS):
+        while children() == before:  # noqa: ASYNC110 - the kernel sets no event
+            await asyncio.sleep(0)
 
     await watched.stop()
 
-    assert not any(alive(pid) for pid in watched.pids)
+    assert children() == before
 
 
 async def test_what_a_program_has_started_ends_with_it(watched):

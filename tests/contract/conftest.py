@@ -1,0 +1,41 @@
+"""What the contract suites run over."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.support.brokers import BROKERS, Broker
+from tests.support.stores import STORES, OpenTables, opener
+
+
+@pytest.fixture(params=STORES)
+def open_tables(request: pytest.FixtureRequest, tmp_path: Path, project: str) -> OpenTables:
+    """Opens tables of the test's own, as often as it has processes."""
+    on_emulator = request.param in ("firestore", "datastore")
+    emulator = request.getfixturevalue(f"{request.param}_emulator") if on_emulator else ""
+    return opener(request.param, tmp_path / "data.sqlite3", project, emulator)
+
+
+@pytest.fixture
+async def tables(open_tables: OpenTables):
+    async with open_tables() as tables:
+        yield tables
+
+
+@pytest.fixture
+async def seen(open_tables: OpenTables):
+    """The same tables as somebody else sees them."""
+    async with open_tables() as tables:
+        yield tables
+
+
+@pytest.fixture(params=BROKERS)
+def broker(request: pytest.FixtureRequest, tmp_path: Path, project: str) -> Broker:
+    emulator = request.getfixturevalue("pubsub_emulator") if request.param == "pubsub" else ""
+    return Broker(request.param, tmp_path / "data.sqlite3", project, emulator)
+
+
+@pytest.fixture
+async def bus(broker: Broker):
+    async with broker.open() as bus:
+        yield bus

@@ -1,0 +1,161 @@
+"""`sagactl up` with nothing but Python: real processes, the embedded backend."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import httpx
+import pytest
+
+from tests.support.local_suite import SAGACTL, WAIT_SECONDS, alive, embedded, environment, suite, until
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+
+
+def test_the_lines_it_prints_walk_a_cart_to_an_approved_order(tmp_path):
+    with embedded(tmp_path) as local:
+        local.until_said("Stop: Ctrl-C")
+        walk = "\n".join(line for line in local.output.splitlines() if line.startswith("  "))
+
+        shell = {"env": environment({"no_proxy": "127.0.0.1"}), "capture_output": True, "text": True}
+        shown = subprocess.run(["bash"], input=walk, timeout=WAIT_SECONDS, check=True, **shell)
+
+    answers = [json.loads(line) for line in shown.stdout.splitlines() if line]
+    assert answers[0]["cart"]["status"] == "open"
+    assert answers[-2]["order_ticket"]["status"] == "pre-approved"
+    assert answers[-1]["order_ticket"]["status"] == "approved"
+    assert shown.stderr == ""
+
+
+def test_each_start_prints_a_cart_of_its_own(tmp_path):
+    carts = set()
+    for _ in range(2):
+        with embedded(tmp_path) as local:
+            local.until_said("Stop: Ctrl-C")
+            carts |= {word for word in local.output.split('"') if word.startswith("cart-")}
+
+    assert len(carts) == 2
+
+
+def test_the_demo_goes_through(tmp_path):
+    with embedded(tmp_path) as local:
+        shown = local.sagactl("demo")
+
+    assert shown.returncode == 0, shown.stderr
+    assert all(f'"{status}"' in shown.stdout for status in ("approved", "reserve-failed", "reserved"))
+    assert shown.stdout.endswith("Everything went as it is to go.\n")
+
+
+def test_sigterm_ends_everything_and_is_no_failure(tmp_path):
+    with embedded(tmp_path) as local:
+        processes = local.pids()
+        assert len(processes) == 3
+
+        assert local.end(signal.SIGTERM) == 0
+
+        assert not any(map(alive, processes))
+        assert not (local.run_dir / "suite.json").exists()
+
+
+def test_ctrl_c_while_it_starts_ends_everything_too(tmp_path):
+    with suite(tmp_path, "--backend", "embedded") as local:
+        local.until_said("backend: embedded")
+
+        assert local.end(signal.SIGINT) == 0
+
+
+def test_nothing_outlives_a_supervisor_that_is_killed(tmp_path):
+    with embedded(tmp_path) as local:
+        processes = local.pids()
+
+        local.process.kill()
+
+        until(lambda: not any(map(alive, processes)))
+
+
+def test_a_supervisor_that_was_killed_is_followed_by_another(tmp_path):
+    with embedded(tmp_path) as local:
+        local.end(signal.SIGKILL)
+
+    with embedded(tmp_path):
+        pass
+
+
+def test_a_service_that_is_killed_is_started_again(tmp_path):
+    with embedded(tmp_path) as local:
+        (stock,) = local.pids("services.stock")
+
+        os.kill(stock, signal.SIGKILL)
+        local.until_said("stock ended (killed by SIGKILL); it is started again in")
+        until(lambda: local.pids("services.stock") not in ([], [stock]))
+
+        assert local.sagactl("demo").returncode == 0
+
+
+def test_replicas_share_the_work(tmp_path):
+    with embedded(tmp_path, "--replicas", "2") as local:
+        assert {name: len(where) for name, where in local.facts["addresses"].items()} == {
+            "purchase": 2,
+            "stock": 2,
+        }
+        assert len(local.pids()) == 5
+        assert local.sagactl("demo").returncode == 0
+
+
+def test_a_reader_who_stops_reading_does_not_stop_the_suite(tmp_path):
+    with subprocess.Popen(
+        [*SAGACTL, "up", "--backend", "embedded", "--port", "0"],
+        cwd=tmp_path,
+        env=environment({}),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        pipesize=4096,
+    ) as up:
+        line = b""
+        while not line.startswith(b"ready: "):
+            line = up.stdout.readline()
+        gateway = line.split()[1].decode()
+
+        # What is logged of these orders is far more than the pipe holds.
+        with httpx.Client(base_url=f"{gateway}/purchase/api", trust_env=False, timeout=60) as client:
+            for number in range(50):
+                cart = {"cartid": f"unread-{number}"}
+                for method, body in [
+                    ("create_cart", cart),
+                    ("add_item", {**cart, "itemid": "red", "count": 1}),
+                    ("close_cart", cart),
+                    ("checkout", cart),
+                ]:
+                    assert client.post(f"/{method}", json=body).status_code == 200
+        up.terminate()
+
+        assert up.wait(15) == 0
+
+
+def test_the_stock_of_an_item_is_changed_and_the_rest_of_it_stays(tmp_path):
+    with embedded(tmp_path) as local:
+        restocked = local.sagactl("stock", "set", "yellow", "--stock", "5")
+        waived = local.sagactl("stock", "set", "yellow", "--waives-payment")
+        new = local.sagactl("stock", "set", "green", "--price", "7")
+
+    assert restocked.stdout == "yellow: price 100, 5 pieces (5 available, 0 reserved, 0 sold)\n"
+    assert waived.stdout == (
+        "yellow: price 100, 5 pieces (5 available, 0 reserved, 0 sold), waives payment\n"
+    )
+    assert new.stdout == "green: price 7, 0 pieces (0 available, 0 reserved, 0 sold)\n"
+
+
+def test_what_was_changed_is_not_seeded_over(tmp_path):
+    with embedded(tmp_path) as local:
+        local.sagactl("stock", "set", "yellow", "--stock", "5")
+
+        seeded = local.sagactl("seed")
+
+    assert seeded.stdout.splitlines() == [
+        "blue: price 100, 100000 pieces (100000 available, 0 reserved, 0 sold)",
+        "red: price 50, 100000 pieces (100000 available, 0 reserved, 0 sold), waives payment",
+        "yellow: price 100, 5 pieces (5 available, 0 reserved, 0 sold)",
+        "gold: price 1000000, 10 pieces (10 available, 0 reserved, 0 sold)",
+    ]

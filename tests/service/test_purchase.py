@@ -1,0 +1,123 @@
+"""The purchase service by gRPC: what its calls answer and what they refuse."""
+
+import grpc
+import pytest
+from google.rpc import error_details_pb2, status_pb2
+
+from rpc import purchase_pb2 as pb
+from tests.support.suite import Suite
+
+
+async def refusal(call) -> tuple[grpc.StatusCode, str, list[str]]:
+    """The code, the reason and the fields at fault of a call that is refused."""
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await call
+    info, bad = error_details_pb2.ErrorInfo(), error_details_pb2.BadRequest()
+    metadata = dict(refused.value.trailing_metadata())
+    for detail in status_pb2.Status.FromString(metadata["grpc-status-details-bin"]).details:
+        _ = detail.Unpack(info) or detail.Unpack(bad)
+    return refused.value.code(), info.reason, [violation.field for violation in bad.field_violations]
+
+
+async def a_cart(suite: Suite, cartid: str = "c", *itemids: str) -> None:
+    await suite.purchase.CreateCart(pb.CreateCartRequest(cartid=cartid))
+    for itemid in itemids:
+        await suite.purchase.AddItem(pb.AddItemRequest(cartid=cartid, itemid=itemid, count=1))
+
+
+MALFORMED = [
+    ("CreateCart", pb.CreateCartRequest(cartid=""), "cartid"),
+    ("CreateCart", pb.CreateCartRequest(cartid="a b"), "cartid"),
+    ("CreateCart", pb.CreateCartRequest(cartid="x" * 129), "cartid"),
+    ("CreateCart", pb.CreateCartRequest(cartid="line\n"), "cartid"),
+    ("GetCart", pb.GetCartRequest(cartid="/"), "cartid"),
+    ("AddItem", pb.AddItemRequest(cartid="c", itemid="ü", count=1), "itemid"),
+    ("AddItem", pb.AddItemRequest(cartid="c", itemid="blue", count=0), "count"),
+    ("AddItem", pb.AddItemRequest(cartid="c", itemid="blue", count=-1), "count"),
+    ("AddItem", pb.AddItemRequest(cartid="c", itemid="blue", count=1_000_001), "count"),
+    ("AddItem", pb.AddItemRequest(cartid="c", itemid="blue", count=1, commandid="?"), "commandid"),
+    ("RemoveItem", pb.RemoveItemRequest(cartid="c", itemid=""), "itemid"),
+    ("GetCartContents", pb.GetCartContentsRequest(), "cartid"),
+    ("CloseCart", pb.CloseCartRequest(), "cartid"),
+    ("Checkout", pb.CheckoutRequest(), "cartid"),
+    ("GetOrderTicket", pb.GetOrderTicketRequest(orderid="*"), "orderid"),
+]
+
+
+@pytest.mark.parametrize(("method", "request_", "field"), MALFORMED)
+async def test_a_malformed_request_is_refused_naming_the_field(suite: Suite, method, request_, field):
+    answer = await refusal(getattr(suite.purchase, method)(request_))
+
+    assert answer == (grpc.StatusCode.INVALID_ARGUMENT, "invalid-argument", [field])
+
+
+@pytest.mark.parametrize(
+    ("method", "request_", "reason"),
+    [
+        ("GetCart", pb.GetCartRequest(cartid="none"), "unknown-cart"),
+        ("AddItem", pb.AddItemRequest(cartid="none", itemid="blue", count=1, commandid="x"), "unknown-cart"),
+        ("RemoveItem", pb.RemoveItemRequest(cartid="none", itemid="blue"), "unknown-cart"),
+        ("GetCartContents", pb.GetCartContentsRequest(cartid="none"), "unknown-cart"),
+        ("CloseCart", pb.CloseCartRequest(cartid="none"), "unknown-cart"),
+        ("Checkout", pb.CheckoutRequest(cartid="none"), "unknown-cart"),
+        ("GetOrderTicket", pb.GetOrderTicketRequest(orderid="none"), "unknown-order"),
+    ],
+)
+async def test_what_is_not_there_is_not_found(suite: Suite, method, request_, reason):
+    answer = await refusal(getattr(suite.purchase, method)(request_))
+
+    assert answer == (grpc.StatusCode.NOT_FOUND, reason, [])
+
+
+async def test_a_cart_is_filled_and_emptied_in_the_order_of_its_items(suite: Suite):
+    await a_cart(suite, "c", "blue", "red", "gold")
+
+    removed = await suite.purchase.RemoveItem(pb.RemoveItemRequest(cartid="c", itemid="red"))
+    again = await suite.purchase.RemoveItem(pb.RemoveItemRequest(cartid="c", itemid="red"))
+    contents = await suite.purchase.GetCartContents(pb.GetCartContentsRequest(cartid="c"))
+
+    assert [item.itemid for item in removed.cart_items] == ["blue", "gold"]
+    assert list(removed.cart_items) == list(again.cart_items) == list(contents.cart_items)
+
+
+async def test_a_cart_holds_a_hundred_different_items(suite: Suite):
+    await a_cart(suite, "c", *(f"i{n}" for n in range(100)))
+
+    answer = await refusal(suite.purchase.AddItem(pb.AddItemRequest(cartid="c", itemid="more", count=1)))
+
+    assert answer == (grpc.StatusCode.INVALID_ARGUMENT, "invalid-argument", ["itemid"])
+
+
+async def test_a_closed_cart_refuses_changes_and_stays_as_it_is(suite: Suite):
+    await a_cart(suite, "c", "blue")
+    await suite.purchase.CloseCart(pb.CloseCartRequest(cartid="c"))
+
+    added = await refusal(suite.purchase.AddItem(pb.AddItemRequest(cartid="c", itemid="red", count=1)))
+    removed = await refusal(suite.purchase.RemoveItem(pb.RemoveItemRequest(cartid="c", itemid="blue")))
+
+    assert added == removed == (grpc.StatusCode.FAILED_PRECONDITION, "cart-not-open", [])
+    contents = await suite.purchase.GetCartContents(pb.GetCartContentsRequest(cartid="c"))
+    assert [item.itemid for item in contents.cart_items] == ["blue"]
+
+
+async def test_an_open_and_an_empty_cart_cannot_be_checked_out(suite: Suite):
+    await a_cart(suite, "open", "blue")
+    await a_cart(suite, "empty")
+    await suite.purchase.CloseCart(pb.CloseCartRequest(cartid="empty"))
+
+    still_open = await refusal(suite.purchase.Checkout(pb.CheckoutRequest(cartid="open")))
+    empty = await refusal(suite.purchase.Checkout(pb.CheckoutRequest(cartid="empty")))
+
+    assert still_open == (grpc.StatusCode.FAILED_PRECONDITION, "cart-not-closed", [])
+    assert empty == (grpc.StatusCode.FAILED_PRECONDITION, "cart-empty", [])
+    for cartid, status in (("open", "open"), ("empty", "closed")):
+        cart = (await suite.purchase.GetCart(pb.GetCartRequest(cartid=cartid))).cart
+        assert cart.status == status
+
+
+async def test_ids_that_datastore_reserves_are_ids_like_any_other(suite: Suite):
+    await a_cart(suite, "__cart__", "__item__")
+
+    contents = await suite.purchase.GetCartContents(pb.GetCartContentsRequest(cartid="__cart__"))
+
+    assert [item.itemid for item in contents.cart_items] == ["__item__"]

@@ -1,0 +1,92 @@
+"""The stock service by gRPC: what its calls answer and what they refuse."""
+
+import asyncio
+
+import grpc
+import pytest
+
+from rpc import stock_pb2 as pb
+from tests.support.suite import Suite
+
+
+async def put(suite: Suite, itemid: str, **facts) -> pb.Item:
+    return (await suite.stock.PutItem(pb.PutItemRequest(itemid=itemid, **facts))).item
+
+
+async def code_of(call) -> grpc.StatusCode:
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await call
+    return refused.value.code()
+
+
+async def test_the_catalogue_to_begin_with_is_the_one_of_the_readme(suite: Suite):
+    items = (await suite.stock.ListItems(pb.ListItemsRequest())).items
+
+    assert [(item.itemid, item.price, item.stock, item.waives_payment) for item in items] == [
+        ("blue", 100, 100_000, False),
+        ("gold", 1_000_000, 10, False),
+        ("red", 50, 100_000, True),
+        ("yellow", 100, 0, False),
+    ]
+
+
+async def test_seeding_leaves_an_item_as_it_is(suite: Suite):
+    await put(suite, "blue", price=7, stock=5)
+
+    item = await put(suite, "blue", price=100, stock=100_000, only_if_absent=True)
+
+    assert (item.price, item.stock) == (7, 5)
+
+
+async def test_items_are_listed_a_page_at_a_time_each_once(suite: Suite):
+    await asyncio.gather(*(put(suite, f"item-{n:03}", price=1, stock=1) for n in range(30)))
+
+    seen, token = [], ""
+    while True:
+        page = await suite.stock.ListItems(pb.ListItemsRequest(page_size=7, page_token=token))
+        seen += [item.itemid for item in page.items]
+        token = page.next_page_token
+        if not token:
+            break
+
+    assert seen == sorted(seen)
+    assert len(seen) == len(set(seen)) == 34
+
+
+async def test_stock_cannot_go_below_what_orders_have_of_it(suite: Suite):
+    ticket = await suite.order("c", blue=3)
+    await suite.ticket_becomes(ticket.orderid, "reserved")
+
+    code = await code_of(put(suite, "blue", price=100, stock=2))
+
+    assert code is grpc.StatusCode.FAILED_PRECONDITION
+    assert (await put(suite, "blue", price=100, stock=3)).available == 0
+
+
+async def test_a_reservation_keeps_the_price_of_its_time(suite: Suite):
+    ticket = await suite.order("c", blue=3)
+    await suite.ticket_becomes(ticket.orderid, "reserved")
+    await put(suite, "blue", price=999, stock=100_000)
+
+    request = pb.GetReservationRequest(orderid=ticket.orderid)
+    reservation = (await suite.stock.GetReservation(request)).reservation
+
+    assert (reservation.status, reservation.amount, reservation.items[0].count) == ("reserved", 300, 3)
+
+
+@pytest.mark.parametrize(
+    ("method", "request_", "code"),
+    [
+        ("GetItem", pb.GetItemRequest(itemid=""), grpc.StatusCode.INVALID_ARGUMENT),
+        ("GetItem", pb.GetItemRequest(itemid="purple"), grpc.StatusCode.NOT_FOUND),
+        ("ListItems", pb.ListItemsRequest(page_size=101), grpc.StatusCode.INVALID_ARGUMENT),
+        ("ListItems", pb.ListItemsRequest(page_size=-1), grpc.StatusCode.INVALID_ARGUMENT),
+        ("ListItems", pb.ListItemsRequest(page_token="\n"), grpc.StatusCode.INVALID_ARGUMENT),
+        ("PutItem", pb.PutItemRequest(itemid="a b"), grpc.StatusCode.INVALID_ARGUMENT),
+        ("PutItem", pb.PutItemRequest(itemid="x", price=-1), grpc.StatusCode.INVALID_ARGUMENT),
+        ("PutItem", pb.PutItemRequest(itemid="x", stock=2**40), grpc.StatusCode.INVALID_ARGUMENT),
+        ("GetReservation", pb.GetReservationRequest(orderid="none"), grpc.StatusCode.NOT_FOUND),
+    ],
+)
+async def test_what_makes_no_sense_or_is_not_there_is_refused(suite: Suite, method, request_, code):
+    assert await code_of(getattr(suite.stock, method)(request_)) is code

@@ -1,0 +1,126 @@
+"""Every implementation of `Bus`, opened as often as a test has processes; and consumers that remember."""
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+
+from sagakit.bus import Bus, Delivery, Message, Provisioner, SubscriptionSpec
+from sagakit.embedded.bus import EmbeddedBus
+from sagakit.embedded.database import Database
+from sagakit.gcp.provision import open_pubsub_provisioner
+from sagakit.gcp.pubsub import open_pubsub
+from sagakit.runtime import Runtime
+from tests.support.eventually import eventually
+
+ROOT = Path(__file__).parents[2]
+
+BROKERS = ["embedded", pytest.param("pubsub", marks=pytest.mark.emulators)]
+
+
+@dataclass(frozen=True, slots=True)
+class Broker:
+    """A broker of the test's own, on which nothing is provisioned yet."""
+
+    name: str
+    file: Path
+    project: str
+    emulator: str
+
+    @property
+    def lease_seconds(self) -> int:
+        """The shortest there is: how long a message is lost to others when its holder dies."""
+        return 1 if self.name == "embedded" else 10
+
+    def open(self) -> AbstractAsyncContextManager[Bus]:
+        """As each process does."""
+        if self.name == "embedded":
+            return self._embedded()
+        return open_pubsub(self.project, self.emulator, self.lease_seconds)
+
+    def provisioner(self) -> AbstractAsyncContextManager[Provisioner]:
+        if self.name == "embedded":
+            return self._embedded()
+        return open_pubsub_provisioner(self.project, self.emulator)
+
+    async def provision(self, topic: str, *subscriptions: str, **settings) -> None:
+        """Subscriptions with short pauses and leases, unless `settings` say otherwise."""
+        short = {"min_retry_seconds": 0.2, "max_retry_seconds": 1, "ack_deadline_seconds": self.lease_seconds}
+        async with self.provisioner() as provisioner:
+            await provisioner.ensure_topic(topic)
+            for name in subscriptions:
+                spec = SubscriptionSpec(name, topic, None)
+                await provisioner.ensure_subscription(replace(spec, **{**short, **settings}))
+
+    @asynccontextmanager
+    async def _embedded(self) -> AsyncIterator[EmbeddedBus]:
+        database = Database(self.file)
+        bus = EmbeddedBus(database, Runtime())
+        try:
+            yield bus
+        finally:
+            await bus.close()
+            await database.close()
+
+    @asynccontextmanager
+    async def peer(self, what: str, subscription: str) -> AsyncIterator[asyncio.subprocess.Process]:
+        """Another process at this broker, as tests.support.peer says; killed in the end, if not before."""
+        where = [str(self.file)] if self.name == "embedded" else [self.project, self.emulator]
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "tests.support.peer", what, subscription, self.name, *where),
+            cwd=ROOT,
+            stdout=asyncio.subprocess.PIPE,
+        )
+        try:
+            yield process
+        finally:
+            if process.returncode is None:
+                process.kill()
+            await process.wait()
+
+
+def ack(delivery: Delivery) -> None:
+    delivery.ack()
+
+
+def nack(delivery: Delivery) -> None:
+    delivery.nack()
+
+
+def keep(_: Delivery) -> None:
+    """Neither: it stays in hand."""
+
+
+class Listener:
+    """Remembers what was delivered, and when, and settles it as it is told."""
+
+    def __init__(self, settle: Callable[[Delivery], None] = ack) -> None:
+        self.deliveries: list[Delivery] = []
+        self.times: list[float] = []
+        self.settle = settle
+
+    def __call__(self, delivery: Delivery) -> None:
+        self.deliveries.append(delivery)
+        self.times.append(asyncio.get_running_loop().time())
+        self.settle(delivery)
+
+    @property
+    def bodies(self) -> list[str]:
+        return [delivery.message.data.decode() for delivery in self.deliveries]
+
+    @property
+    def attempts(self) -> list[int]:
+        return [delivery.attempt for delivery in self.deliveries]
+
+    async def has(self, count: int, seconds: float = 10) -> list[str]:
+        """What was delivered, once it is so much."""
+        await eventually(lambda: len(self.deliveries) >= count, seconds)
+        return self.bodies
+
+
+def a_message(body: str = "hello", **attributes: str) -> Message:
+    return Message(body.encode(), attributes)

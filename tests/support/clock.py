@@ -1,0 +1,60 @@
+"""Time that stands still until a test moves it."""
+
+import asyncio
+import heapq
+from itertools import count
+from random import Random
+
+from sagakit.runtime import Runtime
+
+START = 1_000_000.0
+
+
+class Clock:
+    """`now` and `sleep` for a `Runtime`: sleepers wake in their order while `advance` moves the hands."""
+
+    def __init__(self) -> None:
+        self._now = START
+        self._sleepers: list[tuple[float, int, asyncio.Future[None]]] = []
+        self._numbers = count()
+        self._ids = count(1)
+
+    def now(self) -> float:
+        return self._now
+
+    async def sleep(self, seconds: float) -> None:
+        woken = asyncio.get_running_loop().create_future()
+        heapq.heappush(self._sleepers, (self._now + seconds, next(self._numbers), woken))
+        await woken
+
+    @property
+    def sleepers(self) -> int:
+        """How many sleep at the moment."""
+        return sum(not woken.done() for _, _, woken in self._sleepers)
+
+    async def advance(self, seconds: float) -> None:
+        """Let so much time pass, everybody who wakes meanwhile doing what they woke for."""
+        until = self._now + seconds
+        await settled()
+        while self._sleepers and self._sleepers[0][0] <= until:
+            self._now, _, woken = heapq.heappop(self._sleepers)
+            if not woken.done():
+                woken.set_result(None)
+                await settled()
+        self._now = until
+        await settled()
+
+    def runtime(self, seed: int = 1) -> Runtime:
+        """A runtime in which nothing happens by accident."""
+        return Runtime(self.now, self.sleep, Random(seed), lambda: f"id-{next(self._ids)}")
+
+
+async def settled() -> None:
+    """Whoever can run without time passing or the outside world answering has done so."""
+    for _ in range(50):
+        await asyncio.sleep(0)
+
+
+def impatient() -> Runtime:
+    """The real thing, but nobody waits."""
+    return Runtime(sleep=lambda _: asyncio.sleep(0))

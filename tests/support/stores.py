@@ -1,0 +1,47 @@
+"""Every implementation of `Tables`, each opened empty and as often as a test has processes."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from sagakit.embedded.database import Database
+from sagakit.embedded.tables import EmbeddedTables
+from sagakit.gcp.datastore import open_datastore
+from sagakit.tables import Tables
+from tests.support.tables import MemoryTables
+
+STORES = [
+    "memory",
+    "embedded",
+    pytest.param("firestore", marks=pytest.mark.emulators),
+    pytest.param("datastore", marks=pytest.mark.emulators),
+]
+"""The fake of the unit tests, and the three that the fake stands for."""
+
+OpenTables = Callable[[], AbstractAsyncContextManager[Tables]]
+"""Opens the same tables, as another process would."""
+
+
+def opener(store: str, file: Path, project: str, emulator: str) -> OpenTables:
+    if store == "memory":
+        memory = MemoryTables()
+        return lambda: _memory(memory)
+    if store == "embedded":
+        return lambda: _embedded(file)
+    return lambda: open_datastore(project, "", emulator)
+
+
+@asynccontextmanager
+async def _memory(tables: MemoryTables) -> AsyncIterator[Tables]:
+    yield tables
+
+
+@asynccontextmanager
+async def _embedded(file: Path) -> AsyncIterator[Tables]:
+    database = Database(file)
+    try:
+        yield EmbeddedTables(database)
+    finally:
+        await database.close()

@@ -1,0 +1,110 @@
+"""`Tables` for tests: one in memory, and wrappers that count calls or lose answers of any other."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+from sagakit.errors import Contention, OutcomeUnknown, Unavailable
+from sagakit.tables import INDEXED, Delete, Insert, Key, Mutation, Row, Tables, Update
+
+
+class MemoryTables:
+    """Keeps the promises of `Tables` in a dict: the contract suite runs over it too."""
+
+    def __init__(self) -> None:
+        self.rows: dict[Key, Row] = {}
+        self.away = False
+        self._version = 0
+
+    async def lookup(self, keys: Sequence[Key]) -> dict[Key, Row]:
+        await self._call()
+        return {key: self.rows[key] for key in keys if key in self.rows}
+
+    async def commit(self, mutations: Sequence[Mutation]) -> None:
+        await self._call()
+        rows = dict(self.rows)
+        self._version += 1
+        for mutation in mutations:
+            self._apply(rows, mutation)
+        self.rows = rows
+
+    async def due(self, kind: str, start: str, end: str, limit: int) -> list[tuple[Key, Row]]:
+        await self._call()
+        found = [
+            (key, row)
+            for key, row in self.rows.items()
+            if key.kind == kind and start <= (row.entity.get(INDEXED) or "") < end
+        ]
+        return sorted(found, key=lambda each: each[1].entity[INDEXED])[:limit]
+
+    async def _call(self) -> None:
+        await asyncio.sleep(0)
+        if self.away:
+            raise Unavailable("the tables are away")
+
+    def _apply(self, rows: dict[Key, Row], mutation: Mutation) -> None:
+        match mutation:
+            case Insert(key, entity) if key not in rows:
+                rows[key] = Row(entity, self._version)
+            case Update(key, entity, version) if key in rows and rows[key].version == version:
+                rows[key] = Row(entity, self._version)
+            case Delete(key):
+                rows.pop(key, None)
+            case _:
+                raise Contention(str(mutation.key))
+
+
+class CountedTables:
+    """Counts the calls that reach `tables`."""
+
+    def __init__(self, tables: Tables) -> None:
+        self._tables = tables
+        self.calls: Counter[str] = Counter()
+        self.committed: list[Sequence[Mutation]] = []
+
+    async def lookup(self, keys: Sequence[Key]) -> dict[Key, Row]:
+        self.calls["lookup"] += 1
+        return await self._tables.lookup(keys)
+
+    async def commit(self, mutations: Sequence[Mutation]) -> None:
+        self.calls["commit"] += 1
+        await self._tables.commit(mutations)
+        self.committed.append(mutations)
+
+    async def due(self, kind: str, start: str, end: str, limit: int) -> list[tuple[Key, Row]]:
+        self.calls["due"] += 1
+        return await self._tables.due(kind, start, end, limit)
+
+
+class UnansweredTables:
+    """The answers to the first `count` commits get lost: after they were applied, or with them."""
+
+    def __init__(self, tables: Tables, *, applied: bool, count: int = 1) -> None:
+        self._tables = tables
+        self._applied = applied
+        self.left = count
+        self.lookup = tables.lookup
+        self.due = tables.due
+
+    async def commit(self, mutations: Sequence[Mutation]) -> None:
+        if not self.left:
+            return await self._tables.commit(mutations)
+        self.left -= 1
+        if self._applied:
+            await self._tables.commit(mutations)
+        raise OutcomeUnknown("the connection broke")
+
+
+class RacedTables:
+    """Before each of the first commits, somebody else gets in between with a commit of their own."""
+
+    def __init__(self, tables: Tables, *rivals: Callable[[], Sequence[Mutation]]) -> None:
+        self._tables = tables
+        self._rivals = list(rivals)
+        self.lookup = tables.lookup
+        self.due = tables.due
+
+    async def commit(self, mutations: Sequence[Mutation]) -> None:
+        if self._rivals:
+            await self._tables.commit(self._rivals.pop(0)())
+        await self._tables.commit(mutations)
