@@ -9,7 +9,8 @@ help: ## List what there is to make
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
 
 # BACKEND, PORT and REPLICAS reach sagactl through its environment, from make's command line too.
-# `exec` leaves no shell between make and it, so a SIGTERM to make arrives as well.
+# `exec` leaves no shell between make and it, so a SIGTERM to make arrives as well. Where sagactl exits
+# with 1, make exits with 2; after Ctrl-C it ends by that signal, once everything is gone.
 run: $(VENV)/.run ## Run the whole suite until Ctrl-C: [BACKEND=auto|emulators|embedded] [PORT=8080] [REPLICAS=1]
 	@exec $(BIN)/sagactl up --with-parent
 

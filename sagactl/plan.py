@@ -55,7 +55,7 @@ def make_plan(options: Options, environ: Mapping[str, str]) -> Plan:
     choice = choose(options.backend, environ, why_unavailable(FIRESTORE, PUBSUB, environ=environ))
     to_start = () if choice.backend == EMBEDDED or choice.named else (FIRESTORE, PUBSUB)
     service_count = len(suite.SERVICES) * options.replicas
-    gateway_port, *ports = free_ports(1 + service_count + len(to_start))
+    gateway_port, *ports = free_ports(1 + service_count + len(to_start), avoid=options.port)
     if options.port:
         check_free(options.port)
         gateway_port = options.port

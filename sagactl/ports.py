@@ -15,12 +15,14 @@ LOOPBACK = "127.0.0.1"
 _LOWEST, _HIGHEST = 20_000, 32_000
 
 
-def free_ports(count: int) -> list[int]:
-    """That many different ports on which nobody listens at the moment."""
+def free_ports(count: int, avoid: int = 0) -> list[int]:
+    """That many different ports on which nobody listens at the moment, `avoid` not among them."""
     with ExitStack() as stack:
         ports: list[int] = []
         while len(ports) < count:
             port = random.randint(_LOWEST, _HIGHEST)
+            if port == avoid:
+                continue
             candidate = stack.enter_context(socket.socket())
             try:
                 candidate.bind((LOOPBACK, port))

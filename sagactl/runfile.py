@@ -3,6 +3,7 @@
 import fcntl
 import json
 import os
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -46,6 +47,17 @@ def locked(run_dir: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
+def begin(run_dir: Path, logs: Path) -> None:
+    """Nothing is left of an earlier suite but its data. CannotRun where that cannot be done."""
+    try:
+        forget_suite(run_dir)
+        if logs.exists():
+            shutil.rmtree(logs)
+        logs.mkdir()
+    except OSError as error:
+        raise _cannot_write(run_dir, error) from error
+
+
 def write_suite(run_dir: Path, suite: Suite) -> None:
     """From now on `read_suite` finds it."""
     unfinished = run_dir / f"{_SUITE}.new"
@@ -73,7 +85,11 @@ def _open_lock(run_dir: Path) -> int:
         run_dir.mkdir(parents=True, exist_ok=True)
         return os.open(run_dir / _LOCK, os.O_RDWR | os.O_CREAT, 0o644)
     except OSError as error:
-        raise CannotRun(f"cannot write to {run_dir}: {error.strerror}") from error
+        raise _cannot_write(run_dir, error) from error
+
+
+def _cannot_write(run_dir: Path, error: OSError) -> CannotRun:
+    return CannotRun(f"cannot write to {error.filename or run_dir}: {error.strerror}")
 
 
 def _lock(descriptor: int, run_dir: Path) -> None:

@@ -28,8 +28,7 @@ async def up(options: Options) -> None:
 
 async def _run(plan: Plan, terminal: Terminal, stop: StopSignals) -> None:
     terminal.say(_backend_line(plan.choice, plan))
-    plan.logs.mkdir(exist_ok=True)
-    runfile.forget_suite(plan.run_dir)
+    runfile.begin(plan.run_dir, plan.logs)
     local = LocalSuite(plan, terminal, stop)
     try:
         if await local.start():

@@ -132,3 +132,46 @@ async def test_the_suite_brings_its_own_emulators_and_is_ready_within_twenty_sec
         await becomes(client, await order(client, red=1), "approved")
 
     assert seconds < 20
+
+
+async def test_two_processes_of_each_service_share_the_work(tmp_path: Path, up_environ: Mapping[str, str]):
+    run_dir = tmp_path / "run"
+
+    async with up(run_dir, {**up_environ, "REPLICAS": "2"}) as client:
+        orderids = await asyncio.gather(*(order(client, blue=2, red=1) for _ in range(30)))
+        await asyncio.gather(*(becomes(client, orderid, "approved") for orderid in orderids))
+        items = (await post(client, "/stock/api/list_items"))["items"]
+
+    reserved = {item["itemid"]: item["reserved"] for item in items}
+    assert (reserved["blue"], reserved["red"]) == (60, 30)
+    logs = [(run_dir / "logs" / f"stock-{number}.log").read_text() for number in (1, 2)]
+    applied = [log.count("event applied") for log in logs]
+    assert min(applied) > 0, "one of them did all the work"
+    assert sum(applied) == 30
+
+
+async def test_a_service_that_is_killed_loses_nothing(tmp_path: Path):
+    run_dir = tmp_path / "run"
+
+    async with up(run_dir, {"BACKEND": "embedded"}) as client:
+        orderids = []
+        for number in range(12):
+            orderids.append(await order(client, red=1))
+            if number % 4 == 0:
+                await asyncio.to_thread(kill_service, "services.stock", run_dir)
+        await asyncio.gather(*(becomes(client, orderid, "approved") for orderid in orderids))
+        item = (await post(client, "/stock/api/get_item", itemid="red"))["item"]
+
+    assert item["reserved"] == 12
+
+
+def kill_service(module: str, run_dir: Path) -> None:
+    """SIGKILL for the process of that module that belongs to the suite in `run_dir`."""
+    for proc in Path("/proc").glob("[0-9]*"):
+        try:
+            argv = (proc / "cmdline").read_bytes().split(b"\0")
+            environ = (proc / "environ").read_bytes()
+        except OSError:
+            continue
+        if module.encode() in argv and str(run_dir).encode() in environ:
+            os.kill(int(proc.name), signal.SIGKILL)

@@ -5,7 +5,7 @@ import os
 import pytest
 
 from sagactl.errors import CannotRun
-from sagactl.runfile import Suite, forget_suite, locked, read_suite, write_suite
+from sagactl.runfile import Suite, begin, forget_suite, locked, read_suite, write_suite
 
 
 def suite(pid):
@@ -34,6 +34,27 @@ def test_a_directory_that_cannot_be_made_is_refused(tmp_path):
 
     with pytest.raises(CannotRun, match="cannot write to"), locked(tmp_path / "file"):
         pass
+
+
+def test_an_earlier_suite_leaves_its_data_and_nothing_else(tmp_path):
+    write_suite(tmp_path, suite(os.getpid()))
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "logs/purchase-2.log").touch()
+    (tmp_path / "embedded.sqlite3").touch()
+
+    begin(tmp_path, tmp_path / "logs")
+
+    assert {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*")} == {
+        "logs",
+        "embedded.sqlite3",
+    }
+
+
+def test_logs_that_cannot_be_kept_are_refused(tmp_path):
+    (tmp_path / "logs").touch()
+
+    with pytest.raises(CannotRun, match=r"cannot write to .*logs: Not a directory"):
+        begin(tmp_path, tmp_path / "logs")
 
 
 def test_a_suite_that_was_written_is_found_until_it_is_forgotten(tmp_path):
