@@ -58,7 +58,7 @@ class TicketMessage:
 
     @classmethod
     def from_event(cls, event: Event) -> "TicketMessage":
-        """The ticket an event is about; fields we do not know are ignored. Poison where there is none in it."""
+        """The ticket an event is about; unknown fields are ignored. Poison where there is none."""
         try:
             body = json.loads(event.body)
             status = _text(body["status"])

@@ -24,9 +24,7 @@ def _portal() -> Iterator[BlockingPortal]:
         yield portal
 
 
-def _emulator(
-    emulator: Emulator, portal: BlockingPortal, directory: pytest.TempPathFactory
-) -> Iterator[str]:
+def _emulator(emulator: Emulator, portal: BlockingPortal, directory: pytest.TempPathFactory) -> Iterator[str]:
     missing = why_unavailable(emulator)
     if missing is not None:
         problem = f"cannot start the {emulator.title}: {missing}"

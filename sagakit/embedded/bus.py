@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import sqlite3
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from sagakit.bus import Delivery, Message, SubscriptionSpec
@@ -45,10 +45,7 @@ class EmbeddedBus:
         await self._database.write(lambda db: db.execute("INSERT OR IGNORE INTO topic VALUES (?)", (topic,)))
 
     async def ensure_subscription(self, spec: SubscriptionSpec) -> None:
-        row = astuple(spec)
-        await self._database.write(
-            lambda db: db.execute("INSERT OR REPLACE INTO subscription VALUES (?, ?, ?, ?, ?, ?, ?)", row)
-        )
+        await self._database.write(lambda db: queue.put_subscription(db, spec))
 
     async def close(self) -> None:
         """What is settled by now is settled in the file as well."""
@@ -132,7 +129,10 @@ class EmbeddedSubscription:
             await asyncio.wait_for(self.task, CLOSE_SECONDS)
 
     async def _run(self) -> None:
-        forget = self._waker.on_wake(self._name, self._stir.set)
+        try:
+            forget = self._waker.on_wake(self._name, self._stir.set)
+        except OSError as error:
+            raise Unavailable(f"embedded bus: {error}") from error
         try:
             spec = await self._database.read(lambda db: queue.spec_of(db, self._name))
             while True:
@@ -157,6 +157,7 @@ class EmbeddedSubscription:
             queue.ack(db, acked)
             woken = queue.nack(db, spec, nacked, now)
             queue.renew(db, renewed, now + spec.ack_deadline_seconds)
+            woken += queue.bury(db, spec, now)
             return woken, queue.claim(db, spec, room, now), queue.next_visible(db, spec.name)
 
         woken, claimed, next_visible = await self._database.write(work)
@@ -174,7 +175,8 @@ class EmbeddedSubscription:
         wait = LONGEST_WAIT_SECONDS
         if self._in_hand:
             wait = min(wait, self._renew_at - now)
-        if next_visible is not None and len(self._in_hand) < self._max_outstanding:
+        has_room = len(self._in_hand) < self._max_outstanding and not self._closing.is_set()
+        if next_visible is not None and has_room:
             wait = min(wait, next_visible - now)
         return max(wait, 0.001)
 

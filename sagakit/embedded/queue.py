@@ -3,7 +3,7 @@
 import json
 import sqlite3
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
 from sagakit.bus import Message, SubscriptionSpec
 from sagakit.errors import Unavailable
@@ -21,8 +21,7 @@ class Claimed:
 
 def publish(db: sqlite3.Connection, topic: str, messages: Sequence[Message], now: float) -> list[str]:
     """A copy of each message for every subscription of the topic; returns their names."""
-    if db.execute("SELECT 1 FROM topic WHERE name = ?", (topic,)).fetchone() is None:
-        raise Unavailable(f"there is no topic {topic}: has it been provisioned?")
+    _check_topic(db, topic)
     names = [name for (name,) in db.execute("SELECT name FROM subscription WHERE topic = ?", (topic,))]
     db.executemany(
         "INSERT INTO message (subscription, data, attributes, visible_at) VALUES (?, ?, ?, ?)",
@@ -33,6 +32,19 @@ def publish(db: sqlite3.Connection, topic: str, messages: Sequence[Message], now
         ],
     )
     return names
+
+
+def put_subscription(db: sqlite3.Connection, spec: SubscriptionSpec) -> None:
+    """There is such a subscription from now on; its topics must be there already, as in Pub/Sub."""
+    _check_topic(db, spec.topic)
+    if spec.dead_letter_topic is not None:
+        _check_topic(db, spec.dead_letter_topic)
+    db.execute("INSERT OR REPLACE INTO subscription VALUES (?, ?, ?, ?, ?, ?, ?)", astuple(spec))
+
+
+def _check_topic(db: sqlite3.Connection, topic: str) -> None:
+    if db.execute("SELECT 1 FROM topic WHERE name = ?", (topic,)).fetchone() is None:
+        raise Unavailable(f"there is no topic {topic}: has it been provisioned?")
 
 
 def spec_of(db: sqlite3.Connection, name: str) -> SubscriptionSpec:
@@ -50,7 +62,7 @@ def claim(db: sqlite3.Connection, spec: SubscriptionSpec, limit: int, now: float
         ") RETURNING id, data, attributes, attempt",
         (now + spec.ack_deadline_seconds, spec.name, now, limit),
     ).fetchall()
-    return [Claimed(id_, Message(data, json.loads(text)), attempt) for id_, data, text, attempt in rows]
+    return _claimed(rows)
 
 
 def next_visible(db: sqlite3.Connection, name: str) -> float | None:
@@ -84,6 +96,26 @@ def nack(db: sqlite3.Connection, spec: SubscriptionSpec, claims: Iterable[Claime
         else:
             renew(db, [claimed], now + pauses.longest(claimed.attempt - 1))
     return woken
+
+
+def bury(db: sqlite3.Connection, spec: SubscriptionSpec, now: float) -> list[str]:
+    """Moves to the dead letters what was never given back: it may be what its holders died of.
+
+    Returns the subscriptions that got a dead letter.
+    """
+    if not spec.dead_letter_topic:
+        return []
+    rows = db.execute(
+        "DELETE FROM message WHERE subscription = ? AND visible_at <= ? AND attempt >= ?"
+        " RETURNING id, data, attributes, attempt",
+        (spec.name, now, spec.max_delivery_attempts),
+    ).fetchall()
+    letters = [_dead_letter(spec, claimed) for claimed in _claimed(rows)]
+    return publish(db, spec.dead_letter_topic, letters, now) if letters else []
+
+
+def _claimed(rows: Iterable[tuple[int, bytes, str, int]]) -> list[Claimed]:
+    return [Claimed(id_, Message(data, json.loads(text)), attempt) for id_, data, text, attempt in rows]
 
 
 def _dead_letter(spec: SubscriptionSpec, claimed: Claimed) -> Message:

@@ -11,7 +11,6 @@ from sagakit.embedded.database import Database
 from sagakit.errors import Contention, Poison
 from sagakit.tables import INDEXED, Delete, Entity, Insert, Key, Mutation, Row, Update
 
-
 MAX_ENTITY_BYTES = 1024 * 1024
 
 
@@ -67,7 +66,8 @@ def _apply(connection: sqlite3.Connection, mutation: Mutation, version: int) -> 
             ).rowcount
         case Update(_, entity, read_version):
             changed = connection.execute(
-                "UPDATE entity SET version = ?, body = ?, due = ? WHERE kind = ? AND name = ? AND version = ?",
+                "UPDATE entity SET version = ?, body = ?, due = ?"
+                " WHERE kind = ? AND name = ? AND version = ?",
                 (version, _dump(entity), entity.get(INDEXED), kind, name, read_version),
             ).rowcount
         case Delete():

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import errno
 import os
 import uuid
 from collections.abc import Callable
@@ -20,9 +21,10 @@ class Waker:
         for pipe in self._folder.glob(f"{name}@*"):
             try:
                 writer = os.open(pipe, os.O_WRONLY | os.O_NONBLOCK)
-            except OSError:
-                # Nobody reads it: its process died without a farewell.
-                pipe.unlink(missing_ok=True)
+            except OSError as error:
+                if error.errno == errno.ENXIO:
+                    # Nobody reads it: its process died without a farewell.
+                    pipe.unlink(missing_ok=True)
                 continue
             with contextlib.suppress(BlockingIOError, BrokenPipeError):
                 os.write(writer, b"!")
@@ -31,9 +33,12 @@ class Waker:
     def on_wake(self, name: str, awake: Callable[[], None]) -> Callable[[], None]:
         """Call `awake` on the running loop at every wake-up, until what is returned is called."""
         pipe = self._folder / f"{name}@{uuid.uuid4()}"
-        os.mkfifo(pipe, 0o600)
+        # Found under its name only once it is read: else it might be taken for a dead process's.
+        unborn = self._folder / f".{pipe.name}"
+        os.mkfifo(unborn, 0o600)
         # Opened for writing too: with no writer left, a reader would see end-of-file without end.
-        reader = os.open(pipe, os.O_RDWR | os.O_NONBLOCK)
+        reader = os.open(unborn, os.O_RDWR | os.O_NONBLOCK)
+        unborn.rename(pipe)
         loop = asyncio.get_running_loop()
 
         def readable() -> None:

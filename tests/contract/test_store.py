@@ -200,7 +200,7 @@ async def test_a_commit_that_collides_on_the_state_leaves_neither_inbox_nor_outb
 
 
 async def test_a_refused_step_writes_nothing_so_that_a_retry_is_not_taken_for_a_duplicate(tables: Tables):
-    """The trap: the eventid recorded before the handler ran; or a retry answered with success, nothing done."""
+    """The trap: the eventid recorded before the handler ran, or a retry answered as if it were done."""
     with pytest.raises(Rejected):
         await a_store(tables).transact([COUNTER], once("heard", refusing()))
 

@@ -92,7 +92,20 @@ async def test_kinds_keep_the_same_name_apart(tables: Tables):
 
 @pytest.mark.parametrize(
     "name",
-    ["__reserved__", "~__reserved__", "~~__reserved__", "__", ".", "..", "~", "a/b", "a b", "é" * 128, "$", "0"],
+    [
+        "__reserved__",
+        "~__reserved__",
+        "~~__reserved__",
+        "__",
+        ".",
+        "..",
+        "~",
+        "a/b",
+        "a b",
+        "é" * 128,
+        "$",
+        "0",
+    ],
 )
 async def test_whatever_an_id_may_be_is_a_name(tables: Tables, name: str):
     key = Key("Thing", name)
@@ -104,7 +117,7 @@ async def test_whatever_an_id_may_be_is_a_name(tables: Tables, name: str):
 
 
 async def test_names_that_look_alike_are_different(tables: Tables):
-    names = ["__a__", "~__a__", "~~__a__", "a", "A", "ä", "a\u0308"]  # noqa: RUF001
+    names = ["__a__", "~__a__", "~~__a__", "a", "A", "ä", "a\u0308"]
 
     await tables.commit([Insert(Key("Thing", name), {"is": name}) for name in names])
 

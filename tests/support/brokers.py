@@ -121,6 +121,12 @@ class Listener:
         await eventually(lambda: len(self.deliveries) >= count, seconds)
         return self.bodies
 
+    async def stays_silent(self, seconds: float) -> bool:
+        """Whether nothing is delivered for so long."""
+        before = len(self.deliveries)
+        await asyncio.sleep(seconds)
+        return len(self.deliveries) == before
+
 
 def a_message(body: str = "hello", **attributes: str) -> Message:
     return Message(body.encode(), attributes)

@@ -14,6 +14,8 @@ class MemoryTables:
     def __init__(self) -> None:
         self.rows: dict[Key, Row] = {}
         self.away = False
+        self.failures: list[Exception] = []
+        """What the next commits meet."""
         self._version = 0
 
     async def lookup(self, keys: Sequence[Key]) -> dict[Key, Row]:
@@ -22,6 +24,8 @@ class MemoryTables:
 
     async def commit(self, mutations: Sequence[Mutation]) -> None:
         await self._call()
+        if self.failures:
+            raise self.failures.pop(0)
         rows = dict(self.rows)
         self._version += 1
         for mutation in mutations:

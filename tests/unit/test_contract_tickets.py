@@ -1,0 +1,163 @@
+"""The order-ticket event: any language's JSON is a ticket or poison, and ours can be read by any."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from contract.fields import MAX_AMOUNT, MAX_COUNT
+from contract.tickets import ORDER_TICKET, RESERVE_FAILED, CartItem, TicketMessage
+from sagakit.errors import Poison
+from sagakit.events import Event
+
+ids = st.text("ABCxyz019._~-", min_size=1, max_size=128)
+words = st.text(st.characters(codec="utf-8"), min_size=1, max_size=50)
+items = st.builds(CartItem, ids, st.integers(1, MAX_COUNT))
+tickets = st.builds(
+    TicketMessage,
+    orderid=ids,
+    status=words.filter(lambda word: word != "reserve_failed"),
+    cart_items=st.lists(items, max_size=5).map(tuple),
+    amount=st.none() | st.integers(0, MAX_AMOUNT),
+    reason=st.none() | words,
+)
+anything = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters()),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=8,
+)
+almost_a_ticket = st.fixed_dictionaries(
+    {},
+    optional={
+        "orderid": ids | anything,
+        "status": words | anything,
+        "cart_items": st.lists(
+            st.fixed_dictionaries({}, optional={"itemid": ids | anything, "count": anything})
+        )
+        | anything,
+        "amount": anything,
+        "reason": anything,
+    },
+)
+
+
+def read(body: object) -> TicketMessage:
+    data = body if isinstance(body, bytes) else json.dumps(body).encode()
+    return TicketMessage.from_event(Event("e1", ORDER_TICKET, data))
+
+
+def a_body(**fields: object) -> dict[str, object]:
+    return {
+        "orderid": "o-1",
+        "status": "reserved",
+        "cart_items": [{"itemid": "blue", "count": 3}],
+        **fields,
+    }
+
+
+@given(ticket=tickets)
+def test_a_ticket_comes_back_as_it_was_sent(ticket: TicketMessage):
+    event = ticket.to_event("e1", {"time": "now"})
+
+    assert event.type == ORDER_TICKET
+    assert TicketMessage.from_event(event) == ticket
+
+
+@given(body=st.binary() | almost_a_ticket | anything)
+def test_whatever_arrives_is_a_ticket_or_poison(body: object):
+    try:
+        ticket = read(body)
+    except Poison as poison:
+        assert poison.reason.startswith("malformed-ticket")
+    else:
+        # What was read can be stored, logged and sent on.
+        ticket.to_event("e1", {}).body.decode().encode()
+        "".join([ticket.orderid, ticket.status, ticket.reason or ""]).encode()
+
+
+def test_ours_can_be_read_by_who_knows_only_the_wire_contract():
+    ticket = TicketMessage("o-1", "reserved", (CartItem("blue", 3),), 300)
+
+    assert json.loads(ticket.to_event("e1", {}).body) == a_body(amount=300)
+
+
+def test_fields_that_are_not_set_are_left_out():
+    body = json.loads(TicketMessage("o-1", "reserved", ()).to_event("e1", {}).body)
+
+    assert body == {"orderid": "o-1", "status": "reserved", "cart_items": []}
+
+
+def test_the_other_spelling_of_reserve_failed_is_understood():
+    assert read(a_body(status="reserve_failed")).status == RESERVE_FAILED
+
+
+@pytest.mark.parametrize("body", [a_body(cart_items=None), a_body(cart_items=[]), {"orderid": "o", "status": "s"}])
+def test_no_items_are_no_items_however_they_are_spelled(body):
+    assert read(body).cart_items == ()
+
+
+def test_int64_may_be_text_as_protos_json_writes_it():
+    ticket = read(a_body(cart_items=[{"itemid": "blue", "count": "3"}], amount="300"))
+
+    assert ticket.cart_items == (CartItem("blue", 3),)
+    assert ticket.amount == 300
+
+
+def test_unknown_fields_and_statuses_are_not_our_business():
+    ticket = read(a_body(status="teleported", colour="blue", cart_items=[{"itemid": "a", "count": 1, "x": {}}]))
+
+    assert ticket.status == "teleported"
+    assert ticket.cart_items == (CartItem("a", 1),)
+
+
+def test_an_empty_reason_is_none():
+    assert read(a_body(reason="")).reason is None
+    assert read(a_body(reason=None)).reason is None
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"{",
+        b"\xff\xfe",
+        b"[" * 100_000,
+        b'{"orderid": NaN, "status": "reserved"}',
+        b"1" * 10_000,
+        {},
+        [],
+        "text",
+        None,
+        a_body(orderid=""),
+        a_body(orderid=7),
+        a_body(orderid="a/b"),
+        a_body(orderid="x" * 129),
+        a_body(orderid="a\n"),
+        a_body(status=None),
+        a_body(status=["reserved"]),
+        a_body(status="\ud800"),
+        a_body(reason="\udfff"),
+        a_body(reason=7),
+        a_body(cart_items={"itemid": "a"}),
+        a_body(cart_items="ab"),
+        a_body(cart_items=[{"itemid": "a"}]),
+        a_body(cart_items=[{"count": 1}]),
+        a_body(cart_items=[{"itemid": "a", "count": 0}]),
+        a_body(cart_items=[{"itemid": "a", "count": -1}]),
+        a_body(cart_items=[{"itemid": "a", "count": MAX_COUNT + 1}]),
+        a_body(cart_items=[{"itemid": "a", "count": 1.5}]),
+        a_body(cart_items=[{"itemid": "a", "count": True}]),
+        a_body(cart_items=[{"itemid": "a", "count": "1.5"}]),
+        a_body(cart_items=[{"itemid": "a", "count": "9" * 5_000}]),
+        a_body(cart_items=[None]),
+        a_body(amount=-1),
+        a_body(amount=2**63),
+        a_body(amount=1.5),
+        a_body(amount="much"),
+    ],
+    ids=lambda body: str(body)[:40],
+)
+def test_what_is_no_ticket_is_poison(body):
+    with pytest.raises(Poison, match="malformed-ticket"):
+        read(body)

@@ -1,0 +1,135 @@
+"""The environment: read once, and what is missing or malformed is named."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sagakit.backends import BackendSettings
+from sagakit.run import ServiceSettings
+from sagakit.settings import BadSetting, Environ
+
+MINIMAL = {
+    "GOOGLE_CLOUD_PROJECT": "a-project",
+    "EVENT_PUBLISH_TOPIC": "com.example.stock",
+    "EVENT_SUBSCRIBE_TOPICS": "com.example.purchase",
+    "EVENT_DEAD_LETTER_TOPIC": "com.example.dead-letter",
+    "PORT": "8081",
+}
+
+
+def test_text_is_taken_without_the_blanks_around_it():
+    assert Environ({"NAME": "  a value \n"}).text("NAME") == "a value"
+
+
+@pytest.mark.parametrize("environ", [{}, {"NAME": ""}, {"NAME": "  "}])
+def test_what_is_empty_is_missing(environ):
+    with pytest.raises(BadSetting, match="NAME is not set"):
+        Environ(environ).text("NAME")
+    assert Environ(environ).text("NAME", "default") == "default"
+    assert Environ(environ).text("NAME", "") == ""
+
+
+def test_lists_are_parted_by_commas():
+    assert Environ({"NAME": " a, b ,,c "}).texts("NAME") == ("a", "b", "c")
+    with pytest.raises(BadSetting, match="NAME names nothing"):
+        Environ({"NAME": " , "}).texts("NAME")
+
+
+def test_a_choice_is_one_of_its_words():
+    assert Environ({"NAME": "b"}).choice("NAME", ("a", "b"), "a") == "b"
+    assert Environ({}).choice("NAME", ("a", "b"), "a") == "a"
+    with pytest.raises(BadSetting, match="NAME must be one of a, b, not 'c'"):
+        Environ({"NAME": "c"}).choice("NAME", ("a", "b"), "a")
+
+
+@pytest.mark.parametrize("text", ["x", "1.5", "1e3", "-1", "11", "1 2", "0x1", "nan"])
+def test_a_malformed_integer_is_refused(text: str):
+    with pytest.raises(BadSetting, match="NAME"):
+        Environ({"NAME": text}).integer("NAME", low=0, high=10)
+
+
+@pytest.mark.parametrize("text", ["x", "-0.1", "10.1", "nan", "inf", "1s"])
+def test_malformed_seconds_are_refused(text: str):
+    with pytest.raises(BadSetting, match="NAME"):
+        Environ({"NAME": text}).seconds("NAME", low=0, high=10)
+
+
+@given(text=st.text(max_size=20))
+def test_whatever_a_number_is_set_to_it_is_a_number_or_refused(text: str):
+    for read in (Environ({"NAME": text}).integer, Environ({"NAME": text}).seconds):
+        try:
+            assert 0 <= read("NAME", 1, low=0, high=10) <= 10
+        except BadSetting as error:
+            assert error.name == "NAME"
+
+
+def test_numbers_have_defaults():
+    assert Environ({}).integer("NAME", 3) == 3
+    assert Environ({}).seconds("NAME", 0.5) == 0.5
+    assert Environ({"NAME": "2"}).seconds("NAME", 0.5) == 2.0
+
+
+def test_a_service_needs_no_more_than_the_wire_contract_says():
+    settings = ServiceSettings.from_environ(MINIMAL)
+
+    assert settings.publish_topic == "com.example.stock"
+    assert settings.subscribe_topics == ("com.example.purchase",)
+    assert (settings.host, settings.port) == ("127.0.0.1", 8081)
+    assert settings.log_format == "console"
+    assert settings.backend == BackendSettings("gcp", "a-project", "", "", "", Path())
+
+
+@pytest.mark.parametrize("name", sorted(MINIMAL))
+def test_what_is_missing_is_named(name: str):
+    environ = {each: value for each, value in MINIMAL.items() if each != name}
+
+    with pytest.raises(BadSetting) as raised:
+        ServiceSettings.from_environ(environ)
+
+    assert raised.value.name == name
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("PORT", "http"),
+        ("PORT", "65536"),
+        ("BACKEND", "aws"),
+        ("LOG_FORMAT", "xml"),
+        ("DRAIN_DELAY_SECONDS", "soon"),
+        ("SWEEP_SECONDS", "0"),
+        ("EVENT_SUBSCRIBE_TOPICS", ","),
+    ],
+)
+def test_what_is_malformed_is_named(name: str, value: str):
+    with pytest.raises(BadSetting) as raised:
+        ServiceSettings.from_environ({**MINIMAL, name: value})
+
+    assert raised.value.name == name
+
+
+def test_emulators_and_the_database_come_from_the_environment():
+    environ = {
+        **MINIMAL,
+        "DATASTORE_DATABASE": "other",
+        "DATASTORE_EMULATOR_HOST": "localhost:1",
+        "PUBSUB_EMULATOR_HOST": "localhost:2",
+    }
+
+    backend = ServiceSettings.from_environ(environ).backend
+
+    assert (backend.database, backend.datastore_emulator, backend.pubsub_emulator) == (
+        "other",
+        "localhost:1",
+        "localhost:2",
+    )
+
+
+def test_the_embedded_backend_needs_a_file_and_no_project():
+    assert BackendSettings.from_environ({"BACKEND": "embedded", "EMBEDDED_FILE": "x/y"}) == BackendSettings(
+        "embedded", "embedded", "", "", "", Path("x/y")
+    )
+    with pytest.raises(BadSetting, match="EMBEDDED_FILE"):
+        BackendSettings.from_environ({"BACKEND": "embedded"})
