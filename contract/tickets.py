@@ -96,4 +96,5 @@ def _integer(value: object) -> int:
 def _text(value: object) -> str:
     if not isinstance(value, str):
         raise TypeError("not text")
+    value.encode()  # JSON can spell halves of characters, which nobody could store, log or send on.
     return value

@@ -116,7 +116,7 @@ async def a_bus_can_be_closed_with_messages_in_hand(broker: Broker, topic: str, 
 async def what_is_published_after_a_pull_was_closed_reaches_the_next_one_at_once(
     broker: Broker, topic: str, name: str
 ) -> None:
-    """The Pub/Sub emulator would go on handing messages to a stream that was only cancelled."""
+    """Not so with the Pub/Sub emulator, which goes on handing messages to a stream that was cancelled."""
     await broker.provision(topic, name)
     async with broker.open() as bus:
         for number in range(3):
@@ -135,11 +135,11 @@ SCENARIOS = [
     a_closed_pull_delivers_nothing_but_what_is_in_hand_can_be_acknowledged,
     what_was_settled_just_before_the_bus_was_closed_is_settled,
     a_bus_can_be_closed_with_messages_in_hand,
-    what_is_published_after_a_pull_was_closed_reaches_the_next_one_at_once,
 ]
+EMBEDDED = [*SCENARIOS, what_is_published_after_a_pull_was_closed_reaches_the_next_one_at_once]
 
 
-@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.__name__)
+@pytest.mark.parametrize("scenario", EMBEDDED, ids=lambda scenario: scenario.__name__)
 async def test_embedded(broker_at: BrokerAt, scenario: Scenario):
     await scenario(broker_at("embedded"), "things", "one-service.things")
 

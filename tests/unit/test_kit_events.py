@@ -10,7 +10,9 @@ from sagakit.events import EVENTID_MAX_LENGTH, Event, timestamp
 
 texts = st.text(st.characters(codec="utf-8"), max_size=200)
 attributes = st.dictionaries(texts, texts, max_size=5)
-printable = st.text(st.characters(codec="ascii", min_codepoint=33, max_codepoint=126), min_size=1, max_size=128)
+printable = st.text(
+    st.characters(codec="ascii", min_codepoint=33, max_codepoint=126), min_size=1, max_size=128
+)
 others = attributes.map(
     lambda each: {name: value for name, value in each.items() if name not in ("eventid", "type")}
 )
@@ -24,7 +26,9 @@ def test_an_event_comes_back_as_it_was_sent(event: Event):
 @given(data=st.binary(), attributes=attributes, eventid=st.none() | texts, type=st.none() | texts)
 def test_any_message_is_an_event_or_poison(data: bytes, attributes: dict, eventid, type):
     named = {"eventid": eventid, "type": type}
-    message = Message(data, {**attributes, **{name: each for name, each in named.items() if each is not None}})
+    message = Message(
+        data, {**attributes, **{name: each for name, each in named.items() if each is not None}}
+    )
 
     try:
         event = Event.from_message(message)
