@@ -133,6 +133,9 @@ def _guarded(behavior: Any, method: str) -> Any:
         try:
             async with asyncio.timeout(seconds):
                 return await behavior(request, context)
+        except grpc.aio.AbortError:
+            # The servicer has answered already: the health service does so.
+            raise
         except TimeoutError:
             await context.abort(grpc.StatusCode.DEADLINE_EXCEEDED, "the deadline passed")
         except SagaError as error:

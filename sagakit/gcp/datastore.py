@@ -40,8 +40,11 @@ _Query: Any = types.Query.pb()
 class DatastoreTables:
     """One database of one project."""
 
-    def __init__(self, client: DatastoreAsyncClient, project: str, database: str) -> None:
+    def __init__(
+        self, client: DatastoreAsyncClient, project: str, database: str, call_seconds: float
+    ) -> None:
         self._client = client
+        self._call_seconds = call_seconds
         self._address = {"project_id": project, "database_id": database}
         self._partition = _Partition(**self._address)
 
@@ -67,7 +70,9 @@ class DatastoreTables:
             mutations=[self._mutation(mutation) for mutation in mutations],
         )
         try:
-            await self._client.commit(types.CommitRequest.wrap(request), retry=None, timeout=CALL_SECONDS)
+            await self._client.commit(
+                types.CommitRequest.wrap(request), retry=None, timeout=self._call_seconds
+            )
         except exceptions.GoogleAPICallError as error:
             raise _commit_error(error) from error
 
@@ -94,7 +99,7 @@ class DatastoreTables:
 
     async def _call(self, method: Any, request: Any) -> Any:
         try:
-            return await method(request, retry=None, timeout=CALL_SECONDS)
+            return await method(request, retry=None, timeout=self._call_seconds)
         except exceptions.GoogleAPICallError as error:
             raise away(error) from error
 
@@ -136,10 +141,12 @@ def _bound(operator: int, value: str) -> dict[str, Any]:
 
 
 @asynccontextmanager
-async def open_datastore(project: str, database: str, emulator: str) -> AsyncIterator[DatastoreTables]:
+async def open_datastore(
+    project: str, database: str, emulator: str, call_seconds: float = CALL_SECONDS
+) -> AsyncIterator[DatastoreTables]:
     """Tables in `database` of `project`; in the emulator at `host:port` where one is named."""
     transport = aio_transport(DatastoreGrpcAsyncIOTransport, emulator)
     try:
-        yield DatastoreTables(DatastoreAsyncClient(transport=transport), project, database)
+        yield DatastoreTables(DatastoreAsyncClient(transport=transport), project, database, call_seconds)
     finally:
         await transport.close()
