@@ -61,7 +61,7 @@ protoc = $(BIN)/python -m grpc_tools.protoc -Irpc=proto \
 	--python_out=$(1) --mypy_out=quiet:$(1) --grpc_python_out=$(1) --mypy_grpc_out=quiet:$(1) proto/*.proto
 
 pin = $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
-	--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" pyproject.toml $(2) -o $(1)
+	--custom-compile-command "make lock" pyproject.toml $(2) -o $(1)
 
 $(VENV)/.created:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
