@@ -14,6 +14,8 @@ TOPICS = {
 LISTENS_TO = {
     "purchase": ("stock", "payment", "delivery"),
     "stock": ("purchase",),
+    "payment": ("stock", "purchase"),
+    "delivery": ("purchase",),
 }
 
 DEAD_LETTER_TOPIC = "com.example.dead-letter"

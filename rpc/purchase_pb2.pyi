@@ -433,3 +433,120 @@ class GetOrderTicketResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetOrderTicketResponse: _TypeAlias = GetOrderTicketResponse  # noqa: Y015
+
+@_typing.final
+class CancelOrderRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ORDERID_FIELD_NUMBER: _builtins.int
+    orderid: _builtins.str
+    def __init__(
+        self,
+        *,
+        orderid: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["orderid", b"orderid"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CancelOrderRequest: _TypeAlias = CancelOrderRequest  # noqa: Y015
+
+@_typing.final
+class CancelOrderResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ORDER_TICKET_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def order_ticket(self) -> Global___OrderTicket: ...
+    def __init__(
+        self,
+        *,
+        order_ticket: Global___OrderTicket | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["order_ticket", b"order_ticket"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["order_ticket", b"order_ticket"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CancelOrderResponse: _TypeAlias = CancelOrderResponse  # noqa: Y015
+
+@_typing.final
+class OrderMove(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STATUS_FIELD_NUMBER: _builtins.int
+    TIME_FIELD_NUMBER: _builtins.int
+    CAUSE_FIELD_NUMBER: _builtins.int
+    EVENTID_FIELD_NUMBER: _builtins.int
+    status: _builtins.str
+    """What the ticket became, or delivery-arranged, which leaves it approved."""
+    time: _builtins.str
+    """RFC 3339, UTC."""
+    cause: _builtins.str
+    """checkout, cancel, timeout, or what another service reported."""
+    eventid: _builtins.str
+    """The event that reported it; absent where no event was the cause."""
+    def __init__(
+        self,
+        *,
+        status: _builtins.str = ...,
+        time: _builtins.str = ...,
+        cause: _builtins.str = ...,
+        eventid: _builtins.str | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_eventid", b"_eventid", "eventid", b"eventid"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_eventid", b"_eventid", "cause", b"cause", "eventid", b"eventid", "status", b"status", "time", b"time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__eventid: _TypeAlias = _typing.Literal["eventid"]  # noqa: Y015
+    _WhichOneofArgType__eventid: _TypeAlias = _typing.Literal["_eventid", b"_eventid"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__eventid) -> _WhichOneofReturnType__eventid | None: ...
+
+Global___OrderMove: _TypeAlias = OrderMove  # noqa: Y015
+
+@_typing.final
+class GetOrderHistoryRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ORDERID_FIELD_NUMBER: _builtins.int
+    orderid: _builtins.str
+    def __init__(
+        self,
+        *,
+        orderid: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["orderid", b"orderid"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetOrderHistoryRequest: _TypeAlias = GetOrderHistoryRequest  # noqa: Y015
+
+@_typing.final
+class GetOrderHistoryResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ORDERID_FIELD_NUMBER: _builtins.int
+    HISTORY_FIELD_NUMBER: _builtins.int
+    orderid: _builtins.str
+    @_builtins.property
+    def history(self) -> _containers.RepeatedCompositeFieldContainer[Global___OrderMove]:
+        """The oldest first."""
+
+    def __init__(
+        self,
+        *,
+        orderid: _builtins.str = ...,
+        history: _abc.Iterable[Global___OrderMove] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["history", b"history", "orderid", b"orderid"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetOrderHistoryResponse: _TypeAlias = GetOrderHistoryResponse  # noqa: Y015

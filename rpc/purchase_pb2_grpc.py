@@ -75,6 +75,16 @@ class PurchaseStub:
                 request_serializer=rpc_dot_purchase__pb2.GetOrderTicketRequest.SerializeToString,
                 response_deserializer=rpc_dot_purchase__pb2.GetOrderTicketResponse.FromString,
                 _registered_method=True)
+        self.CancelOrder = channel.unary_unary(
+                '/com.example.service.purchase.Purchase/CancelOrder',
+                request_serializer=rpc_dot_purchase__pb2.CancelOrderRequest.SerializeToString,
+                response_deserializer=rpc_dot_purchase__pb2.CancelOrderResponse.FromString,
+                _registered_method=True)
+        self.GetOrderHistory = channel.unary_unary(
+                '/com.example.service.purchase.Purchase/GetOrderHistory',
+                request_serializer=rpc_dot_purchase__pb2.GetOrderHistoryRequest.SerializeToString,
+                response_deserializer=rpc_dot_purchase__pb2.GetOrderHistoryResponse.FromString,
+                _registered_method=True)
 
 
 class PurchaseServicer:
@@ -134,6 +144,20 @@ class PurchaseServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CancelOrder(self, request, context):
+        """Calls an order off, unless it has ended. Repeating it returns the canceled ticket.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetOrderHistory(self, request, context):
+        """Every move of an order's ticket, delivery included.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_PurchaseServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -176,6 +200,16 @@ def add_PurchaseServicer_to_server(servicer, server):
                     servicer.GetOrderTicket,
                     request_deserializer=rpc_dot_purchase__pb2.GetOrderTicketRequest.FromString,
                     response_serializer=rpc_dot_purchase__pb2.GetOrderTicketResponse.SerializeToString,
+            ),
+            'CancelOrder': grpc.unary_unary_rpc_method_handler(
+                    servicer.CancelOrder,
+                    request_deserializer=rpc_dot_purchase__pb2.CancelOrderRequest.FromString,
+                    response_serializer=rpc_dot_purchase__pb2.CancelOrderResponse.SerializeToString,
+            ),
+            'GetOrderHistory': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetOrderHistory,
+                    request_deserializer=rpc_dot_purchase__pb2.GetOrderHistoryRequest.FromString,
+                    response_serializer=rpc_dot_purchase__pb2.GetOrderHistoryResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -395,6 +429,60 @@ class Purchase:
             '/com.example.service.purchase.Purchase/GetOrderTicket',
             rpc_dot_purchase__pb2.GetOrderTicketRequest.SerializeToString,
             rpc_dot_purchase__pb2.GetOrderTicketResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CancelOrder(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/com.example.service.purchase.Purchase/CancelOrder',
+            rpc_dot_purchase__pb2.CancelOrderRequest.SerializeToString,
+            rpc_dot_purchase__pb2.CancelOrderResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetOrderHistory(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/com.example.service.purchase.Purchase/GetOrderHistory',
+            rpc_dot_purchase__pb2.GetOrderHistoryRequest.SerializeToString,
+            rpc_dot_purchase__pb2.GetOrderHistoryResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -46,6 +46,10 @@ class PurchaseStub:
     Checkout: _grpc.UnaryUnaryMultiCallable[_purchase_pb2.CheckoutRequest, _purchase_pb2.CheckoutResponse]
     """Opens the order ticket of a closed cart. Repeating it returns the same ticket."""
     GetOrderTicket: _grpc.UnaryUnaryMultiCallable[_purchase_pb2.GetOrderTicketRequest, _purchase_pb2.GetOrderTicketResponse]
+    CancelOrder: _grpc.UnaryUnaryMultiCallable[_purchase_pb2.CancelOrderRequest, _purchase_pb2.CancelOrderResponse]
+    """Calls an order off, unless it has ended. Repeating it returns the canceled ticket."""
+    GetOrderHistory: _grpc.UnaryUnaryMultiCallable[_purchase_pb2.GetOrderHistoryRequest, _purchase_pb2.GetOrderHistoryResponse]
+    """Every move of an order's ticket, delivery included."""
 
 @_typing.type_check_only
 class PurchaseAsyncStub(PurchaseStub):
@@ -65,6 +69,10 @@ class PurchaseAsyncStub(PurchaseStub):
     Checkout: _aio.UnaryUnaryMultiCallable[_purchase_pb2.CheckoutRequest, _purchase_pb2.CheckoutResponse]  # type: ignore[assignment]
     """Opens the order ticket of a closed cart. Repeating it returns the same ticket."""
     GetOrderTicket: _aio.UnaryUnaryMultiCallable[_purchase_pb2.GetOrderTicketRequest, _purchase_pb2.GetOrderTicketResponse]  # type: ignore[assignment]
+    CancelOrder: _aio.UnaryUnaryMultiCallable[_purchase_pb2.CancelOrderRequest, _purchase_pb2.CancelOrderResponse]  # type: ignore[assignment]
+    """Calls an order off, unless it has ended. Repeating it returns the canceled ticket."""
+    GetOrderHistory: _aio.UnaryUnaryMultiCallable[_purchase_pb2.GetOrderHistoryRequest, _purchase_pb2.GetOrderHistoryResponse]  # type: ignore[assignment]
+    """Every move of an order's ticket, delivery included."""
 
 class PurchaseServicer(metaclass=_abc_1.ABCMeta):
     """Fields and RPCs are added, never renumbered or removed: services in other languages rely on them."""
@@ -129,5 +137,21 @@ class PurchaseServicer(metaclass=_abc_1.ABCMeta):
         request: _purchase_pb2.GetOrderTicketRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_purchase_pb2.GetOrderTicketResponse, _abc.Awaitable[_purchase_pb2.GetOrderTicketResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def CancelOrder(
+        self,
+        request: _purchase_pb2.CancelOrderRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_purchase_pb2.CancelOrderResponse, _abc.Awaitable[_purchase_pb2.CancelOrderResponse]]:
+        """Calls an order off, unless it has ended. Repeating it returns the canceled ticket."""
+
+    @_abc_1.abstractmethod
+    def GetOrderHistory(
+        self,
+        request: _purchase_pb2.GetOrderHistoryRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_purchase_pb2.GetOrderHistoryResponse, _abc.Awaitable[_purchase_pb2.GetOrderHistoryResponse]]:
+        """Every move of an order's ticket, delivery included."""
 
 def add_PurchaseServicer_to_server(servicer: PurchaseServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -24,35 +24,35 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x0frpc/stock.proto\x12\x19\x63om.example.service.stock\"\x7f\n\x04Item\x12\x0e\n\x06itemid\x18\x01 \x01(\t\x12\r\n\x05price\x18\x02 \x01(\x03\x12\r\n\x05stock\x18\x03 \x01(\x03\x12\x11\n\tavailable\x18\x04 \x01(\x03\x12\x10\n\x08reserved\x18\x05 \x01(\x03\x12\x0c\n\x04sold\x18\x06 \x01(\x03\x12\x16\n\x0ewaives_payment\x18\x07 \x01(\x08\"-\n\x0cReservedItem\x12\x0e\n\x06itemid\x18\x01 \x01(\t\x12\r\n\x05\x63ount\x18\x02 \x01(\x03\"\xbe\x01\n\x0bReservation\x12\x0f\n\x07orderid\x18\x01 \x01(\t\x12\x0e\n\x06status\x18\x02 \x01(\t\x12\x36\n\x05items\x18\x03 \x03(\x0b\x32\'.com.example.service.stock.ReservedItem\x12\x13\n\x06\x61mount\x18\x04 \x01(\x03H\x00\x88\x01\x01\x12\x13\n\x06reason\x18\x05 \x01(\tH\x01\x88\x01\x01\x12\x16\n\x0ewaives_payment\x18\x06 \x01(\x08\x42\t\n\x07_amountB\t\n\x07_reason\" \n\x0eGetItemRequest\x12\x0e\n\x06itemid\x18\x01 \x01(\t\"@\n\x0fGetItemResponse\x12-\n\x04item\x18\x01 \x01(\x0b\x32\x1f.com.example.service.stock.Item\"9\n\x10ListItemsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x03\x12\x12\n\npage_token\x18\x02 \x01(\t\"\\\n\x11ListItemsResponse\x12.\n\x05items\x18\x01 \x03(\x0b\x32\x1f.com.example.service.stock.Item\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"n\n\x0ePutItemRequest\x12\x0e\n\x06itemid\x18\x01 \x01(\t\x12\r\n\x05price\x18\x02 \x01(\x03\x12\r\n\x05stock\x18\x03 \x01(\x03\x12\x16\n\x0ewaives_payment\x18\x04 \x01(\x08\x12\x16\n\x0eonly_if_absent\x18\x05 \x01(\x08\"@\n\x0fPutItemResponse\x12-\n\x04item\x18\x01 \x01(\x0b\x32\x1f.com.example.service.stock.Item\"(\n\x15GetReservationRequest\x12\x0f\n\x07orderid\x18\x01 \x01(\t\"U\n\x16GetReservationResponse\x12;\n\x0breservation\x18\x01 \x01(\x0b\x32&.com.example.service.stock.Reservation2\xaa\x03\n\x05Stock\x12`\n\x07GetItem\x12).com.example.service.stock.GetItemRequest\x1a*.com.example.service.stock.GetItemResponse\x12\x66\n\tListItems\x12+.com.example.service.stock.ListItemsRequest\x1a,.com.example.service.stock.ListItemsResponse\x12`\n\x07PutItem\x12).com.example.service.stock.PutItemRequest\x1a*.com.example.service.stock.PutItemResponse\x12u\n\x0eGetReservation\x12\x30.com.example.service.stock.GetReservationRequest\x1a\x31.com.example.service.stock.GetReservationResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x0frpc/stock.proto\x12\x19\x63om.example.service.stock\"\x8f\x01\n\x04Item\x12\x0e\n\x06itemid\x18\x01 \x01(\t\x12\r\n\x05price\x18\x02 \x01(\x03\x12\r\n\x05stock\x18\x03 \x01(\x03\x12\x11\n\tavailable\x18\x04 \x01(\x03\x12\x10\n\x08reserved\x18\x05 \x01(\x03\x12\x0c\n\x04sold\x18\x06 \x01(\x03\x12\x16\n\x0ewaives_payment\x18\x07 \x01(\x08\x12\x0e\n\x06shards\x18\x08 \x01(\x03\"-\n\x0cReservedItem\x12\x0e\n\x06itemid\x18\x01 \x01(\t\x12\r\n\x05\x63ount\x18\x02 \x01(\x03\"\xf8\x01\n\x0bReservation\x12\x0f\n\x07orderid\x18\x01 \x01(\t\x12\x0e\n\x06status\x18\x02 \x01(\t\x12\x36\n\x05items\x18\x03 \x03(\x0b\x32\'.com.example.service.stock.ReservedItem\x12\x13\n\x06\x61mount\x18\x04 \x01(\x03H\x00\x88\x01\x01\x12\x13\n\x06reason\x18\x05 \x01(\tH\x01\x88\x01\x01\x12\x16\n\x0ewaives_payment\x18\x06 \x01(\x08\x12\x0c\n\x04time\x18\x07 \x01(\t\x12\x19\n\x0csettled_time\x18\x08 \x01(\tH\x02\x88\x01\x01\x42\t\n\x07_amountB\t\n\x07_reasonB\x0f\n\r_settled_time\" \n\x0eGetItemRequest\x12\x0e\n\x06itemid\x18\x01 \x01(\t\"@\n\x0fGetItemResponse\x12-\n\x04item\x18\x01 \x01(\x0b\x32\x1f.com.example.service.stock.Item\"9\n\x10ListItemsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x03\x12\x12\n\npage_token\x18\x02 \x01(\t\"\\\n\x11ListItemsResponse\x12.\n\x05items\x18\x01 \x03(\x0b\x32\x1f.com.example.service.stock.Item\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"~\n\x0ePutItemRequest\x12\x0e\n\x06itemid\x18\x01 \x01(\t\x12\r\n\x05price\x18\x02 \x01(\x03\x12\r\n\x05stock\x18\x03 \x01(\x03\x12\x16\n\x0ewaives_payment\x18\x04 \x01(\x08\x12\x16\n\x0eonly_if_absent\x18\x05 \x01(\x08\x12\x0e\n\x06shards\x18\x06 \x01(\x03\"@\n\x0fPutItemResponse\x12-\n\x04item\x18\x01 \x01(\x0b\x32\x1f.com.example.service.stock.Item\"(\n\x15GetReservationRequest\x12\x0f\n\x07orderid\x18\x01 \x01(\t\"U\n\x16GetReservationResponse\x12;\n\x0breservation\x18\x01 \x01(\x0b\x32&.com.example.service.stock.Reservation2\xaa\x03\n\x05Stock\x12`\n\x07GetItem\x12).com.example.service.stock.GetItemRequest\x1a*.com.example.service.stock.GetItemResponse\x12\x66\n\tListItems\x12+.com.example.service.stock.ListItemsRequest\x1a,.com.example.service.stock.ListItemsResponse\x12`\n\x07PutItem\x12).com.example.service.stock.PutItemRequest\x1a*.com.example.service.stock.PutItemResponse\x12u\n\x0eGetReservation\x12\x30.com.example.service.stock.GetReservationRequest\x1a\x31.com.example.service.stock.GetReservationResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'rpc.stock_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_ITEM']._serialized_start=46
-  _globals['_ITEM']._serialized_end=173
-  _globals['_RESERVEDITEM']._serialized_start=175
-  _globals['_RESERVEDITEM']._serialized_end=220
-  _globals['_RESERVATION']._serialized_start=223
-  _globals['_RESERVATION']._serialized_end=413
-  _globals['_GETITEMREQUEST']._serialized_start=415
-  _globals['_GETITEMREQUEST']._serialized_end=447
-  _globals['_GETITEMRESPONSE']._serialized_start=449
-  _globals['_GETITEMRESPONSE']._serialized_end=513
-  _globals['_LISTITEMSREQUEST']._serialized_start=515
-  _globals['_LISTITEMSREQUEST']._serialized_end=572
-  _globals['_LISTITEMSRESPONSE']._serialized_start=574
-  _globals['_LISTITEMSRESPONSE']._serialized_end=666
-  _globals['_PUTITEMREQUEST']._serialized_start=668
-  _globals['_PUTITEMREQUEST']._serialized_end=778
-  _globals['_PUTITEMRESPONSE']._serialized_start=780
-  _globals['_PUTITEMRESPONSE']._serialized_end=844
-  _globals['_GETRESERVATIONREQUEST']._serialized_start=846
-  _globals['_GETRESERVATIONREQUEST']._serialized_end=886
-  _globals['_GETRESERVATIONRESPONSE']._serialized_start=888
-  _globals['_GETRESERVATIONRESPONSE']._serialized_end=973
-  _globals['_STOCK']._serialized_start=976
-  _globals['_STOCK']._serialized_end=1402
+  _globals['_ITEM']._serialized_start=47
+  _globals['_ITEM']._serialized_end=190
+  _globals['_RESERVEDITEM']._serialized_start=192
+  _globals['_RESERVEDITEM']._serialized_end=237
+  _globals['_RESERVATION']._serialized_start=240
+  _globals['_RESERVATION']._serialized_end=488
+  _globals['_GETITEMREQUEST']._serialized_start=490
+  _globals['_GETITEMREQUEST']._serialized_end=522
+  _globals['_GETITEMRESPONSE']._serialized_start=524
+  _globals['_GETITEMRESPONSE']._serialized_end=588
+  _globals['_LISTITEMSREQUEST']._serialized_start=590
+  _globals['_LISTITEMSREQUEST']._serialized_end=647
+  _globals['_LISTITEMSRESPONSE']._serialized_start=649
+  _globals['_LISTITEMSRESPONSE']._serialized_end=741
+  _globals['_PUTITEMREQUEST']._serialized_start=743
+  _globals['_PUTITEMREQUEST']._serialized_end=869
+  _globals['_PUTITEMRESPONSE']._serialized_start=871
+  _globals['_PUTITEMRESPONSE']._serialized_end=935
+  _globals['_GETRESERVATIONREQUEST']._serialized_start=937
+  _globals['_GETRESERVATIONREQUEST']._serialized_end=977
+  _globals['_GETRESERVATIONRESPONSE']._serialized_start=979
+  _globals['_GETRESERVATIONRESPONSE']._serialized_end=1064
+  _globals['_STOCK']._serialized_start=1067
+  _globals['_STOCK']._serialized_end=1493
 # @@protoc_insertion_point(module_scope)

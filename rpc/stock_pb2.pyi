@@ -31,6 +31,7 @@ class Item(_message.Message):
     RESERVED_FIELD_NUMBER: _builtins.int
     SOLD_FIELD_NUMBER: _builtins.int
     WAIVES_PAYMENT_FIELD_NUMBER: _builtins.int
+    SHARDS_FIELD_NUMBER: _builtins.int
     itemid: _builtins.str
     price: _builtins.int
     """For one piece, in minor units of the currency."""
@@ -41,6 +42,8 @@ class Item(_message.Message):
     sold: _builtins.int
     waives_payment: _builtins.bool
     """An order that contains such an item is not charged."""
+    shards: _builtins.int
+    """How many parts its stock is split into, so that orders for it rarely meet in one."""
     def __init__(
         self,
         *,
@@ -51,10 +54,11 @@ class Item(_message.Message):
         reserved: _builtins.int = ...,
         sold: _builtins.int = ...,
         waives_payment: _builtins.bool = ...,
+        shards: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["available", b"available", "itemid", b"itemid", "price", b"price", "reserved", b"reserved", "sold", b"sold", "stock", b"stock", "waives_payment", b"waives_payment"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["available", b"available", "itemid", b"itemid", "price", b"price", "reserved", b"reserved", "shards", b"shards", "sold", b"sold", "stock", b"stock", "waives_payment", b"waives_payment"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -92,15 +96,21 @@ class Reservation(_message.Message):
     AMOUNT_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
     WAIVES_PAYMENT_FIELD_NUMBER: _builtins.int
+    TIME_FIELD_NUMBER: _builtins.int
+    SETTLED_TIME_FIELD_NUMBER: _builtins.int
     orderid: _builtins.str
     status: _builtins.str
-    """reserved or refused."""
+    """reserved, sold, refused, or released (given back, or canceled before anything was reserved)."""
     amount: _builtins.int
     """Price of it all when it was reserved, in minor units of the currency."""
     reason: _builtins.str
     """Why it was refused."""
     waives_payment: _builtins.bool
     """Nothing is charged for the order."""
+    time: _builtins.str
+    """When it was reserved, refused or, where that came first, released (RFC 3339, UTC)."""
+    settled_time: _builtins.str
+    """When what was reserved was sold or released."""
     @_builtins.property
     def items(self) -> _containers.RepeatedCompositeFieldContainer[Global___ReservedItem]: ...
     def __init__(
@@ -112,19 +122,25 @@ class Reservation(_message.Message):
         amount: _builtins.int | None = ...,
         reason: _builtins.str | None = ...,
         waives_payment: _builtins.bool = ...,
+        time: _builtins.str = ...,
+        settled_time: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_amount", b"_amount", "_reason", b"_reason", "amount", b"amount", "reason", b"reason"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_amount", b"_amount", "_reason", b"_reason", "_settled_time", b"_settled_time", "amount", b"amount", "reason", b"reason", "settled_time", b"settled_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_amount", b"_amount", "_reason", b"_reason", "amount", b"amount", "items", b"items", "orderid", b"orderid", "reason", b"reason", "status", b"status", "waives_payment", b"waives_payment"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_amount", b"_amount", "_reason", b"_reason", "_settled_time", b"_settled_time", "amount", b"amount", "items", b"items", "orderid", b"orderid", "reason", b"reason", "settled_time", b"settled_time", "status", b"status", "time", b"time", "waives_payment", b"waives_payment"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__amount: _TypeAlias = _typing.Literal["amount"]  # noqa: Y015
     _WhichOneofArgType__amount: _TypeAlias = _typing.Literal["_amount", b"_amount"]  # noqa: Y015
     _WhichOneofReturnType__reason: _TypeAlias = _typing.Literal["reason"]  # noqa: Y015
     _WhichOneofArgType__reason: _TypeAlias = _typing.Literal["_reason", b"_reason"]  # noqa: Y015
+    _WhichOneofReturnType__settled_time: _TypeAlias = _typing.Literal["settled_time"]  # noqa: Y015
+    _WhichOneofArgType__settled_time: _TypeAlias = _typing.Literal["_settled_time", b"_settled_time"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__amount) -> _WhichOneofReturnType__amount | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__reason) -> _WhichOneofReturnType__reason | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__settled_time) -> _WhichOneofReturnType__settled_time | None: ...
 
 Global___Reservation: _TypeAlias = Reservation  # noqa: Y015
 
@@ -224,6 +240,7 @@ class PutItemRequest(_message.Message):
     STOCK_FIELD_NUMBER: _builtins.int
     WAIVES_PAYMENT_FIELD_NUMBER: _builtins.int
     ONLY_IF_ABSENT_FIELD_NUMBER: _builtins.int
+    SHARDS_FIELD_NUMBER: _builtins.int
     itemid: _builtins.str
     price: _builtins.int
     stock: _builtins.int
@@ -231,6 +248,8 @@ class PutItemRequest(_message.Message):
     waives_payment: _builtins.bool
     only_if_absent: _builtins.bool
     """Leaves an item that is there already as it is (seeding a catalogue)."""
+    shards: _builtins.int
+    """From 1 to 8, and never less than before; 0 leaves it as it is, which is 1 for a new item."""
     def __init__(
         self,
         *,
@@ -239,10 +258,11 @@ class PutItemRequest(_message.Message):
         stock: _builtins.int = ...,
         waives_payment: _builtins.bool = ...,
         only_if_absent: _builtins.bool = ...,
+        shards: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["itemid", b"itemid", "only_if_absent", b"only_if_absent", "price", b"price", "stock", b"stock", "waives_payment", b"waives_payment"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["itemid", b"itemid", "only_if_absent", b"only_if_absent", "price", b"price", "shards", b"shards", "stock", b"stock", "waives_payment", b"waives_payment"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
