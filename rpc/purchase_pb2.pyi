@@ -486,7 +486,7 @@ class OrderMove(_message.Message):
     time: _builtins.str
     """RFC 3339, UTC."""
     cause: _builtins.str
-    """checkout, cancel, timeout, or what another service reported."""
+    """checkout, client (who canceled it), timeout, or what another service reported."""
     eventid: _builtins.str
     """The event that reported it; absent where no event was the cause."""
     def __init__(

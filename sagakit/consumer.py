@@ -1,6 +1,7 @@
 """The consumer: pulls events, has them applied, and acknowledges after the commit."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from enum import StrEnum
 
@@ -18,6 +19,8 @@ MAX_OUTSTANDING = 100
 MAX_APPLY_SECONDS = 30.0
 PULL_AGAIN = Backoff(first_seconds=0.25, cap_seconds=5, attempts=1 << 30)
 MAX_ATTRIBUTE_BYTES = 1024
+LAG_SECONDS = 5.0
+"""For how long a consumer that had its hands full counts as lagging behind."""
 
 
 class Outcome(StrEnum):
@@ -41,18 +44,27 @@ class Consumer:
         subscriptions: Sequence[str],
         handlers: Mapping[str, Handler],
         dead_letter_topic: str,
-        store_answers: Callable[[], Awaitable[None]],
+        backends_answer: Callable[[], Awaitable[None]],
         runtime: Runtime,
     ) -> None:
-        """`handlers` by event type; `store_answers` raises Unavailable while the store is away."""
+        """`handlers` by event type; `backends_answer` raises Unavailable while what they need is away."""
         self._bus = bus
         self._subscriptions = subscriptions
         self._handlers = handlers
         self._dead_letter_topic = dead_letter_topic
-        self._store_answers = store_answers
+        self._backends_answer = backends_answer
         self._runtime = runtime
         self._stopping = asyncio.Event()
         self._under_way: set[asyncio.Task[None]] = set()
+        self._in_hand: Counter[str] = Counter()
+        self._pulled: set[str] = set()
+        self._full_at = float("-inf")
+
+    @property
+    def keeps_up(self) -> bool:
+        """Every subscription is pulled, and none of late with full hands, as where there is a backlog."""
+        lags = self._runtime.now() - self._full_at < LAG_SECONDS
+        return not lags and self._pulled.issuperset(self._subscriptions)
 
     async def run(self) -> None:
         """Pull until `stop`, then return once what is in hand has been dealt with."""
@@ -71,7 +83,7 @@ class Consumer:
         while not self._stopping.is_set():
             started = self._runtime.now()
             try:
-                await self._store_answers()
+                await self._backends_answer()
                 await self._pull(name)
             except Unavailable as error:
                 failures = 1 if self._runtime.now() - started > PULL_AGAIN.cap_seconds else failures + 1
@@ -82,9 +94,11 @@ class Consumer:
         """Pull until `stop`; Unavailable where the stream ended, or a handler found a backend away."""
         trouble: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         live = self._bus.subscribe(name, lambda d: self._take(name, d, trouble), MAX_OUTSTANDING)
+        self._pulled.add(name)
         try:
             await _first_of(live.ended(), self._stopping.wait(), trouble)
         finally:
+            self._pulled.discard(name)
             await live.close()
 
     async def _pause(self, seconds: float) -> None:
@@ -93,7 +107,15 @@ class Consumer:
     def _take(self, subscription: str, delivery: Delivery, trouble: "asyncio.Future[None]") -> None:
         task = asyncio.create_task(self._deal_with(subscription, delivery, trouble))
         self._under_way.add(task)
-        task.add_done_callback(self._under_way.discard)
+        self._in_hand[subscription] += 1
+        if self._in_hand[subscription] >= MAX_OUTSTANDING:
+            self._full_at = self._runtime.now()
+
+        def done(_: object) -> None:
+            self._under_way.discard(task)
+            self._in_hand[subscription] -= 1
+
+        task.add_done_callback(done)
 
     async def _deal_with(
         self, subscription: str, delivery: Delivery, trouble: "asyncio.Future[None]"

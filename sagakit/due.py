@@ -22,3 +22,8 @@ def due_at(name: str, when: float) -> str:
 def bound(shard: int, when: float) -> str:
     """Sorts before every `due` of the shard from `when` on, and after every earlier one."""
     return f"{shard:02x}:{int(when * 1000):015d}"
+
+
+def is_due(name: str, due: str | None, now: float) -> bool:
+    """Whether the entity called `name`, with that `due` or none, wants attention by now."""
+    return due is not None and due < bound(shard_of(name), now)

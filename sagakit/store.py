@@ -1,6 +1,6 @@
 """Steps: one lookup, one pure function, one commit, and again from fresh reads when a race was lost."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
@@ -16,17 +16,34 @@ R = TypeVar("R")
 
 LOST_RACE = Backoff(first_seconds=0.004, cap_seconds=0.25, attempts=16)
 UNKNOWN_OUTCOMES_BORNE = 2
+KEY_ROUNDS = 4
+"""How often a step may find out that it needs more keys."""
+
+
+class MoreKeys(Exception):
+    """A step has found out that it must see more: it begins again, with these looked up as well."""
+
+    def __init__(self, keys: Sequence[Key]) -> None:
+        super().__init__(keys)
+        self.keys = keys
 
 
 class Snapshot:
     """What a lookup found. A key that was not looked up counts as absent: its write is a blind insert."""
 
-    def __init__(self, rows: Mapping[Key, Row]) -> None:
+    def __init__(self, rows: Mapping[Key, Row], looked_up: Collection[Key]) -> None:
         self._rows = rows
+        self._looked_up = looked_up
 
     def get(self, key: Key) -> Entity | None:
         row = self._rows.get(key)
         return None if row is None else row.entity
+
+    def require(self, keys: Iterable[Key]) -> None:
+        """Go on only where all of these were looked up; else the step begins again with them."""
+        missing = [key for key in keys if key not in self._looked_up]
+        if missing:
+            raise MoreKeys(missing)
 
     def writing(self, key: Key, entity: Entity) -> Mutation:
         """What was found is updated in the version it was found in; anything else is inserted."""
@@ -62,24 +79,42 @@ class Store:
 
     async def read(self, keys: Sequence[Key]) -> Snapshot:
         """The entities as of their latest commits. One call."""
-        return Snapshot(await self._tables.lookup(keys))
+        return Snapshot(await self._tables.lookup(keys), frozenset(keys))
+
+    async def view(self, keys: Sequence[Key], look: Callable[[Snapshot], R]) -> R:
+        """What `look` makes of what is found; it may require more keys."""
+        for _ in range(KEY_ROUNDS):
+            try:
+                return look(await self.read(keys))
+            except MoreKeys as more:
+                keys = (*keys, *more.keys)
+        raise Contention("what is to be read kept growing")
 
     async def transact(
-        self, keys: Sequence[Key], decide: Decide[R], *, repeatable: bool = True
+        self, keys: Sequence[Key], decide: Decide[R], *, reading: Sequence[Key] = (), repeatable: bool = True
     ) -> Changes[R]:
         """Apply `decide` atomically, again from fresh reads whenever another writer got there first.
 
         `decide` is pure and may run several times. Its writes carry the versions that were found;
         keys it writes without having looked them up are inserted blind, and looked up as well once
-        an insert collided. Where it changes nothing, nothing is committed.
+        an insert collided. It may require more keys than `keys` and `reading`. Where it changes
+        nothing, nothing is committed.
+
+        Steps of one process that share one of `keys` queue up, rather than lose races against one
+        another; `reading` are keys that are looked up and not written, which nobody queues for.
 
         Raises Contention when races are lost too often, and what `decide` raises. A commit without
         an answer is tried again only if `repeatable`: the step carries an inbox row, or is
         idempotent by construction; else OutcomeUnknown.
         """
-        # Steps of one process queue up here rather than lose races against one another.
-        async with self._locks.hold(keys):
-            return await self._attempts(keys, decide, repeatable)
+        wanted = tuple(keys)
+        for _ in range(KEY_ROUNDS):
+            try:
+                async with self._locks.hold(wanted):
+                    return await self._attempts((*reading, *wanted), decide, repeatable)
+            except MoreKeys as more:
+                wanted = (*wanted, *more.keys)
+        raise Contention("what the step must see kept growing")
 
     async def _attempts(self, keys: Sequence[Key], decide: Decide[R], repeatable: bool) -> Changes[R]:
         wanted = tuple(keys)
@@ -105,7 +140,7 @@ class Store:
         raise Contention("other writers kept getting there first")
 
     async def _decided(self, keys: Sequence[Key], decide: Decide[R]) -> tuple[Changes[R], list[Mutation]]:
-        found = Snapshot(await self._tables.lookup(keys) if keys else {})
+        found = await self.read(keys) if keys else Snapshot({}, ())
         changes = decide(found)
         mutations = [found.writing(key, entity) for key, entity in changes.writes.items()]
         mutations += self._outbox.inserts(changes.events)

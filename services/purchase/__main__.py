@@ -4,18 +4,23 @@ from functools import partial
 
 from rpc.purchase_pb2 import DESCRIPTOR
 from rpc.purchase_pb2_grpc import add_PurchaseServicer_to_server
-from sagakit.run import Kit, Service, main
+from sagakit.run import main
+from sagakit.service import Kit, Service
 from services.purchase.handlers import handlers
 from services.purchase.servicer import Servicer
+from services.purchase.settings import Settings
+from services.purchase.storage import TICKET
 from services.purchase.usecases import UseCases
 
 
 def build(kit: Kit) -> Service:
-    usecases = UseCases(kit.store, kit.inbox, kit.runtime)
+    settings = Settings.from_environ(kit.environ)
+    usecases = UseCases(kit.store, kit.inbox, kit.runtime, kit.patience, settings.order_deadline_seconds)
     return Service(
         servicers=[partial(add_PurchaseServicer_to_server, Servicer(usecases))],
         names=[DESCRIPTOR.services_by_name["Purchase"].full_name],
         handlers=handlers(usecases, kit.runtime),
+        reminders={TICKET: usecases.remind},
     )
 
 

@@ -7,8 +7,9 @@ from contract.fields import checked_count, checked_id
 from contract.tickets import CartItem
 from rpc import purchase_pb2 as pb
 from rpc.purchase_pb2_grpc import PurchaseServicer
+from sagakit.events import timestamp
 from services.purchase.cart import Cart
-from services.purchase.ticket import Ticket
+from services.purchase.ticket import Passage, Ticket
 from services.purchase.usecases import UseCases
 
 
@@ -55,6 +56,17 @@ class Servicer(PurchaseServicer):
         ticket = await self._usecases.get_order_ticket(checked_id("orderid", request.orderid))
         return pb.GetOrderTicketResponse(order_ticket=_ticket(ticket))
 
+    async def CancelOrder(self, request: pb.CancelOrderRequest, context: Any) -> pb.CancelOrderResponse:
+        ticket = await self._usecases.cancel_order(checked_id("orderid", request.orderid))
+        return pb.CancelOrderResponse(order_ticket=_ticket(ticket))
+
+    async def GetOrderHistory(
+        self, request: pb.GetOrderHistoryRequest, context: Any
+    ) -> pb.GetOrderHistoryResponse:
+        ticket = await self._usecases.get_order_ticket(checked_id("orderid", request.orderid))
+        moves = [_move(passage) for passage in ticket.history]
+        return pb.GetOrderHistoryResponse(orderid=ticket.orderid, history=moves)
+
 
 def _cartid(request: Any) -> str:
     return checked_id("cartid", request.cartid)
@@ -75,4 +87,10 @@ def _ticket(ticket: Ticket) -> pb.OrderTicket:
         cart_items=_items(ticket.items),
         amount=ticket.amount,
         reason=ticket.reason,
+    )
+
+
+def _move(passage: Passage) -> pb.OrderMove:
+    return pb.OrderMove(
+        status=passage.status, time=timestamp(passage.time), cause=passage.cause, eventid=passage.eventid
     )

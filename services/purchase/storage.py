@@ -1,9 +1,11 @@
 """Carts and tickets as entities."""
 
+from dataclasses import asdict
 from typing import Any
 
 from contract.tickets import CartItem
 from sagakit.tables import Entity, Key
+from sagakit.watch import waiting
 from services.purchase.cart import Cart
 from services.purchase.ticket import Passage, Ticket
 
@@ -20,21 +22,24 @@ def to_cart(cartid: str, entity: Entity) -> Cart:
     return Cart(cartid, entity["status"], to_items(entity["items"]), entity["orderid"])
 
 
+TICKET = "OrderTicket"
+
+
 def ticket_key(orderid: str) -> Key:
-    return Key("OrderTicket", orderid)
+    return Key(TICKET, orderid)
 
 
-def ticket_entity(ticket: Ticket) -> Entity:
+def ticket_entity(ticket: Ticket, due: float | None) -> Entity:
+    """`due`: when it is to be looked at again; None: never, it is settled."""
     return {
         "cartid": ticket.cartid,
-        "status": ticket.status,
         "items": _items(ticket.items),
+        "status": ticket.status,
+        "history": [asdict(passage) for passage in ticket.history],
         "amount": ticket.amount,
         "reason": ticket.reason,
-        "history": [
-            {"status": passage.status, "time": passage.time, "eventid": passage.eventid}
-            for passage in ticket.history
-        ],
+        "repeats": ticket.repeats,
+        **waiting(ticket.orderid, due),
     }
 
 
@@ -43,9 +48,11 @@ def to_ticket(orderid: str, entity: Entity) -> Ticket:
         orderid=orderid,
         cartid=entity["cartid"],
         items=to_items(entity["items"]),
+        status=entity["status"],
         history=tuple(Passage(**passage) for passage in entity["history"]),
         amount=entity["amount"],
         reason=entity["reason"],
+        repeats=entity["repeats"],
     )
 
 

@@ -4,6 +4,8 @@ from dataclasses import dataclass, replace
 
 from contract.tickets import (
     APPROVED,
+    CANCELED,
+    DELIVERY_ARRANGED,
     PAID,
     PAYMENT_FAILED,
     PRE_APPROVED,
@@ -11,6 +13,15 @@ from contract.tickets import (
     RESERVED,
     CartItem,
 )
+from sagakit.errors import NotAllowed
+
+REPORTS = (RESERVED, RESERVE_FAILED, PAID, PAYMENT_FAILED, DELIVERY_ARRANGED)
+"""What other services may say of a ticket; any other word changes nothing."""
+WITHDRAWAL = "withdrawal"
+"""The client cancels, or the deadline has passed: nobody's report, so it is not among them."""
+
+CHECKOUT, CLIENT, TIMEOUT = "checkout", "client", "timeout"
+"""Causes of moves that no event is the cause of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +34,8 @@ class Move:
     """Publish the ticket with its status."""
     if_again: bool = False
     """… only where the report repeats a last word: whoever sent it has missed ours."""
+    note: bool = False
+    """It is written into the history."""
 
 
 SAY_AGAIN = Move(say=True)
@@ -35,30 +48,40 @@ MOVES: dict[str, dict[str, Move]] = {
         RESERVE_FAILED: Move(RESERVE_FAILED),
         PAID: Move(APPROVED, say=True),
         PAYMENT_FAILED: Move(PAYMENT_FAILED, say=True),
+        WITHDRAWAL: Move(CANCELED, say=True),
     },
     RESERVED: {
         PAID: Move(APPROVED, say=True),
         PAYMENT_FAILED: Move(PAYMENT_FAILED, say=True),
+        WITHDRAWAL: Move(CANCELED, say=True),
     },
     APPROVED: {
         RESERVED: Move(say=True, if_again=True),
         PAID: Move(say=True, if_again=True),
+        DELIVERY_ARRANGED: Move(note=True),
     },
     RESERVE_FAILED: CLOSED_AS_FAILED,
     PAYMENT_FAILED: CLOSED_AS_FAILED,
+    CANCELED: CLOSED_AS_FAILED,
 }
 """Status, report → move. What is not in it changes nothing: late and repeated reports are normal."""
+
+OPEN = frozenset(status for status, moves in MOVES.items() if WITHDRAWAL in moves)
+"""Statuses an order can be called off in, and is, at its deadline."""
+FAILED = frozenset(status for status, moves in MOVES.items() if moves is CLOSED_AS_FAILED)
 
 
 @dataclass(frozen=True, slots=True)
 class Passage:
-    """One move of a ticket: when it came to a status, and which event was the cause."""
+    """What happened to a ticket once: what it came to, when, and because of what."""
 
     status: str
     time: float
     """Seconds since the epoch, by the clock of the process that made the move."""
-    eventid: str | None
-    """None for checkout, which no event caused."""
+    cause: str
+    """CHECKOUT, CLIENT, TIMEOUT, or the report that moved it."""
+    eventid: str | None = None
+    """The event that brought the report."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,13 +91,26 @@ class Ticket:
     orderid: str
     cartid: str
     items: tuple[CartItem, ...]
+    status: str
     history: tuple[Passage, ...]
     amount: int | None = None
     reason: str | None = None
+    repeats: int = 0
+    """How often its status was published again since the last move."""
 
     @property
-    def status(self) -> str:
-        return self.history[-1].status
+    def opened_at(self) -> float:
+        return self.history[0].time
+
+    @property
+    def delivered(self) -> bool:
+        """Whether its delivery has been arranged."""
+        return any(passage.status == DELIVERY_ARRANGED for passage in self.history)
+
+    @property
+    def waits_for_answer(self) -> bool:
+        """Whether somebody has to react to what was said last."""
+        return self.status == PRE_APPROVED or (self.status == APPROVED and not self.delivered)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,19 +128,46 @@ class Report:
 
 def opened(orderid: str, cartid: str, items: tuple[CartItem, ...], time: float) -> Ticket:
     """The ticket as checkout opens it."""
-    return Ticket(orderid, cartid, items, (Passage(PRE_APPROVED, time, None),))
+    return Ticket(orderid, cartid, items, PRE_APPROVED, (Passage(PRE_APPROVED, time, CHECKOUT),))
 
 
 def reported(ticket: Ticket, report: Report) -> tuple[Ticket, bool]:
     """The ticket after a report, and whether it is to be published."""
-    move = MOVES[ticket.status].get(report.status, Move())
+    move = MOVES[ticket.status].get(report.status, Move()) if report.status in REPORTS else Move()
     say = move.say and (report.again or not move.if_again)
+    passage = Passage(move.to or report.status, report.time, report.status, report.eventid)
+    if move.note and not ticket.delivered:
+        return replace(ticket, history=(*ticket.history, passage), repeats=0), say
     if move.to is None:
         return ticket, say
-    moved = replace(
-        ticket,
-        history=(*ticket.history, Passage(move.to, report.time, report.eventid)),
+    return replace(
+        _moved(ticket, passage, report.reason),
         amount=report.amount if report.amount is not None else ticket.amount,
-        reason=report.reason if move.to in {RESERVE_FAILED, PAYMENT_FAILED} else None,
+    ), say
+
+
+def withdrawn(ticket: Ticket, cause: str, time: float) -> Ticket:
+    """The ticket, canceled, now or before; NotAllowed where it has ended otherwise."""
+    if ticket.status == CANCELED:
+        return ticket
+    move = MOVES[ticket.status].get(WITHDRAWAL)
+    if move is None or move.to is None:
+        raise NotAllowed("order-ended", f"the order is {ticket.status}: it cannot be canceled")
+    return _moved(ticket, Passage(move.to, time, cause), cause)
+
+
+def reminded(ticket: Ticket, now: float, deadline_seconds: float) -> Ticket:
+    """A ticket that has waited: canceled where its deadline has passed, else repeated once more."""
+    if ticket.status in OPEN and now >= ticket.opened_at + deadline_seconds:
+        return withdrawn(ticket, TIMEOUT, now)
+    return replace(ticket, repeats=ticket.repeats + 1)
+
+
+def _moved(ticket: Ticket, passage: Passage, reason: str | None) -> Ticket:
+    return replace(
+        ticket,
+        status=passage.status,
+        history=(*ticket.history, passage),
+        reason=reason if passage.status in FAILED else None,
+        repeats=0,
     )
-    return moved, say

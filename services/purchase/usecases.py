@@ -1,15 +1,17 @@
 """What can be done with carts and tickets, each as one step."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 
-from contract.tickets import CartItem, TicketMessage
+from contract.tickets import AGAIN, RESERVED, CartItem, TicketMessage
 from sagakit.consumer import Outcome
 from sagakit.errors import InvalidArgument, NotFound, Poison
 from sagakit.events import Event, timestamp
 from sagakit.inbox import Inbox
 from sagakit.runtime import Runtime
 from sagakit.store import Changes, Snapshot, Store
-from sagakit.tables import Entity
+from sagakit.tables import Entity, Key
+from sagakit.watch import Patience
 from services.purchase import cart as carts
 from services.purchase import ticket as tickets
 from services.purchase.cart import Cart
@@ -29,10 +31,14 @@ from services.purchase.ticket import Report, Ticket
 class UseCases:
     """Each method answers with things as its step left them, or raises Rejected and changes nothing."""
 
-    def __init__(self, store: Store, inbox: Inbox, runtime: Runtime) -> None:
+    def __init__(
+        self, store: Store, inbox: Inbox, runtime: Runtime, patience: Patience, deadline_seconds: float
+    ) -> None:
         self._store = store
         self._inbox = inbox
         self._runtime = runtime
+        self._patience = patience
+        self._deadline_seconds = deadline_seconds
 
     async def create_cart(self, cartid: str) -> Cart:
         """A new open cart, or the one that is there."""
@@ -89,7 +95,7 @@ class UseCases:
             ticket = tickets.opened(orderid, cartid, cart.items, now)
             writes = {
                 cart_key(cartid): cart_entity(carts.check_out(cart, orderid)),
-                ticket_key(orderid): ticket_entity(ticket),
+                **self._written(ticket, now),
             }
             return Changes(ticket, writes, [_announcement(ticket, eventid, now)])
 
@@ -97,10 +103,20 @@ class UseCases:
         return await self.get_order_ticket(result) if isinstance(result, str) else result
 
     async def get_order_ticket(self, orderid: str) -> Ticket:
-        entity = (await self._store.read([ticket_key(orderid)])).get(ticket_key(orderid))
-        if entity is None:
-            raise NotFound("unknown-order", f"there is no order {orderid}")
-        return to_ticket(orderid, entity)
+        return _ticket(await self._store.read([ticket_key(orderid)]), orderid)
+
+    async def cancel_order(self, orderid: str) -> Ticket:
+        """The ticket, canceled, now or before; NotAllowed where the order has ended otherwise."""
+        eventid, now = self._runtime.new_id(), self._runtime.now()
+
+        def decide(found: Snapshot) -> Changes[Ticket]:
+            before = _ticket(found, orderid)
+            after = tickets.withdrawn(before, tickets.CLIENT, now)
+            if after == before:
+                return Changes(before)
+            return Changes(after, self._written(after, now), [_announcement(after, eventid, now)])
+
+        return (await self._store.transact([ticket_key(orderid)], decide)).result
 
     async def apply_report(self, orderid: str, report: Report) -> Outcome:
         """Move the ticket as the table says, once. Poison where there is no such order."""
@@ -112,13 +128,34 @@ class UseCases:
                 raise Poison("unknown-order")
             before = to_ticket(orderid, entity)
             after, say = tickets.reported(before, report)
-            said = [_announcement(after, eventid, report.time)] if say else []
-            if after == before and not said:
+            if after == before and not say:
                 return Changes(Outcome.IGNORED)
-            return Changes(Outcome.APPLIED, {ticket_key(orderid): ticket_entity(after)}, said)
+            said = [_announcement(after, eventid, report.time)] if say else []
+            return Changes(Outcome.APPLIED, self._written(after, report.time), said)
 
         once = self._inbox.once(report.eventid, decide, recall=lambda _: Outcome.REPEATED)
         return (await self._store.transact([ticket_key(orderid)], once)).result
+
+    def remind(self, orderid: str, entity: Entity, now: float, eventid: str) -> Changes[bool]:
+        """Repeat the status of a ticket that has waited; close one that has waited for too long."""
+        ticket = tickets.reminded(to_ticket(orderid, entity), now, self._deadline_seconds)
+        writes = self._written(ticket, now)
+        if ticket.status == RESERVED:
+            return Changes(False, writes)
+        again = {} if ticket.status in tickets.FAILED else {AGAIN: "true"}
+        return Changes(True, writes, [_announcement(ticket, eventid, now, again)])
+
+    def _written(self, ticket: Ticket, now: float) -> Mapping[Key, Entity]:
+        return {ticket_key(ticket.orderid): ticket_entity(ticket, self._due(ticket, now))}
+
+    def _due(self, ticket: Ticket, now: float) -> float | None:
+        """When to look at a ticket again that is left as it is now."""
+        moments = []
+        if ticket.waits_for_answer:
+            moments.append(self._patience.until(now, ticket.repeats))
+        if ticket.status in tickets.OPEN:
+            moments.append(ticket.opened_at + self._deadline_seconds)
+        return min(moments, default=None)
 
     async def _change(self, cartid: str, change: Callable[[Cart], Cart]) -> Cart:
         def decide(found: Snapshot) -> Changes[Cart]:
@@ -136,12 +173,21 @@ def _cart(found: Snapshot, cartid: str) -> Cart:
     return to_cart(cartid, entity)
 
 
+def _ticket(found: Snapshot, orderid: str) -> Ticket:
+    entity = found.get(ticket_key(orderid))
+    if entity is None:
+        raise NotFound("unknown-order", f"there is no order {orderid}")
+    return to_ticket(orderid, entity)
+
+
 def _answered(row: Entity, request: Entity) -> tuple[CartItem, ...]:
     if row["request"] != request:
         raise InvalidArgument("commandid", "this commandid was used for another request")
     return to_items(row["items"])
 
 
-def _announcement(ticket: Ticket, eventid: str, now: float) -> Event:
+def _announcement(
+    ticket: Ticket, eventid: str, now: float, marks: Mapping[str, str] = MappingProxyType({})
+) -> Event:
     message = TicketMessage(ticket.orderid, ticket.status, ticket.items, ticket.amount, ticket.reason)
-    return message.to_event(eventid, {"time": timestamp(now)})
+    return message.to_event(eventid, {"time": timestamp(now), **marks})

@@ -4,18 +4,21 @@ from functools import partial
 
 from rpc.stock_pb2 import DESCRIPTOR
 from rpc.stock_pb2_grpc import add_StockServicer_to_server
-from sagakit.run import Kit, Service, main
+from sagakit.run import main
+from sagakit.service import Kit, Service
 from services.stock.handlers import handlers
 from services.stock.servicer import Servicer
+from services.stock.storage import RESERVATION
 from services.stock.usecases import UseCases
 
 
 def build(kit: Kit) -> Service:
-    usecases = UseCases(kit.store, kit.inbox, kit.runtime)
+    usecases = UseCases(kit.store, kit.inbox, kit.runtime, kit.patience)
     return Service(
         servicers=[partial(add_StockServicer_to_server, Servicer(usecases))],
         names=[DESCRIPTOR.services_by_name["Stock"].full_name],
         handlers=handlers(usecases),
+        reminders={RESERVATION: usecases.remind},
     )
 
 

@@ -1,5 +1,6 @@
 """Items and reservations: an order gets every piece it asks for, or none."""
 
+import zlib
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -9,11 +10,15 @@ from sagakit.errors import NotAllowed
 
 RESERVED = "reserved"
 REFUSED = "refused"
+SOLD = "sold"
+RELEASED = "released"
+
+MAX_SHARDS = 8
 
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """Something for sale. At all times stock = available + reserved + sold."""
+    """Something for sale. Its pieces are in its shards: at all times `stock` is what they add up to."""
 
     itemid: str
     price: int
@@ -22,12 +27,41 @@ class Item:
     """Pieces ever put in."""
     waives_payment: bool = False
     """An order that contains it is not charged."""
+    shards: int = 1
+    """Into how many parts its pieces are split, so that orders for it rarely meet. It only grows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """A part of an item's pieces."""
+
+    available: int = 0
     reserved: int = 0
     sold: int = 0
 
-    @property
-    def available(self) -> int:
-        return self.stock - self.reserved - self.sold
+    def __add__(self, other: "Shard") -> "Shard":
+        return Shard(self.available + other.available, self.reserved + other.reserved, self.sold + other.sold)
+
+
+@dataclass(frozen=True, slots=True)
+class Stocked:
+    """An item with all its pieces."""
+
+    item: Item
+    pieces: Shard
+
+
+Shards = Mapping[str, Mapping[int, Shard]]
+"""Those that were looked at, by itemid and number."""
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """Pieces that one shard has given to an order."""
+
+    itemid: str
+    shard: int
+    count: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,48 +71,143 @@ class Reservation:
     orderid: str
     status: str
     items: tuple[CartItem, ...]
+    time: float
+    """When it was decided (seconds since the epoch)."""
+    taken: tuple[Taken, ...] = ()
     amount: int | None = None
-    """The price of it all as it was then; None where refused."""
+    """The price of it all as it was then; None where nothing was reserved."""
     waives_payment: bool = False
     reason: str | None = None
     """Why it was refused."""
+    settled_time: float | None = None
+    """When what was reserved was sold or released."""
+    repeats: int = 0
+    """How often the answer was repeated since it was given."""
+
+
+def home_shard(orderid: str, shards: int) -> int:
+    """The shard an order turns to first."""
+    return zlib.crc32(orderid.encode()) % shards
+
+
+def short(orderid: str, wanted: Iterable[CartItem], items: Mapping[str, Item], shards: Shards) -> list[str]:
+    """The itemids of which the shards that were looked at do not suffice."""
+    offers = _offers(orderid, _counts(wanted), items, shards)
+    return [itemid for itemid, offer in offers.items() if not offer]
 
 
 def reserve(
-    orderid: str, wanted: Iterable[CartItem], known: Mapping[str, Item]
-) -> tuple[Reservation, dict[str, Item]]:
-    """The decision about an order, and the items it changes: all that are wanted, or none."""
+    orderid: str, wanted: Iterable[CartItem], items: Mapping[str, Item], shards: Shards, now: float
+) -> Reservation:
+    """The decision about an order: all that is wanted, or none. Of what is short, all shards are given."""
+    counts = _counts(wanted)
+    bought = tuple(CartItem(itemid, count) for itemid, count in counts.items())
+    offers = _offers(orderid, counts, items, shards)
+    reason = _refusal(counts, offers)
+    if reason is not None:
+        return Reservation(orderid, REFUSED, bought, now, reason=reason)
+    return Reservation(
+        orderid,
+        RESERVED,
+        bought,
+        now,
+        taken=tuple(taken for itemid in counts for taken in offers[itemid]),
+        amount=sum(items[itemid].price * count for itemid, count in counts.items()),
+        waives_payment=any(items[itemid].waives_payment for itemid in counts),
+    )
+
+
+def settled(reservation: Reservation, status: str, now: float) -> Reservation:
+    """The reservation, sold or released: it answers nothing from now on."""
+    return replace(reservation, status=status, settled_time=now)
+
+
+def repeated(reservation: Reservation) -> Reservation:
+    """The reservation, after its answer was given once more."""
+    return replace(reservation, repeats=reservation.repeats + 1)
+
+
+def tombstone(orderid: str, now: float) -> Reservation:
+    """What is left of a cancellation that overtook its order: the order will take nothing."""
+    return Reservation(orderid, RELEASED, (), now)
+
+
+def _counts(wanted: Iterable[CartItem]) -> Counter[str]:
     counts: Counter[str] = Counter()
     for each in wanted:
         counts[each.itemid] += each.count
-    items = tuple(CartItem(itemid, count) for itemid, count in counts.items())
-    reason = _refusal(counts, known)
-    if reason is not None:
-        return Reservation(orderid, REFUSED, items, reason=reason), {}
-    changed = {
-        itemid: replace(known[itemid], reserved=known[itemid].reserved + count)
+    return counts
+
+
+def _offers(
+    orderid: str, counts: Mapping[str, int], items: Mapping[str, Item], shards: Shards
+) -> dict[str, list[Taken]]:
+    return {
+        itemid: _offer(itemid, count, home_shard(orderid, items[itemid].shards), shards[itemid])
         for itemid, count in counts.items()
+        if itemid in items
     }
-    amount = sum(known[itemid].price * count for itemid, count in counts.items())
-    waives_payment = any(item.waives_payment for item in changed.values())
-    return Reservation(orderid, RESERVED, items, amount, waives_payment), changed
 
 
-def put(before: Item | None, itemid: str, price: int, stock: int, waives_payment: bool) -> Item:
-    """The item with price, stock and waiver as given; stock cannot go below what orders have of it."""
-    item = before or Item(itemid, price, stock)
-    taken = item.reserved + item.sold
-    if stock < taken:
-        raise NotAllowed("stock-below-taken", f"{taken} pieces of {itemid} are reserved or sold")
-    return replace(item, price=price, stock=stock, waives_payment=waives_payment)
+def _offer(itemid: str, count: int, home: int, shards: Mapping[int, Shard]) -> list[Taken]:
+    """`count` pieces of one shard, the home shard before others; of several where none has so many."""
+    in_turn = sorted(shards, key=lambda number: (number - home) % MAX_SHARDS)
+    for number in in_turn:
+        if shards[number].available >= count:
+            return [Taken(itemid, number, count)]
+    offer = []
+    for number in in_turn:
+        given = min(count, shards[number].available)
+        count -= given
+        offer += [Taken(itemid, number, given)] if given else []
+    return [] if count else offer
 
 
-def _refusal(counts: Mapping[str, int], known: Mapping[str, Item]) -> str | None:
+def _refusal(counts: Mapping[str, int], offers: Mapping[str, list[Taken]]) -> str | None:
     if not counts:
         return "no-items"
-    for itemid, count in counts.items():
-        if itemid not in known:
+    for itemid in counts:
+        if itemid not in offers:
             return f"unknown-item: {itemid}"
-        if known[itemid].available < count:
+        if not offers[itemid]:
             return f"sold-out: {itemid}"
     return None
+
+
+def reserved(shard: Shard, count: int) -> Shard:
+    """The shard after it gave so many pieces to an order."""
+    return replace(shard, available=shard.available - count, reserved=shard.reserved + count)
+
+
+def sold(shard: Shard, count: int) -> Shard:
+    """… after pieces it had given were sold."""
+    return replace(shard, reserved=shard.reserved - count, sold=shard.sold + count)
+
+
+def released(shard: Shard, count: int) -> Shard:
+    """… after it got back pieces it had given."""
+    return reserved(shard, -count)
+
+
+def put(before: Item | None, shards: Mapping[int, Shard], item: Item) -> dict[int, Shard]:
+    """The shards of `item` as it is to be: what orders have stays where it is, the rest is spread evenly.
+
+    NotAllowed where orders have more than its stock, or there are to be fewer shards than before.
+    """
+    if before is not None and item.shards < before.shards:
+        raise NotAllowed("shards-only-grow", f"{item.itemid} is split into {before.shards} shards already")
+    if before is not None and (item.stock, item.shards) == (before.stock, before.shards):
+        return {}
+    pieces = stocked(item, shards).pieces
+    taken = pieces.reserved + pieces.sold
+    if item.stock < taken:
+        raise NotAllowed("stock-below-taken", f"{taken} pieces of {item.itemid} are reserved or sold")
+    each, rest = divmod(item.stock - taken, item.shards)
+    return {
+        number: replace(shards.get(number, Shard()), available=each + (number < rest))
+        for number in range(item.shards)
+    }
+
+
+def stocked(item: Item, shards: Mapping[int, Shard]) -> Stocked:
+    return Stocked(item, sum(shards.values(), Shard()))

@@ -5,7 +5,8 @@ from typing import Any
 from contract.fields import MAX_PRICE, MAX_STOCK, checked_id, checked_int
 from rpc import stock_pb2 as pb
 from rpc.stock_pb2_grpc import StockServicer
-from services.stock.inventory import Item, Reservation
+from sagakit.events import timestamp
+from services.stock.inventory import MAX_SHARDS, Reservation, Stocked
 from services.stock.usecases import PAGE, UseCases
 
 
@@ -32,6 +33,7 @@ class Servicer(StockServicer):
             checked_int("stock", request.stock, 0, MAX_STOCK),
             request.waives_payment,
             request.only_if_absent,
+            checked_int("shards", request.shards, 0, MAX_SHARDS),
         )
         return pb.PutItemResponse(item=_item(item))
 
@@ -46,15 +48,17 @@ def _itemid(request: Any) -> str:
     return checked_id("itemid", request.itemid)
 
 
-def _item(item: Item) -> pb.Item:
+def _item(stocked: Stocked) -> pb.Item:
+    item, pieces = stocked.item, stocked.pieces
     return pb.Item(
         itemid=item.itemid,
         price=item.price,
         stock=item.stock,
-        available=item.available,
-        reserved=item.reserved,
-        sold=item.sold,
+        available=pieces.available,
+        reserved=pieces.reserved,
+        sold=pieces.sold,
         waives_payment=item.waives_payment,
+        shards=item.shards,
     )
 
 
@@ -66,4 +70,6 @@ def _reservation(reservation: Reservation) -> pb.Reservation:
         amount=reservation.amount,
         waives_payment=reservation.waives_payment,
         reason=reservation.reason,
+        time=timestamp(reservation.time),
+        settled_time=None if reservation.settled_time is None else timestamp(reservation.settled_time),
     )

@@ -1,15 +1,20 @@
-"""Items, reservations and the catalogue as entities."""
+"""Items, shards, reservations and the catalogue as entities."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 
 from contract.tickets import CartItem
 from sagakit.tables import Entity, Key
-from services.stock.inventory import Item, Reservation
+from sagakit.watch import waiting
+from services.stock.inventory import Item, Reservation, Shard, Taken
 
 CATALOGUE = Key("StockCatalogue", "catalogue")
 """The itemids there are: lists them without a query."""
+ITEM, SHARD, RESERVATION = "StockItem", "StockShard", "Reservation"
 
 
 def item_key(itemid: str) -> Key:
-    return Key("StockItem", itemid)
+    return Key(ITEM, itemid)
 
 
 def item_entity(item: Item) -> Entity:
@@ -17,8 +22,7 @@ def item_entity(item: Item) -> Entity:
         "price": item.price,
         "stock": item.stock,
         "waives_payment": item.waives_payment,
-        "reserved": item.reserved,
-        "sold": item.sold,
+        "shards": item.shards,
     }
 
 
@@ -26,23 +30,56 @@ def to_item(itemid: str, entity: Entity) -> Item:
     return Item(itemid, **entity)
 
 
+def shard_key(itemid: str, number: int) -> Key:
+    # No itemid has a colon in it.
+    return Key(SHARD, f"{itemid}:{number}")
+
+
+def shard_keys(itemid: str, numbers: Iterable[int]) -> list[Key]:
+    return [shard_key(itemid, number) for number in numbers]
+
+
+def shard_entities(itemid: str, shards: Mapping[int, Shard]) -> dict[Key, Entity]:
+    return {shard_key(itemid, number): asdict(shard) for number, shard in shards.items()}
+
+
+def to_shard(entity: Entity) -> Shard:
+    return Shard(**entity)
+
+
 def reservation_key(orderid: str) -> Key:
-    return Key("Reservation", orderid)
+    return Key(RESERVATION, orderid)
 
 
-def reservation_entity(reservation: Reservation) -> Entity:
+def reservation_entity(reservation: Reservation, due: float | None) -> Entity:
+    """`due`: when its answer is to be repeated; None: never, it is settled."""
     return {
         "status": reservation.status,
-        "items": [{"itemid": item.itemid, "count": item.count} for item in reservation.items],
+        "items": [asdict(item) for item in reservation.items],
+        "taken": [asdict(taken) for taken in reservation.taken],
         "amount": reservation.amount,
         "waives_payment": reservation.waives_payment,
         "reason": reservation.reason,
+        "time": reservation.time,
+        "settled_time": reservation.settled_time,
+        "repeats": reservation.repeats,
+        **waiting(reservation.orderid, due),
     }
 
 
 def to_reservation(orderid: str, entity: Entity) -> Reservation:
-    items = tuple(CartItem(**item) for item in entity["items"])
-    return Reservation(orderid, **{**entity, "items": items})
+    return Reservation(
+        orderid=orderid,
+        status=entity["status"],
+        items=tuple(CartItem(**item) for item in entity["items"]),
+        taken=tuple(Taken(**taken) for taken in entity["taken"]),
+        amount=entity["amount"],
+        waives_payment=entity["waives_payment"],
+        reason=entity["reason"],
+        time=entity["time"],
+        settled_time=entity["settled_time"],
+        repeats=entity["repeats"],
+    )
 
 
 def catalogue_entity(itemids: tuple[str, ...]) -> Entity:

@@ -19,7 +19,7 @@ from sagactl.provision import provision
 from sagakit.backends import open_backend, open_provisioner
 from sagakit.bus import Delivery, Message, SubscriptionSpec
 from sagakit.due import due_at
-from sagakit.run import ServiceSettings
+from sagakit.service import ServiceSettings
 from sagakit.runtime import Runtime
 from sagakit.tables import Insert, Key
 from tests.support.eventually import eventually

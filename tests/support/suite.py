@@ -10,32 +10,46 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from contract import topology
+from rpc import delivery_pb2 as delivery_pb
+from rpc import payment_pb2 as payment_pb
 from rpc import purchase_pb2 as pb
 from rpc import stock_pb2 as stock_pb
+from rpc.delivery_pb2_grpc import DeliveryStub
+from rpc.payment_pb2_grpc import PaymentStub
 from rpc.purchase_pb2_grpc import PurchaseStub
 from rpc.stock_pb2_grpc import StockStub
 from sagactl.catalogue import CATALOGUE
 from sagactl.provision import provision
 from sagactl.stock import put_if_absent
 from sagakit.backends import Backend, open_backend
-from sagakit.run import Process, ServiceSettings
+from sagakit.run import Process
 from sagakit.runtime import Runtime
+from sagakit.service import ServiceSettings
+from services.delivery.__main__ import build as build_delivery
+from services.payment.__main__ import build as build_payment
 from services.purchase.__main__ import build as build_purchase
 from services.stock.__main__ import build as build_stock
 from tests.support.eventually import eventually
 
-BUILDERS = {"purchase": build_purchase, "stock": build_stock}
+BUILDERS = {
+    "purchase": build_purchase,
+    "stock": build_stock,
+    "payment": build_payment,
+    "delivery": build_delivery,
+}
+STUBS = {"purchase": PurchaseStub, "stock": StockStub, "payment": PaymentStub, "delivery": DeliveryStub}
 
 
 def service_environ(service: str, backend_environ: Mapping[str, str]) -> dict[str, str]:
-    """What a service is told, by the one list of topics."""
+    """What a service is told, by the one list of topics, and to be quick about it."""
     return {
+        "SWEEP_SECONDS": "0.5",
+        "REPEAT_AFTER": "2",
         **backend_environ,
         "EVENT_PUBLISH_TOPIC": topology.TOPICS[service],
         "EVENT_SUBSCRIBE_TOPICS": ",".join(topology.subscribed_topics(service)),
         "EVENT_DEAD_LETTER_TOPIC": topology.DEAD_LETTER_TOPIC,
         "PORT": "0",
-        "SWEEP_SECONDS": "0.5",
     }
 
 
@@ -73,6 +87,8 @@ class Suite:
 
     purchase: PurchaseStub
     stock: StockStub
+    payment: PaymentStub
+    delivery: DeliveryStub
     backend: Backend
 
     async def order(self, cartid: str, **items: int) -> pb.OrderTicket:
@@ -96,6 +112,21 @@ class Suite:
 
         return await eventually(is_there, seconds)
 
+    async def history(self, orderid: str) -> list[str]:
+        """What has become of an order, one after the other."""
+        request = pb.GetOrderHistoryRequest(orderid=orderid)
+        return [move.status for move in (await self.purchase.GetOrderHistory(request)).history]
+
+    async def reservation(self, orderid: str) -> stock_pb.Reservation:
+        request = stock_pb.GetReservationRequest(orderid=orderid)
+        return (await self.stock.GetReservation(request)).reservation
+
+    async def charge(self, orderid: str) -> payment_pb.Charge:
+        return (await self.payment.GetPayment(payment_pb.GetPaymentRequest(orderid=orderid))).payment
+
+    async def shipment(self, orderid: str) -> delivery_pb.Shipment:
+        return (await self.delivery.GetDelivery(delivery_pb.GetDeliveryRequest(orderid=orderid))).delivery
+
     async def item(self, itemid: str) -> stock_pb.Item:
         return (await self.stock.GetItem(stock_pb.GetItemRequest(itemid=itemid))).item
 
@@ -115,9 +146,11 @@ async def running_suite(backend_environ: Mapping[str, str], replicas: int = 1) -
         await put_if_absent(addresses["stock"][0], CATALOGUE)
         settings = ServiceSettings.from_environ(service_environ("stock", backend_environ))
         backend = await stack.enter_async_context(open_backend(settings.backend, Runtime()))
-        purchase = await stack.enter_async_context(_channel(addresses["purchase"]))
-        stock = await stack.enter_async_context(_channel(addresses["stock"]))
-        yield Suite(PurchaseStub(purchase), StockStub(stock), backend)
+        stubs = [
+            stub(await stack.enter_async_context(_channel(addresses[service])))
+            for service, stub in STUBS.items()
+        ]
+        yield Suite(*stubs, backend)
 
 
 def _channel(addresses: list[str]) -> grpc.aio.Channel:

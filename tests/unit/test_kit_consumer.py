@@ -41,7 +41,7 @@ class Bench:
             [SUBSCRIPTION, OTHER],
             {"thing": self._handle},
             DEAD_LETTERS,
-            self._store_answers,
+            self._backends_answer,
             self.clock.runtime(),
         )
 
@@ -50,7 +50,7 @@ class Bench:
         met = self.meets(event)
         return await met if asyncio.iscoroutine(met) else met
 
-    async def _store_answers(self) -> None:
+    async def _backends_answer(self) -> None:
         self.store_asked += 1
         if self.store_is_away:
             raise Unavailable("the store is away")

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sagakit.backends import BackendSettings
-from sagakit.run import ServiceSettings
+from sagakit.service import ServiceSettings
 from sagakit.settings import BadSetting, Environ
 
 MINIMAL = {

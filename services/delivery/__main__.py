@@ -1,0 +1,24 @@
+"""Composition root of the delivery service."""
+
+from functools import partial
+
+from rpc.delivery_pb2 import DESCRIPTOR
+from rpc.delivery_pb2_grpc import add_DeliveryServicer_to_server
+from sagakit.run import main
+from sagakit.service import Kit, Service
+from services.delivery.handlers import handlers
+from services.delivery.servicer import Servicer
+from services.delivery.usecases import UseCases
+
+
+def build(kit: Kit) -> Service:
+    usecases = UseCases(kit.store, kit.inbox, kit.runtime)
+    return Service(
+        servicers=[partial(add_DeliveryServicer_to_server, Servicer(usecases))],
+        names=[DESCRIPTOR.services_by_name["Delivery"].full_name],
+        handlers=handlers(usecases),
+    )
+
+
+if __name__ == "__main__":
+    main("delivery", build)

@@ -1,0 +1,30 @@
+"""gRPC to use cases: the service `Delivery`."""
+
+from typing import Any
+
+from contract.fields import checked_id
+from rpc import delivery_pb2 as pb
+from rpc.delivery_pb2_grpc import DeliveryServicer
+from sagakit.events import timestamp
+from services.delivery.shipment import Shipment
+from services.delivery.usecases import UseCases
+
+
+class Servicer(DeliveryServicer):
+    """Checks what comes in, and puts answers into messages."""
+
+    def __init__(self, usecases: UseCases) -> None:
+        self._usecases = usecases
+
+    async def GetDelivery(self, request: pb.GetDeliveryRequest, context: Any) -> pb.GetDeliveryResponse:
+        shipment = await self._usecases.get_delivery(checked_id("orderid", request.orderid))
+        return pb.GetDeliveryResponse(delivery=_shipment(shipment))
+
+
+def _shipment(shipment: Shipment) -> pb.Shipment:
+    return pb.Shipment(
+        orderid=shipment.orderid,
+        status=shipment.status,
+        items=[pb.ShippedItem(itemid=item.itemid, count=item.count) for item in shipment.items],
+        time=timestamp(shipment.time),
+    )

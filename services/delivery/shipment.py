@@ -1,0 +1,18 @@
+"""What is on its way for an approved order."""
+
+from dataclasses import dataclass
+
+from contract.tickets import CartItem
+
+ARRANGED = "arranged"
+
+
+@dataclass(frozen=True, slots=True)
+class Shipment:
+    """A delivery, arranged once."""
+
+    orderid: str
+    items: tuple[CartItem, ...]
+    time: float
+    """When it was arranged (seconds since the epoch)."""
+    status: str = ARRANGED

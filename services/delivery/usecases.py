@@ -1,0 +1,47 @@
+"""What can be done with deliveries, each as one step."""
+
+from contract.tickets import DELIVERY_ARRANGED, TicketMessage
+from sagakit.consumer import Outcome
+from sagakit.errors import NotFound
+from sagakit.events import timestamp
+from sagakit.inbox import Inbox
+from sagakit.runtime import Runtime
+from sagakit.store import Changes, Snapshot, Store
+from services.delivery.shipment import Shipment
+from services.delivery.storage import delivery_key, shipment_entity, to_shipment
+
+
+class UseCases:
+    """Each method answers with things as its step left them, or raises Rejected and changes nothing."""
+
+    def __init__(self, store: Store, inbox: Inbox, runtime: Runtime) -> None:
+        self._store = store
+        self._inbox = inbox
+        self._runtime = runtime
+
+    async def get_delivery(self, orderid: str) -> Shipment:
+        shipment = _known(await self._store.read([delivery_key(orderid)]), orderid)
+        if shipment is None:
+            raise NotFound("unknown-order", f"no delivery was arranged for an order {orderid}")
+        return shipment
+
+    async def arrange(self, eventid: str, ticket: TicketMessage) -> Outcome:
+        """Arrange the delivery of an order once, and say so. Asked again (a new eventid), say so again."""
+        answerid, now = self._runtime.new_id(), self._runtime.now()
+
+        def decide(found: Snapshot) -> Changes[Outcome]:
+            before = _known(found, ticket.orderid)
+            shipment = before or Shipment(ticket.orderid, ticket.cart_items, now)
+            writes = {} if before else {delivery_key(ticket.orderid): shipment_entity(shipment)}
+            message = TicketMessage(ticket.orderid, DELIVERY_ARRANGED, shipment.items)
+            answer = message.to_event(answerid, {"time": timestamp(now)})
+            return Changes(Outcome.APPLIED, writes, [answer])
+
+        once = self._inbox.once(eventid, decide, recall=lambda _: Outcome.REPEATED)
+        # Inserted blind: it is looked up only where one turns out to be there.
+        return (await self._store.transact((), once)).result
+
+
+def _known(found: Snapshot, orderid: str) -> Shipment | None:
+    entity = found.get(delivery_key(orderid))
+    return None if entity is None else to_shipment(orderid, entity)

@@ -1,0 +1,1 @@
+"""What orders are charged, through a payment provider."""

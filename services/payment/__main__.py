@@ -1,0 +1,39 @@
+"""Composition root of the payment service."""
+
+from functools import partial
+
+from rpc.payment_pb2 import DESCRIPTOR
+from rpc.payment_pb2_grpc import add_PaymentServicer_to_server
+from sagakit.run import main
+from sagakit.service import Kit, Service
+from services.payment.handlers import handlers
+from services.payment.provider import PaymentProvider
+from services.payment.servicer import Servicer
+from services.payment.settings import Settings
+from services.payment.simulated import SimulatedProvider
+from services.payment.storage import PAYMENT
+from services.payment.usecases import UseCases
+
+
+def build(kit: Kit) -> Service:
+    provider = _provider(kit, Settings.from_environ(kit.environ))
+    usecases = UseCases(kit.store, kit.inbox, kit.runtime, kit.patience, provider)
+    return Service(
+        servicers=[partial(add_PaymentServicer_to_server, Servicer(usecases))],
+        names=[DESCRIPTOR.services_by_name["Payment"].full_name],
+        handlers=handlers(usecases),
+        reminders={PAYMENT: usecases.remind},
+        needs=[provider.answers],
+    )
+
+
+def _provider(kit: Kit, settings: Settings) -> PaymentProvider:
+    """The one that PAYMENT_PROVIDER names; another is a class, a name in PROVIDERS, and a case here."""
+    match settings.provider:
+        case "simulated":
+            return SimulatedProvider(kit.tables, kit.runtime, settings.limit)
+    raise NotImplementedError(settings.provider)
+
+
+if __name__ == "__main__":
+    main("payment", build)

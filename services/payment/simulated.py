@@ -1,0 +1,141 @@
+"""A payment provider to try things with: its own books, and the bad habits of real ones on demand.
+
+Its books are kinds of their own, written in commits of their own: after a crash between the two they may
+know of a charge that the payment service does not, as a real provider's would.
+"""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+
+from sagakit.errors import Contention, Unavailable
+from sagakit.runtime import Backoff, Runtime
+from sagakit.tables import Entity, Insert, Key, Mutation, Row, Tables, Update
+from services.payment.provider import Answer, Canceled, Charged, Declined
+
+LEDGER = "SimulatedCharge"
+BEHAVIOUR = Key("SimulatedProvider", "behaviour")
+ANSWER_SECONDS = 10.0
+"""How long anybody waits for it."""
+LOST_RACE = Backoff(first_seconds=0.004, cap_seconds=0.25, attempts=10)
+
+
+@dataclass(frozen=True, slots=True)
+class Behaviour:
+    """What it has been told to be like."""
+
+    away: bool = False
+    delay_seconds: float = 0.0
+    """It lets so much time pass before it charges; more than ANSWER_SECONDS: nobody waits for it."""
+    loses_answers: bool = False
+    """It charges, and the answer gets lost; asked again, it answers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What its books say about an order."""
+
+    charged: int = 0
+    refunded: int = 0
+    declined: str | None = None
+    """Why it was not charged."""
+    canceled: bool = False
+
+
+async def tell(tables: Tables, behaviour: Behaviour) -> None:
+    """From now on it behaves like that, whoever runs it."""
+    found = (await tables.lookup([BEHAVIOUR])).get(BEHAVIOUR)
+    await tables.commit([_write(BEHAVIOUR, found, asdict(behaviour))])
+
+
+async def behaviour_of(tables: Tables) -> Behaviour:
+    return _behaviour((await tables.lookup([BEHAVIOUR])).get(BEHAVIOUR))
+
+
+def to_entry(entity: Entity) -> Entry:
+    return Entry(**entity)
+
+
+class SimulatedProvider:
+    """Keeps the promises of PaymentProvider; declines what is above the limit."""
+
+    def __init__(self, tables: Tables, runtime: Runtime, limit: int) -> None:
+        """`limit`: the most it charges for an order, in minor units."""
+        self._tables = tables
+        self._runtime = runtime
+        self._limit = limit
+
+    async def charge(self, orderid: str, amount: int) -> Answer:
+        behaviour, entry = await self._look(orderid)
+        if entry is None:
+            await self._take_time(behaviour)
+            entry, entered = await self._enter(orderid, lambda found: found or self._decided(amount))
+            if entered and behaviour.loses_answers:
+                raise Unavailable("the payment provider's answer was lost")
+        if entry.canceled:
+            return Canceled()
+        return Charged() if entry.declined is None else Declined(entry.declined)
+
+    async def cancel(self, orderid: str) -> int:
+        await self.answers()
+        entry, _ = await self._enter(orderid, _canceled)
+        return entry.refunded
+
+    async def answers(self) -> None:
+        _here(await behaviour_of(self._tables))
+
+    def _decided(self, amount: int) -> Entry:
+        if amount > self._limit:
+            return Entry(declined=f"declined: {amount} is above the limit of {self._limit}")
+        return Entry(charged=amount)
+
+    async def _look(self, orderid: str) -> tuple[Behaviour, Entry | None]:
+        found = await self._tables.lookup([BEHAVIOUR, _key(orderid)])
+        row = found.get(_key(orderid))
+        behaviour = _here(_behaviour(found.get(BEHAVIOUR)))
+        return behaviour, None if row is None else to_entry(row.entity)
+
+    async def _take_time(self, behaviour: Behaviour) -> None:
+        await self._runtime.sleep(min(behaviour.delay_seconds, ANSWER_SECONDS))
+        if behaviour.delay_seconds > ANSWER_SECONDS:
+            raise Unavailable("the payment provider does not answer")
+
+    async def _enter(self, orderid: str, change: Callable[[Entry | None], Entry]) -> tuple[Entry, bool]:
+        """The entry after `change`, and whether that changed anything."""
+        key = _key(orderid)
+        for pause in LOST_RACE.pauses(self._runtime.random):
+            row = (await self._tables.lookup([key])).get(key)
+            before = None if row is None else to_entry(row.entity)
+            after = change(before)
+            if after == before:
+                return after, False
+            try:
+                await self._tables.commit([_write(key, row, asdict(after))])
+            except Contention:
+                await self._runtime.sleep(pause)
+            else:
+                return after, True
+        raise Unavailable("the payment provider is too busy")
+
+
+def _here(behaviour: Behaviour) -> Behaviour:
+    if behaviour.away:
+        raise Unavailable("the payment provider is away")
+    return behaviour
+
+
+def _canceled(entry: Entry | None) -> Entry:
+    if entry is None:
+        return Entry(canceled=True)
+    return entry if entry.canceled else replace(entry, refunded=entry.charged, canceled=True)
+
+
+def _key(orderid: str) -> Key:
+    return Key(LEDGER, orderid)
+
+
+def _write(key: Key, row: Row | None, entity: Entity) -> Mutation:
+    return Insert(key, entity) if row is None else Update(key, entity, row.version)
+
+
+def _behaviour(row: Row | None) -> Behaviour:
+    return Behaviour() if row is None else Behaviour(**row.entity)

@@ -1,0 +1,36 @@
+"""Charges as entities."""
+
+from dataclasses import asdict
+from typing import Any
+
+from contract.tickets import CartItem
+from sagakit.tables import Entity, Key
+from sagakit.watch import waiting
+from services.payment.charge import Charge
+
+PAYMENT = "Payment"
+
+
+def payment_key(orderid: str) -> Key:
+    return Key(PAYMENT, orderid)
+
+
+def charge_entity(charge: Charge, due: float | None) -> Entity:
+    """`due`: when its answer is to be repeated; None: never, it is settled."""
+    properties: dict[str, Any] = {**asdict(charge), "items": [asdict(item) for item in charge.items]}
+    del properties["orderid"]
+    return {**properties, **waiting(charge.orderid, due)}
+
+
+def to_charge(orderid: str, entity: Entity) -> Charge:
+    return Charge(
+        orderid=orderid,
+        status=entity["status"],
+        time=entity["time"],
+        items=tuple(CartItem(**item) for item in entity["items"]),
+        amount=entity["amount"],
+        refunded=entity["refunded"],
+        reason=entity["reason"],
+        settled_time=entity["settled_time"],
+        repeats=entity["repeats"],
+    )

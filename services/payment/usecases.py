@@ -1,0 +1,145 @@
+"""What can be done with payments, each as one step; the provider is asked before it, never inside."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import NamedTuple
+
+from contract.tickets import AGAIN, PAID, PAYMENT_FAILED, TicketMessage
+from sagakit.consumer import Outcome
+from sagakit.errors import NotFound
+from sagakit.events import Event, timestamp
+from sagakit.inbox import Inbox
+from sagakit.runtime import Runtime
+from sagakit.store import Changes, Snapshot, Store
+from sagakit.tables import Entity, Key
+from sagakit.watch import Patience
+from services.payment import charge as charges
+from services.payment import provider as providers
+from services.payment.charge import CANCELED, CHARGED, DECLINED, NO_AMOUNT, Charge
+from services.payment.provider import PaymentProvider
+from services.payment.storage import charge_entity, payment_key, to_charge
+
+
+class Charged(NamedTuple):
+    """What became of an event that asks for money, and of the charge."""
+
+    outcome: Outcome
+    status: str = ""
+
+
+class UseCases:
+    """Each method answers with things as its step left them, or raises Rejected and changes nothing.
+
+    Raises Unavailable where the provider gives no answer: then the event comes again, and asks again.
+    """
+
+    def __init__(
+        self, store: Store, inbox: Inbox, runtime: Runtime, patience: Patience, provider: PaymentProvider
+    ) -> None:
+        self._store = store
+        self._inbox = inbox
+        self._runtime = runtime
+        self._patience = patience
+        self._provider = provider
+
+    async def get_payment(self, orderid: str) -> Charge:
+        charge = _known(await self._store.read([payment_key(orderid)]), orderid)
+        if charge is None:
+            raise NotFound("unknown-order", f"nothing was decided about a payment for an order {orderid}")
+        return charge
+
+    async def charge(self, eventid: str, ticket: TicketMessage) -> Outcome:
+        """Charge an order once, and answer. Asked again (a new eventid), repeat the first answer."""
+        key, answerid = payment_key(ticket.orderid), self._runtime.new_id()
+        known = _known(await self._store.read([key]), ticket.orderid)
+        fresh = known or await self._asked(ticket)
+        now = self._runtime.now()
+
+        def decide(found: Snapshot) -> Changes[Charged]:
+            before = _known(found, ticket.orderid)
+            charge = before or fresh
+            writes = {} if before else self._written(charge, now)
+            answers = _answers(charge, answerid, now)
+            outcome = Outcome.APPLIED if writes or answers else Outcome.IGNORED
+            return Changes(Charged(outcome, charge.status), writes, answers)
+
+        once = self._inbox.once(eventid, decide, recall=lambda _: Charged(Outcome.REPEATED))
+        # Inserted blind where there was none: it is looked up again only where one has come meanwhile.
+        outcome, status = (await self._store.transact([key] if known else [], once)).result
+        if status == CANCELED:
+            # The cancellation may have reached the provider before the charge did.
+            await self._provider.cancel(ticket.orderid)
+        return outcome
+
+    async def settle(self, eventid: str, orderid: str) -> Outcome:
+        """The order is approved: what was charged for it is there to stay."""
+        return await self._change(
+            eventid, orderid, lambda before, now: before and charges.settled(before, now)
+        )
+
+    async def cancel(self, eventid: str, orderid: str) -> Outcome:
+        """The order has failed: what was charged for it is given back, what comes later is refused."""
+        refunded = await self._provider.cancel(orderid)
+        return await self._change(
+            eventid, orderid, lambda before, now: charges.canceled(before, orderid, refunded, now)
+        )
+
+    async def cancel_known(self, eventid: str, orderid: str) -> Outcome:
+        """`cancel` where something is known to be charged; nothing else can have been."""
+        charge = _known(await self._store.read([payment_key(orderid)]), orderid)
+        if charge is None or charge.status != CHARGED:
+            return Outcome.IGNORED
+        return await self.cancel(eventid, orderid)
+
+    def remind(self, orderid: str, entity: Entity, now: float, eventid: str) -> Changes[bool]:
+        """Repeat the answer about a charge that is neither settled nor given back."""
+        charge = charges.repeated(to_charge(orderid, entity))
+        return Changes(True, self._written(charge, now), _answers(charge, eventid, now, again=True))
+
+    async def _asked(self, ticket: TicketMessage) -> Charge:
+        """The order's first charge, as the provider answers it."""
+        charge = Charge(ticket.orderid, CHARGED, self._runtime.now(), ticket.cart_items, ticket.amount)
+        if ticket.amount is None:
+            return replace(charge, status=DECLINED, reason=NO_AMOUNT)
+        if ticket.amount == 0:
+            return charge
+        match await self._provider.charge(ticket.orderid, ticket.amount):
+            case providers.Declined(reason):
+                return replace(charge, status=DECLINED, reason=reason)
+            case providers.Canceled():
+                return replace(charge, status=CANCELED)
+        return charge
+
+    async def _change(
+        self, eventid: str, orderid: str, change: Callable[[Charge | None, float], Charge | None]
+    ) -> Outcome:
+        now = self._runtime.now()
+
+        def decide(found: Snapshot) -> Changes[Outcome]:
+            before = _known(found, orderid)
+            after = change(before, now)
+            if after is None or after == before:
+                return Changes(Outcome.IGNORED)
+            return Changes(Outcome.APPLIED, self._written(after, now))
+
+        once = self._inbox.once(eventid, decide, recall=lambda _: Outcome.REPEATED)
+        return (await self._store.transact([payment_key(orderid)], once)).result
+
+    def _written(self, charge: Charge, now: float) -> dict[Key, Entity]:
+        due = self._patience.until(now, charge.repeats) if charge.status == CHARGED else None
+        return {payment_key(charge.orderid): charge_entity(charge, due)}
+
+
+def _known(found: Snapshot, orderid: str) -> Charge | None:
+    entity = found.get(payment_key(orderid))
+    return None if entity is None else to_charge(orderid, entity)
+
+
+def _answers(charge: Charge, eventid: str, now: float, *, again: bool = False) -> list[Event]:
+    """What the service says about an order, now and whenever it is asked again; settled, nothing."""
+    status = {CHARGED: PAID, DECLINED: PAYMENT_FAILED}.get(charge.status)
+    if status is None:
+        return []
+    message = TicketMessage(charge.orderid, status, charge.items, charge.amount, charge.reason)
+    marks = {AGAIN: "true"} if again else {}
+    return [message.to_event(eventid, {"time": timestamp(now), **marks})]
