@@ -2,11 +2,12 @@
 
 from functools import partial
 
+from contract.reactions import handlers
 from rpc.delivery_pb2 import DESCRIPTOR
 from rpc.delivery_pb2_grpc import add_DeliveryServicer_to_server
 from sagakit.run import main
 from sagakit.service import Kit, Service
-from services.delivery.handlers import handlers
+from services.delivery.handlers import REACTIONS
 from services.delivery.servicer import Servicer
 from services.delivery.usecases import UseCases
 
@@ -16,7 +17,7 @@ def build(kit: Kit) -> Service:
     return Service(
         servicers=[partial(add_DeliveryServicer_to_server, Servicer(usecases))],
         names=[DESCRIPTOR.services_by_name["Delivery"].full_name],
-        handlers=handlers(usecases),
+        handlers=handlers(REACTIONS, usecases),
     )
 
 

@@ -2,11 +2,12 @@
 
 from functools import partial
 
+from contract.reactions import handlers
 from rpc.payment_pb2 import DESCRIPTOR
 from rpc.payment_pb2_grpc import add_PaymentServicer_to_server
 from sagakit.run import main
 from sagakit.service import Kit, Service
-from services.payment.handlers import handlers
+from services.payment.handlers import REACTIONS
 from services.payment.provider import PaymentProvider
 from services.payment.servicer import Servicer
 from services.payment.settings import Settings
@@ -21,7 +22,7 @@ def build(kit: Kit) -> Service:
     return Service(
         servicers=[partial(add_PaymentServicer_to_server, Servicer(usecases))],
         names=[DESCRIPTOR.services_by_name["Payment"].full_name],
-        handlers=handlers(usecases),
+        handlers=handlers(REACTIONS, usecases),
         reminders={PAYMENT: usecases.remind},
         needs=[provider.answers],
     )

@@ -71,25 +71,27 @@ class UseCases:
             await self._provider.cancel(ticket.orderid)
         return outcome
 
-    async def settle(self, eventid: str, orderid: str) -> Outcome:
+    async def settle(self, eventid: str, ticket: TicketMessage) -> Outcome:
         """The order is approved: what was charged for it is there to stay."""
         return await self._change(
-            eventid, orderid, lambda before, now: before and charges.settled(before, now)
+            eventid, ticket.orderid, lambda before, now: before and charges.settled(before, now)
         )
 
-    async def cancel(self, eventid: str, orderid: str) -> Outcome:
+    async def cancel(self, eventid: str, ticket: TicketMessage) -> Outcome:
         """The order has failed: what was charged for it is given back, what comes later is refused."""
-        refunded = await self._provider.cancel(orderid)
+        refunded = await self._provider.cancel(ticket.orderid)
         return await self._change(
-            eventid, orderid, lambda before, now: charges.canceled(before, orderid, refunded, now)
+            eventid,
+            ticket.orderid,
+            lambda before, now: charges.canceled(before, ticket.orderid, refunded, now),
         )
 
-    async def cancel_known(self, eventid: str, orderid: str) -> Outcome:
+    async def cancel_known(self, eventid: str, ticket: TicketMessage) -> Outcome:
         """`cancel` where something is known to be charged; nothing else can have been."""
-        charge = _known(await self._store.read([payment_key(orderid)]), orderid)
+        charge = _known(await self._store.read([payment_key(ticket.orderid)]), ticket.orderid)
         if charge is None or charge.status != CHARGED:
             return Outcome.IGNORED
-        return await self.cancel(eventid, orderid)
+        return await self.cancel(eventid, ticket)
 
     def remind(self, orderid: str, entity: Entity, now: float, eventid: str) -> Changes[bool]:
         """Repeat the answer about a charge that is neither settled nor given back."""

@@ -2,11 +2,12 @@
 
 from functools import partial
 
+from contract.reactions import handlers
 from rpc.stock_pb2 import DESCRIPTOR
 from rpc.stock_pb2_grpc import add_StockServicer_to_server
 from sagakit.run import main
 from sagakit.service import Kit, Service
-from services.stock.handlers import handlers
+from services.stock.handlers import REACTIONS
 from services.stock.servicer import Servicer
 from services.stock.storage import RESERVATION
 from services.stock.usecases import UseCases
@@ -17,7 +18,7 @@ def build(kit: Kit) -> Service:
     return Service(
         servicers=[partial(add_StockServicer_to_server, Servicer(usecases))],
         names=[DESCRIPTOR.services_by_name["Stock"].full_name],
-        handlers=handlers(usecases),
+        handlers=handlers(REACTIONS, usecases),
         reminders={RESERVATION: usecases.remind},
     )
 

@@ -1,7 +1,7 @@
 """The suite in one process: every service wired as in production, over a real backend."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -40,6 +40,12 @@ BUILDERS = {
 STUBS = {"purchase": PurchaseStub, "stock": StockStub, "payment": PaymentStub, "delivery": DeliveryStub}
 
 
+NOWHERE = "127.0.0.1:1"
+
+Between = Callable[[Backend], Backend]
+"""Puts something between a service and its backend."""
+
+
 def service_environ(service: str, backend_environ: Mapping[str, str]) -> dict[str, str]:
     """What a service is told, by the one list of topics, and to be quick about it."""
     return {
@@ -54,12 +60,18 @@ def service_environ(service: str, backend_environ: Mapping[str, str]) -> dict[st
 
 
 @asynccontextmanager
-async def running_service(service: str, backend_environ: Mapping[str, str]) -> AsyncIterator[str]:
+async def running_service(
+    service: str,
+    backend_environ: Mapping[str, str],
+    between: Between = lambda backend: backend,
+    port: int = 0,
+) -> AsyncIterator[str]:
     """Yields "host:port" once the service says SERVING; drains it afterwards."""
-    settings = ServiceSettings.from_environ(service_environ(service, backend_environ))
+    environ = {**service_environ(service, backend_environ), "PORT": str(port)}
+    settings = ServiceSettings.from_environ(environ)
     stop = asyncio.Event()
     async with open_backend(settings.backend, Runtime()) as backend:
-        process = Process(service, settings, backend, Runtime(), BUILDERS[service])
+        process = Process(service, settings, between(backend), Runtime(), BUILDERS[service])
         task = asyncio.create_task(process.run(stop))
         try:
             await eventually(partial(_serving, process, task))
@@ -81,6 +93,33 @@ async def _serving(process: Process, task: "asyncio.Task[None]") -> bool:
     return answer.status == health_pb2.HealthCheckResponse.SERVING
 
 
+class Services:
+    """Processes of the services, each of which can be stopped and started again."""
+
+    def __init__(self, environ: Mapping[str, str], between: Between) -> None:
+        self._environ = environ
+        self._between = between
+        self._running: dict[str, AsyncExitStack] = {}
+        self._ports: dict[str, list[int]] = {}
+
+    async def start(self, service: str, replicas: int = 1) -> list[str]:
+        """Where its processes listen: again there, where it was stopped before."""
+        stack = self._running[service] = AsyncExitStack()
+        ports = self._ports.get(service, [0] * replicas)
+        listening = [
+            await stack.enter_async_context(running_service(service, self._environ, self._between, port))
+            for port in ports
+        ]
+        self._ports[service] = [int(address.rpartition(":")[2]) for address in listening]
+        return listening
+
+    async def stop(self, *services: str) -> None:
+        await asyncio.gather(*(self._running.pop(service).aclose() for service in services))
+
+    async def stop_all(self) -> None:
+        await self.stop(*self._running)
+
+
 @dataclass(frozen=True, slots=True)
 class Suite:
     """Stubs of the running services, and a backend for looking behind them."""
@@ -90,6 +129,7 @@ class Suite:
     payment: PaymentStub
     delivery: DeliveryStub
     backend: Backend
+    services: Services
 
     async def order(self, cartid: str, **items: int) -> pb.OrderTicket:
         """The ticket of a new cart with those items, as checkout returned it."""
@@ -127,30 +167,50 @@ class Suite:
     async def shipment(self, orderid: str) -> delivery_pb.Shipment:
         return (await self.delivery.GetDelivery(delivery_pb.GetDeliveryRequest(orderid=orderid))).delivery
 
+    async def balances(self, seconds: float = 20) -> None:
+        """Return once nothing is open and the books of all services and of the provider agree."""
+
+        from sagactl.audit import problems, read_books
+
+        async def agreed() -> bool:
+            nonlocal found
+            found = problems(await read_books(self.backend.tables))
+            return not found
+
+        found: list[str] = []
+        try:
+            await eventually(agreed, seconds, pause=0.1)
+        except AssertionError:
+            raise AssertionError("\n".join(found)) from None
+
     async def item(self, itemid: str) -> stock_pb.Item:
         return (await self.stock.GetItem(stock_pb.GetItemRequest(itemid=itemid))).item
 
 
 @asynccontextmanager
-async def running_suite(backend_environ: Mapping[str, str], replicas: int = 1) -> AsyncIterator[Suite]:
-    """The whole suite, provisioned and seeded; gRPC calls take turns among the replicas."""
+async def running_suite(
+    backend_environ: Mapping[str, str],
+    replicas: int = 1,
+    *,
+    without: Sequence[str] = (),
+    between: Between = lambda backend: backend,
+) -> AsyncIterator[Suite]:
+    """The suite, provisioned and seeded; gRPC calls take turns among the replicas."""
     await provision(backend_environ)
+    services = Services(backend_environ, between)
     async with AsyncExitStack() as stack:
-        addresses = {
-            service: [
-                await stack.enter_async_context(running_service(service, backend_environ))
-                for _ in range(replicas)
-            ]
-            for service in BUILDERS
-        }
-        await put_if_absent(addresses["stock"][0], CATALOGUE)
         settings = ServiceSettings.from_environ(service_environ("stock", backend_environ))
         backend = await stack.enter_async_context(open_backend(settings.backend, Runtime()))
+        stack.push_async_callback(services.stop_all)
+        running = [service for service in BUILDERS if service not in without]
+        addresses = {service: await services.start(service, replicas) for service in running}
+        if "stock" in addresses:
+            await put_if_absent(addresses["stock"][0], CATALOGUE)
         stubs = [
-            stub(await stack.enter_async_context(_channel(addresses[service])))
+            stub(await stack.enter_async_context(_channel(addresses.get(service, [NOWHERE]))))
             for service, stub in STUBS.items()
         ]
-        yield Suite(*stubs, backend)
+        yield Suite(*stubs, backend, services)
 
 
 def _channel(addresses: list[str]) -> grpc.aio.Channel:

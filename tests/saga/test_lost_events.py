@@ -1,0 +1,126 @@
+"""A broker that loses what it took: whoever waits repeats its last word, so every order still ends."""
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+
+import pytest
+
+from contract import topology
+from rpc import purchase_pb2 as pb
+from tests.support.eventually import eventually
+from tests.support.lossy import losing
+from tests.support.suite import Suite, running_suite
+
+QUICK = {"REPEAT_AFTER": "0.4", "SWEEP_SECONDS": "0.2"}
+
+
+def first_of_each(wanted: Callable[[str, str], bool]) -> Callable[[str, str], bool]:
+    """The first message of each topic and status that `wanted` holds for."""
+    lost: Counter[tuple[str, str]] = Counter()
+
+    def loses(topic: str, status: str) -> bool:
+        lost[topic, status] += wanted(topic, status)
+        return wanted(topic, status) and lost[topic, status] == 1
+
+    return loses
+
+
+async def ended(suite: Suite, orderid: str) -> pb.OrderTicket:
+    async def has() -> pb.OrderTicket | None:
+        ticket = await suite.ticket(orderid)
+        return None if ticket.status in {"pre-approved", "reserved"} else ticket
+
+    return await eventually(has, seconds=30)
+
+
+# Who loses what, of an order of which item; and how it ends all the same.
+LOST = [
+    ("purchase", "pre-approved", "blue", "approved"),
+    ("purchase", "pre-approved", "red", "approved"),
+    ("stock", "reserved", "blue", "approved"),
+    ("stock", "reserve-failed", "yellow", "reserve-failed"),
+    ("stock", "paid", "red", "approved"),
+    ("payment", "paid", "blue", "approved"),
+    ("payment", "payment-failed", "gold", "payment-failed"),
+    ("purchase", "approved", "blue", "approved"),
+    ("purchase", "approved", "red", "approved"),
+    ("purchase", "payment-failed", "gold", "payment-failed"),
+    ("delivery", "delivery-arranged", "blue", "approved"),
+]
+
+
+@pytest.mark.parametrize(("service", "status", "itemid", "end"), LOST)
+async def test_an_order_ends_though_an_event_of_it_was_lost(
+    service, status, itemid, end, backend_environ: Mapping[str, str]
+):
+    topic = topology.TOPICS[service]
+    between = losing(first_of_each(lambda *lost: lost == (topic, status)))
+    async with running_suite({**backend_environ, **QUICK}, between=between) as suite:
+        ticket = await suite.order("c", **{itemid: 1})
+
+        assert (await ended(suite, ticket.orderid)).status == end
+        await suite.balances()
+
+
+async def test_a_cancellation_that_was_lost_still_gives_everything_back(backend_environ: Mapping[str, str]):
+    between = losing(first_of_each(lambda topic, status: status in {"canceled", "paid"}))
+    async with running_suite({**backend_environ, **QUICK}, between=between) as suite:
+        ticket = await suite.order("c", blue=3)
+        await eventually(lambda: is_charged(suite, ticket.orderid))
+
+        canceled = await suite.purchase.CancelOrder(pb.CancelOrderRequest(orderid=ticket.orderid))
+
+        assert canceled.order_ticket.status == "canceled"
+        await suite.balances()
+        charge = await suite.charge(ticket.orderid)
+        assert (charge.status, charge.amount, charge.refunded) == ("canceled", 300, 300)
+        assert (await suite.item("blue")).available == 100_000
+
+
+async def is_charged(suite: Suite, orderid: str) -> bool:
+    from services.payment.storage import payment_key
+
+    return bool(await suite.backend.tables.lookup([payment_key(orderid)]))
+
+
+@pytest.mark.parametrize("itemid", ["blue", "red"])
+async def test_an_approved_order_is_sold_and_delivered_though_every_event_after_it_was_lost(
+    itemid, backend_environ: Mapping[str, str]
+):
+    between = losing(first_of_each(lambda topic, status: status in {"approved", "delivery-arranged"}))
+    async with running_suite({**backend_environ, **QUICK}, between=between) as suite:
+        ticket = await suite.order("c", **{itemid: 3})
+
+        await suite.ticket_becomes(ticket.orderid, "approved")
+
+        await suite.balances()
+        assert (await suite.item(itemid)).sold == 3
+
+
+async def test_an_order_ends_though_the_first_of_every_event_was_lost(backend_environ: Mapping[str, str]):
+    """Each word of the saga has to be said twice, those of every service."""
+    between = losing(first_of_each(lambda topic, status: True))
+    async with running_suite({**backend_environ, **QUICK}, between=between) as suite:
+        tickets = [await suite.order(f"c-{itemid}", **{itemid: 1}) for itemid in ("blue", "red", "gold")]
+
+        ends = [(await ended(suite, ticket.orderid)).status for ticket in tickets]
+
+        assert ends == ["approved", "approved", "payment-failed"]
+        await suite.balances()
+
+
+async def test_an_order_that_nobody_answers_is_canceled_at_its_deadline(backend_environ: Mapping[str, str]):
+    environ = {**backend_environ, **QUICK, "ORDER_DEADLINE": "1.5"}
+    async with running_suite(environ, without=["payment"]) as suite:
+        ticket = await suite.order("c", blue=3)
+
+        canceled = await suite.ticket_becomes(ticket.orderid, "canceled")
+
+        assert canceled.reason == "timeout"
+        assert await suite.history(ticket.orderid) == ["pre-approved", "reserved", "canceled"]
+        await eventually(lambda: is_released(suite, ticket.orderid))
+        assert (await suite.item("blue")).available == 100_000
+
+
+async def is_released(suite: Suite, orderid: str) -> bool:
+    return (await suite.reservation(orderid)).status == "released"
