@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help run clean check lint types imports proto-check test ci bench proto proto-release lock
+.PHONY: help run clean check lint types imports proto-check test ci bench docs proto proto-release lock
 
 PYTHON ?= python3
 VENV := .venv
@@ -44,6 +44,9 @@ ci: check test bench ## Exactly what CI runs
 
 bench: $(VENV)/.dev ## Latency and throughput, beside what the emulators themselves allow
 	$(BIN)/python -m bench
+
+docs: $(VENV)/.run ## Draw the saga in docs/architecture.md again, from its tables
+	$(BIN)/python -m sagactl.diagram
 
 proto: $(VENV)/.dev ## Generate rpc/ from proto/
 	$(call protoc,.)

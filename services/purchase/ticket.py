@@ -68,6 +68,10 @@ MOVES: dict[str, dict[str, Move]] = {
 
 OPEN = frozenset(status for status, moves in MOVES.items() if WITHDRAWAL in moves)
 """Statuses an order can be called off in, and is, at its deadline."""
+SAID = frozenset(
+    move.to or status for status, moves in MOVES.items() for move in moves.values() if move.say
+) | {PRE_APPROVED}
+"""Statuses a ticket is published with."""
 FAILED = frozenset(status for status, moves in MOVES.items() if moves is CLOSED_AS_FAILED)
 
 

@@ -3,49 +3,27 @@
 import json
 from pathlib import Path
 
+import pytest
+
 from contract import topology
 from contract.json import to_json
-from contract.tickets import (
-    APPROVED,
-    PAID,
-    PAYMENT_FAILED,
-    PRE_APPROVED,
-    RESERVE_FAILED,
-    RESERVED,
-    CartItem,
-    TicketMessage,
-)
+from contract.tickets import RESERVED, CartItem, TicketMessage
 from rpc.purchase_pb2 import CartItem as CartItemPb
 from rpc.purchase_pb2 import OrderTicket
-from services.purchase.ticket import CLOSED_AS_FAILED, MOVES, Move
+from sagactl.diagram import redrawn
 
 ROOT = Path(__file__).parents[2]
-REPORTS = (RESERVED, RESERVE_FAILED, PAID, PAYMENT_FAILED)
 
 
-def in_words(move: Move | None) -> str:
-    if move is None:
-        return "–"
-    if move.to is None:
-        return "say again if it is marked `again`" if move.if_again else "say again"
-    return f"→ `{move.to}`" + (", say" if move.say else "")
-
-
-def test_the_architecture_shows_the_ticket_table_as_it_is():
-    rows = [*((f"`{status}`", MOVES[status]) for status in (PRE_APPROVED, RESERVED, APPROVED))]
-    rows.append(("closed as failed", CLOSED_AS_FAILED))
-    table = [
-        f"| {name} | {' | '.join(in_words(moves.get(report)) for report in REPORTS)} |"
-        for name, moves in rows
-    ]
-
+def test_the_architecture_shows_the_saga_as_its_tables_have_it():
     architecture = (ROOT / "docs/architecture.md").read_text()
 
-    assert "\n".join(table) in architecture
-    assert [status for status in MOVES if MOVES[status] is CLOSED_AS_FAILED] == [
-        RESERVE_FAILED,
-        PAYMENT_FAILED,
-    ]
+    assert redrawn(architecture) == architecture, "draw it again: make docs"
+
+
+def test_a_drawing_without_a_place_in_the_documentation_is_an_error():
+    with pytest.raises(LookupError):
+        redrawn("no place for anything")
 
 
 def test_the_architecture_names_every_topic():
