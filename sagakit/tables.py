@@ -76,3 +76,9 @@ class Tables(Protocol):
 
     async def due(self, kind: str, start: str, end: str, limit: int) -> list[tuple[Key, Row]]:
         """Entities with start <= due < end, in the order of `due`, the first `limit` of them."""
+
+    async def page(self, kind: str, after: str, limit: int) -> list[tuple[Key, Row]]:
+        """The first `limit` entities of a kind, in an order of their names, that come after one called so.
+
+        After "": from the beginning. For operator's tools: no service asks for whole kinds.
+        """

@@ -3,7 +3,7 @@
 import base64
 import json
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -51,9 +51,23 @@ class EmbeddedTables:
                 " WHERE kind = ? AND due >= ? AND due < ? ORDER BY due LIMIT ?",
                 (kind, start, end, limit),
             )
-            return [(Key(kind, name), Row(_load(body), version)) for name, body, version in rows]
+            return _rows(kind, rows)
 
         return await self._database.read(work)
+
+    async def page(self, kind: str, after: str, limit: int) -> list[tuple[Key, Row]]:
+        def work(connection: sqlite3.Connection) -> list[tuple[Key, Row]]:
+            rows = connection.execute(
+                "SELECT name, body, version FROM entity WHERE kind = ? AND name > ? ORDER BY name LIMIT ?",
+                (kind, after, limit),
+            )
+            return _rows(kind, rows)
+
+        return await self._database.read(work)
+
+
+def _rows(kind: str, rows: Iterable[tuple[str, str, int]]) -> list[tuple[Key, Row]]:
+    return [(Key(kind, name), Row(_load(body), version)) for name, body, version in rows]
 
 
 def _apply(connection: sqlite3.Connection, mutation: Mutation, version: int) -> None:

@@ -35,6 +35,10 @@ _RunQueryRequest: Any = types.RunQueryRequest.pb()
 _MutationPb: Any = types.Mutation.pb()
 _Partition: Any = types.PartitionId.pb()
 _Query: Any = types.Query.pb()
+_Filter: Any = types.Filter.pb()
+_Operator = types.PropertyFilter.Operator
+
+_NAME = "__key__"
 
 
 class DatastoreTables:
@@ -77,20 +81,22 @@ class DatastoreTables:
             raise _commit_error(error) from error
 
     async def due(self, kind: str, start: str, end: str, limit: int) -> list[tuple[Key, Row]]:
-        query = _Query(
-            kind=[{"name": kind}],
-            filter={
-                "composite_filter": {
-                    "op": types.CompositeFilter.Operator.AND,
-                    "filters": [
-                        _bound(types.PropertyFilter.Operator.GREATER_THAN_OR_EQUAL, start),
-                        _bound(types.PropertyFilter.Operator.LESS_THAN, end),
-                    ],
-                }
-            },
-            order=[{"property": {"name": INDEXED}}],
-            limit={"value": limit},
-        )
+        bounds = [
+            _compared(INDEXED, _Operator.GREATER_THAN_OR_EQUAL, {"string_value": start}),
+            _compared(INDEXED, _Operator.LESS_THAN, {"string_value": end}),
+        ]
+        return await self._query(kind, INDEXED, bounds, limit)
+
+    async def page(self, kind: str, after: str, limit: int) -> list[tuple[Key, Row]]:
+        last = {"key_value": to_key(self._partition, Key(kind, after))} if after else None
+        bounds = [_compared(_NAME, _Operator.GREATER_THAN, last)] if last else []
+        return await self._query(kind, _NAME, bounds, limit)
+
+    async def _query(self, kind: str, order: str, bounds: list[Any], limit: int) -> list[tuple[Key, Row]]:
+        query = _Query(kind=[{"name": kind}], order=[{"property": {"name": order}}], limit={"value": limit})
+        if bounds:
+            query.filter.composite_filter.op = types.CompositeFilter.Operator.AND
+            query.filter.composite_filter.filters.extend(bounds)
         request = _RunQueryRequest(**self._address, partition_id=self._partition, query=query)
         response = types.RunQueryResponse.pb(
             await self._call(self._client.run_query, types.RunQueryRequest.wrap(request))
@@ -134,10 +140,8 @@ def _rows(results: Iterable[Any]) -> Iterable[tuple[Key, Row]]:
         yield from_key(result.entity.key), Row(from_entity(result.entity), result.version)
 
 
-def _bound(operator: int, value: str) -> dict[str, Any]:
-    return {
-        "property_filter": {"property": {"name": INDEXED}, "op": operator, "value": {"string_value": value}}
-    }
+def _compared(name: str, operator: int, value: dict[str, Any]) -> Any:
+    return _Filter(property_filter={"property": {"name": name}, "op": operator, "value": value})
 
 
 @asynccontextmanager

@@ -343,3 +343,32 @@ async def test_a_datastore_that_is_away_says_so():
             await tables.due("Thing", "0", "9", 10)
         with pytest.raises(OutcomeUnknown):
             await tables.commit([Insert(A, {})])
+
+
+async def test_a_kind_is_read_page_by_page_each_entity_once(tables: Tables):
+    names = [f"{n:02}" for n in range(57)] + ["B", "a", "a:1", "a:2", "~", "__reserved__"]
+    for name in names:
+        await tables.commit([Insert(Key("Thing", name), {"name": name})])
+    await tables.commit([Insert(Key("Other", "03x"), {})])
+
+    read, after = [], ""
+    while page := await tables.page("Thing", after, 10):
+        assert len(page) <= 10
+        read += [(key, row.entity["name"]) for key, row in page]
+        after = page[-1][0].name
+
+    assert sorted(read) == sorted((Key("Thing", name), name) for name in names)
+    assert await tables.page("Nothing", "", 10) == []
+
+
+async def test_pages_come_in_the_order_of_names(tables: Tables):
+    names = ["~", "a:1", "Z", "a", "10", "9", "é"]
+    await tables.commit([Insert(Key("Thing", name), {}) for name in names])
+
+    page = await tables.page("Thing", "9", 4)
+
+    assert [key.name for key, _ in page] == ["Z", "a", "a:1", "~"]
+    (found,) = await tables.page("Thing", "~", 4)
+    assert found[0].name == "é"
+    row = (await tables.lookup([found[0]]))[found[0]]
+    assert found[1] == row

@@ -110,6 +110,7 @@ class HaltingTables:
         self.go_on = asyncio.Event()
         self.lookup = tables.lookup
         self.due = tables.due
+        self.page = tables.page
 
     async def commit(self, mutations: "list[Mutation]") -> None:
         mine = any(mutation.key.kind == self._kind for mutation in mutations) and not self.halted.is_set()

@@ -41,6 +41,11 @@ class MemoryTables:
         ]
         return sorted(found, key=lambda each: each[1].entity[INDEXED])[:limit]
 
+    async def page(self, kind: str, after: str, limit: int) -> list[tuple[Key, Row]]:
+        await self._call()
+        names = sorted(key for key in self.rows if key.kind == kind and key.name > after)
+        return [(key, self.rows[key]) for key in names[:limit]]
+
     async def _call(self) -> None:
         await asyncio.sleep(0)
         if self.away:
@@ -79,6 +84,10 @@ class CountedTables:
         self.calls["due"] += 1
         return await self._tables.due(kind, start, end, limit)
 
+    async def page(self, kind: str, after: str, limit: int) -> list[tuple[Key, Row]]:
+        self.calls["page"] += 1
+        return await self._tables.page(kind, after, limit)
+
 
 class UnansweredTables:
     """The answers to the first `count` commits get lost: after they were applied, or with them."""
@@ -89,6 +98,7 @@ class UnansweredTables:
         self.left = count
         self.lookup = tables.lookup
         self.due = tables.due
+        self.page = tables.page
 
     async def commit(self, mutations: Sequence[Mutation]) -> None:
         if not self.left:
@@ -107,6 +117,7 @@ class RacedTables:
         self._rivals = list(rivals)
         self.lookup = tables.lookup
         self.due = tables.due
+        self.page = tables.page
 
     async def commit(self, mutations: Sequence[Mutation]) -> None:
         if self._rivals:
