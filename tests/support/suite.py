@@ -18,6 +18,7 @@ from rpc.delivery_pb2_grpc import DeliveryStub
 from rpc.payment_pb2_grpc import PaymentStub
 from rpc.purchase_pb2_grpc import PurchaseStub
 from rpc.stock_pb2_grpc import StockStub
+from sagactl.audit import problems, read_books
 from sagactl.catalogue import CATALOGUE
 from sagactl.provision import provision
 from sagactl.stock import put_if_absent
@@ -169,8 +170,6 @@ class Suite:
 
     async def balances(self, seconds: float = 20) -> None:
         """Return once nothing is open and the books of all services and of the provider agree."""
-
-        from sagactl.audit import problems, read_books
 
         async def agreed() -> bool:
             nonlocal found

@@ -1,0 +1,86 @@
+"""The books of all services and of the payment provider, read for an audit; nothing is written."""
+
+from collections import Counter, defaultdict
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+
+from contract.topology import TOPICS
+from sagakit.tables import Entity, Tables
+from services.delivery.storage import DELIVERY
+from services.payment.simulated import LEDGER, to_entry
+from services.payment.storage import PAYMENT, to_charge
+from services.purchase.storage import TICKET, to_ticket
+from services.stock.inventory import Item, Shard
+from services.stock.storage import ITEM, RESERVATION, SHARD, to_item, to_reservation, to_shard
+
+PAGE = 300
+
+
+@dataclass(slots=True)
+class Order:
+    """What each of the books says about an order; None where it says nothing."""
+
+    ticket: str | None = None
+    waits: bool = False
+    """Its ticket waits for somebody's answer."""
+    amount: int | None = None
+    reservation: str | None = None
+    payment: str | None = None
+    delivered: bool = False
+    charged: int = 0
+    refunded: int = 0
+
+
+@dataclass(slots=True)
+class Books:
+    """Everything an audit looks at, in a few facts an order."""
+
+    orders: dict[str, Order] = field(default_factory=lambda: defaultdict(Order))
+    items: dict[str, Item] = field(default_factory=dict)
+    shards: dict[tuple[str, int], Shard] = field(default_factory=dict)
+    taken: Counter[tuple[str, int, str]] = field(default_factory=Counter)
+    """Pieces that reservations have of a shard, by itemid, shard and the reservation's status."""
+    outboxes: Counter[str] = field(default_factory=Counter)
+    """Events waiting to be published, by service."""
+
+
+async def read_books(tables: Tables) -> Books:
+    """The books one after the other: they agree with one another only when nothing is going on."""
+    books = Books()
+    await _read_orders(tables, books)
+    async for itemid, entity in _all(tables, ITEM):
+        books.items[itemid] = to_item(itemid, entity)
+    async for name, entity in _all(tables, SHARD):
+        itemid, _, number = name.rpartition(":")
+        books.shards[itemid, int(number)] = to_shard(entity)
+    async for orderid, entity in _all(tables, RESERVATION):
+        reservation = to_reservation(orderid, entity)
+        books.orders[orderid].reservation = reservation.status
+        for taken in reservation.taken:
+            books.taken[taken.itemid, taken.shard, reservation.status] += taken.count
+    for service in TOPICS:
+        async for _ in _all(tables, f"{service.capitalize()}PublishEvent"):
+            books.outboxes[service] += 1
+    return books
+
+
+async def _read_orders(tables: Tables, books: Books) -> None:
+    async for orderid, entity in _all(tables, TICKET):
+        ticket = to_ticket(orderid, entity)
+        order = books.orders[orderid]
+        order.ticket, order.waits, order.amount = ticket.status, ticket.waits_for_answer, ticket.amount
+    async for orderid, entity in _all(tables, PAYMENT):
+        books.orders[orderid].payment = to_charge(orderid, entity).status
+    async for orderid, _ in _all(tables, DELIVERY):
+        books.orders[orderid].delivered = True
+    async for orderid, entity in _all(tables, LEDGER):
+        entry = to_entry(entity)
+        books.orders[orderid].charged, books.orders[orderid].refunded = entry.charged, entry.refunded
+
+
+async def _all(tables: Tables, kind: str) -> AsyncIterator[tuple[str, Entity]]:
+    after = ""
+    while page := await tables.page(kind, after, PAGE):
+        for key, row in page:
+            yield key.name, row.entity
+        after = page[-1][0].name
