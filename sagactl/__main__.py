@@ -7,7 +7,11 @@ import click
 COMMANDS = {
     "up": "sagactl.commands.up",
     "demo": "sagactl.commands.demo",
+    "order": "sagactl.commands.order",
+    "stuck": "sagactl.commands.stuck",
+    "audit": "sagactl.commands.audit",
     "stock": "sagactl.commands.stock",
+    "provider": "sagactl.commands.provider",
     "provision": "sagactl.commands.provision",
     "seed": "sagactl.commands.seed",
     "clean": "sagactl.commands.clean",

@@ -1,0 +1,38 @@
+"""`sagactl provider`."""
+
+import asyncio
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import click
+
+from sagactl.commands import options
+from sagactl.looking import open_tables
+from services.payment.simulated import Behaviour, behaviour_of, tell
+
+
+@click.command()
+@click.option("--away/--here", default=None, help="Whether it can be reached.")
+@click.option(
+    "--delay",
+    "delay_seconds",
+    type=click.FloatRange(0, 3600),
+    metavar="SECONDS",
+    help="How long it takes to charge.",
+)
+@click.option("--loses-answers/--answers", default=None, help="Whether it charges, and nobody hears of it.")
+@options.run_dir
+def provider(run_dir: Path, **habits: Any) -> None:
+    """Tell the simulated payment provider how to behave; what is not given stays as it is."""
+    asked = {name: value for name, value in habits.items() if value is not None}
+    for name, value in asdict(asyncio.run(_told(asked, run_dir))).items():
+        click.echo(f"{name.replace('_', ' ')}: {value}")
+
+
+async def _told(habits: dict[str, Any], run_dir: Path) -> Behaviour:
+    async with open_tables(run_dir) as tables:
+        behaviour = replace(await behaviour_of(tables), **habits)
+        if habits:
+            await tell(tables, behaviour)
+        return behaviour
