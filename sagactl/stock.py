@@ -52,6 +52,7 @@ class Change:
     price: int | None = None
     stock: int | None = None
     waives_payment: bool | None = None
+    shards: int | None = None
 
 
 def address_or_local(address: str | None, run_dir: Path) -> str:
@@ -79,6 +80,7 @@ async def change_item(address: str, itemid: str, change: Change) -> Item:
             price=item.price if change.price is None else change.price,
             stock=item.stock if change.stock is None else change.stock,
             waives_payment=item.waives_payment if change.waives_payment is None else change.waives_payment,
+            shards=change.shards or 0,
         )
         return (await stub.PutItem(request, timeout=CALL_SECONDS)).item
 
@@ -86,8 +88,9 @@ async def change_item(address: str, itemid: str, change: Change) -> Item:
 def describe(item: Item) -> str:
     """An item in a line."""
     waiver = ", waives payment" if item.waives_payment else ""
+    shards = f", in {item.shards} shards" if item.shards > 1 else ""
     pieces = f"{item.stock} pieces ({item.available} available, {item.reserved} reserved, {item.sold} sold)"
-    return f"{item.itemid}: price {item.price}, {pieces}{waiver}"
+    return f"{item.itemid}: price {item.price}, {pieces}{shards}{waiver}"
 
 
 @asynccontextmanager
@@ -106,6 +109,7 @@ async def _put_if_absent(stub: "StockAsyncStub", item: CatalogueItem) -> Item:
         stock=item.stock,
         waives_payment=item.waives_payment,
         only_if_absent=True,
+        shards=item.shards,
     )
     return (await stub.PutItem(request, timeout=START_SECONDS, wait_for_ready=True)).item
 

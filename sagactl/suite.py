@@ -8,7 +8,7 @@ from contract import topology
 from sagactl.child import Program
 from sagactl.ports import LOOPBACK
 
-SERVICES = ("purchase", "stock")
+SERVICES = tuple(topology.TOPICS)
 """Those that speak gRPC and events; the gateway comes on top, once."""
 
 GATEWAY = "gateway"

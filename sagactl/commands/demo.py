@@ -15,7 +15,7 @@ _DEFAULT_GATEWAY = "http://127.0.0.1:8080"
 @click.option("--gateway", metavar="URL", help="Else that of the local suite.")
 @options.run_dir
 def demo(gateway: str | None, run_dir: Path) -> None:
-    """Walk three carts to the end of their orders, showing every request and answer."""
+    """Walk some carts to the end of their orders, showing every request and answer."""
     suite = read_suite(run_dir)
     walk_all(gateway or (suite.gateway if suite else _DEFAULT_GATEWAY), click.echo)
     click.secho("Everything went as it is to go.", fg="green")

@@ -21,6 +21,9 @@ def stock() -> None:
 @click.option(
     "--waives-payment/--charges-payment", default=None, help="Whether an order that contains it is charged."
 )
+@click.option(
+    "--shards", type=click.IntRange(1, 8), help="Into how many parts the stock is split; it only grows."
+)
 @options.stock_address
 @options.run_dir
 def set_(
@@ -28,10 +31,11 @@ def set_(
     price: int | None,
     pieces: int | None,
     waives_payment: bool | None,
+    shards: int | None,
     stock_address: str | None,
     run_dir: Path,
 ) -> None:
     """Change an item, or put a new one in; what is not given stays as it is, or is 0."""
     address = address_or_local(stock_address, run_dir)
-    item = asyncio.run(change_item(address, itemid, Change(price, pieces, waives_payment)))
+    item = asyncio.run(change_item(address, itemid, Change(price, pieces, waives_payment, shards)))
     click.echo(describe(item))

@@ -25,8 +25,7 @@ def main() -> None:
 
 
 async def _run(settings: Settings, at: socket.socket) -> None:
-    targets = {"purchase": settings.purchase_target, "stock": settings.stock_target}
-    clients = Clients(targets, settings.request_timeout_seconds)
+    clients = Clients(settings.targets, settings.request_timeout_seconds)
     lifecycle = Lifecycle()
     app = create_app(
         clients,

@@ -1,6 +1,6 @@
 """The application: routes, probes, middleware and errors put together."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +10,7 @@ from grpc.aio import AioRpcError
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
-from services.gateway.clients import Clients
+from services.gateway.clients import NEEDED, SERVICES, Clients
 from services.gateway.errors import Problem, answer_problem
 from services.gateway.middleware import Admission, BodyLimit, LastResort
 from services.gateway.routes import api, problem, schemas
@@ -76,10 +76,22 @@ def _own(clients: Clients, lifecycle: Lifecycle) -> APIRouter:
 
     @router.get("/readyz", summary="Whether requests can be served", responses={503: problem(503)})
     async def readyz() -> Response:
-        if lifecycle.draining:
-            raise Problem(503, "draining", "This gateway is about to stop.")
-        if missing := await clients.not_serving():
-            raise Problem(503, "not-ready", f"Not serving: {', '.join(missing)}.")
-        return JSONResponse({"status": "ok"})
+        return await _ready(clients, lifecycle, NEEDED)
+
+    @router.get(
+        "/readyz/all",
+        summary="Whether every service can be reached, also those that orders wait for",
+        responses={503: problem(503)},
+    )
+    async def all_ready() -> Response:
+        return await _ready(clients, lifecycle, SERVICES)
 
     return router
+
+
+async def _ready(clients: Clients, lifecycle: Lifecycle, services: Collection[str]) -> Response:
+    if lifecycle.draining:
+        raise Problem(503, "draining", "This gateway is about to stop.")
+    if missing := await clients.not_serving(services):
+        raise Problem(503, "not-ready", f"Not serving: {', '.join(missing)}.")
+    return JSONResponse({"status": "ok"})

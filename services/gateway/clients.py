@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Any, Self
@@ -14,12 +14,16 @@ from google.protobuf.message_factory import GetMessageClass
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from grpc_health.v1.health_pb2_grpc import HealthStub
 
-from rpc import purchase_pb2, stock_pb2
+from rpc import delivery_pb2, payment_pb2, purchase_pb2, stock_pb2
 
 SERVICES: Mapping[str, ServiceDescriptor] = {
     "purchase": purchase_pb2.DESCRIPTOR.services_by_name["Purchase"],
     "stock": stock_pb2.DESCRIPTOR.services_by_name["Stock"],
+    "payment": payment_pb2.DESCRIPTOR.services_by_name["Payment"],
+    "delivery": delivery_pb2.DESCRIPTOR.services_by_name["Delivery"],
 }
+NEEDED = ("purchase", "stock")
+"""Those without which there is nothing to be had here. Orders are taken while the others are away."""
 
 _HEALTH_SECONDS = 1.0
 # Every RPC called here is safe to repeat (AddItem by its commandid), but only where nobody answered.
@@ -74,10 +78,10 @@ class Clients:
         answer: Message = await self._calls[method.full_name](message, timeout=self._timeout_seconds)
         return answer
 
-    async def not_serving(self) -> list[str]:
-        """The services whose health service does not answer SERVING within a second."""
-        serving = await asyncio.gather(*(self._serves(name) for name in SERVICES))
-        return [name for name, serves in zip(SERVICES, serving, strict=True) if not serves]
+    async def not_serving(self, names: Collection[str]) -> list[str]:
+        """Those of the services whose health service does not answer SERVING within a second."""
+        serving = await asyncio.gather(*(self._serves(name) for name in names))
+        return [name for name, serves in zip(names, serving, strict=True) if not serves]
 
     async def _serves(self, name: str) -> bool:
         try:

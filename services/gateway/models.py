@@ -62,6 +62,22 @@ class GetOrderTicketRequest(Request):
     orderid: Id
 
 
+class CancelOrderRequest(Request):
+    orderid: Id
+
+
+class GetOrderHistoryRequest(Request):
+    orderid: Id
+
+
+class GetPaymentRequest(Request):
+    orderid: Id
+
+
+class GetDeliveryRequest(Request):
+    orderid: Id
+
+
 class GetItemRequest(Request):
     itemid: Id
 
@@ -104,6 +120,44 @@ class Item(BaseModel):
     reserved: int
     sold: int
     waives_payment: bool
+    shards: int = Field(description="Into how many parts its stock is split, where many want it at once.")
+
+
+class OrderMove(BaseModel):
+    status: str = Field(description="What the ticket became, or delivery-arranged.")
+    time: str
+    cause: str = Field(description="checkout, client, timeout, or what another service reported")
+    eventid: str | SkipJsonSchema[None] = Field(
+        default_factory=lambda: None, description="The event that reported it."
+    )
+
+
+class Charge(BaseModel):
+    orderid: str
+    status: str = Field(description="charged, settled, declined or canceled")
+    amount: int | SkipJsonSchema[None] = Field(
+        default_factory=lambda: None, description="What was to be charged, in minor units of the currency."
+    )
+    refunded: int = Field(description="What of it was given back.")
+    reason: str | SkipJsonSchema[None] = Field(
+        default_factory=lambda: None, description="Why it was declined."
+    )
+    time: str
+    settled_time: str | SkipJsonSchema[None] = Field(
+        default_factory=lambda: None, description="When it was settled or given back."
+    )
+
+
+class ShippedItem(BaseModel):
+    itemid: str
+    count: int
+
+
+class Shipment(BaseModel):
+    orderid: str
+    status: str = Field(description="arranged")
+    items: list[ShippedItem]
+    time: str
 
 
 class CreateCartResponse(BaseModel):
@@ -137,6 +191,23 @@ class CheckoutResponse(BaseModel):
 
 class GetOrderTicketResponse(BaseModel):
     order_ticket: OrderTicket
+
+
+class CancelOrderResponse(BaseModel):
+    order_ticket: OrderTicket
+
+
+class GetOrderHistoryResponse(BaseModel):
+    orderid: str
+    history: list[OrderMove]
+
+
+class GetPaymentResponse(BaseModel):
+    payment: Charge
+
+
+class GetDeliveryResponse(BaseModel):
+    delivery: Shipment
 
 
 class GetItemResponse(BaseModel):

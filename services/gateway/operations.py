@@ -11,8 +11,11 @@ from services.gateway.clients import SERVICES
 
 _PURCHASE = SERVICES["purchase"].methods_by_name
 _STOCK = SERVICES["stock"].methods_by_name
+_PAYMENT = SERVICES["payment"].methods_by_name
+_DELIVERY = SERVICES["delivery"].methods_by_name
 
 _ORDERID = "0b0c1c52-6f0b-4d0a-9a3e-2f6f1f0a8b5d"
+_EVENTID = "9f0f7c1e-5d0a-4c58-8f43-0c3c6c1d4f7a"
 _CARTID = {"cartid": "1234567"}
 _CART_ITEMS = [{"itemid": "blue", "count": 3}]
 _TICKET = {"orderid": _ORDERID, "status": "pre-approved", "cart_items": _CART_ITEMS}
@@ -24,7 +27,9 @@ _ITEM = {
     "reserved": 0,
     "sold": 3,
     "waives_payment": False,
+    "shards": 8,
 }
+_MOMENT = "2026-11-21T12:00:00.000Z"
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +126,63 @@ OPERATIONS = (
         "See how an order is doing",
         example={"orderid": _ORDERID},
         answer_example={"order_ticket": {**_TICKET, "status": "approved", "amount": 300}},
+        refusals=(404,),
+    ),
+    Operation(
+        "/purchase/api/cancel_order",
+        _PURCHASE["CancelOrder"],
+        models.CancelOrderRequest,
+        models.CancelOrderResponse,
+        "Call an order off that has not ended; repeated, the canceled ticket",
+        example={"orderid": _ORDERID},
+        answer_example={"order_ticket": {**_TICKET, "status": "canceled", "reason": "client"}},
+        refusals=(404, 409),
+    ),
+    Operation(
+        "/purchase/api/get_order_history",
+        _PURCHASE["GetOrderHistory"],
+        models.GetOrderHistoryRequest,
+        models.GetOrderHistoryResponse,
+        "See what became of an order, move by move",
+        example={"orderid": _ORDERID},
+        answer_example={
+            "orderid": _ORDERID,
+            "history": [
+                {"status": "pre-approved", "time": _MOMENT, "cause": "checkout"},
+                {"status": "reserved", "time": _MOMENT, "cause": "reserved", "eventid": _EVENTID},
+            ],
+        },
+        refusals=(404,),
+    ),
+    Operation(
+        "/payment/api/get_payment",
+        _PAYMENT["GetPayment"],
+        models.GetPaymentRequest,
+        models.GetPaymentResponse,
+        "See what was charged for an order",
+        example={"orderid": _ORDERID},
+        answer_example={
+            "payment": {
+                "orderid": _ORDERID,
+                "status": "settled",
+                "amount": 300,
+                "refunded": 0,
+                "time": _MOMENT,
+                "settled_time": _MOMENT,
+            }
+        },
+        refusals=(404,),
+    ),
+    Operation(
+        "/delivery/api/get_delivery",
+        _DELIVERY["GetDelivery"],
+        models.GetDeliveryRequest,
+        models.GetDeliveryResponse,
+        "See what is on its way for an order",
+        example={"orderid": _ORDERID},
+        answer_example={
+            "delivery": {"orderid": _ORDERID, "status": "arranged", "items": _CART_ITEMS, "time": _MOMENT}
+        },
         refusals=(404,),
     ),
     Operation(

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from sagakit.settings import BadSetting, Environ
+from services.gateway.clients import SERVICES
 
 _TARGET = re.compile(r"(dns|ipv4|ipv6|unix|xds):")
 _HOST_AND_PORT = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):(?P<port>[0-9]{1,5})")
@@ -17,8 +18,8 @@ class Settings:
 
     host: str
     port: int
-    purchase_target: str
-    stock_target: str
+    targets: Mapping[str, str]
+    """What gRPC dials for each service."""
     request_timeout_seconds: float
     """How long a request may take to arrive, and how long the service behind it to answer."""
     max_concurrent_requests: int
@@ -33,8 +34,7 @@ class Settings:
         return cls(
             host=env.text("HOST", "127.0.0.1"),
             port=env.integer("PORT", 8080, low=0, high=65_535),
-            purchase_target=_grpc_target("PURCHASE_ADDRESS", env),
-            stock_target=_grpc_target("STOCK_ADDRESS", env),
+            targets={service: _grpc_target(f"{service.upper()}_ADDRESS", env) for service in SERVICES},
             request_timeout_seconds=env.seconds("REQUEST_TIMEOUT_SECONDS", 10, low=0.001),
             max_concurrent_requests=env.integer("MAX_CONCURRENT_REQUESTS", 512, low=1),
             drain_delay_seconds=env.seconds("DRAIN_DELAY_SECONDS", 0),

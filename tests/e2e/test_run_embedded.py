@@ -44,7 +44,7 @@ def test_the_demo_goes_through(tmp_path):
         shown = local.sagactl("demo")
 
     assert shown.returncode == 0, shown.stderr
-    assert all(f'"{status}"' in shown.stdout for status in ("approved", "reserve-failed", "reserved"))
+    assert all(f'"{status}"' in shown.stdout for status in ("approved", "reserve-failed", "payment-failed"))
     assert shown.stdout.endswith("Everything went as it is to go.\n")
 
 
@@ -99,8 +99,10 @@ def test_replicas_share_the_work(tmp_path):
         assert {name: len(where) for name, where in local.facts["addresses"].items()} == {
             "purchase": 2,
             "stock": 2,
+            "payment": 2,
+            "delivery": 2,
         }
-        assert len(local.pids()) == 5
+        assert len(local.pids()) == 9
         assert local.sagactl("demo").returncode == 0
 
 
@@ -139,12 +141,17 @@ def test_the_stock_of_an_item_is_changed_and_the_rest_of_it_stays(tmp_path):
         restocked = local.sagactl("stock", "set", "yellow", "--stock", "5")
         waived = local.sagactl("stock", "set", "yellow", "--waives-payment")
         new = local.sagactl("stock", "set", "green", "--price", "7")
+        split = local.sagactl("stock", "set", "green", "--shards", "3")
+        fewer = local.sagactl("stock", "set", "green", "--shards", "2")
 
     assert restocked.stdout == "yellow: price 100, 5 pieces (5 available, 0 reserved, 0 sold)\n"
     assert waived.stdout == (
         "yellow: price 100, 5 pieces (5 available, 0 reserved, 0 sold), waives payment\n"
     )
     assert new.stdout == "green: price 7, 0 pieces (0 available, 0 reserved, 0 sold)\n"
+    assert split.stdout == "green: price 7, 0 pieces (0 available, 0 reserved, 0 sold), in 3 shards\n"
+    assert fewer.returncode == 1
+    assert "green is split into 3 shards already" in fewer.stderr
 
 
 def test_what_was_changed_is_not_seeded_over(tmp_path):
@@ -154,8 +161,52 @@ def test_what_was_changed_is_not_seeded_over(tmp_path):
         seeded = local.sagactl("seed")
 
     assert seeded.stdout.splitlines() == [
-        "blue: price 100, 100000 pieces (100000 available, 0 reserved, 0 sold)",
-        "red: price 50, 100000 pieces (100000 available, 0 reserved, 0 sold), waives payment",
+        "blue: price 100, 100000 pieces (100000 available, 0 reserved, 0 sold), in 8 shards",
+        "red: price 50, 100000 pieces (100000 available, 0 reserved, 0 sold), in 8 shards, waives payment",
         "yellow: price 100, 5 pieces (5 available, 0 reserved, 0 sold)",
         "gold: price 1000000, 10 pieces (10 available, 0 reserved, 0 sold)",
     ]
+
+
+def test_orders_can_be_looked_into_and_everything_balances(tmp_path):
+    with embedded(tmp_path) as local:
+        cart = {"cartid": "1234567"}
+        local.call("create_cart", **cart)
+        local.call("add_item", **cart, itemid="blue", count=3)
+        local.call("close_cart", **cart)
+        local.sagactl("provider", "--away")
+        orderid = local.call("checkout", **cart)["order_ticket"]["orderid"]
+        until(lambda: "reserved" in local.sagactl("stuck").stdout)
+
+        waiting = local.sagactl("stuck").stdout
+        while_open = local.sagactl("order", orderid).stdout
+        unbalanced = local.sagactl("audit")
+        told = local.sagactl("provider", "--here", "--delay", "0.1").stdout
+        balanced = local.sagactl("audit", "--wait", "30")
+        ended = local.sagactl("order", orderid).stdout
+
+        assert orderid in waiting
+        assert (
+            "still open: the ticket is reserved; what is reserved is neither sold nor released" in while_open
+        )
+        assert unbalanced.returncode == 1
+        assert f"order {orderid}: its ticket is still reserved" in unbalanced.stdout
+        assert told == "away: False\ndelay seconds: 0.1\nloses answers: False\n"
+        assert balanced.returncode == 0, balanced.stdout
+        assert "everything balances" in balanced.stdout
+        assert "charged 300 - refunded 0 = 300; approved for payment: 300" in balanced.stdout
+        services = [line.split()[1] for line in ended.splitlines() if line.startswith("  20")]
+        assert services.count("purchase") == 4
+        assert set(services) == {"purchase", "stock", "payment", "delivery"}
+        assert "still open: nothing" in ended
+        assert local.sagactl("stuck").stdout == "nothing waits\n"
+
+
+def test_an_order_that_is_not_there_and_a_suite_that_does_not_run_are_said_so(tmp_path):
+    with embedded(tmp_path) as local:
+        unknown = local.sagactl("order", "nonsense")
+    nowhere = local.sagactl("audit")
+
+    assert (unknown.returncode, unknown.stderr) == (1, "Error: there is no order nonsense\n")
+    assert nowhere.returncode == 1
+    assert "no suite runs in" in nowhere.stderr

@@ -30,7 +30,7 @@ def test_emulators_that_run_already_are_used_and_left_running(tmp_path, named):
         local.until_ready()
 
         assert "named by DATASTORE_EMULATOR_HOST and PUBSUB_EMULATOR_HOST" in local.output
-        assert len(local.pids()) == 3
+        assert len(local.pids()) == 5
         assert local.sagactl("demo").returncode == 0
         assert local.end() == 0
 
@@ -44,7 +44,7 @@ def test_emulators_of_its_own_end_with_it(tmp_path):
         local.until_ready()
         assert "backend: emulators (found gcloud and Java); they keep nothing" in local.output
         processes = local.pids()
-        assert len(processes) == 5
+        assert len(processes) == 7
 
         assert local.end() == 0
 

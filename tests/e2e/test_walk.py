@@ -99,7 +99,28 @@ async def test_the_walk_goes_as_the_readme_says(tmp_path: Path, up_environ: Mapp
         assert approved == {**ticket, "status": "approved"}
         yellow = await becomes(client, await order(client, blue=1, yellow=1), "reserve-failed")
         assert yellow["reason"] == "sold-out: yellow"
-        assert (await becomes(client, await order(client, blue=3), "reserved"))["amount"] == 300
+        assert (await becomes(client, await order(client, gold=1), "payment-failed"))["reason"]
+        blue = await order(client, blue=3)
+        assert (await becomes(client, blue, "approved"))["amount"] == 300
+        refused = await client.post("/purchase/api/cancel_order", json={"orderid": blue})
+        assert (refused.status_code, refused.json()["reason"]) == (400, "order-ended")
+        await eventually(lambda: balances(tmp_path / "run"), seconds=30, pause=0.2)
+        payment = (await post(client, "/payment/api/get_payment", orderid=blue))["payment"]
+        assert (payment["status"], payment["amount"]) == ("settled", 300)
+        delivery = (await post(client, "/delivery/api/get_delivery", orderid=blue))["delivery"]
+        assert delivery["items"] == [{"itemid": "blue", "count": 3}]
+        history = (await post(client, "/purchase/api/get_order_history", orderid=blue))["history"]
+        causes = [move["cause"] for move in history if move["cause"] != "reserved"]
+        assert causes == ["checkout", "paid", "delivery-arranged"]
+
+
+async def balances(run_dir: Path) -> bool:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "sagactl", "audit", "--run-dir", str(run_dir)),
+        cwd=ROOT,
+        stdout=asyncio.subprocess.DEVNULL,
+    )
+    return await process.wait() == 0
 
 
 async def test_embedded_orders_survive_the_end_of_the_suite(tmp_path: Path):
@@ -140,14 +161,15 @@ async def test_two_processes_of_each_service_share_the_work(tmp_path: Path, up_e
     async with up(run_dir, {**up_environ, "REPLICAS": "2"}) as client:
         orderids = await asyncio.gather(*(order(client, blue=2, red=1) for _ in range(30)))
         await asyncio.gather(*(becomes(client, orderid, "approved") for orderid in orderids))
+        await eventually(lambda: balances(run_dir), seconds=30, pause=0.2)
         items = (await post(client, "/stock/api/list_items"))["items"]
 
-    reserved = {item["itemid"]: item["reserved"] for item in items}
-    assert (reserved["blue"], reserved["red"]) == (60, 30)
+    sold = {item["itemid"]: item["sold"] for item in items}
+    assert (sold["blue"], sold["red"]) == (60, 30)
     logs = [(run_dir / "logs" / f"stock-{number}.log").read_text() for number in (1, 2)]
     applied = [log.count("event applied") for log in logs]
     assert min(applied) > 0, "one of them did all the work"
-    assert sum(applied) == 30
+    assert sum(applied) == 60
 
 
 async def test_a_service_that_is_killed_loses_nothing(tmp_path: Path):
@@ -160,10 +182,11 @@ async def test_a_service_that_is_killed_loses_nothing(tmp_path: Path):
             if number % 4 == 0:
                 await asyncio.to_thread(kill_service, "services.stock", run_dir)
         await asyncio.gather(*(becomes(client, orderid, "approved") for orderid in orderids))
+        await eventually(lambda: balances(run_dir), seconds=60, pause=0.2)
         # The gateway may still be about to find the service that was started again.
         answer = await eventually(lambda: succeeding(client, "/stock/api/get_item", itemid="red"))
 
-    assert answer.json()["item"]["reserved"] == 12
+    assert answer.json()["item"]["sold"] == 12
 
 
 async def succeeding(client: httpx.AsyncClient, path: str, **body: object) -> httpx.Response | None:

@@ -1,21 +1,29 @@
 """Backends that go away and come back: callers are told to try again, and services go on by themselves."""
 
 import asyncio
+import os
 import uuid
+from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 
 import grpc
 import pytest
 
+from contract import topology
 from rpc import purchase_pb2 as pb
 from rpc import stock_pb2 as stock_pb
 from sagactl.emulators import FIRESTORE, PUBSUB, Emulator, running
 from sagactl.ports import free_ports
 from sagactl.provision import provision
+from sagakit.bus import Delivery
+from services.payment.simulated import Behaviour, tell
+from services.payment.storage import payment_key
 from tests.support.eventually import eventually
 from tests.support.suite import Suite, running_suite
 
-pytestmark = pytest.mark.emulators
+AWAY_SECONDS = float(os.environ.get("AWAY_SECONDS", "8"))
+"""How long the provider is away; by hand also 300."""
 
 
 async def answers(suite: Suite) -> bool:
@@ -42,6 +50,7 @@ async def start(emulator: Emulator, tmp_path: Path, port: int):
     return held
 
 
+@pytest.mark.emulators
 async def test_a_store_that_is_away_is_unavailable_and_the_services_go_on_when_it_is_back(
     tmp_path: Path, firestore_emulator: str, pubsub_emulator: str
 ):
@@ -66,6 +75,7 @@ async def test_a_store_that_is_away_is_unavailable_and_the_services_go_on_when_i
             await store.__aexit__(None, None, None)
 
 
+@pytest.mark.emulators
 async def test_a_broker_that_was_away_gets_what_was_said_in_the_meantime(
     tmp_path: Path, firestore_emulator: str
 ):
@@ -86,3 +96,99 @@ async def test_a_broker_that_was_away_gets_what_was_said_in_the_meantime(
             )
         finally:
             await broker.__aexit__(None, None, None)
+
+
+@pytest.mark.emulators
+async def test_a_broker_that_lost_everything_in_the_middle_of_a_load_leaves_no_order_hanging(
+    tmp_path: Path, firestore_emulator: str
+):
+    """Messages published, in hand and not yet published are lost alike: asking again saves the orders."""
+    (port,) = free_ports(1)
+    environ = {**environ_of(firestore_emulator, f"127.0.0.1:{port}"), "REPEAT_AFTER": "1"}
+    broker = await start(PUBSUB, tmp_path, port)
+    async with running_suite(environ) as suite:
+        load = Load(suite)
+        await load.grows(30)
+
+        await broker.__aexit__(None, None, None)
+        await load.grows(10)
+        broker = await start(PUBSUB, tmp_path, port)
+        try:
+            await load.grows(10)
+            await provision(environ)
+            await load.grows(30)
+            await load.stop()
+            await suite.balances(120)
+            ends = Counter([(await suite.ticket(orderid)).status for orderid in load.orderids])
+            assert set(ends) <= {"approved", "reserve-failed", "payment-failed"}
+            assert ends["approved"] >= 30
+        finally:
+            await broker.__aexit__(None, None, None)
+
+
+class Load:
+    """Orders one after the other, by several clients, until told to stop."""
+
+    def __init__(self, suite: Suite) -> None:
+        self.orderids: list[str] = []
+        self._suite = suite
+        self._stopping = asyncio.Event()
+        self._clients = asyncio.gather(*(self._client(name) for name in range(4)))
+
+    async def grows(self, orders: int) -> None:
+        """Return once there are so many more."""
+        wanted = len(self.orderids) + orders
+        await eventually(lambda: len(self.orderids) >= wanted, seconds=30)
+
+    async def stop(self) -> None:
+        self._stopping.set()
+        await self._clients
+
+    async def _client(self, name: int) -> None:
+        number = 0
+        while not self._stopping.is_set():
+            number += 1
+            itemid = ("blue", "red", "blue", "yellow", "gold")[number % 5]
+            self.orderids.append((await self._suite.order(f"c{name}-{number}", **{itemid: 1})).orderid)
+
+
+async def test_orders_wait_for_a_payment_provider_that_is_away_and_nothing_goes_to_the_dead_letters(
+    backend_environ: Mapping[str, str],
+):
+    async with running_suite(backend_environ) as suite:
+        letters: list[Delivery] = []
+        suite.backend.bus.subscribe(topology.DEAD_LETTER_SUBSCRIPTION, letters.append, 100)
+        await tell(suite.backend.tables, Behaviour(away=True))
+        tickets = [await suite.order(f"c{number}", blue=1) for number in range(5)]
+
+        await asyncio.gather(*(suite.ticket_becomes(each.orderid, "reserved") for each in tickets))
+        await asyncio.sleep(AWAY_SECONDS)
+        assert {(await suite.ticket(each.orderid)).status for each in tickets} == {"reserved"}
+        await tell(suite.backend.tables, Behaviour())
+
+        await asyncio.gather(*(suite.ticket_becomes(each.orderid, "approved", 120) for each in tickets))
+        await suite.balances(60)
+        assert letters == []
+
+
+async def test_a_payment_service_that_is_down_past_the_deadline_charges_nothing_when_it_is_back(
+    backend_environ: Mapping[str, str],
+):
+    async with running_suite({**backend_environ, "ORDER_DEADLINE": "2"}) as suite:
+        await suite.services.stop("payment")
+        ticket = await suite.order("c", blue=3)
+
+        canceled = await suite.ticket_becomes(ticket.orderid, "canceled")
+        await suite.services.start("payment")
+
+        assert canceled.reason == "timeout"
+        await eventually(lambda: is_known(suite, ticket.orderid), seconds=60)
+        await suite.balances(60)
+        charge = await suite.charge(ticket.orderid)
+        # Whichever of `reserved` and `canceled` it hears first.
+        assert (charge.status, charge.refunded) == ("canceled", charge.amount)
+        assert (await suite.item("blue")).available == 100_000
+
+
+async def is_known(suite: Suite, orderid: str) -> bool:
+    return bool(await suite.backend.tables.lookup([payment_key(orderid)]))

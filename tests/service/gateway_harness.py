@@ -1,7 +1,7 @@
 """What the gateway's tests share: fake services behind real gRPC, and a gateway in front of them."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -82,11 +82,12 @@ class FakeService:
 
 
 @asynccontextmanager
-async def fakes(**answers: Sequence[Any]) -> AsyncIterator[tuple[FakeService, FakeService]]:
-    """Purchase and stock, running; `answers` by the RPCs' names."""
-    purchase, stock = FakeService("purchase", answers), FakeService("stock", answers)
-    async with purchase.running(), stock.running():
-        yield purchase, stock
+async def fakes(**answers: Sequence[Any]) -> AsyncIterator[dict[str, FakeService]]:
+    """Every service by its name, running; `answers` by the RPCs' names."""
+    async with AsyncExitStack() as stack:
+        yield {
+            name: await stack.enter_async_context(FakeService(name, answers).running()) for name in SERVICES
+        }
 
 
 @asynccontextmanager
@@ -100,16 +101,16 @@ async def client_of(app: Any) -> AsyncIterator[httpx.AsyncClient]:
 
 @asynccontextmanager
 async def gateway(
-    purchase: str,
-    stock: str = "ipv4:127.0.0.1:1",
+    targets: Mapping[str, str],
     *,
     timeout_seconds: float = WAIT_SECONDS,
     limit: int = 100,
     lifecycle: Lifecycle | None = None,
 ) -> AsyncIterator[httpx.AsyncClient]:
-    """A client of a gateway to those gRPC targets."""
+    """A client of a gateway to those gRPC targets; nobody is at those that are left out."""
+    nobody = dict.fromkeys(SERVICES, "ipv4:127.0.0.1:1")
     app = create_app(
-        Clients({"purchase": purchase, "stock": stock}, timeout_seconds),
+        Clients({**nobody, **targets}, timeout_seconds),
         lifecycle or Lifecycle(),
         body_timeout_seconds=timeout_seconds,
         max_concurrent_requests=limit,
@@ -118,15 +119,19 @@ async def gateway(
         yield client
 
 
+def targets_of(services: Iterable[FakeService]) -> dict[str, str]:
+    return {service.name: f"ipv4:{service.address}" for service in services}
+
+
 @asynccontextmanager
 async def suite(
     *, timeout_seconds: float = WAIT_SECONDS, limit: int = 100, **answers: Sequence[Any]
 ) -> AsyncIterator[tuple[httpx.AsyncClient, FakeService]]:
-    """A gateway in front of both fakes, and the fake of purchase."""
-    async with fakes(**answers) as (purchase, stock):
-        targets = (f"ipv4:{purchase.address}", f"ipv4:{stock.address}")
-        async with gateway(*targets, timeout_seconds=timeout_seconds, limit=limit) as client:
-            yield client, purchase
+    """A gateway in front of fakes of every service, and the fake of purchase."""
+    async with fakes(**answers) as services:
+        targets = targets_of(services.values())
+        async with gateway(targets, timeout_seconds=timeout_seconds, limit=limit) as client:
+            yield client, services["purchase"]
 
 
 def assert_problem(response: httpx.Response, status: int, reason: str) -> dict[str, Any]:

@@ -148,7 +148,7 @@ async def test_a_restarted_service_is_found_again_by_itself():
 
     async with purchase.running():
         target = f"ipv4:{purchase.address}"
-    async with gateway(target) as client:
+    async with gateway({"purchase": target}) as client:
         assert_problem(await client.post(GET_CART, json=CARTID), 503, "unavailable")
         # The outage: the pauses between attempts to connect grow meanwhile.
         await asyncio.sleep(3)
@@ -167,7 +167,7 @@ async def test_all_replicas_share_the_work():
     async with (
         first.running(),
         second.running(),
-        gateway(f"ipv4:{first.address},{second.address}") as client,
+        gateway({"purchase": f"ipv4:{first.address},{second.address}"}) as client,
     ):
         await until(both_asked)
         before = len(first.asked), len(second.asked)

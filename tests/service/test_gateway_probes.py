@@ -12,19 +12,21 @@ from tests.service.gateway_harness import (
     assert_problem,
     fakes,
     gateway,
+    targets_of,
     until,
 )
 
 
 async def test_it_is_alive_whoever_else_is():
-    async with gateway("ipv4:127.0.0.1:1") as client:
+    async with gateway({}) as client:
         response = await client.get("/healthz")
 
     assert (response.status_code, response.json()) == (200, {"status": "ok"})
 
 
-async def test_it_is_ready_as_long_as_every_service_serves():
-    async with fakes() as (purchase, stock), gateway(purchase.address, stock.address) as client:
+async def test_it_is_ready_as_long_as_the_services_it_needs_serve():
+    async with fakes() as services, gateway(targets_of(services.values())) as client:
+        purchase, stock = services["purchase"], services["stock"]
         at_first = await client.get("/readyz")
         await stock.health.set("", NOT_SERVING)
         then = await client.get("/readyz")
@@ -40,6 +42,18 @@ async def test_it_is_ready_as_long_as_every_service_serves():
     assert in_the_end.status_code == 200
 
 
+async def test_an_outage_of_a_service_that_orders_wait_for_keeps_no_order_out():
+    async with fakes() as services, gateway(targets_of(services.values())) as client:
+        with_all = await client.get("/readyz/all")
+        await services["payment"].health.set("", NOT_SERVING)
+        await services["delivery"].health.set("", NOT_SERVING)
+        ready = await client.get("/readyz")
+        without = await client.get("/readyz/all")
+
+    assert (with_all.status_code, ready.status_code) == (200, 200)
+    assert assert_problem(without, 503, "not-ready")["detail"] == "Not serving: payment, delivery."
+
+
 async def test_it_becomes_ready_when_a_service_that_was_away_comes():
     stock = FakeService("stock")
     async with stock.running():
@@ -50,7 +64,7 @@ async def test_it_becomes_ready_when_a_service_that_was_away_comes():
 
     async with (
         FakeService("purchase").running() as purchase,
-        gateway(purchase.address, stock.address) as client,
+        gateway(targets_of([purchase, stock])) as client,
     ):
         before = await client.get("/readyz")
         async with stock.running():
@@ -70,7 +84,7 @@ async def test_a_service_that_does_not_answer_within_a_second_is_not_serving():
     async with (
         FakeService("purchase", health=StuckHealth()).running() as purchase,
         FakeService("stock").running() as stock,
-        gateway(purchase.address, stock.address) as client,
+        gateway(targets_of([purchase, stock])) as client,
     ):
         async with asyncio.timeout(3):
             response = await client.get("/readyz")
@@ -81,12 +95,14 @@ async def test_a_service_that_does_not_answer_within_a_second_is_not_serving():
 async def test_a_gateway_that_is_told_to_stop_is_alive_and_not_ready():
     lifecycle = Lifecycle()
     async with (
-        fakes() as (purchase, stock),
-        gateway(purchase.address, stock.address, lifecycle=lifecycle) as client,
+        fakes() as services,
+        gateway(targets_of(services.values()), lifecycle=lifecycle) as client,
     ):
         lifecycle.draining = True
         ready = await client.get("/readyz")
+        all_ready = await client.get("/readyz/all")
         alive = await client.get("/healthz")
 
     assert_problem(ready, 503, "draining")
+    assert_problem(all_ready, 503, "draining")
     assert alive.status_code == 200

@@ -13,11 +13,12 @@ import httpx
 import pytest
 
 from rpc import purchase_pb2
+from services.gateway.clients import SERVICES
 from services.gateway.server import listen
 from tests.service.gateway_harness import WAIT_SECONDS, assert_problem, fakes, until
 
 CREATE_CART = "/purchase/api/create_cart"
-AWAY = {"PURCHASE_ADDRESS": "127.0.0.1:1", "STOCK_ADDRESS": "127.0.0.1:1", "PORT": "0"}
+AWAY = {**{f"{name.upper()}_ADDRESS": "127.0.0.1:1" for name in SERVICES}, "PORT": "0"}
 
 
 async def spawn(environ, *arguments):
@@ -70,8 +71,9 @@ async def test_sigterm_lets_a_request_finish_and_exits_with_zero():
         await release.wait()
         return purchase_pb2.CreateCartResponse(cart={"cartid": "1", "status": "open"})
 
-    async with fakes(CreateCart=[held]) as (purchase, stock):
-        addresses = {"PURCHASE_ADDRESS": purchase.address, "STOCK_ADDRESS": stock.address}
+    async with fakes(CreateCart=[held]) as services:
+        purchase = services["purchase"]
+        addresses = {f"{name.upper()}_ADDRESS": service.address for name, service in services.items()}
         async with running(**addresses, DRAIN_DELAY_SECONDS="1") as (process, client):
             ready = await client.get("/readyz")
             under_way = asyncio.create_task(client.post(CREATE_CART, json={"cartid": "1"}))

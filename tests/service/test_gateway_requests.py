@@ -96,7 +96,7 @@ async def test_page_size_and_token_may_be_left_out():
         response = await client.post(LIST_ITEMS, json={})
 
     assert response.json() == {
-        "items": [{**item, "reserved": 0, "sold": 0, "waives_payment": False}],
+        "items": [{**item, "reserved": 0, "sold": 0, "waives_payment": False, "shards": 0}],
         "next_page_token": "blue",
     }
 

@@ -5,7 +5,12 @@ import pytest
 from sagakit.settings import BadSetting
 from services.gateway.settings import Settings
 
-ADDRESSES = {"PURCHASE_ADDRESS": "127.0.0.1:50051", "STOCK_ADDRESS": "127.0.0.1:50052"}
+ADDRESSES = {
+    "PURCHASE_ADDRESS": "127.0.0.1:50051",
+    "STOCK_ADDRESS": "127.0.0.1:50052",
+    "PAYMENT_ADDRESS": "127.0.0.1:50053",
+    "DELIVERY_ADDRESS": "127.0.0.1:50054",
+}
 
 
 def test_only_the_addresses_have_to_be_given():
@@ -14,8 +19,12 @@ def test_only_the_addresses_have_to_be_given():
     assert settings == Settings(
         host="127.0.0.1",
         port=8080,
-        purchase_target="ipv4:127.0.0.1:50051",
-        stock_target="ipv4:127.0.0.1:50052",
+        targets={
+            "purchase": "ipv4:127.0.0.1:50051",
+            "stock": "ipv4:127.0.0.1:50052",
+            "payment": "ipv4:127.0.0.1:50053",
+            "delivery": "ipv4:127.0.0.1:50054",
+        },
         request_timeout_seconds=10,
         max_concurrent_requests=512,
         drain_delay_seconds=0,
@@ -38,7 +47,7 @@ def test_only_the_addresses_have_to_be_given():
 def test_an_address_becomes_what_grpc_dials(address, target):
     settings = Settings.from_environ({**ADDRESSES, "PURCHASE_ADDRESS": address})
 
-    assert settings.purchase_target == target
+    assert settings.targets["purchase"] == target
 
 
 @pytest.mark.parametrize(

@@ -97,7 +97,7 @@ def test_every_process_listens_somewhere_else(tmp_path):
 
 
 def test_a_service_is_told_its_topics_and_where_to_listen(tmp_path):
-    (purchase, _) = service_programs(place([1, 2], replicas=1), {"BACKEND": "embedded"}, tmp_path)
+    purchase, *_ = service_programs(place([1, 2, 3, 4], replicas=1), {"BACKEND": "embedded"}, tmp_path)
 
     assert purchase.argv[1:] == ("-m", "services.purchase")
     assert purchase.environ == {
@@ -111,12 +111,15 @@ def test_a_service_is_told_its_topics_and_where_to_listen(tmp_path):
 
 
 def test_the_gateway_is_told_of_every_replica(tmp_path):
-    addresses = place([1, 2, 3, 4], replicas=2)
+    addresses = place(range(1, 9), replicas=2)
 
     names = [program.name for program in service_programs(addresses, {}, tmp_path)]
     environ = gateway_program(addresses, 8080, {}, tmp_path).environ
 
-    assert names == ["purchase-1", "purchase-2", "stock-1", "stock-2"]
+    assert names == [
+        f"{service}-{number}" for service in ("purchase", "stock", "payment", "delivery") for number in (1, 2)
+    ]
     assert environ["PURCHASE_ADDRESS"] == "127.0.0.1:1,127.0.0.1:2"
     assert environ["STOCK_ADDRESS"] == "127.0.0.1:3,127.0.0.1:4"
+    assert environ["DELIVERY_ADDRESS"] == "127.0.0.1:7,127.0.0.1:8"
     assert environ["PORT"] == "8080"
