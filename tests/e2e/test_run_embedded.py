@@ -51,7 +51,7 @@ def test_the_demo_goes_through(tmp_path):
 def test_sigterm_ends_everything_and_is_no_failure(tmp_path):
     with embedded(tmp_path) as local:
         processes = local.pids()
-        assert len(processes) == 3
+        assert len(processes) == 5
 
         assert local.end(signal.SIGTERM) == 0
 
