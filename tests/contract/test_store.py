@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from sagakit.errors import Contention, NotAllowed, OutcomeUnknown, Rejected, Unavailable
-from sagakit.store import Changes, Snapshot
+from sagakit.store import KEY_ROUNDS, Changes, Snapshot
 from sagakit.tables import Insert, Key, Mutation, Tables, Update
 from tests.support.clock import Clock, impatient
 from tests.support.steps import (
@@ -342,3 +342,72 @@ async def test_a_store_that_is_away_is_said_so(tables: Tables):
         await a_store(Away(tables)).transact([COUNTER], counting())
 
     assert await count_in(tables) == 0
+
+
+OTHER = Key("Counter", "other")
+
+
+async def test_a_step_that_must_see_more_begins_again_with_that(tables: Tables):
+    await tables.commit([Insert(COUNTER, {"n": 1}), Insert(OTHER, {"n": 10})])
+    counted = CountedTables(tables)
+
+    def decide(found: Snapshot) -> Changes[int]:
+        found.require([OTHER])
+        total = found.get(COUNTER)["n"] + found.get(OTHER)["n"]
+        return Changes(total, {OTHER: {"n": total}})
+
+    changes = await a_store(counted).transact([COUNTER], once("heard", decide))
+
+    assert changes.result == await count_in(tables, OTHER) == 11
+    assert counted.calls == {"lookup": 2, "commit": 1}
+
+
+async def test_what_was_looked_up_and_is_not_there_need_not_be_looked_up_again(tables: Tables):
+    counted = CountedTables(tables)
+
+    def look(found: Snapshot) -> int | None:
+        found.require([COUNTER, OTHER])
+        return found.get(OTHER)
+
+    assert await a_store(counted).view([COUNTER], look) is None
+    assert counted.calls == {"lookup": 2}
+
+
+async def test_a_step_whose_needs_never_end_is_given_up(tables: Tables):
+    decided: list[int] = []
+
+    def insatiable(found: Snapshot) -> Changes[int]:
+        decided.append(1)
+        found.require([Key("Counter", str(number)) for number in range(len(decided))])
+        return Changes(0)
+
+    with pytest.raises(Contention):
+        await a_store(tables).transact((), insatiable)
+    with pytest.raises(Contention):
+        await a_store(tables).view((), insatiable)
+    assert len(decided) == 2 * KEY_ROUNDS
+
+
+async def test_steps_queue_up_for_what_they_write_and_not_for_what_they_only_read(tables: Tables):
+    """Orders for one item read the item, and write shards of it: they need not wait for one another."""
+    at_once, most = 0, 0
+
+    class Watched(CountedTables):
+        async def commit(self, mutations):
+            nonlocal at_once, most
+            at_once += 1
+            most = max(most, at_once)
+            await asyncio.sleep(0.05)
+            at_once -= 1
+            await super().commit(mutations)
+
+    store = a_store(Watched(tables))
+    keys = [Key("Counter", str(number)) for number in range(3)]
+
+    await asyncio.gather(*(store.transact([key], counting(key), reading=[COUNTER]) for key in keys))
+    reading = most
+    most = 0
+    await asyncio.gather(*(store.transact([keys[0]], counting(keys[0])) for _ in range(3)))
+
+    assert (reading, most) == (3, 1)
+    assert await count_in(tables, keys[0]) == 4

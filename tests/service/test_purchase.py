@@ -41,6 +41,8 @@ MALFORMED = [
     ("CloseCart", pb.CloseCartRequest(), "cartid"),
     ("Checkout", pb.CheckoutRequest(), "cartid"),
     ("GetOrderTicket", pb.GetOrderTicketRequest(orderid="*"), "orderid"),
+    ("CancelOrder", pb.CancelOrderRequest(), "orderid"),
+    ("GetOrderHistory", pb.GetOrderHistoryRequest(orderid="a b"), "orderid"),
 ]
 
 
@@ -61,6 +63,8 @@ async def test_a_malformed_request_is_refused_naming_the_field(suite: Suite, met
         ("CloseCart", pb.CloseCartRequest(cartid="none"), "unknown-cart"),
         ("Checkout", pb.CheckoutRequest(cartid="none"), "unknown-cart"),
         ("GetOrderTicket", pb.GetOrderTicketRequest(orderid="none"), "unknown-order"),
+        ("CancelOrder", pb.CancelOrderRequest(orderid="none"), "unknown-order"),
+        ("GetOrderHistory", pb.GetOrderHistoryRequest(orderid="none"), "unknown-order"),
     ],
 )
 async def test_what_is_not_there_is_not_found(suite: Suite, method, request_, reason):
@@ -121,3 +125,28 @@ async def test_ids_that_datastore_reserves_are_ids_like_any_other(suite: Suite):
     contents = await suite.purchase.GetCartContents(pb.GetCartContentsRequest(cartid="__cart__"))
 
     assert [item.itemid for item in contents.cart_items] == ["__item__"]
+
+
+async def test_the_history_of_an_order_says_when_and_why(suite: Suite):
+    ticket = await suite.order("c", yellow=1)
+    await suite.ticket_becomes(ticket.orderid, "reserve-failed")
+
+    request = pb.GetOrderHistoryRequest(orderid=ticket.orderid)
+    opened, failed = (await suite.purchase.GetOrderHistory(request)).history
+
+    assert (opened.status, opened.cause, opened.HasField("eventid")) == ("pre-approved", "checkout", False)
+    assert (failed.status, failed.cause, failed.HasField("eventid")) == (
+        "reserve-failed",
+        "reserve-failed",
+        True,
+    )
+    assert opened.time < failed.time
+
+
+async def test_an_order_that_has_failed_cannot_be_canceled(suite: Suite):
+    ticket = await suite.order("c", yellow=1)
+    await suite.ticket_becomes(ticket.orderid, "reserve-failed")
+
+    answer = await refusal(suite.purchase.CancelOrder(pb.CancelOrderRequest(orderid=ticket.orderid)))
+
+    assert answer == (grpc.StatusCode.FAILED_PRECONDITION, "order-ended", [])

@@ -55,7 +55,7 @@ async def test_items_are_listed_a_page_at_a_time_each_once(suite: Suite):
 
 async def test_stock_cannot_go_below_what_orders_have_of_it(suite: Suite):
     ticket = await suite.order("c", blue=3)
-    await suite.ticket_becomes(ticket.orderid, "reserved")
+    await suite.ticket_becomes(ticket.orderid, "approved")
 
     code = await code_of(put(suite, "blue", price=100, stock=2))
 
@@ -65,13 +65,28 @@ async def test_stock_cannot_go_below_what_orders_have_of_it(suite: Suite):
 
 async def test_a_reservation_keeps_the_price_of_its_time(suite: Suite):
     ticket = await suite.order("c", blue=3)
-    await suite.ticket_becomes(ticket.orderid, "reserved")
+    await suite.ticket_becomes(ticket.orderid, "approved")
     await put(suite, "blue", price=999, stock=100_000)
 
-    request = pb.GetReservationRequest(orderid=ticket.orderid)
-    reservation = (await suite.stock.GetReservation(request)).reservation
+    await suite.balances()
+    reservation = await suite.reservation(ticket.orderid)
+    assert (reservation.status, reservation.amount, reservation.items[0].count) == ("sold", 300, 3)
+    assert reservation.time < reservation.settled_time
 
-    assert (reservation.status, reservation.amount, reservation.items[0].count) == ("reserved", 300, 3)
+
+async def test_an_item_is_split_into_shards_and_adds_up(suite: Suite):
+    one = await put(suite, "green", price=1, stock=10)
+    eight = await put(suite, "green", price=1, stock=11, shards=8)
+    unasked = await put(suite, "green", price=2, stock=11)
+
+    assert [item.shards for item in (one, eight, unasked)] == [1, 8, 8]
+    assert (eight.available, eight.stock) == (11, 11)
+    fewer = await code_of(put(suite, "green", price=1, stock=11, shards=7))
+    assert fewer is grpc.StatusCode.FAILED_PRECONDITION
+    ticket = await suite.order("c", green=11)
+    await suite.ticket_becomes(ticket.orderid, "approved")
+    await suite.balances()
+    assert (await suite.item("green")).sold == 11
 
 
 @pytest.mark.parametrize(
@@ -85,6 +100,8 @@ async def test_a_reservation_keeps_the_price_of_its_time(suite: Suite):
         ("PutItem", pb.PutItemRequest(itemid="a b"), grpc.StatusCode.INVALID_ARGUMENT),
         ("PutItem", pb.PutItemRequest(itemid="x", price=-1), grpc.StatusCode.INVALID_ARGUMENT),
         ("PutItem", pb.PutItemRequest(itemid="x", stock=2**40), grpc.StatusCode.INVALID_ARGUMENT),
+        ("PutItem", pb.PutItemRequest(itemid="x", shards=9), grpc.StatusCode.INVALID_ARGUMENT),
+        ("PutItem", pb.PutItemRequest(itemid="x", shards=-1), grpc.StatusCode.INVALID_ARGUMENT),
         ("GetReservation", pb.GetReservationRequest(orderid="none"), grpc.StatusCode.NOT_FOUND),
     ],
 )

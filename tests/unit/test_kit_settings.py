@@ -9,6 +9,9 @@ from hypothesis import strategies as st
 from sagakit.backends import BackendSettings
 from sagakit.service import ServiceSettings
 from sagakit.settings import BadSetting, Environ
+from sagakit.watch import Patience
+from services.payment.settings import Settings as PaymentSettings
+from services.purchase.settings import Settings as PurchaseSettings
 
 MINIMAL = {
     "GOOGLE_CLOUD_PROJECT": "a-project",
@@ -100,6 +103,7 @@ def test_what_is_missing_is_named(name: str):
         ("LOG_FORMAT", "xml"),
         ("DRAIN_DELAY_SECONDS", "soon"),
         ("SWEEP_SECONDS", "0"),
+        ("REPEAT_AFTER", "0"),
         ("EVENT_SUBSCRIBE_TOPICS", ","),
     ],
 )
@@ -133,3 +137,25 @@ def test_the_embedded_backend_needs_a_file_and_no_project():
     )
     with pytest.raises(BadSetting, match="EMBEDDED_FILE"):
         BackendSettings.from_environ({"BACKEND": "embedded"})
+
+
+@pytest.mark.parametrize(
+    ("settings", "name", "value"),
+    [
+        (PurchaseSettings, "ORDER_DEADLINE", "half an hour"),
+        (PurchaseSettings, "ORDER_DEADLINE", "0"),
+        (PaymentSettings, "PAYMENT_PROVIDER", "the-bank"),
+        (PaymentSettings, "PAYMENT_LIMIT", "-1"),
+    ],
+)
+def test_what_is_malformed_of_a_services_own_settings_is_named(settings, name: str, value: str):
+    with pytest.raises(BadSetting) as raised:
+        settings.from_environ({name: value})
+
+    assert raised.value.name == name
+
+
+def test_a_services_own_settings_have_defaults():
+    assert PurchaseSettings.from_environ({}) == PurchaseSettings(1800)
+    assert PaymentSettings.from_environ({}) == PaymentSettings("simulated", 100_000)
+    assert ServiceSettings.from_environ(MINIMAL).patience == Patience(15)

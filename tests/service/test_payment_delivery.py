@@ -1,0 +1,59 @@
+"""The payment and the delivery service by gRPC: what their calls answer and what they refuse."""
+
+import grpc
+import pytest
+
+from rpc import delivery_pb2, payment_pb2
+from tests.support.suite import Suite
+
+
+async def code_of(call) -> grpc.StatusCode:
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await call
+    return refused.value.code()
+
+
+async def test_what_an_approved_order_was_charged_and_what_is_on_its_way(suite: Suite):
+    ticket = await suite.order("c", blue=3)
+    await suite.ticket_becomes(ticket.orderid, "approved")
+    await suite.balances()
+
+    charge, shipment = await suite.charge(ticket.orderid), await suite.shipment(ticket.orderid)
+
+    assert (charge.orderid, charge.status, charge.amount, charge.refunded) == (
+        ticket.orderid,
+        "settled",
+        300,
+        0,
+    )
+    assert charge.time <= charge.settled_time
+    assert (shipment.orderid, shipment.status) == (ticket.orderid, "arranged")
+    assert [(item.itemid, item.count) for item in shipment.items] == [("blue", 3)]
+    assert shipment.time > charge.time
+
+
+async def test_what_an_order_was_declined_for(suite: Suite):
+    ticket = await suite.order("c", gold=1)
+    await suite.ticket_becomes(ticket.orderid, "payment-failed")
+
+    charge = await suite.charge(ticket.orderid)
+
+    assert (charge.status, charge.amount) == ("declined", 1_000_000)
+    assert charge.reason == "declined: 1000000 is above the limit of 100000"
+    assert not charge.HasField("settled_time")
+
+
+@pytest.mark.parametrize(
+    ("orderid", "code"),
+    [
+        ("", grpc.StatusCode.INVALID_ARGUMENT),
+        ("?", grpc.StatusCode.INVALID_ARGUMENT),
+        ("none", grpc.StatusCode.NOT_FOUND),
+    ],
+)
+async def test_what_makes_no_sense_or_is_not_there_is_refused(suite: Suite, orderid, code):
+    payment = suite.payment.GetPayment(payment_pb2.GetPaymentRequest(orderid=orderid))
+    delivery = suite.delivery.GetDelivery(delivery_pb2.GetDeliveryRequest(orderid=orderid))
+
+    assert await code_of(payment) is code
+    assert await code_of(delivery) is code

@@ -1,0 +1,193 @@
+"""The watch: whoever waits repeats its last word, not too often, and not into a backlog."""
+
+import asyncio
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import pytest
+
+from sagakit.outbox import Outbox
+from sagakit.relay import Relay
+from sagakit.runtime import Runtime
+from sagakit.store import Changes, Store
+from sagakit.sweeper import Sweeper
+from sagakit.tables import INDEXED, Entity, Insert, Key, Mutation, Update
+from sagakit.watch import BURST, REPEATS_PER_SECOND, Patience, Watch, waiting
+from tests.support.clock import START, Clock
+from tests.support.handbus import HandBus
+from tests.support.steps import OUTBOX, TOPIC, an_event
+from tests.support.tables import MemoryTables, RacedTables
+
+KIND = "Waiting"
+PATIENCE = Patience(15)
+
+
+def remind(name: str, entity: Entity, now: float, eventid: str) -> Changes[bool]:
+    repeats = entity["repeats"] + 1
+    later = {"repeats": repeats, **waiting(name, PATIENCE.until(now, repeats))}
+    return Changes(True, {Key(KIND, name): later}, [an_event(eventid, again="true")])
+
+
+@dataclass
+class Bench:
+    clock: Clock = field(default_factory=Clock)
+    tables: MemoryTables = field(default_factory=MemoryTables)
+    bus: HandBus = field(default_factory=HandBus)
+    keeps_up: bool = True
+
+    def __post_init__(self) -> None:
+        self.runtime = self.clock.runtime()
+        self.watch, self.sweeper = self.a_watch(self.runtime)
+
+    def a_watch(self, runtime: Runtime, tables: MemoryTables | None = None) -> tuple[Watch, Sweeper]:
+        """As each process has one of its own."""
+        outbox = Outbox(OUTBOX, runtime)
+        self.relay = Relay(tables or self.tables, self.bus, TOPIC, outbox, runtime)
+        store = Store(tables or self.tables, outbox, self.relay, runtime)
+        watch = Watch(store, remind, runtime, lambda: self.keeps_up)
+        return watch, Sweeper(self.tables, KIND, watch.claim, runtime, room=watch.room)
+
+    async def waits(self, *names: str, seconds: float = 15) -> None:
+        for name in names:
+            entity = {"repeats": 0, **waiting(name, self.clock.now() + seconds)}
+            await self.tables.commit([Insert(Key(KIND, name), entity)])
+
+    async def change(self, name: str, entity: Entity) -> None:
+        key = Key(KIND, name)
+        await self.tables.commit([Update(key, entity, self.tables.rows[key].version)])
+
+    def repeats(self, name: str = "a") -> int:
+        return self.tables.rows[Key(KIND, name)].entity["repeats"]
+
+    async def pass_and_sweep(self, seconds: float) -> None:
+        await self.clock.advance(seconds)
+        await self.sweeper.sweep()
+
+
+@pytest.fixture
+async def bench() -> Bench:
+    return Bench()
+
+
+def said(tables: MemoryTables) -> list[Entity]:
+    return [row.entity for key, row in tables.rows.items() if key.kind == OUTBOX]
+
+
+async def test_who_waits_repeats_its_last_word_after_a_while_and_says_that_it_is_said_again(bench: Bench):
+    await bench.waits("a")
+
+    await bench.pass_and_sweep(14.9)
+    too_early = bench.repeats()
+    await bench.pass_and_sweep(0.2)
+
+    assert (too_early, bench.repeats()) == (0, 1)
+    (event,) = said(bench.tables)
+    assert event["attributes"] == {"again": "true"}
+
+
+async def test_the_pauses_double_up_to_ten_minutes(bench: Bench):
+    await bench.waits("a")
+    moments, before = [], 0
+
+    for second in range(3_000):
+        await bench.pass_and_sweep(1)
+        if bench.repeats() > before:
+            moments.append(second + 1)
+            before = bench.repeats()
+
+    pauses = [after - before for before, after in zip(moments, moments[1:], strict=False)]
+    assert moments[0] in (15, 16)
+    wanted = [30, 60, 120, 240, 480, 600]
+    assert all(abs(pause - each) <= 2 for pause, each in zip(pauses, wanted, strict=False)), pauses
+    assert len(pauses) >= len(wanted)
+
+
+async def test_what_is_settled_is_never_looked_at_again(bench: Bench):
+    await bench.waits("a")
+    await bench.change("a", {"repeats": 0})
+
+    await bench.pass_and_sweep(10_000)
+
+    assert bench.repeats() == 0
+    assert await bench.tables.due(KIND, "", "zz", 10) == []
+
+
+async def test_two_processes_that_look_at_once_repeat_it_once(bench: Bench):
+    await bench.waits("a")
+    other, _ = bench.a_watch(bench.clock.runtime(2))
+    await bench.clock.advance(20)
+    key = Key(KIND, "a")
+    row = bench.tables.rows[key]
+
+    claims = asyncio.gather(bench.watch.claim(key, row), other.claim(key, row))
+    await bench.clock.advance(1)
+    await claims
+
+    assert bench.repeats() == 1
+    assert len(said(bench.tables)) == 1
+
+
+async def test_who_got_an_answer_in_the_meantime_says_nothing(bench: Bench):
+    await bench.waits("a")
+    await bench.clock.advance(20)
+    row = bench.tables.rows[Key(KIND, "a")]
+    await bench.change("a", {"repeats": 0})
+
+    await bench.watch.claim(Key(KIND, "a"), row)
+
+    assert (bench.repeats(), said(bench.tables)) == (0, [])
+
+
+async def test_a_race_that_is_lost_too_often_leaves_it_to_the_next_visit(bench: Bench):
+    await bench.waits("a")
+    key = Key(KIND, "a")
+
+    def rival() -> Iterable[Mutation]:
+        row = bench.tables.rows[key]
+        return [Update(key, dict(row.entity), row.version)]
+
+    impatient = Runtime(bench.clock.now, lambda _: asyncio.sleep(0))
+    watch, _ = bench.a_watch(impatient, RacedTables(bench.tables, *[rival] * 100))
+    await bench.clock.advance(20)
+
+    await watch.claim(key, bench.tables.rows[key])
+
+    assert said(bench.tables) == []
+    await bench.sweeper.sweep()
+    assert bench.repeats() == 1
+
+
+async def test_nothing_is_repeated_while_the_service_lags_behind(bench: Bench):
+    await bench.waits("a")
+    bench.keeps_up = False
+    await bench.pass_and_sweep(1_000)
+    while_lagging = bench.repeats()
+
+    bench.keeps_up = True
+    await bench.pass_and_sweep(1)
+
+    assert (while_lagging, bench.repeats()) == (0, 1)
+
+
+async def test_repeats_are_limited_per_second(bench: Bench):
+    names = [str(number) for number in range(400)]
+    await bench.waits(*names, seconds=0)
+
+    def repeated() -> int:
+        return sum(bench.repeats(name) for name in names)
+
+    await bench.pass_and_sweep(0.001)
+    at_once = repeated()
+    await bench.pass_and_sweep(1)
+    after_a_second = repeated()
+    await bench.pass_and_sweep(2)
+
+    assert at_once == BURST
+    assert after_a_second - at_once == REPEATS_PER_SECOND
+    assert repeated() - after_a_second == 2 * REPEATS_PER_SECOND
+
+
+def test_waiting_is_written_into_the_index_and_resting_is_not():
+    assert waiting("a", None) == {}
+    assert set(waiting("a", START)) == {INDEXED}
+    assert Patience(1000).until(0, 0) == 600, "ten minutes are the most"
