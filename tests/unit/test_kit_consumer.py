@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from sagakit.bus import Message
-from sagakit.consumer import Consumer, Outcome
+from sagakit.consumer import LAG_SECONDS, MAX_OUTSTANDING, Consumer, Outcome
 from sagakit.errors import Contention, Poison, Unavailable
 from sagakit.events import Event
 from tests.support.clock import Clock, settled
@@ -332,3 +332,42 @@ async def test_a_slow_event_does_not_hold_up_the_others(bench: Bench):
         assert fast.settled == ["ack"]
         assert slow.settled == []
         stuck.set()
+
+
+async def test_it_keeps_up_while_it_pulls_everything(bench: Bench):
+    before = bench.consumer.keeps_up
+    async with bench.running():
+        pulling = bench.consumer.keeps_up
+        bench.meets = raises(Unavailable("gone"))
+        bench.store_is_away = True
+        await bench.deal_with(a_message())
+        paused = bench.consumer.keeps_up
+        bench.store_is_away = False
+        await bench.clock.advance(10)
+        again = bench.consumer.keeps_up
+
+    assert (before, pulling, paused, again) == (False, True, False, True)
+    assert not bench.consumer.keeps_up
+
+
+async def test_it_lags_for_a_while_after_its_hands_were_full(bench: Bench):
+    async with bench.running():
+        for number in range(MAX_OUTSTANDING - 1):
+            bench.live.deliver(a_message(eventid=str(number)))
+        nearly = bench.consumer.keeps_up
+        bench.live.deliver(a_message(eventid="the last straw"))
+        full = bench.consumer.keeps_up
+        await bench.clock.advance(LAG_SECONDS - 0.1)
+        soon_after = bench.consumer.keeps_up
+        await bench.clock.advance(0.2)
+        later = bench.consumer.keeps_up
+
+    assert (nearly, full, soon_after, later) == (True, False, False, True)
+
+
+async def test_what_was_dealt_with_is_not_in_hand(bench: Bench):
+    async with bench.running():
+        for number in range(2 * MAX_OUTSTANDING):
+            await bench.deal_with(a_message(eventid=str(number)))
+
+        assert bench.consumer.keeps_up

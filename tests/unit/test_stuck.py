@@ -1,0 +1,39 @@
+"""Which orders wait, however many, and however many share a moment."""
+
+from sagactl.stuck import PAGE, stuck
+from sagakit.tables import Insert
+from services.purchase.storage import ticket_entity, ticket_key
+from services.purchase.ticket import opened
+from tests.support.clock import START
+from tests.support.tables import MemoryTables
+
+
+async def tables_with(orders: int, due: float | None) -> MemoryTables:
+    tables = MemoryTables()
+    for number in range(orders):
+        ticket = opened(f"order-{number}", "cart", (), START + number)
+        await tables.commit([Insert(ticket_key(ticket.orderid), ticket_entity(ticket, due))])
+    return tables
+
+
+async def test_every_order_that_waits_is_listed_once_the_oldest_first():
+    """All of them are due at the same moment, far more than a page of each shard."""
+    count = 20 * PAGE
+    tables = await tables_with(count, due=START)
+
+    found = await stuck(tables, START + count, older_than_seconds=0)
+
+    assert [each.ticket.orderid for each in found] == [f"order-{number}" for number in range(count)]
+
+
+async def test_only_orders_of_an_age_are_listed():
+    tables = await tables_with(100, due=START + 5)
+
+    found = await stuck(tables, START + 100, older_than_seconds=91)
+
+    assert [each.ticket.orderid for each in found] == [f"order-{number}" for number in range(10)]
+    assert str(found[0]) == "order-0  pre-approved      1m 40s  0 repeats"
+
+
+async def test_what_has_come_to_rest_is_not_listed():
+    assert await stuck(await tables_with(10, due=None), START + 100, older_than_seconds=0) == []
