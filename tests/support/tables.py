@@ -37,7 +37,7 @@ class MemoryTables:
         found = [
             (key, row)
             for key, row in self.rows.items()
-            if key.kind == kind and INDEXED in row.entity and start <= row.entity[INDEXED] < end
+            if key.kind == kind and row.entity.get(INDEXED) is not None and start <= row.entity[INDEXED] < end
         ]
         return sorted(found, key=lambda each: each[1].entity[INDEXED])[:limit]
 
