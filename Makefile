@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help run clean check lint types imports proto-check test ci bench docs proto proto-release lock
+.PHONY: help run clean check lint types imports proto-check test ci simulate bench docs proto proto-release lock
 
 PYTHON ?= python3
 VENV := .venv
@@ -40,7 +40,10 @@ proto-check: $(VENV)/.dev ## Lint the protos, find breaking changes, compare the
 test: $(VENV)/.dev ## Every test suite; what needs Google's emulators is skipped where there is no gcloud
 	$(BIN)/python -m pytest
 
-ci: check test bench ## Exactly what CI runs
+ci: check test simulate bench ## Exactly what CI runs
+
+simulate: $(VENV)/.dev ## Sagas on virtual time with everything going wrong: [SAGAS=10000] [SEED=1]
+	PYTHONHASHSEED=0 $(BIN)/python -m tests.simulation --sagas $(or $(SAGAS),10000) --seed $(or $(SEED),1)
 
 bench: $(VENV)/.dev ## Latency and throughput, beside what the emulators themselves allow
 	$(BIN)/python -m bench

@@ -29,9 +29,9 @@ class Walk:
 
 
 WALKS = (
+    Walk("Blue alone is paid", {"blue": 3}, "approved"),
     Walk("Blue and red; red waives payment", {"blue": 3, "red": 2}, "approved"),
     Walk("Yellow is sold out", {"yellow": 1}, "reserve-failed"),
-    Walk("Blue alone is paid", {"blue": 3}, "approved"),
     Walk("Gold is dearer than a payment may be", {"gold": 1}, "payment-failed"),
 )
 

@@ -60,7 +60,7 @@ class LocalSuite:
         await self._run_tool("provision")
         self._start_services()
         await self._run_tool("seed")
-        await self._answers("the gateway", f"{self._plan.gateway}/readyz/all", READY_SECONDS)
+        await self._answers("the gateway", f"{self._plan.gateway}/readyz?all=true", READY_SECONDS)
         return True
 
     async def _asked_to_stop(self) -> bool:

@@ -8,6 +8,7 @@ from typing import Any
 from fastapi import APIRouter, FastAPI
 from grpc.aio import AioRpcError
 from starlette.exceptions import HTTPException
+from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from services.gateway.clients import NEEDED, SERVICES, Clients
@@ -16,6 +17,18 @@ from services.gateway.middleware import Admission, BodyLimit, LastResort
 from services.gateway.routes import api, problem, schemas
 
 MAX_BODY_BYTES = 64 * 1024
+
+_READY = (
+    f"Answers 200 while {' and '.join(NEEDED)} serve. An outage of the others keeps no order out: it is taken, "
+    "and waits for them. With `all=true` every service has to serve."
+)
+# Described and read here: FastAPI's own way with parameters refuses with a 422 that is no problem (RFC 9457).
+_ALL = {
+    "name": "all",
+    "in": "query",
+    "description": "Whether every service is demanded.",
+    "schema": {"type": "boolean", "default": False},
+}
 
 
 @dataclass(slots=True)
@@ -74,24 +87,32 @@ def _own(clients: Clients, lifecycle: Lifecycle) -> APIRouter:
     async def healthz() -> Response:
         return JSONResponse({"status": "ok"})
 
-    @router.get("/readyz", summary="Whether requests can be served", responses={503: problem(503)})
-    async def readyz() -> Response:
-        return await _ready(clients, lifecycle, NEEDED)
-
     @router.get(
-        "/readyz/all",
-        summary="Whether every service can be reached, also those that orders wait for",
-        responses={503: problem(503)},
+        "/readyz",
+        summary="Whether requests can be served",
+        description=_READY,
+        responses={status: problem(status) for status in (400, 503)},
+        openapi_extra={"parameters": [_ALL]},
     )
-    async def all_ready() -> Response:
-        return await _ready(clients, lifecycle, SERVICES)
+    async def readyz(request: Request) -> Response:
+        demanded = _demanded(request.query_params.get("all", "false"))
+        if lifecycle.draining:
+            raise Problem(503, "draining", "This gateway is about to stop.")
+        if missing := await clients.not_serving(demanded):
+            raise Problem(503, "not-ready", f"Not serving: {', '.join(missing)}.")
+        return JSONResponse({"status": "ok"})
 
     return router
 
 
-async def _ready(clients: Clients, lifecycle: Lifecycle, services: Collection[str]) -> Response:
-    if lifecycle.draining:
-        raise Problem(503, "draining", "This gateway is about to stop.")
-    if missing := await clients.not_serving(services):
-        raise Problem(503, "not-ready", f"Not serving: {', '.join(missing)}.")
-    return JSONResponse({"status": "ok"})
+def _demanded(every: str) -> Collection[str]:
+    """The services that have to serve. Raises Problem where `every` is neither `true` nor `false`."""
+    match every:
+        case "true":
+            return SERVICES
+        case "false":
+            return NEEDED
+        case _:
+            message = "must be true or false"
+            errors = [{"field": "all", "message": message}]
+            raise Problem(400, "invalid-argument", f"all: {message}", errors)

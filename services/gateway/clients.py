@@ -23,7 +23,10 @@ SERVICES: Mapping[str, ServiceDescriptor] = {
     "delivery": delivery_pb2.DESCRIPTOR.services_by_name["Delivery"],
 }
 NEEDED = ("purchase", "stock")
-"""Those without which there is nothing to be had here. Orders are taken while the others are away."""
+"""Those that must serve for the gateway to be ready: it is out of balancing without them.
+
+Not payment and delivery: while they are away orders are taken all the same, and wait for them in the saga.
+"""
 
 _HEALTH_SECONDS = 1.0
 # Every RPC called here is safe to repeat (AddItem by its commandid), but only where nobody answered.

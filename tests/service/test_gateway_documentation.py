@@ -129,6 +129,16 @@ async def test_every_failure_is_documented_as_a_problem(operation):
         assert content == {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
 
 
+async def test_what_ready_demands_is_documented():
+    get = (await document())["paths"]["/readyz"]["get"]
+
+    assert "while purchase and stock serve" in get["description"]
+    assert [(each["name"], each["in"], each["schema"]["type"]) for each in get["parameters"]] == [
+        ("all", "query", "boolean")
+    ]
+    assert {"200", "400", "503"} == set(get["responses"])
+
+
 async def test_every_reference_in_the_document_leads_somewhere():
     whole = await document()
 

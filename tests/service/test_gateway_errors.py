@@ -85,6 +85,25 @@ async def test_the_reason_a_service_gives_is_passed_on(error, status, reason):
     assert "errors" not in problem
 
 
+@pytest.mark.parametrize(
+    ("rpc", "path", "error", "status"),
+    [
+        ("CancelOrder", "/purchase/api/cancel_order", NotFound("order-not-found", "no o"), 404),
+        ("CancelOrder", "/purchase/api/cancel_order", NotAllowed("order-ended", "o is approved"), 400),
+        ("GetOrderHistory", "/purchase/api/get_order_history", NotFound("order-not-found", "no o"), 404),
+        ("GetPayment", "/payment/api/get_payment", NotFound("payment-not-found", "nothing for o"), 404),
+        ("GetDelivery", "/delivery/api/get_delivery", NotFound("delivery-not-found", "nothing for o"), 404),
+    ],
+)
+async def test_what_an_order_is_refused_is_passed_on_and_documented(rpc, path, error, status):
+    async with suite(**{rpc: [refusal(error)]}) as (client, _):
+        response = await client.post(path, json={"orderid": "o"})
+        document = (await client.get("/openapi.json")).json()
+
+    assert assert_problem(response, status, error.reason)["detail"] == str(error)
+    assert str(status) in document["paths"][path]["post"]["responses"]
+
+
 async def test_the_field_a_service_complains_of_is_named():
     error = InvalidArgument("cartid", "cartid must be nicer")
     async with suite(GetCart=[refusal(error)]) as (client, _):

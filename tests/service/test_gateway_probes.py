@@ -2,6 +2,7 @@
 
 import asyncio
 
+import pytest
 from grpc_health.v1._async import HealthServicer
 
 from services.gateway.app import Lifecycle
@@ -44,14 +45,26 @@ async def test_it_is_ready_as_long_as_the_services_it_needs_serve():
 
 async def test_an_outage_of_a_service_that_orders_wait_for_keeps_no_order_out():
     async with fakes() as services, gateway(targets_of(services.values())) as client:
-        with_all = await client.get("/readyz/all")
+        with_all = await client.get("/readyz?all=true")
         await services["payment"].health.set("", NOT_SERVING)
         await services["delivery"].health.set("", NOT_SERVING)
         ready = await client.get("/readyz")
-        without = await client.get("/readyz/all")
+        without = await client.get("/readyz?all=true")
 
     assert (with_all.status_code, ready.status_code) == (200, 200)
     assert assert_problem(without, 503, "not-ready")["detail"] == "Not serving: payment, delivery."
+
+
+@pytest.mark.parametrize("every", ["", "1", "True", "yes"])
+async def test_a_question_after_all_services_that_is_unclear_is_not_answered_with_ready(every):
+    async with fakes() as services, gateway(targets_of(services.values())) as client:
+        plain = await client.get("/readyz?all=false")
+        unclear = await client.get("/readyz", params={"all": every})
+
+    assert plain.status_code == 200
+    assert assert_problem(unclear, 400, "invalid-argument")["errors"] == [
+        {"field": "all", "message": "must be true or false"}
+    ]
 
 
 async def test_it_becomes_ready_when_a_service_that_was_away_comes():
@@ -100,7 +113,7 @@ async def test_a_gateway_that_is_told_to_stop_is_alive_and_not_ready():
     ):
         lifecycle.draining = True
         ready = await client.get("/readyz")
-        all_ready = await client.get("/readyz/all")
+        all_ready = await client.get("/readyz?all=true")
         alive = await client.get("/healthz")
 
     assert_problem(ready, 503, "draining")

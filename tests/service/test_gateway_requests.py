@@ -5,10 +5,11 @@ from uuid import UUID
 
 import pytest
 
-from rpc import purchase_pb2, stock_pb2
+from rpc import delivery_pb2, payment_pb2, purchase_pb2, stock_pb2
 from services.gateway.app import MAX_BODY_BYTES
+from services.gateway.clients import NEEDED
 from services.gateway.operations import OPERATIONS
-from tests.service.gateway_harness import assert_problem, suite, until
+from tests.service.gateway_harness import assert_problem, fakes, gateway, suite, targets_of, until
 
 CREATE_CART = "/purchase/api/create_cart"
 ADD_ITEM = "/purchase/api/add_item"
@@ -55,6 +56,62 @@ async def test_amount_and_reason_are_shown_only_where_set():
 
     assert first.json() == {"order_ticket": bare}
     assert second.json() == {"order_ticket": failed}
+
+
+async def test_canceling_passes_the_order_on_and_answers_its_ticket():
+    ticket = {"orderid": "o", "status": "canceled", "cart_items": [], "reason": "client"}
+    answer = purchase_pb2.CancelOrderResponse(order_ticket=ticket)
+    async with suite(CancelOrder=[answer]) as (client, purchase):
+        response = await client.post("/purchase/api/cancel_order", json={"orderid": "o"})
+
+    assert response.json() == {"order_ticket": ticket}
+    assert purchase.asked == [("CancelOrder", purchase_pb2.CancelOrderRequest(orderid="o"))]
+
+
+async def test_a_history_keeps_its_order_and_shows_an_event_only_where_one_was_the_cause():
+    history = [
+        {"status": "pre-approved", "time": "t1", "cause": "checkout"},
+        {"status": "reserved", "time": "t2", "cause": "reserved", "eventid": "e"},
+    ]
+    answer = purchase_pb2.GetOrderHistoryResponse(orderid="o", history=history)
+    async with suite(GetOrderHistory=[answer]) as (client, _):
+        response = await client.post("/purchase/api/get_order_history", json={"orderid": "o"})
+
+    assert response.json() == {"orderid": "o", "history": history}
+
+
+async def test_a_payment_is_asked_of_payment_and_shows_what_is_set():
+    declined = {"orderid": "o", "status": "declined", "amount": 7, "refunded": 0, "reason": "r", "time": "t"}
+    tombstone = {"orderid": "o", "status": "canceled", "refunded": 0, "time": "t"}
+    answers = [payment_pb2.GetPaymentResponse(payment=payment) for payment in (declined, tombstone)]
+    async with fakes(GetPayment=answers) as services, gateway(targets_of(services.values())) as client:
+        first = await client.post("/payment/api/get_payment", json={"orderid": "o"})
+        second = await client.post("/payment/api/get_payment", json={"orderid": "o"})
+
+    assert (first.json(), second.json()) == ({"payment": declined}, {"payment": tombstone})
+    assert services["payment"].asked == [("GetPayment", payment_pb2.GetPaymentRequest(orderid="o"))] * 2
+
+
+async def test_a_delivery_is_asked_of_delivery():
+    items = [{"itemid": "red", "count": 2}, {"itemid": "blue", "count": 3}]
+    shipment = {"orderid": "o", "status": "arranged", "items": items, "time": "t"}
+    answer = delivery_pb2.GetDeliveryResponse(delivery=shipment)
+    async with fakes(GetDelivery=[answer]) as services, gateway(targets_of(services.values())) as client:
+        response = await client.post("/delivery/api/get_delivery", json={"orderid": "o"})
+
+    assert response.json() == {"delivery": shipment}
+    assert services["delivery"].asked == [("GetDelivery", delivery_pb2.GetDeliveryRequest(orderid="o"))]
+
+
+async def test_carts_are_served_while_payment_and_delivery_are_away():
+    async with fakes(CreateCart=[OPEN_CART]) as services:
+        there = [service for service in services.values() if service.name in NEEDED]
+        async with gateway(targets_of(there)) as client:
+            taken = await client.post(CREATE_CART, json={"cartid": "1234567"})
+            away = await client.post("/payment/api/get_payment", json={"orderid": "o"})
+
+    assert taken.status_code == 200
+    assert_problem(away, 503, "unavailable")
 
 
 @pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.rpc.name)
@@ -165,6 +222,10 @@ GOOD = '"cartid":"1","itemid":"blue","count":3'
         ("/purchase/api/close_cart", "{}", "cartid"),
         ("/purchase/api/checkout", "{}", "cartid"),
         ("/purchase/api/get_order_ticket", '{"orderid":"?"}', "orderid"),
+        ("/purchase/api/cancel_order", '{"orderid":"?"}', "orderid"),
+        ("/purchase/api/get_order_history", "{}", "orderid"),
+        ("/payment/api/get_payment", '{"orderid":1}', "orderid"),
+        ("/delivery/api/get_delivery", '{"orderid":"o","itemid":"blue"}', "itemid"),
         ("/purchase/api/remove_item", '{"cartid":"1"}', "itemid"),
         ("/stock/api/get_item", '{"itemid":"?"}', "itemid"),
         (ADD_ITEM, '{"cartid":"1","itemid":"blue"}', "count"),
@@ -315,13 +376,13 @@ async def test_one_request_too_many_is_sent_away_and_probes_are_not():
         await until(lambda: asyncio.sleep(0, bool(purchase.asked)))
 
         refused = await client.get("/")
-        probes = [await client.get("/healthz"), await client.get("/readyz")]
+        probes = [await client.get(path) for path in ("/healthz", "/readyz", "/readyz?all=true")]
         release.set()
         finished = await first
         after = await client.get("/")
 
     assert_problem(refused, 503, "overloaded")
     assert refused.headers["retry-after"] == "1"
-    assert [probe.status_code for probe in probes] == [200, 200]
+    assert [probe.status_code for probe in probes] == [200, 200, 200]
     assert finished.status_code == 200
     assert after.status_code == 200

@@ -32,6 +32,14 @@ def test_only_the_addresses_have_to_be_given():
     )
 
 
+@pytest.mark.parametrize("name", ADDRESSES)
+def test_an_address_that_is_not_given_is_named(name):
+    without = {each: address for each, address in ADDRESSES.items() if each != name}
+
+    with pytest.raises(BadSetting, match=f"{name} is not set"):
+        Settings.from_environ(without)
+
+
 @pytest.mark.parametrize(
     ("address", "target"),
     [
@@ -58,6 +66,8 @@ def test_an_address_becomes_what_grpc_dials(address, target):
         ("PURCHASE_ADDRESS", "purchase:0"),
         ("PURCHASE_ADDRESS", "purchase:65536"),
         ("PURCHASE_ADDRESS", "http://purchase:50051"),
+        ("PAYMENT_ADDRESS", ""),
+        ("DELIVERY_ADDRESS", "delivery"),
         ("STOCK_ADDRESS", "stock-1:50051,stock-2:50051"),
         ("STOCK_ADDRESS", "127.0.0.1:50051,stock:50051"),
         ("STOCK_ADDRESS", "127.0.0.1:50051,[::1]:50051"),

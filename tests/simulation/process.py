@@ -1,0 +1,119 @@
+"""A service's process in the simulation: started, called, killed at any await, started again."""
+
+import asyncio
+import contextvars
+from random import Random
+from typing import Any, TypeVar
+
+import grpc
+
+from contract import topology
+from sagakit.backends import Backend, BackendSettings
+from sagakit.messaging import Messaging
+from sagakit.runtime import Runtime
+from sagakit.service import Build, ServiceSettings
+from sagakit.watch import Patience
+from tests.simulation.broker import SimBroker, SimBus
+from tests.simulation.loop import Tasks, owner
+from tests.simulation.tables import SimDatabase, SimTables
+from tests.simulation.weather import Weather
+
+START = 1_800_000_000.0
+"""Where virtual time begins, in seconds since the epoch."""
+
+T = TypeVar("T")
+
+
+class Died(Exception):
+    """The process that was called is no more."""
+
+
+class SimProcess:
+    """One replica of a service."""
+
+    def __init__(
+        self,
+        service: str,
+        build: Build,
+        database: SimDatabase,
+        broker: SimBroker,
+        weather: Weather,
+        random: Random,
+    ) -> None:
+        self.service = service
+        self._build = build
+        self._database = database
+        self._broker = broker
+        self.weather = weather
+        self._random = random
+        self._skew = random.uniform(-weather.skew_seconds, weather.skew_seconds)
+        self._tasks: Tasks = {}
+        self._bus: SimBus | None = None
+        self._methods: dict[str, grpc.RpcMethodHandler] = {}
+
+    @property
+    def alive(self) -> bool:
+        return self._bus is not None
+
+    def start(self) -> None:
+        """As its composition root wires it, but for gRPC, which is called directly."""
+        self._tasks = {}
+        self._bus = SimBus(self._broker, self._random)
+        context = contextvars.copy_context()
+        context.run(owner.set, self._tasks)
+        backend = Backend(SimTables(self._database, self, self._random), self._bus)
+        messaging = Messaging(self.service, settings_of(self.service), backend, self._runtime(), self._build)
+        (register,) = messaging.service.servicers
+        register(self)
+        context.run(asyncio.create_task, messaging.run())
+        self._context = context
+
+    def kill(self) -> None:
+        """Nothing of it goes on, and nobody hears from it again; what it had committed stays."""
+        if self._bus is not None:
+            self._bus.die()
+            self._bus = None
+            for task in list(self._tasks):
+                task.cancel()
+
+    async def call(self, method: str, request: Any) -> Any:
+        """The answer of one of its gRPC methods. Raises SagaError, or Died."""
+        if self._bus is None:
+            raise Died
+        behavior = self._methods[method].unary_unary
+        task = self._context.run(asyncio.create_task, behavior(request, None))
+        try:
+            return await task
+        except asyncio.CancelledError:
+            raise Died from None
+
+    def add_generic_rpc_handlers(self, _: Any) -> None:
+        """What gRPC's generated code asks a server for."""
+
+    def add_registered_method_handlers(self, _: str, methods: "dict[str, grpc.RpcMethodHandler]") -> None:
+        self._methods = methods
+
+    def _runtime(self) -> Runtime:
+        loop = asyncio.get_running_loop()
+        return Runtime(
+            now=lambda: START + self._skew + loop.time(),
+            sleep=asyncio.sleep,
+            random=self._random,
+            new_id=lambda: f"{self._random.getrandbits(128):032x}",
+        )
+
+
+def settings_of(service: str) -> ServiceSettings:
+    return ServiceSettings(
+        backend=BackendSettings("embedded", "simulation", "", "", "", None),  # type: ignore[arg-type]
+        publish_topic=topology.TOPICS[service],
+        subscribe_topics=topology.subscribed_topics(service),
+        dead_letter_topic=topology.DEAD_LETTER_TOPIC,
+        host="",
+        port=0,
+        log_format="console",
+        drain_delay_seconds=0,
+        sweep_seconds=10,
+        patience=Patience(),
+        environ={},
+    )

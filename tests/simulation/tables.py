@@ -1,0 +1,110 @@
+"""The simulated database: the promises of `Tables`, fast, and calls to it that fail in every foreseen way."""
+
+import asyncio
+from collections.abc import Sequence
+from random import Random
+from typing import Protocol
+
+from sagakit.errors import Contention, OutcomeUnknown, Unavailable
+from sagakit.tables import INDEXED, Delete, Entity, Insert, Key, Mutation, Row, Update
+from tests.simulation.observer import Observer
+from tests.simulation.weather import Weather
+
+
+class Under(Protocol):
+    """Whose weather it is, which changes."""
+
+    weather: Weather
+
+
+class SimDatabase:
+    """Versioned entities, and an index of those that have `due`."""
+
+    checks_versions = True
+
+    def __init__(self, observer: Observer) -> None:
+        self._observer = observer
+        self.kinds: dict[str, dict[str, Row]] = {}
+        self._due: dict[str, dict[str, str]] = {}
+        self._version = 0
+
+    def get(self, key: Key) -> Row | None:
+        return self.kinds.get(key.kind, {}).get(key.name)
+
+    def commit(self, mutations: Sequence[Mutation]) -> None:
+        for mutation in mutations:
+            self._check(mutation)
+        self._version += 1
+        for mutation in mutations:
+            entity = None if isinstance(mutation, Delete) else mutation.entity
+            self._put(mutation.key, entity)
+        self._observer.committed(mutations)
+
+    def due(self, kind: str, start: str, end: str, limit: int) -> list[tuple[Key, Row]]:
+        index = self._due.get(kind, {})
+        found = sorted((due, name) for name, due in index.items() if start <= due < end)
+        return [(Key(kind, name), self.kinds[kind][name]) for _, name in found[:limit]]
+
+    def page(self, kind: str, after: str, limit: int) -> list[tuple[Key, Row]]:
+        rows = self.kinds.get(kind, {})
+        names = sorted(name for name in rows if name > after)
+        return [(Key(kind, name), rows[name]) for name in names[:limit]]
+
+    def _check(self, mutation: Mutation) -> None:
+        row = self.get(mutation.key)
+        match mutation:
+            case Insert() if row is not None:
+                raise Contention(str(mutation.key))
+            case Update(_, _, version) if row is None or (self.checks_versions and row.version != version):
+                raise Contention(str(mutation.key))
+
+    def _put(self, key: Key, entity: Entity | None) -> None:
+        rows, index = self.kinds.setdefault(key.kind, {}), self._due.setdefault(key.kind, {})
+        index.pop(key.name, None)
+        if entity is None:
+            rows.pop(key.name, None)
+            return
+        rows[key.name] = Row(entity, self._version)
+        if INDEXED in entity:
+            index[key.name] = entity[INDEXED]
+
+
+class SimTables:
+    """One process's way to the database."""
+
+    def __init__(self, database: SimDatabase, under: Under, random: Random) -> None:
+        self._database = database
+        self._under = under
+        self._random = random
+
+    async def lookup(self, keys: Sequence[Key]) -> dict[Key, Row]:
+        await self._call()
+        rows = {key: self._database.get(key) for key in keys}
+        return {key: row for key, row in rows.items() if row is not None}
+
+    async def commit(self, mutations: Sequence[Mutation]) -> None:
+        """It takes effect at some moment of the call; a process that dies before the end does not know."""
+        await self._call()
+        if self._happens(self._under.weather.lost_race):
+            raise Contention("somebody else was faster")
+        if self._happens(self._under.weather.unknown_lost):
+            raise OutcomeUnknown("the request was lost")
+        self._database.commit(mutations)
+        await asyncio.sleep(self._under.weather.latency(self._random))
+        if self._happens(self._under.weather.unknown_applied):
+            raise OutcomeUnknown("the answer was lost")
+
+    async def due(self, kind: str, start: str, end: str, limit: int) -> list[tuple[Key, Row]]:
+        await self._call()
+        return self._database.due(kind, start, end, limit)
+
+    async def page(self, kind: str, after: str, limit: int) -> list[tuple[Key, Row]]:
+        return self._database.page(kind, after, limit)
+
+    async def _call(self) -> None:
+        await asyncio.sleep(self._under.weather.latency(self._random))
+        if self._happens(self._under.weather.away):
+            raise Unavailable("the database is away")
+
+    def _happens(self, odds: float) -> bool:
+        return self._random.random() < odds

@@ -1,0 +1,26 @@
+"""The walks of the demo: one for each way an order can go, over what the catalogue has."""
+
+from sagactl.catalogue import CATALOGUE
+from sagactl.demo import WALKS
+from sagactl.tryout import curl_lines
+
+
+def test_the_walks_show_every_end_an_order_comes_to_by_itself():
+    assert [(walk.items, walk.ends) for walk in WALKS] == [
+        ({"blue": 3}, "approved"),
+        ({"blue": 3, "red": 2}, "approved"),
+        ({"yellow": 1}, "reserve-failed"),
+        ({"gold": 1}, "payment-failed"),
+    ]
+
+
+def test_the_walks_take_every_item_of_the_catalogue():
+    assert {itemid for walk in WALKS for itemid in walk.items} == {item.itemid for item in CATALOGUE}
+
+
+def test_the_lines_to_try_end_in_an_order_of_blue_and_red():
+    lines = curl_lines("http://127.0.0.1:8080", "c")
+
+    added = [line for line in lines if "/add_item" in line]
+    assert ["blue" in line or "red" in line for line in added] == [True, True]
+    assert "/purchase/api/get_order_ticket" in lines[-1]
