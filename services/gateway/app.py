@@ -19,8 +19,8 @@ from services.gateway.routes import api, problem, schemas
 MAX_BODY_BYTES = 64 * 1024
 
 _READY = (
-    f"Answers 200 while {' and '.join(NEEDED)} serve. An outage of the others keeps no order out: it is taken, "
-    "and waits for them. With `all=true` every service has to serve."
+    f"Answers 200 while {' and '.join(NEEDED)} serve. An outage of the others keeps no order out: "
+    "it is taken, and waits for them. With `all=true` every service has to serve."
 )
 # Described and read here: FastAPI's own way with parameters refuses with a 422 that is no problem (RFC 9457).
 _ALL = {

@@ -90,7 +90,8 @@ async def test_a_refusal_of_the_service_ends_the_command_with_its_words():
 def test_shards_are_told_of_where_there_is_more_than_one(shards, told):
     item = Item(itemid="red", price=50, stock=3, available=1, sold=2, waives_payment=True, shards=shards)
 
-    assert describe(item) == f"red: price 50, 3 pieces (1 available, 0 reserved, 2 sold){told}, waives payment"
+    pieces = "3 pieces (1 available, 0 reserved, 2 sold)"
+    assert describe(item) == f"red: price 50, {pieces}{told}, waives payment"
 
 
 @pytest.mark.parametrize("shards", ["0", "9", "-1", "many"])
