@@ -7,7 +7,7 @@ from sagactl.errors import CannotRun
 from sagakit.events import timestamp
 from sagakit.tables import Entity, Key, Tables
 from services.delivery.storage import delivery_key, to_shipment
-from services.payment.charge import CHARGED
+from services.payment.charge import CANCELED, CHARGED
 from services.payment.storage import payment_key, to_charge
 from services.purchase.storage import ticket_key, to_ticket
 from services.purchase.ticket import OPEN, Ticket
@@ -72,7 +72,8 @@ def _at_payment(orderid: str, found: Mapping[Key, Entity]) -> Iterator[Happening
     first = charge.status if charge.settled_time is None else CHARGED
     yield Happening(charge.time, "payment", f"{first}{_for(charge.amount)}{_because(charge.reason)}")
     if charge.settled_time is not None:
-        yield Happening(charge.settled_time, "payment", f"{charge.status}, {charge.refunded} given back")
+        given_back = f", {charge.refunded} given back" if charge.status == CANCELED else ""
+        yield Happening(charge.settled_time, "payment", f"{charge.status}{given_back}")
 
 
 def _open(ticket: Ticket, found: Mapping[Key, Entity]) -> Iterator[str]:
