@@ -7,16 +7,20 @@ from rpc.stock_pb2 import DESCRIPTOR
 from rpc.stock_pb2_grpc import add_StockServicer_to_server
 from sagakit.run import main
 from sagakit.service import Kit, Service
+from services.stock.catalogue import Catalogue
 from services.stock.handlers import REACTIONS
 from services.stock.servicer import Servicer
+from services.stock.shards import Whereabouts
 from services.stock.storage import RESERVATION
 from services.stock.usecases import UseCases
 
 
 def build(kit: Kit) -> Service:
-    usecases = UseCases(kit.store, kit.inbox, kit.runtime, kit.patience)
+    whereabouts = Whereabouts()
+    usecases = UseCases(kit.store, kit.inbox, kit.runtime, kit.patience, whereabouts)
+    servicer = Servicer(usecases, Catalogue(kit.store, whereabouts))
     return Service(
-        servicers=[partial(add_StockServicer_to_server, Servicer(usecases))],
+        servicers=[partial(add_StockServicer_to_server, servicer)],
         names=[DESCRIPTOR.services_by_name["Stock"].full_name],
         handlers=handlers(REACTIONS, usecases),
         reminders={RESERVATION: usecases.remind},

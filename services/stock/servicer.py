@@ -6,28 +6,30 @@ from contract.fields import MAX_PRICE, MAX_STOCK, checked_id, checked_int
 from rpc import stock_pb2 as pb
 from rpc.stock_pb2_grpc import StockServicer
 from sagakit.events import timestamp
+from services.stock.catalogue import PAGE, Catalogue
 from services.stock.inventory import MAX_SHARDS, Reservation, Stocked
-from services.stock.usecases import PAGE, UseCases
+from services.stock.usecases import UseCases
 
 
 class Servicer(StockServicer):
     """Checks what comes in, and puts answers into messages."""
 
-    def __init__(self, usecases: UseCases) -> None:
+    def __init__(self, usecases: UseCases, catalogue: Catalogue) -> None:
         self._usecases = usecases
+        self._catalogue = catalogue
 
     async def GetItem(self, request: pb.GetItemRequest, context: Any) -> pb.GetItemResponse:
-        return pb.GetItemResponse(item=_item(await self._usecases.get_item(_itemid(request))))
+        return pb.GetItemResponse(item=_item(await self._catalogue.get_item(_itemid(request))))
 
     async def ListItems(self, request: pb.ListItemsRequest, context: Any) -> pb.ListItemsResponse:
-        items, token = await self._usecases.list_items(
+        items, token = await self._catalogue.list_items(
             checked_int("page_size", request.page_size, 0, PAGE),
             request.page_token and checked_id("page_token", request.page_token),
         )
         return pb.ListItemsResponse(items=[_item(item) for item in items], next_page_token=token)
 
     async def PutItem(self, request: pb.PutItemRequest, context: Any) -> pb.PutItemResponse:
-        item = await self._usecases.put_item(
+        item = await self._catalogue.put_item(
             _itemid(request),
             checked_int("price", request.price, 0, MAX_PRICE),
             checked_int("stock", request.stock, 0, MAX_STOCK),

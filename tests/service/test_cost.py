@@ -8,6 +8,8 @@ from services.payment.simulated import SimulatedProvider
 from services.payment.usecases import UseCases as Payment
 from services.purchase.ticket import Report
 from services.purchase.usecases import UseCases as Purchase
+from services.stock.catalogue import Catalogue
+from services.stock.shards import Whereabouts
 from services.stock.usecases import UseCases as Stock
 from tests.support.tables import CountedTables, MemoryTables
 from tests.support.usecases import OUTBOX, PATIENCE, over
@@ -20,8 +22,10 @@ def purchase_over(tables) -> Purchase:
     return over(tables, Purchase, PATIENCE, 1800)
 
 
-def stock_over(tables) -> Stock:
-    return over(tables, Stock, PATIENCE)
+def stock_over(tables) -> tuple[Stock, Catalogue]:
+    whereabouts = Whereabouts()
+    stock = over(tables, Stock, PATIENCE, whereabouts)
+    return stock, Catalogue(stock._store, whereabouts)
 
 
 async def cost(tables: CountedTables, step) -> tuple[int, int]:
@@ -76,23 +80,23 @@ async def test_a_report_costs_two_calls_and_three_where_it_is_a_duplicate():
 
 async def test_a_reservation_costs_two_calls_and_three_where_it_is_a_duplicate():
     tables = CountedTables(MemoryTables())
-    stock = stock_over(tables)
-    await stock.put_item("blue", 100, 10, False, False, 0)
+    stock, catalogue = stock_over(tables)
+    await catalogue.put_item("blue", 100, 10, False, False, 0)
     ticket = TicketMessage("o", PRE_APPROVED, (BLUE,))
 
     assert await cost(tables, stock.reserve("e1", ticket)) == (1, 1)
     assert await cost(tables, stock.reserve("e1", ticket)) == (2, 1)
-    assert await cost(tables, stock.list_items(0, "")) == (2, 0)
-    assert await cost(tables, stock.get_item("blue")) == (1, 0)
+    assert await cost(tables, catalogue.list_items(0, "")) == (2, 0)
+    assert await cost(tables, catalogue.get_item("blue")) == (1, 0)
     assert await cost(tables, stock.get_reservation("o")) == (1, 0)
     assert await cost(tables, stock.sell("e2", ticket)) == (1, 1)
 
 
 async def test_only_an_order_whose_shard_is_short_looks_at_all_of_them():
     tables = CountedTables(MemoryTables())
-    stock = stock_over(tables)
-    await stock.put_item("blue", 100, 8, False, False, 8)
-    await stock.get_item("blue")  # Now it knows of the shards.
+    stock, catalogue = stock_over(tables)
+    await catalogue.put_item("blue", 100, 8, False, False, 8)
+    await catalogue.get_item("blue")  # Now it knows of the shards.
 
     assert await cost(tables, stock.reserve("e1", TicketMessage("o1", PRE_APPROVED, (ONE,)))) == (1, 1)
     assert await cost(tables, stock.reserve("e2", TicketMessage("o2", PRE_APPROVED, (BLUE,)))) == (2, 1)
@@ -124,10 +128,11 @@ class Meter(CountedTables):
 async def metered(itemid: str, waives_payment: bool) -> tuple[int, int, int]:
     """Reads, writes and deletes from checkout to approved, each event handled once."""
     meter = Meter(MemoryTables())
-    purchase, stock = purchase_over(meter), stock_over(meter)
+    purchase = purchase_over(meter)
+    stock, catalogue = stock_over(meter)
     provider = SimulatedProvider(meter, Runtime(), 1_000)
     payment = over(meter, Payment, PATIENCE, provider)
-    await stock.put_item(itemid, 100, 8, waives_payment, False, 8)
+    await catalogue.put_item(itemid, 100, 8, waives_payment, False, 8)
     await purchase.create_cart("c")
     await purchase.add_item("c", itemid, 1, "x")
     await purchase.close_cart("c")
@@ -155,8 +160,8 @@ async def test_what_an_order_costs_from_checkout_to_approved():
 async def test_what_a_step_of_stock_reads_and_changes_it_writes_in_the_version_it_read():
     """Trap: stock read outside the transaction that writes it (lost update, oversell)."""
     tables = CountedTables(MemoryTables())
-    stock = stock_over(tables)
-    await stock.put_item("blue", 100, 10, False, False, 0)
+    stock, catalogue = stock_over(tables)
+    await catalogue.put_item("blue", 100, 10, False, False, 0)
 
     await stock.reserve("e1", TicketMessage("o", PRE_APPROVED, (BLUE,)))
 
@@ -172,11 +177,11 @@ async def test_what_a_step_of_stock_reads_and_changes_it_writes_in_the_version_i
 async def test_stock_that_is_asked_again_repeats_its_first_answer():
     """Trap: a duplicate taken for a failure, so that a good order is rolled back."""
     tables = CountedTables(MemoryTables())
-    stock = stock_over(tables)
-    await stock.put_item("blue", 100, 3, False, False, 0)
+    stock, catalogue = stock_over(tables)
+    await catalogue.put_item("blue", 100, 3, False, False, 0)
     ticket = TicketMessage("o", PRE_APPROVED, (BLUE,))
     await stock.reserve("e1", ticket)
-    await stock.put_item("blue", 999, 3, False, False, 0)
+    await catalogue.put_item("blue", 999, 3, False, False, 0)
 
     outcome = await stock.reserve("e2", ticket)
 
@@ -189,4 +194,4 @@ async def test_stock_that_is_asked_again_repeats_its_first_answer():
     ]
     assert len(answers) == 2
     assert answers[0] == answers[1]
-    assert (await stock.get_item("blue")).pieces.reserved == 3
+    assert (await catalogue.get_item("blue")).pieces.reserved == 3

@@ -1,0 +1,85 @@
+"""What can be done with the items themselves, each as one step."""
+
+from bisect import bisect_right
+from collections.abc import Sequence
+
+from sagakit.errors import NotAllowed, NotFound
+from sagakit.store import Changes, Snapshot, Store
+from services.stock import inventory
+from services.stock.inventory import Item, Stocked
+from services.stock.shards import Whereabouts, known, seen, shards_of
+from services.stock.storage import (
+    CATALOGUE,
+    catalogue_entity,
+    item_entity,
+    item_key,
+    shard_entities,
+    to_catalogue,
+)
+
+PAGE = 100
+MAX_ITEMS = 5_000
+"""What the catalogue's one entity holds with room to spare: 1 MiB, at up to 128 bytes an itemid."""
+
+
+class Catalogue:
+    """Each method answers with things as its step left them, or raises Rejected and changes nothing."""
+
+    def __init__(self, store: Store, whereabouts: Whereabouts) -> None:
+        self._store = store
+        self._whereabouts = whereabouts
+
+    async def get_item(self, itemid: str) -> Stocked:
+        items = await self._stocked([itemid])
+        if itemid not in items:
+            raise NotFound("unknown-item", f"there is no item {itemid}")
+        return items[itemid]
+
+    async def list_items(self, page_size: int, page_token: str) -> tuple[list[Stocked], str]:
+        """Items by itemid, from the one after `page_token`; and the token of the next page, if any."""
+        itemids = to_catalogue((await self._store.read([CATALOGUE])).get(CATALOGUE))
+        start = bisect_right(itemids, page_token)
+        page = itemids[start : start + (page_size or PAGE)]
+        if not page:
+            return [], ""
+        items = await self._stocked(page)
+        return list(items.values()), page[-1] if page[-1] != itemids[-1] else ""
+
+    async def put_item(
+        self, itemid: str, price: int, stock: int, waives_payment: bool, only_if_absent: bool, shards: int
+    ) -> Stocked:
+        """`shards` 0: as many as it has."""
+
+        def decide(found: Snapshot) -> Changes[Stocked]:
+            before = known(found, [itemid]).get(itemid)
+            found.require([] if before is None else shards_of(before))
+            pieces = {} if before is None else seen(found, before)
+            if before is not None and only_if_absent:
+                return Changes(inventory.stocked(before, pieces))
+            item = Item(itemid, price, stock, waives_payment, shards or (before.shards if before else 1))
+            changed = inventory.put(before, pieces, item)
+            writes = {item_key(itemid): item_entity(item), **shard_entities(itemid, changed)}
+            if before is None:
+                writes[CATALOGUE] = catalogue_entity(_with(to_catalogue(found.get(CATALOGUE)), itemid))
+            return Changes(inventory.stocked(item, changed or pieces), writes)
+
+        return (await self._store.transact([*self._whereabouts.whole(itemid), CATALOGUE], decide)).result
+
+    async def _stocked(self, itemids: Sequence[str]) -> dict[str, Stocked]:
+        """Those of the items that there are, as of one moment."""
+
+        def look(found: Snapshot) -> dict[str, Stocked]:
+            items = known(found, itemids)
+            found.require(key for item in items.values() for key in shards_of(item))
+            return {itemid: inventory.stocked(item, seen(found, item)) for itemid, item in items.items()}
+
+        keys = [key for itemid in itemids for key in self._whereabouts.whole(itemid)]
+        stocked = await self._store.view(keys, look)
+        self._whereabouts.note(each.item for each in stocked.values())
+        return stocked
+
+
+def _with(itemids: tuple[str, ...], itemid: str) -> tuple[str, ...]:
+    if len(itemids) >= MAX_ITEMS:
+        raise NotAllowed("catalogue-full", f"the catalogue holds at most {MAX_ITEMS} items")
+    return tuple(sorted({*itemids, itemid}))
