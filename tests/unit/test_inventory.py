@@ -1,10 +1,17 @@
 """The inventory's rules, without I/O."""
 
+from collections import Counter
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
 from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from contract.tickets import CartItem
 from sagakit.errors import NotAllowed
@@ -13,7 +20,9 @@ from services.stock.inventory import (
     REFUSED,
     RELEASED,
     RESERVED,
+    SOLD,
     Item,
+    Reservation,
     Shard,
     Taken,
     home_shard,
@@ -165,37 +174,96 @@ def test_an_item_is_split_into_more_shards_and_never_fewer():
     assert refused.value.reason == "shards-only-grow"
 
 
-items = st.builds(
-    Item, st.sampled_from("abc"), st.just(1), st.integers(0, 40), shards=st.integers(1, MAX_SHARDS)
-)
-wanted = st.lists(st.builds(CartItem, st.sampled_from("abcd"), st.integers(1, 9)), max_size=4)
-moves = st.sampled_from([sold, released, None])
+ITEMIDS = "abc"
+carts = st.lists(st.builds(CartItem, st.sampled_from("abcd"), st.integers(1, 9)), max_size=4)
 
 
-@given(st.lists(items), st.lists(st.tuples(wanted, moves)))
-def test_stock_is_available_or_reserved_or_sold_and_never_less_than_nothing(catalogue, orders):
-    known = {item.itemid: item for item in catalogue}
-    shards = {itemid: put(None, {}, item) for itemid, item in known.items()}
+class Warehouse(RuleBasedStateMachine):
+    """Items are put, ordered, sold and released in any order, each as a step of the service does it."""
 
-    for number, (cart, end) in enumerate(orders):
-        enough = {
-            each.itemid: stocked(known[each.itemid], shards[each.itemid]).pieces.available
-            for each in cart
-            if each.itemid in known
-        }
-        reservation = reserve(str(number), cart, known, shards, NOW)
-        counts = {item.itemid: item.count for item in reservation.items}
-        can_be_had = bool(counts) and all(enough.get(itemid, -1) >= n for itemid, n in counts.items())
-        assert (reservation.status == RESERVED) == can_be_had, "refused only where the total does not suffice"
+    def __init__(self) -> None:
+        super().__init__()
+        self.items: dict[str, Item] = {}
+        self.shards: dict[str, dict[int, Shard]] = {}
+        self.orders: dict[str, Reservation] = {}
+
+    def available(self, itemid: str) -> int:
+        return sum(shard.available for shard in self.shards[itemid].values())
+
+    def given(self, itemid: str, number: int, status: str) -> int:
+        """Pieces that a shard has given to orders which have come to that."""
+        return sum(
+            taken.count
+            for order in self.orders.values()
+            for taken in order.taken
+            if order.status == status and (taken.itemid, taken.shard) == (itemid, number)
+        )
+
+    def change(self, reservation: Reservation, change) -> None:
         for taken in reservation.taken:
-            mine = shards[taken.itemid]
-            mine[taken.shard] = reserved(mine[taken.shard], taken.count)
-            counts[taken.itemid] -= taken.count
-            if end is not None:
-                mine[taken.shard] = end(mine[taken.shard], taken.count)
-        assert reservation.status == REFUSED or not any(counts.values())
+            mine = self.shards[taken.itemid]
+            mine[taken.shard] = change(mine[taken.shard], taken.count)
 
-    for itemid, item in known.items():
-        pieces = stocked(item, shards[itemid]).pieces
-        assert pieces.available + pieces.reserved + pieces.sold == item.stock
-        assert all(min(s.available, s.reserved, s.sold) >= 0 for s in shards[itemid].values())
+    @rule(itemid=st.sampled_from(ITEMIDS), stock=st.integers(0, 40), shards=st.integers(1, MAX_SHARDS))
+    def an_item_is_put(self, itemid: str, stock: int, shards: int) -> None:
+        before, pieces = self.items.get(itemid), self.shards.get(itemid, {})
+        item = Item(itemid, 1, stock, shards=shards)
+        taken = sum(shard.reserved + shard.sold for shard in pieces.values())
+        if stock < taken or (before is not None and shards < before.shards):
+            with pytest.raises(NotAllowed):
+                put(before, pieces, item)
+            return
+
+        changed = put(before, pieces, item)
+
+        self.items[itemid], self.shards[itemid] = item, {**pieces, **changed}
+        spread = [shard.available for shard in changed.values()]
+        assert not spread or max(spread) - min(spread) <= 1, "evenly"
+
+    @rule(cart=carts)
+    def an_order_comes(self, cart: list[CartItem]) -> None:
+        orderid = str(len(self.orders))
+        counts = Counter({item.itemid: 0 for item in cart})
+        for item in cart:
+            counts[item.itemid] += item.count
+        enough = [itemid in self.items and self.available(itemid) >= n for itemid, n in counts.items()]
+
+        reservation = reserve(orderid, cart, self.items, self.shards, NOW)
+
+        assert (reservation.status == RESERVED) == (bool(cart) and all(enough)), "the total decides"
+        given = Counter[str]()
+        for taken in reservation.taken:
+            assert taken.count > 0
+            given[taken.itemid] += taken.count
+        assert given == (counts if reservation.status == RESERVED else {}), "what was taken adds up"
+        self.orders[orderid] = reservation
+        self.change(reservation, reserved)
+
+    @precondition(lambda self: any(order.status == RESERVED for order in self.orders.values()))
+    @rule(data=st.data(), end=st.sampled_from([SOLD, RELEASED]))
+    def an_order_ends(self, data: st.DataObject, end: str) -> None:
+        still_open = [order for order in self.orders.values() if order.status == RESERVED]
+        order = data.draw(st.sampled_from(still_open))
+
+        self.orders[order.orderid] = settled(order, end, NOW)
+
+        self.change(order, {SOLD: sold, RELEASED: released}[end])
+
+    @invariant()
+    def every_piece_is_available_or_reserved_or_sold(self) -> None:
+        for itemid, item in self.items.items():
+            pieces = stocked(item, self.shards[itemid]).pieces
+            assert pieces.available + pieces.reserved + pieces.sold == item.stock
+            assert set(self.shards[itemid]) == set(range(item.shards))
+
+    @invariant()
+    def every_shard_has_what_orders_took_of_it_and_never_less_than_nothing(self) -> None:
+        for itemid, shards in self.shards.items():
+            for number, shard in shards.items():
+                assert min(shard.available, shard.reserved, shard.sold) >= 0
+                assert shard.reserved == self.given(itemid, number, RESERVED)
+                assert shard.sold == self.given(itemid, number, SOLD)
+
+
+def test_whatever_is_put_ordered_sold_and_released_the_stock_adds_up():
+    run_state_machine_as_test(Warehouse)
