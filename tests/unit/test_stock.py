@@ -1,0 +1,292 @@
+"""Stock's steps: an order is decided about once, and what it was given is sold or comes back."""
+
+import asyncio
+from collections.abc import Mapping
+
+import pytest
+
+from contract.tickets import (
+    AGAIN,
+    APPROVED,
+    CANCELED,
+    PAID,
+    PRE_APPROVED,
+    RESERVE_FAILED,
+    RESERVED,
+    CartItem,
+    TicketMessage,
+)
+from sagakit.consumer import Outcome
+from sagakit.errors import NotFound
+from sagakit.tables import INDEXED, Entity, Key, Tables
+from services.stock.catalogue import Catalogue
+from services.stock.inventory import RELEASED, SOLD, Shard, home_shard
+from services.stock.shards import Whereabouts
+from services.stock.storage import RESERVATION, SHARD
+from services.stock.usecases import UseCases
+from tests.support.clock import impatient
+from tests.support.tables import CountedTables, MemoryTables
+from tests.support.usecases import OUTBOX, PATIENCE, over, said
+
+
+def a_ticket(status: str, count: int = 3, itemid: str = "blue", orderid: str = "o") -> TicketMessage:
+    return TicketMessage(orderid, status, (CartItem(itemid, count),))
+
+
+def a_process(tables: Tables) -> tuple[UseCases, Catalogue]:
+    """A process of the service, which has seen nothing yet."""
+    whereabouts, runtime = Whereabouts(), impatient()
+    return (
+        over(tables, UseCases, PATIENCE, whereabouts, runtime=runtime),
+        over(tables, lambda store, *_: Catalogue(store, whereabouts), runtime=runtime),
+    )
+
+
+class Bench:
+    """Stock with ten pieces of blue in one shard, as one process sees it."""
+
+    def __init__(self) -> None:
+        self.tables = MemoryTables()
+        self.stock, self.catalogue = a_process(self.tables)
+
+    async def put(self, itemid: str = "blue", stock: int = 10, price: int = 100, **facts) -> None:
+        facts = {"waives_payment": False, "only_if_absent": False, "shards": 0, **facts}
+        await self.catalogue.put_item(itemid, price, stock, **facts)
+
+    async def pieces(self, itemid: str = "blue") -> Shard:
+        return (await self.catalogue.get_item(itemid)).pieces
+
+    async def status(self) -> str:
+        return (await self.stock.get_reservation("o")).status
+
+    @property
+    def said(self) -> list[str]:
+        return [message.status for message in said(self.tables.rows)]
+
+    @property
+    def reservation(self) -> Entity:
+        return self.tables.rows[Key(RESERVATION, "o")].entity
+
+
+@pytest.fixture
+async def bench() -> Bench:
+    bench = Bench()
+    await bench.put()
+    return bench
+
+
+async def test_an_order_is_given_its_pieces_once_however_often_its_event_comes(bench: Bench):
+    outcomes = [await bench.stock.reserve("e1", a_ticket(PRE_APPROVED)) for _ in range(3)]
+
+    assert outcomes == [Outcome.APPLIED, Outcome.REPEATED, Outcome.REPEATED]
+    assert await bench.pieces() == Shard(available=7, reserved=3)
+    (message,) = said(bench.tables.rows)
+    assert (message.status, message.amount, message.cart_items) == (RESERVED, 300, (CartItem("blue", 3),))
+
+
+async def test_asked_again_it_repeats_its_first_answer_whatever_the_price_is_now(bench: Bench):
+    await bench.stock.reserve("e1", a_ticket(PRE_APPROVED))
+    await bench.put(price=999)
+
+    await bench.stock.reserve("e2", a_ticket(PRE_APPROVED))
+
+    assert [(message.status, message.amount) for message in said(bench.tables.rows)] == [(RESERVED, 300)] * 2
+    assert await bench.pieces() == Shard(available=7, reserved=3)
+
+
+async def test_a_refusal_is_remembered_whatever_there_is_now(bench: Bench):
+    await bench.stock.reserve("e1", a_ticket(PRE_APPROVED, count=11))
+    await bench.put(stock=100)
+
+    await bench.stock.reserve("e2", a_ticket(PRE_APPROVED, count=11))
+
+    answers = [(message.status, message.reason) for message in said(bench.tables.rows)]
+    assert answers == [(RESERVE_FAILED, "sold-out: blue")] * 2
+    assert await bench.pieces() == Shard(available=100)
+
+
+async def test_an_order_that_waives_payment_is_said_to_be_paid_and_costs_nothing(bench: Bench):
+    await bench.put("red", waives_payment=True)
+
+    await bench.stock.reserve("e1", a_ticket(PRE_APPROVED, itemid="red"))
+
+    (message,) = said(bench.tables.rows)
+    assert (message.status, message.amount) == (PAID, None)
+
+
+async def test_a_cancellation_that_comes_first_leaves_a_tombstone(bench: Bench):
+    """Trap: a late order takes what nobody will ever give back."""
+    first = await bench.stock.release("e1", a_ticket(CANCELED))
+
+    late = await bench.stock.reserve("e2", a_ticket(PRE_APPROVED))
+
+    assert (first, late) == (Outcome.APPLIED, Outcome.IGNORED)
+    assert (await bench.status(), bench.said) == (RELEASED, [])
+    assert await bench.pieces() == Shard(available=10)
+
+
+async def test_an_approval_of_an_order_that_was_never_reserved_changes_nothing(bench: Bench):
+    before = bench.tables.rows
+
+    outcome = await bench.stock.sell("e1", a_ticket(APPROVED))
+
+    assert outcome is Outcome.IGNORED
+    assert bench.tables.rows == before
+
+
+@pytest.mark.parametrize(
+    ("end", "status", "pieces"),
+    [("sell", SOLD, Shard(available=7, sold=3)), ("release", RELEASED, Shard(available=10))],
+)
+async def test_a_reservation_ends_once_and_answers_nothing_from_then_on(bench: Bench, end, status, pieces):
+    await bench.stock.reserve("e1", a_ticket(PRE_APPROVED))
+
+    outcomes = [await getattr(bench.stock, end)(eventid, a_ticket(status)) for eventid in ("e2", "e2", "e3")]
+    late = [
+        await bench.stock.sell("e4", a_ticket(APPROVED)),
+        await bench.stock.release("e5", a_ticket(CANCELED)),
+        await bench.stock.reserve("e6", a_ticket(PRE_APPROVED)),
+    ]
+
+    assert outcomes == [Outcome.APPLIED, Outcome.IGNORED, Outcome.IGNORED]
+    assert late == [Outcome.IGNORED] * 3
+    assert (await bench.status(), bench.said) == (status, [RESERVED])
+    assert await bench.pieces() == pieces
+
+
+async def test_a_reservation_waits_until_it_is_sold_or_released_and_a_refusal_does_not(bench: Bench):
+    await bench.stock.reserve("e1", a_ticket(PRE_APPROVED))
+    reserved = INDEXED in bench.reservation
+    await bench.stock.sell("e2", a_ticket(APPROVED))
+    settled = INDEXED in bench.reservation
+    await bench.stock.reserve("e3", a_ticket(PRE_APPROVED, count=99, orderid="other"))
+    refused = INDEXED in bench.tables.rows[Key(RESERVATION, "other")].entity
+
+    assert (reserved, settled, refused) == (True, False, False)
+
+
+@pytest.mark.parametrize(("waives_payment", "answer"), [(False, (RESERVED, 300)), (True, (PAID, None))])
+async def test_a_reservation_that_waits_repeats_its_answer_marked_and_later_each_time(
+    bench: Bench, waives_payment, answer
+):
+    await bench.put(stock=11, waives_payment=waives_payment)
+    await bench.stock.reserve("e1", a_ticket(PRE_APPROVED))
+
+    once = bench.stock.remind("o", bench.reservation, bench.reservation["time"], "r1")
+    (waits,) = once.writes.values()
+    twice = bench.stock.remind("o", waits, bench.reservation["time"], "r2")
+
+    assert once.result
+    (event,) = once.events
+    message = TicketMessage.from_event(event)
+    assert (message.status, message.amount, event.eventid) == (*answer, "r1")
+    assert event.attributes[AGAIN] == "true"
+    assert [waits["repeats"] for changes in (once, twice) for waits in changes.writes.values()] == [1, 2]
+    assert waits[INDEXED] > bench.reservation[INDEXED]
+
+
+async def test_an_order_that_is_asked_about_is_not_said_to_be_said_again(bench: Bench):
+    """Only who waits marks what it says: purchase would have to answer what was asked for by itself."""
+    await bench.stock.reserve("e1", a_ticket(PRE_APPROVED))
+    await bench.stock.reserve("e2", a_ticket(PRE_APPROVED))
+
+    marks = [
+        row.entity["attributes"].get(AGAIN) for key, row in bench.tables.rows.items() if key.kind == OUTBOX
+    ]
+    assert marks == [None, None]
+
+
+async def test_an_order_takes_of_several_shards_and_gives_back_to_each_what_it_took(bench: Bench):
+    await bench.put("hot", stock=8, shards=4)
+    whole = shards(bench.tables.rows)
+
+    await bench.stock.reserve("e1", a_ticket(PRE_APPROVED, count=5, itemid="hot"))
+    taken = shards(bench.tables.rows)
+    another, _ = a_process(bench.tables)
+    await another.release("e2", a_ticket(CANCELED, itemid="hot"))
+
+    assert sorted(shard.reserved for shard in taken) == [0, 1, 2, 2]
+    assert shards(bench.tables.rows) == whole == [Shard(2)] * 4
+
+
+def shards(rows: Mapping) -> list[Shard]:
+    mine = sorted(
+        (key.name, row.entity) for key, row in rows.items() if key.kind == SHARD and "hot" in key.name
+    )
+    return [Shard(**entity) for _, entity in mine]
+
+
+async def test_a_process_that_knows_of_fewer_shards_still_finds_all_the_pieces(bench: Bench):
+    await bench.put("hot", stock=4)
+    outdated, catalogue = a_process(bench.tables)
+    await catalogue.get_item("hot")
+    await bench.put("hot", stock=8, shards=8)
+
+    outcome = await outdated.reserve("e1", a_ticket(PRE_APPROVED, count=8, itemid="hot"))
+
+    assert (outcome, bench.said) == (Outcome.APPLIED, [RESERVED])
+    assert await bench.pieces("hot") == Shard(reserved=8)
+
+
+async def test_a_refusal_for_one_item_takes_nothing_of_the_others(bench: Bench):
+    await bench.put("hot", stock=8, shards=8)
+    ticket = TicketMessage("o", PRE_APPROVED, (CartItem("blue", 1), CartItem("hot", 9)))
+    before = {key: row for key, row in bench.tables.rows.items() if key.kind == SHARD}
+
+    await bench.stock.reserve("e1", ticket)
+
+    assert bench.said == [RESERVE_FAILED]
+    assert {key: row for key, row in bench.tables.rows.items() if key.kind == SHARD} == before
+
+
+async def test_orders_of_several_processes_get_every_piece_and_no_piece_twice(bench: Bench):
+    """Trap: stock read outside the transaction that writes it (oversell)."""
+    await bench.put("hot", stock=10, shards=4)
+    processes = [a_process(bench.tables)[0] for _ in range(2)]
+
+    await asyncio.gather(
+        *(
+            processes[number % 2].reserve(f"e{number}", a_ticket(PRE_APPROVED, 1, "hot", f"o{number}"))
+            for number in range(16)
+        )
+    )
+
+    assert sorted(bench.said) == [RESERVE_FAILED] * 6 + [RESERVED] * 10
+    assert await bench.pieces("hot") == Shard(reserved=10)
+
+
+async def test_an_item_that_is_put_while_orders_come_still_adds_up(bench: Bench):
+    """Trap: the available pieces are spread anew over what an order has just taken from."""
+    stock, _ = a_process(bench.tables)
+    _, catalogue = a_process(bench.tables)
+    facts = {"waives_payment": False, "only_if_absent": False}
+
+    await asyncio.gather(
+        *(stock.reserve(f"e{n}", a_ticket(PRE_APPROVED, 1, orderid=f"o{n}")) for n in range(8)),
+        *(catalogue.put_item("blue", 100, 20 + n, shards=1 + n, **facts) for n in range(4)),
+        return_exceptions=True,
+    )
+
+    item = await catalogue.get_item("blue")
+    assert item.item.stock >= 20
+    assert item.pieces == Shard(available=item.item.stock - 8, reserved=8)
+
+
+async def test_an_order_looks_first_where_its_orderid_says(bench: Bench):
+    await bench.put("hot", stock=80, shards=8)
+    tables = CountedTables(bench.tables)
+    stock, catalogue = a_process(tables)
+    await catalogue.get_item("hot")
+
+    for number in range(16):
+        await stock.reserve(f"e{number}", a_ticket(PRE_APPROVED, 1, "hot", f"o{number}"))
+
+    written = [each.key.name for commit in tables.committed for each in commit if each.key.kind == SHARD]
+    assert written == [f"hot:{home_shard(f'o{number}', 8)}" for number in range(16)]
+
+
+async def test_what_nothing_was_decided_about_is_not_found(bench: Bench):
+    with pytest.raises(NotFound):
+        await bench.stock.get_reservation("o")
+    with pytest.raises(NotFound):
+        await bench.catalogue.get_item("purple")
