@@ -371,3 +371,35 @@ async def test_what_was_dealt_with_is_not_in_hand(bench: Bench):
             await bench.deal_with(a_message(eventid=str(number)))
 
         assert bench.consumer.keeps_up
+
+
+async def test_hands_are_counted_by_subscription(bench: Bench):
+    stuck = asyncio.Event()
+    bench.meets = lambda _: until(stuck)
+    async with bench.running():
+        for number in range(MAX_OUTSTANDING - 1):
+            bench.live.deliver(a_message(eventid=f"one {number}"))
+            bench.pulls(OTHER)[-1].deliver(a_message(eventid=f"other {number}"))
+        await settled()
+
+        assert bench.consumer.keeps_up
+        stuck.set()
+
+
+@pytest.mark.xfail(reason="it counts only from when the last delivery came in", strict=True)
+async def test_it_lags_for_as_long_as_its_hands_are_full_and_a_while_longer(bench: Bench):
+    """As where a hundred charges wait for a provider that takes its time, and thousands behind them."""
+    slow = asyncio.Event()
+    bench.meets = lambda _: until(slow)
+    async with bench.running():
+        for number in range(MAX_OUTSTANDING):
+            bench.live.deliver(a_message(eventid=str(number)))
+        await bench.clock.advance(2 * LAG_SECONDS)
+        still_full = bench.consumer.keeps_up
+        slow.set()
+        await bench.clock.advance(LAG_SECONDS - 0.1)
+        soon_after = bench.consumer.keeps_up
+        await bench.clock.advance(0.2)
+        later = bench.consumer.keeps_up
+
+    assert (still_full, soon_after, later) == (False, False, True)

@@ -11,8 +11,8 @@ from sagakit.relay import Relay
 from sagakit.runtime import Runtime
 from sagakit.store import Changes, Store
 from sagakit.sweeper import Sweeper
-from sagakit.tables import INDEXED, Entity, Insert, Key, Mutation, Update
-from sagakit.watch import BURST, REPEATS_PER_SECOND, Patience, Watch, waiting
+from sagakit.tables import INDEXED, Delete, Entity, Insert, Key, Mutation, Tables, Update
+from sagakit.watch import BURST, REPEATS_PER_SECOND, Patience, Remind, Watch, waiting
 from tests.support.clock import START, Clock
 from tests.support.handbus import HandBus
 from tests.support.steps import OUTBOX, TOPIC, an_event
@@ -39,7 +39,9 @@ class Bench:
         self.runtime = self.clock.runtime()
         self.watch, self.sweeper = self.a_watch(self.runtime)
 
-    def a_watch(self, runtime: Runtime, tables: MemoryTables | None = None) -> tuple[Watch, Sweeper]:
+    def a_watch(
+        self, runtime: Runtime, tables: Tables | None = None, remind: Remind = remind
+    ) -> tuple[Watch, Sweeper]:
         """As each process has one of its own."""
         outbox = Outbox(OUTBOX, runtime)
         self.relay = Relay(tables or self.tables, self.bus, TOPIC, outbox, runtime)
@@ -185,6 +187,72 @@ async def test_repeats_are_limited_per_second(bench: Bench):
     assert at_once == BURST
     assert after_a_second - at_once == REPEATS_PER_SECOND
     assert repeated() - after_a_second == 2 * REPEATS_PER_SECOND
+
+
+async def test_patience_that_was_not_needed_for_long_is_not_saved_up(bench: Bench):
+    await bench.pass_and_sweep(1_000)
+    names = [str(number) for number in range(300)]
+    await bench.waits(*names, seconds=0)
+
+    await bench.pass_and_sweep(0.001)
+
+    assert sum(bench.repeats(name) for name in names) == BURST
+
+
+async def test_lagging_behind_uses_up_no_allowance(bench: Bench):
+    names = [str(number) for number in range(300)]
+    await bench.waits(*names, seconds=0)
+    bench.keeps_up = False
+    for _ in range(10):
+        await bench.pass_and_sweep(0.001)
+
+    bench.keeps_up = True
+    await bench.pass_and_sweep(0.001)
+
+    assert sum(bench.repeats(name) for name in names) == BURST
+
+
+async def test_what_is_looked_at_and_not_said_is_put_off_and_uses_up_no_allowance(bench: Bench):
+    """A ticket that only waits for its deadline is found by the same visit."""
+    looked_at: list[str] = []
+
+    def put_off(name: str, entity: Entity, now: float, eventid: str) -> Changes[bool]:
+        looked_at.append(name)
+        return Changes(False, {Key(KIND, name): {"repeats": 0, **waiting(name, now + 60)}})
+
+    watch, bench.sweeper = bench.a_watch(bench.runtime, remind=put_off)
+    await bench.waits(*(str(number) for number in range(50)), seconds=0)
+    times = []
+    for seconds in (1, 1, 60):
+        await bench.pass_and_sweep(seconds)
+        times.append(len(looked_at))
+
+    assert times == [50, 50, 100]
+    assert watch.room() == BURST
+    assert said(bench.tables) == []
+
+
+async def test_what_was_repeated_is_published_by_the_relay_at_once(bench: Bench):
+    await bench.waits("a")
+    relaying = asyncio.create_task(bench.relay.run())
+
+    await bench.pass_and_sweep(16)
+    await bench.clock.advance(1)
+    relaying.cancel()
+
+    assert [message.attributes["again"] for message in bench.bus.messages] == ["true"]
+    assert said(bench.tables) == []
+
+
+async def test_an_entity_that_is_gone_is_left_alone(bench: Bench):
+    await bench.waits("a")
+    await bench.clock.advance(20)
+    row = bench.tables.rows[Key(KIND, "a")]
+    await bench.tables.commit([Delete(Key(KIND, "a"))])
+
+    await bench.watch.claim(Key(KIND, "a"), row)
+
+    assert bench.tables.rows == {}
 
 
 def test_waiting_is_written_into_the_index_and_resting_is_not():
