@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from sagakit.errors import Contention, NotAllowed, OutcomeUnknown, Rejected, Unavailable
-from sagakit.store import KEY_ROUNDS, Changes, Snapshot
+from sagakit.store import KEY_ROUNDS, Changes, Decide, Snapshot
 from sagakit.tables import Insert, Key, Mutation, Tables, Update
 from tests.support.clock import Clock, impatient
 from tests.support.steps import (
@@ -360,6 +360,112 @@ async def test_a_step_that_must_see_more_begins_again_with_that(tables: Tables):
 
     assert changes.result == await count_in(tables, OTHER) == 11
     assert counted.calls == {"lookup": 2, "commit": 1}
+
+
+async def test_a_step_that_begins_again_decides_from_fresh_reads(tables: Tables):
+    """What it had seen before it asked for more may have changed since."""
+    await tables.commit([Insert(COUNTER, {"n": 1}), Insert(OTHER, {"n": 10})])
+
+    class ChangedBeforeTheSecondLookup(CountedTables):
+        async def lookup(self, keys):
+            if self.calls["lookup"] == 1:
+                row = (await tables.lookup([COUNTER]))[COUNTER]
+                await tables.commit([Update(COUNTER, {"n": 2}, row.version)])
+            return await super().lookup(keys)
+
+    counted = ChangedBeforeTheSecondLookup(tables)
+
+    changes = await a_store(counted).transact([COUNTER], adding(COUNTER, OTHER))
+
+    assert changes.result == 12
+    assert counted.calls == {"lookup": 2, "commit": 1}
+
+
+def adding(*keys: Key) -> Decide[int]:
+    """Writes the sum of what was found into the last of `keys`, all of which it must see."""
+
+    def decide(found: Snapshot) -> Changes[int]:
+        found.require(keys)
+        total = sum((found.get(key) or {"n": 0})["n"] for key in keys)
+        return Changes(total, {keys[-1]: {"n": total}})
+
+    return decide
+
+
+async def test_what_is_read_only_counts_as_looked_up(tables: Tables):
+    await tables.commit([Insert(COUNTER, {"n": 1})])
+    counted = CountedTables(tables)
+
+    changes = await a_store(counted).transact([OTHER], adding(COUNTER, OTHER), reading=[COUNTER])
+
+    assert changes.result == 1
+    assert counted.calls == {"lookup": 1, "commit": 1}
+
+
+async def test_steps_that_find_out_that_they_need_the_same_queue_up_for_it(tables: Tables):
+    counted = CountedTables(tables)
+    store = a_store(counted)
+    keys = [Key("Counter", str(number)) for number in range(5)]
+    await tables.commit([Insert(key, {"n": 1}) for key in keys] + [Insert(OTHER, {"n": 0})])
+
+    await asyncio.gather(*(store.transact([key], adding(key, OTHER)) for key in keys))
+
+    assert await count_in(tables, OTHER) == 5
+    assert counted.calls == {"lookup": 2 * 5, "commit": 5}
+
+
+async def test_what_was_only_to_be_read_and_is_written_all_the_same_loses_no_update(tables: Tables):
+    await tables.commit([Insert(COUNTER, {"n": 0})])
+    store = a_store(tables)
+
+    await asyncio.gather(*(store.transact((), counting(), reading=[COUNTER]) for _ in range(5)))
+
+    assert await count_in(tables) == 5
+
+
+async def test_a_step_that_needs_more_after_a_lost_race_is_still_applied_once(tables: Tables, rival):
+    """The race is lost on what was seen at first, so that the second look needs what the first did not."""
+
+    def decide(found: Snapshot) -> Changes[int]:
+        if found.get(COUNTER)["n"] > 100:
+            found.require([OTHER])
+        return counting(events=[an_event()])(found)
+
+    counted = CountedTables(RacedTables(tables, rival))
+
+    changes = await a_store(counted).transact([COUNTER], once("heard", decide))
+
+    assert changes.result == await count_in(tables) == 106
+    assert len(counted.committed) == 1
+    assert set(await entities(tables, INBOX_ROW, OUTBOX_ROW)) == {INBOX_ROW, OUTBOX_ROW}
+
+
+async def test_a_duplicate_that_must_see_more_is_still_a_duplicate(tables: Tables):
+    await a_store(tables).transact([COUNTER], once("heard", counting()))
+
+    again = await a_store(tables).transact((), once("heard", adding(COUNTER, OTHER)))
+
+    assert (again.result, again.nothing) == (1, True)
+    assert await entities(tables, OTHER) == {}
+
+
+async def test_a_view_shows_what_is_there_at_one_moment(tables: Tables):
+    """Looked up in one call, with what it turned out to need; not the one before and the other after."""
+    await tables.commit([Insert(COUNTER, {"n": 5}), Insert(OTHER, {"n": 5})])
+
+    class MovedBeforeTheSecondLookup(CountedTables):
+        async def lookup(self, keys):
+            if self.calls["lookup"] == 1:
+                found = await tables.lookup([COUNTER, OTHER])
+                moved = {COUNTER: {"n": 3}, OTHER: {"n": 7}}
+                await tables.commit([Update(key, moved[key], found[key].version) for key in moved])
+            return await super().lookup(keys)
+
+    def look(found: Snapshot) -> int:
+        found.require([OTHER])
+        return found.get(COUNTER)["n"] + found.get(OTHER)["n"]
+
+    assert await a_store(MovedBeforeTheSecondLookup(tables)).view([COUNTER], look) == 10
 
 
 async def test_what_was_looked_up_and_is_not_there_need_not_be_looked_up_again(tables: Tables):
