@@ -3,7 +3,10 @@
 import grpc
 import pytest
 
-from rpc import delivery_pb2, payment_pb2
+from rpc import delivery_pb2, payment_pb2, purchase_pb2
+from services.payment.simulated import Behaviour, tell
+from services.payment.storage import payment_key
+from tests.support.eventually import eventually
 from tests.support.suite import Suite
 
 
@@ -43,11 +46,46 @@ async def test_what_an_order_was_declined_for(suite: Suite):
     assert not charge.HasField("settled_time")
 
 
+async def test_a_canceled_order_says_so_at_payment_and_has_no_delivery(suite: Suite):
+    await tell(suite.backend.tables, Behaviour(away=True))
+    ticket = await suite.order("c", blue=3)
+    await suite.ticket_becomes(ticket.orderid, "reserved")
+    await suite.purchase.CancelOrder(purchase_pb2.CancelOrderRequest(orderid=ticket.orderid))
+    await tell(suite.backend.tables, Behaviour())
+
+    charge = await eventually(lambda: canceled(suite, ticket.orderid))
+
+    assert (charge.orderid, charge.status) == (ticket.orderid, "canceled")
+    assert not charge.HasField("reason")
+    delivery = suite.delivery.GetDelivery(delivery_pb2.GetDeliveryRequest(orderid=ticket.orderid))
+    assert await code_of(delivery) is grpc.StatusCode.NOT_FOUND
+    await suite.balances()
+
+
+async def canceled(suite: Suite, orderid: str) -> payment_pb2.Charge | None:
+    if not await suite.backend.tables.lookup([payment_key(orderid)]):
+        return None
+    charge = await suite.charge(orderid)
+    return charge if charge.status == "canceled" else None
+
+
+async def test_an_order_that_waives_payment_is_no_affair_of_payment_and_is_delivered(suite: Suite):
+    ticket = await suite.order("c", red=2)
+    await suite.ticket_becomes(ticket.orderid, "approved")
+    await suite.balances()
+
+    payment = suite.payment.GetPayment(payment_pb2.GetPaymentRequest(orderid=ticket.orderid))
+
+    assert await code_of(payment) is grpc.StatusCode.NOT_FOUND
+    assert [item.itemid for item in (await suite.shipment(ticket.orderid)).items] == ["red"]
+
+
 @pytest.mark.parametrize(
     ("orderid", "code"),
     [
         ("", grpc.StatusCode.INVALID_ARGUMENT),
         ("?", grpc.StatusCode.INVALID_ARGUMENT),
+        ("x" * 129, grpc.StatusCode.INVALID_ARGUMENT),
         ("none", grpc.StatusCode.NOT_FOUND),
     ],
 )

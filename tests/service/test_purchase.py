@@ -5,6 +5,7 @@ import pytest
 from google.rpc import error_details_pb2, status_pb2
 
 from rpc import purchase_pb2 as pb
+from services.payment.simulated import Behaviour, tell
 from tests.support.suite import Suite
 
 
@@ -150,3 +151,55 @@ async def test_an_order_that_has_failed_cannot_be_canceled(suite: Suite):
     answer = await refusal(suite.purchase.CancelOrder(pb.CancelOrderRequest(orderid=ticket.orderid)))
 
     assert answer == (grpc.StatusCode.FAILED_PRECONDITION, "order-ended", [])
+
+
+async def cancel(suite: Suite, orderid: str) -> pb.OrderTicket:
+    return (await suite.purchase.CancelOrder(pb.CancelOrderRequest(orderid=orderid))).order_ticket
+
+
+async def test_an_order_can_be_canceled_until_it_is_approved_and_again_and_again(suite: Suite):
+    await tell(suite.backend.tables, Behaviour(away=True))
+    ticket = await suite.order("c", blue=3)
+    await suite.ticket_becomes(ticket.orderid, "reserved")
+
+    canceled = await cancel(suite, ticket.orderid)
+
+    assert (canceled.status, canceled.reason, canceled.amount) == ("canceled", "client", 300)
+    assert await cancel(suite, ticket.orderid) == canceled == await suite.ticket(ticket.orderid)
+    request = pb.GetOrderHistoryRequest(orderid=ticket.orderid)
+    history = (await suite.purchase.GetOrderHistory(request)).history
+    assert [(move.status, move.cause, move.HasField("eventid")) for move in history] == [
+        ("pre-approved", "checkout", False),
+        ("reserved", "reserved", True),
+        ("canceled", "client", False),
+    ]
+
+
+async def test_an_approved_order_cannot_be_canceled_and_says_that_it_is_approved(suite: Suite):
+    ticket = await suite.order("c", red=3)
+    approved = await suite.ticket_becomes(ticket.orderid, "approved")
+
+    with pytest.raises(grpc.aio.AioRpcError, match="the order is approved") as refused:
+        await cancel(suite, ticket.orderid)
+
+    assert refused.value.code() is grpc.StatusCode.FAILED_PRECONDITION
+    assert await suite.ticket(ticket.orderid) == approved
+
+
+async def test_the_history_of_an_approved_order_ends_with_its_delivery_and_names_its_events(suite: Suite):
+    ticket = await suite.order("c", red=1)
+    await suite.ticket_becomes(ticket.orderid, "approved")
+    await suite.balances()
+
+    request = pb.GetOrderHistoryRequest(orderid=ticket.orderid)
+    answer = await suite.purchase.GetOrderHistory(request)
+
+    assert answer.orderid == ticket.orderid
+    assert [(move.status, move.cause) for move in answer.history] == [
+        ("pre-approved", "checkout"),
+        ("approved", "paid"),
+        ("delivery-arranged", "delivery-arranged"),
+    ]
+    assert len({move.eventid for move in answer.history}) == 3
+    times = [move.time for move in answer.history]
+    assert times == sorted(times)

@@ -81,12 +81,25 @@ async def test_an_item_is_split_into_shards_and_adds_up(suite: Suite):
 
     assert [item.shards for item in (one, eight, unasked)] == [1, 8, 8]
     assert (eight.available, eight.stock) == (11, 11)
-    fewer = await code_of(put(suite, "green", price=1, stock=11, shards=7))
-    assert fewer is grpc.StatusCode.FAILED_PRECONDITION
+    with pytest.raises(grpc.aio.AioRpcError, match="green is split into 8 shards already") as fewer:
+        await put(suite, "green", price=1, stock=11, shards=7)
+    assert fewer.value.code() is grpc.StatusCode.FAILED_PRECONDITION
     ticket = await suite.order("c", green=11)
     await suite.ticket_becomes(ticket.orderid, "approved")
     await suite.balances()
     assert (await suite.item("green")).sold == 11
+
+
+async def test_a_reservation_that_was_refused_says_why_and_one_that_waives_payment_says_so(suite: Suite):
+    refused, waived = await suite.order("c", yellow=1), await suite.order("d", red=1)
+    await suite.ticket_becomes(refused.orderid, "reserve-failed")
+    await suite.ticket_becomes(waived.orderid, "approved")
+
+    no, yes = await suite.reservation(refused.orderid), await suite.reservation(waived.orderid)
+
+    assert (no.status, no.reason, no.HasField("amount")) == ("refused", "sold-out: yellow", False)
+    assert (yes.waives_payment, no.waives_payment) == (True, False)
+    assert not no.HasField("settled_time")
 
 
 @pytest.mark.parametrize(
@@ -100,8 +113,12 @@ async def test_an_item_is_split_into_shards_and_adds_up(suite: Suite):
         ("PutItem", pb.PutItemRequest(itemid="a b"), grpc.StatusCode.INVALID_ARGUMENT),
         ("PutItem", pb.PutItemRequest(itemid="x", price=-1), grpc.StatusCode.INVALID_ARGUMENT),
         ("PutItem", pb.PutItemRequest(itemid="x", stock=2**40), grpc.StatusCode.INVALID_ARGUMENT),
+        ("PutItem", pb.PutItemRequest(itemid="x", price=50_000_001), grpc.StatusCode.INVALID_ARGUMENT),
+        ("PutItem", pb.PutItemRequest(itemid="x", stock=-1), grpc.StatusCode.INVALID_ARGUMENT),
         ("PutItem", pb.PutItemRequest(itemid="x", shards=9), grpc.StatusCode.INVALID_ARGUMENT),
         ("PutItem", pb.PutItemRequest(itemid="x", shards=-1), grpc.StatusCode.INVALID_ARGUMENT),
+        ("GetReservation", pb.GetReservationRequest(), grpc.StatusCode.INVALID_ARGUMENT),
+        ("GetReservation", pb.GetReservationRequest(orderid="a/b"), grpc.StatusCode.INVALID_ARGUMENT),
         ("GetReservation", pb.GetReservationRequest(orderid="none"), grpc.StatusCode.NOT_FOUND),
     ],
 )
