@@ -10,6 +10,7 @@ COMMANDS = {
     "order": "sagactl.commands.order",
     "stuck": "sagactl.commands.stuck",
     "audit": "sagactl.commands.audit",
+    "dlq": "sagactl.commands.dlq",
     "stock": "sagactl.commands.stock",
     "provider": "sagactl.commands.provider",
     "provision": "sagactl.commands.provision",

@@ -5,9 +5,11 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from contract.topology import DEAD_LETTER_SUBSCRIPTION
 from sagactl.errors import CannotRun
 from sagactl.runfile import read_suite
-from sagakit.backends import BackendSettings, open_backend
+from sagakit.backends import BackendSettings, open_backend, open_mailbox
+from sagakit.bus import Bus, Mailbox
 from sagakit.errors import Unavailable
 from sagakit.runtime import Runtime
 from sagakit.settings import BadSetting
@@ -20,10 +22,27 @@ async def open_tables(run_dir: Path, environ: Mapping[str, str] = os.environ) ->
 
     CannotRun where neither is there, or the backend is away.
     """
+    async with _looking(run_dir, environ) as settings, open_backend(settings, Runtime()) as backend:
+        yield backend.tables
+
+
+@asynccontextmanager
+async def open_letters(
+    run_dir: Path, environ: Mapping[str, str] = os.environ
+) -> AsyncIterator[tuple[Mailbox, Bus]]:
+    """Where the dead letters are, and what they are put back through. CannotRun as for `open_tables`."""
+    async with (
+        _looking(run_dir, environ) as settings,
+        open_mailbox(settings, DEAD_LETTER_SUBSCRIPTION) as mailbox,
+        open_backend(settings, Runtime()) as backend,
+    ):
+        yield mailbox, backend.bus
+
+
+@asynccontextmanager
+async def _looking(run_dir: Path, environ: Mapping[str, str]) -> AsyncIterator[BackendSettings]:
     try:
-        settings = BackendSettings.from_environ({**environ, **_local(run_dir, environ)})
-        async with open_backend(settings, Runtime()) as backend:
-            yield backend.tables
+        yield BackendSettings.from_environ({**environ, **_local(run_dir, environ)})
     except BadSetting as error:
         raise CannotRun(f"no suite runs in {run_dir}, and {error}") from error
     except Unavailable as error:

@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from sagakit.bus import Bus, Provisioner
+from sagakit.bus import Bus, Mailbox, Provisioner
 from sagakit.runtime import Runtime
 from sagakit.settings import Environ
 from sagakit.tables import Tables
@@ -92,3 +92,22 @@ async def open_provisioner(environ: Mapping[str, str]) -> AsyncIterator[Provisio
 
         async with open_pubsub_provisioner(settings.project, settings.pubsub_emulator) as provisioner:
             yield provisioner
+
+
+@asynccontextmanager
+async def open_mailbox(settings: BackendSettings, name: str) -> AsyncIterator[Mailbox]:
+    """For looking through the subscription called `name`."""
+    if settings.backend == "embedded":
+        from sagakit.embedded.database import Database
+        from sagakit.embedded.mailbox import EmbeddedMailbox
+
+        database = Database(settings.embedded_file)
+        try:
+            yield EmbeddedMailbox(database, Runtime(), name)
+        finally:
+            await database.close()
+    else:
+        from sagakit.gcp.mailbox import open_pubsub_mailbox
+
+        async with open_pubsub_mailbox(settings.project, settings.pubsub_emulator, name) as mailbox:
+            yield mailbox

@@ -71,3 +71,24 @@ class Provisioner(Protocol):
 
     async def ensure_subscription(self, spec: SubscriptionSpec) -> None:
         """There is such a subscription, with these settings, that never expires."""
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A message that was taken out of a mailbox, and what the broker calls it meanwhile."""
+
+    id: str
+    message: Message
+
+
+class Mailbox(Protocol):
+    """A subscription that is looked through by hand, by operator's tools. Unavailable: the broker is away."""
+
+    async def take(self, limit: int) -> list[Held]:
+        """Some of the messages that wait, kept from others for half a minute; none: none waits."""
+
+    async def remove(self, held: Sequence[Held]) -> None:
+        """They will not come again."""
+
+    async def give_back(self, held: Sequence[Held]) -> None:
+        """They wait again, as they did before."""

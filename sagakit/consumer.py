@@ -63,7 +63,8 @@ class Consumer:
     @property
     def keeps_up(self) -> bool:
         """Every subscription is pulled, and none of late with full hands, as where there is a backlog."""
-        lags = self._runtime.now() - self._full_at < LAG_SECONDS
+        full = max(self._in_hand.values(), default=0) >= MAX_OUTSTANDING
+        lags = full or self._runtime.now() - self._full_at < LAG_SECONDS
         return not lags and self._pulled.issuperset(self._subscriptions)
 
     async def run(self) -> None:
@@ -108,11 +109,11 @@ class Consumer:
         task = asyncio.create_task(self._deal_with(subscription, delivery, trouble))
         self._under_way.add(task)
         self._in_hand[subscription] += 1
-        if self._in_hand[subscription] >= MAX_OUTSTANDING:
-            self._full_at = self._runtime.now()
 
         def done(_: object) -> None:
             self._under_way.discard(task)
+            if self._in_hand[subscription] >= MAX_OUTSTANDING:
+                self._full_at = self._runtime.now()
             self._in_hand[subscription] -= 1
 
         task.add_done_callback(done)

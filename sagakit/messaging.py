@@ -6,6 +6,7 @@ from functools import partial
 
 from sagakit.backends import Backend
 from sagakit.consumer import Consumer
+from sagakit.expiry import Expiry
 from sagakit.inbox import Inbox
 from sagakit.outbox import Outbox
 from sagakit.relay import Relay
@@ -47,12 +48,13 @@ class Messaging:
         for kind, remind in self.service.reminders.items():
             watch = Watch(store, remind, runtime, keeps_up=lambda: self._consumer.keeps_up)
             self._sweepers.append(sweeping(kind, watch.claim, room=watch.room))
+        self._expiry = Expiry(backend.tables, runtime)
         self._consuming: asyncio.Task[None] | None = None
 
     async def run(self) -> None:
         """Work until cancelled; raises what a part of it died of, which none does unless it is broken."""
         self._consuming = asyncio.create_task(self._consumer.run())
-        running = [self._relay.run(), *(sweeper.run() for sweeper in self._sweepers)]
+        running = [self._relay.run(), self._expiry.run(), *(sweeper.run() for sweeper in self._sweepers)]
         tasks = (self._consuming, *map(asyncio.create_task, running))
         try:
             await asyncio.gather(*tasks)

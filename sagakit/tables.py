@@ -82,3 +82,9 @@ class Tables(Protocol):
 
         After "": from the beginning. For operator's tools: no service asks for whole kinds.
         """
+
+    async def expire(self, now: float, limit: int) -> int:
+        """Remove up to `limit` entities whose EXPIRES_AT was before `now` (seconds since the epoch).
+
+        Returns how many; always 0 where the database does so by itself, as Datastore's TTL policies do.
+        """

@@ -18,9 +18,10 @@ CREATE TABLE IF NOT EXISTS sequence (version INTEGER NOT NULL);
 INSERT INTO sequence SELECT 0 WHERE NOT EXISTS (SELECT * FROM sequence);
 CREATE TABLE IF NOT EXISTS entity (
     kind TEXT NOT NULL, name TEXT NOT NULL, version INTEGER NOT NULL, body TEXT NOT NULL, due TEXT,
-    PRIMARY KEY (kind, name)
+    expires_at REAL, PRIMARY KEY (kind, name)
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS entity_due ON entity (kind, due) WHERE due IS NOT NULL;
+CREATE INDEX IF NOT EXISTS entity_expires ON entity (expires_at) WHERE expires_at IS NOT NULL;
 CREATE TABLE IF NOT EXISTS topic (name TEXT PRIMARY KEY);
 CREATE TABLE IF NOT EXISTS subscription (
     name TEXT PRIMARY KEY, topic TEXT NOT NULL, dead_letter_topic TEXT,

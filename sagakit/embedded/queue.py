@@ -79,7 +79,18 @@ def renew(db: sqlite3.Connection, claims: Iterable[Claimed], until: float) -> No
 
 
 def ack(db: sqlite3.Connection, claims: Iterable[Claimed]) -> None:
-    db.executemany("DELETE FROM message WHERE id = ?", [(claimed.id,) for claimed in claims])
+    remove(db, [claimed.id for claimed in claims])
+
+
+def remove(db: sqlite3.Connection, ids: Iterable[int]) -> None:
+    db.executemany("DELETE FROM message WHERE id = ?", [(each,) for each in ids])
+
+
+def give_back(db: sqlite3.Connection, ids: Iterable[int]) -> None:
+    """As they were before they were claimed."""
+    db.executemany(
+        "UPDATE message SET visible_at = 0, attempt = attempt - 1 WHERE id = ?", [(each,) for each in ids]
+    )
 
 
 def nack(db: sqlite3.Connection, spec: SubscriptionSpec, claims: Iterable[Claimed], now: float) -> list[str]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from sagakit.embedded.database import Database
 from sagakit.errors import Contention, Poison
-from sagakit.tables import INDEXED, Delete, Entity, Insert, Key, Mutation, Row, Update
+from sagakit.tables import EXPIRES_AT, INDEXED, Delete, Entity, Insert, Key, Mutation, Row, Update
 
 MAX_ENTITY_BYTES = 1024 * 1024
 
@@ -65,6 +65,16 @@ class EmbeddedTables:
 
         return await self._database.read(work)
 
+    async def expire(self, now: float, limit: int) -> int:
+        def work(connection: sqlite3.Connection) -> int:
+            return connection.execute(
+                "DELETE FROM entity WHERE (kind, name) IN"
+                " (SELECT kind, name FROM entity WHERE expires_at < ? LIMIT ?)",
+                (now, limit),
+            ).rowcount
+
+        return await self._database.write(work)
+
 
 def _rows(kind: str, rows: Iterable[tuple[str, str, int]]) -> list[tuple[Key, Row]]:
     return [(Key(kind, name), Row(_load(body), version)) for name, body, version in rows]
@@ -75,20 +85,26 @@ def _apply(connection: sqlite3.Connection, mutation: Mutation, version: int) -> 
     match mutation:
         case Insert(_, entity):
             changed = connection.execute(
-                "INSERT OR IGNORE INTO entity (kind, name, version, body, due) VALUES (?, ?, ?, ?, ?)",
-                (kind, name, version, _dump(entity), entity.get(INDEXED)),
+                "INSERT OR IGNORE INTO entity (kind, name, version, body, due, expires_at)"
+                " VALUES (?, ?, ?, ?, ?, ?)",
+                (kind, name, version, _dump(entity), entity.get(INDEXED), _expiry(entity)),
             ).rowcount
         case Update(_, entity, read_version):
             changed = connection.execute(
-                "UPDATE entity SET version = ?, body = ?, due = ?"
+                "UPDATE entity SET version = ?, body = ?, due = ?, expires_at = ?"
                 " WHERE kind = ? AND name = ? AND version = ?",
-                (version, _dump(entity), entity.get(INDEXED), kind, name, read_version),
+                (version, _dump(entity), entity.get(INDEXED), _expiry(entity), kind, name, read_version),
             ).rowcount
         case Delete():
             connection.execute("DELETE FROM entity WHERE kind = ? AND name = ?", (kind, name))
             return
     if not changed:
         raise Contention(f"{kind} {name}")
+
+
+def _expiry(entity: Entity) -> float | None:
+    when = entity.get(EXPIRES_AT)
+    return when.timestamp() if isinstance(when, datetime) else None
 
 
 def _dump(entity: Entity) -> str:

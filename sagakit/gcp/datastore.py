@@ -92,6 +92,9 @@ class DatastoreTables:
         bounds = [_compared(_NAME, _Operator.GREATER_THAN, last)] if last else []
         return await self._query(kind, _NAME, bounds, limit)
 
+    async def expire(self, now: float, limit: int) -> int:  # noqa: ARG002  TTL policies do it
+        return 0
+
     async def _query(self, kind: str, order: str, bounds: list[Any], limit: int) -> list[tuple[Key, Row]]:
         query = _Query(kind=[{"name": kind}], order=[{"property": {"name": order}}], limit={"value": limit})
         if bounds:

@@ -109,7 +109,8 @@ class UseCases:
             case providers.Declined(reason):
                 return replace(charge, status=DECLINED, reason=reason)
             case providers.Canceled():
-                return replace(charge, status=CANCELED)
+                refunded = await self._provider.cancel(ticket.orderid)
+                return replace(charge, status=CANCELED, refunded=refunded)
         return charge
 
     async def _change(

@@ -15,7 +15,7 @@ from services.purchase.usecases import UseCases
 
 def build(kit: Kit) -> Service:
     settings = Settings.from_environ(kit.environ)
-    usecases = UseCases(kit.store, kit.inbox, kit.runtime, kit.patience, settings.order_deadline_seconds)
+    usecases = UseCases(kit.store, kit.inbox, kit.runtime, kit.patience, settings)
     return Service(
         servicers=[partial(add_PurchaseServicer_to_server, Servicer(usecases))],
         names=[DESCRIPTOR.services_by_name["Purchase"].full_name],

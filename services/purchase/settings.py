@@ -8,6 +8,8 @@ from sagakit.settings import Environ
 LONGEST_SECONDS = 30 * 24 * 3600.0
 """Half of what an inbox remembers: an order has long ended when its events are forgotten."""
 
+LONGEST_CART_SECONDS = 10 * 365 * 24 * 3600.0
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:
@@ -15,9 +17,14 @@ class Settings:
 
     order_deadline_seconds: float
     """An order that has not ended by then, counted from its checkout, is canceled."""
+    cart_ttl_seconds: float
+    """A cart that nobody has touched for so long, and that is not checked out, is removed some time later."""
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> "Settings":
-        """Raises BadSetting where the variable is malformed."""
+        """Raises BadSetting for the first variable that is malformed."""
         env = Environ(environ)
-        return cls(env.seconds("ORDER_DEADLINE", 1800, low=0.1, high=LONGEST_SECONDS))
+        return cls(
+            order_deadline_seconds=env.seconds("ORDER_DEADLINE", 1800, low=0.1, high=LONGEST_SECONDS),
+            cart_ttl_seconds=env.seconds("CART_TTL", LONGEST_SECONDS, low=1, high=LONGEST_CART_SECONDS),
+        )

@@ -1,10 +1,11 @@
 """Carts and tickets as entities."""
 
 from dataclasses import asdict
+from datetime import UTC, datetime
 from typing import Any
 
 from contract.tickets import CartItem
-from sagakit.tables import Entity, Key
+from sagakit.tables import EXPIRES_AT, Entity, Key
 from sagakit.watch import waiting
 from services.purchase.cart import Cart
 from services.purchase.ticket import Passage, Ticket
@@ -14,8 +15,12 @@ def cart_key(cartid: str) -> Key:
     return Key("Cart", cartid)
 
 
-def cart_entity(cart: Cart) -> Entity:
-    return {"status": cart.status, "items": _items(cart.items), "orderid": cart.orderid}
+def cart_entity(cart: Cart, expires_at: float) -> Entity:
+    """`expires_at` (seconds since the epoch): when it may be removed, unless it became an order."""
+    entity = {"status": cart.status, "items": _items(cart.items), "orderid": cart.orderid}
+    if cart.orderid is not None:
+        return entity
+    return {**entity, EXPIRES_AT: datetime.fromtimestamp(expires_at, UTC)}
 
 
 def to_cart(cartid: str, entity: Entity) -> Cart:

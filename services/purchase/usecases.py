@@ -15,6 +15,7 @@ from sagakit.watch import Patience
 from services.purchase import cart as carts
 from services.purchase import ticket as tickets
 from services.purchase.cart import Cart
+from services.purchase.settings import Settings
 from services.purchase.storage import (
     cart_entity,
     cart_key,
@@ -32,22 +33,23 @@ class UseCases:
     """Each method answers with things as its step left them, or raises Rejected and changes nothing."""
 
     def __init__(
-        self, store: Store, inbox: Inbox, runtime: Runtime, patience: Patience, deadline_seconds: float
+        self, store: Store, inbox: Inbox, runtime: Runtime, patience: Patience, settings: Settings
     ) -> None:
         self._store = store
         self._inbox = inbox
         self._runtime = runtime
         self._patience = patience
-        self._deadline_seconds = deadline_seconds
+        self._settings = settings
 
     async def create_cart(self, cartid: str) -> Cart:
         """A new open cart, or the one that is there."""
+        put = self._put_cart()
 
         def decide(found: Snapshot) -> Changes[Cart]:
             entity = found.get(cart_key(cartid))
             if entity is not None:
                 return Changes(to_cart(cartid, entity))
-            return Changes(Cart(cartid), {cart_key(cartid): cart_entity(Cart(cartid))})
+            return Changes(Cart(cartid), put(Cart(cartid)))
 
         # Nothing is read first: a cart that is there collides, and is looked up then.
         return (await self._store.transact((), decide)).result
@@ -60,10 +62,11 @@ class UseCases:
 
         Without a `commandid`, OutcomeUnknown means that the item may have been added.
         """
+        put = self._put_cart()
 
         def decide(found: Snapshot) -> Changes[tuple[CartItem, ...]]:
             changed = carts.add(_cart(found, cartid), itemid, count)
-            return Changes(changed.items, {cart_key(cartid): cart_entity(changed)})
+            return Changes(changed.items, put(changed))
 
         if not commandid:
             return (await self._store.transact([cart_key(cartid)], decide, repeatable=False)).result
@@ -87,16 +90,14 @@ class UseCases:
     async def checkout(self, cartid: str) -> Ticket:
         """The ticket of a closed cart: opened and announced, or the one that was opened before."""
         orderid, eventid, now = self._runtime.new_id(), self._runtime.new_id(), self._runtime.now()
+        put = self._put_cart()
 
         def decide(found: Snapshot) -> Changes[Ticket | str]:
             cart = _cart(found, cartid)
             if cart.orderid is not None:
                 return Changes(cart.orderid)
             ticket = tickets.opened(orderid, cartid, cart.items, now)
-            writes = {
-                cart_key(cartid): cart_entity(carts.check_out(cart, orderid)),
-                **self._written(ticket, now),
-            }
+            writes = {**put(carts.check_out(cart, orderid)), **self._written(ticket, now)}
             return Changes(ticket, writes, [_announcement(ticket, eventid, now)])
 
         result = (await self._store.transact([cart_key(cartid)], decide)).result
@@ -138,12 +139,17 @@ class UseCases:
 
     def remind(self, orderid: str, entity: Entity, now: float, eventid: str) -> Changes[bool]:
         """Repeat the status of a ticket that has waited; close one that has waited for too long."""
-        ticket = tickets.reminded(to_ticket(orderid, entity), now, self._deadline_seconds)
+        ticket = tickets.reminded(to_ticket(orderid, entity), now, self._settings.order_deadline_seconds)
         writes = self._written(ticket, now)
         if ticket.status == RESERVED:
             return Changes(False, writes)
         again = {} if ticket.status in tickets.FAILED else {AGAIN: "true"}
         return Changes(True, writes, [_announcement(ticket, eventid, now, again)])
+
+    def _put_cart(self) -> Callable[[Cart], Mapping[Key, Entity]]:
+        """What writes a cart that was touched just now."""
+        expires_at = self._runtime.now() + self._settings.cart_ttl_seconds
+        return lambda cart: {cart_key(cart.cartid): cart_entity(cart, expires_at)}
 
     def _written(self, ticket: Ticket, now: float) -> Mapping[Key, Entity]:
         return {ticket_key(ticket.orderid): ticket_entity(ticket, self._due(ticket, now))}
@@ -154,14 +160,16 @@ class UseCases:
         if ticket.waits_for_answer:
             moments.append(self._patience.until(now, ticket.repeats))
         if ticket.status in tickets.OPEN:
-            moments.append(ticket.opened_at + self._deadline_seconds)
+            moments.append(ticket.opened_at + self._settings.order_deadline_seconds)
         return min(moments, default=None)
 
     async def _change(self, cartid: str, change: Callable[[Cart], Cart]) -> Cart:
+        put = self._put_cart()
+
         def decide(found: Snapshot) -> Changes[Cart]:
             before = _cart(found, cartid)
             after = change(before)
-            return Changes(after, {} if after == before else {cart_key(cartid): cart_entity(after)})
+            return Changes(after, {} if after == before else put(after))
 
         return (await self._store.transact([cart_key(cartid)], decide)).result
 

@@ -9,7 +9,7 @@ from sagakit.embedded.database import Database
 from sagakit.embedded.tables import EmbeddedTables
 from sagakit.errors import Contention, OutcomeUnknown, Poison, Unavailable
 from sagakit.gcp.datastore import open_datastore
-from sagakit.tables import INDEXED, MAX_MUTATIONS, Delete, Entity, Insert, Key, Tables, Update
+from sagakit.tables import EXPIRES_AT, INDEXED, MAX_MUTATIONS, Delete, Entity, Insert, Key, Tables, Update
 
 A = Key("Thing", "a")
 B = Key("Thing", "b")
@@ -372,3 +372,20 @@ async def test_pages_come_in_the_order_of_names(tables: Tables):
     assert found[0].name == "é"
     row = (await tables.lookup([found[0]]))[found[0]]
     assert found[1] == row
+
+
+async def test_what_has_expired_is_removed_unless_the_database_does_so_itself(tables: Tables):
+    when = datetime(2026, 3, 1, tzinfo=UTC)
+    for number in range(5):
+        await tables.commit([Insert(Key("Thing", str(number)), {EXPIRES_AT: when + timedelta(days=number)})])
+    await tables.commit([Insert(A, {}), Insert(B, {EXPIRES_AT: when})])
+    await tables.commit([Update(B, {"kept": True}, await version_of(tables, B))])
+
+    now = (when + timedelta(days=2, hours=1)).timestamp()
+    removed = [await tables.expire(now, 2) for _ in range(3)]
+
+    left = [key.name for key, _ in await tables.page("Thing", "", 10)]
+    assert (removed, left) in [
+        ([2, 1, 0], ["3", "4", "a", "b"]),
+        ([0] * 3, ["0", "1", "2", "3", "4", "a", "b"]),
+    ]

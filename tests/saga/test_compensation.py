@@ -140,6 +140,7 @@ class HaltingTables:
         self.lookup = tables.lookup
         self.due = tables.due
         self.page = tables.page
+        self.expire = tables.expire
 
     async def commit(self, mutations: Sequence[Mutation]) -> None:
         kinds = {mutation.key.kind for mutation in mutations}

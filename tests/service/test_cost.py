@@ -6,6 +6,7 @@ from sagakit.runtime import Runtime
 from sagakit.tables import Update
 from services.payment.simulated import SimulatedProvider
 from services.payment.usecases import UseCases as Payment
+from services.purchase.settings import Settings
 from services.purchase.ticket import Report
 from services.purchase.usecases import UseCases as Purchase
 from services.stock.catalogue import Catalogue
@@ -19,7 +20,7 @@ ONE = CartItem("blue", 1)
 
 
 def purchase_over(tables) -> Purchase:
-    return over(tables, Purchase, PATIENCE, 1800)
+    return over(tables, Purchase, PATIENCE, Settings(1800, 3600))
 
 
 def stock_over(tables) -> tuple[Stock, Catalogue]:

@@ -101,6 +101,9 @@ class SimTables:
     async def page(self, kind: str, after: str, limit: int) -> list[tuple[Key, Row]]:
         return self._database.page(kind, after, limit)
 
+    async def expire(self, now: float, limit: int) -> int:
+        return 0
+
     async def _call(self) -> None:
         await asyncio.sleep(self._under.weather.latency(self._random))
         if self._happens(self._under.weather.away):

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 
 from sagakit.errors import Contention, OutcomeUnknown, Unavailable
-from sagakit.tables import INDEXED, Delete, Insert, Key, Mutation, Row, Tables, Update
+from sagakit.tables import EXPIRES_AT, INDEXED, Delete, Insert, Key, Mutation, Row, Tables, Update
 
 
 class MemoryTables:
@@ -46,6 +46,17 @@ class MemoryTables:
         names = sorted(key for key in self.rows if key.kind == kind and key.name > after)
         return [(key, self.rows[key]) for key in names[:limit]]
 
+    async def expire(self, now: float, limit: int) -> int:
+        await self._call()
+        past = [
+            key
+            for key, row in self.rows.items()
+            if EXPIRES_AT in row.entity and row.entity[EXPIRES_AT].timestamp() < now
+        ]
+        for key in past[:limit]:
+            del self.rows[key]
+        return len(past[:limit])
+
     async def _call(self) -> None:
         await asyncio.sleep(0)
         if self.away:
@@ -68,6 +79,7 @@ class CountedTables:
 
     def __init__(self, tables: Tables) -> None:
         self._tables = tables
+        self.expire = tables.expire
         self.calls: Counter[str] = Counter()
         self.committed: list[Sequence[Mutation]] = []
 
@@ -99,6 +111,7 @@ class UnansweredTables:
         self.lookup = tables.lookup
         self.due = tables.due
         self.page = tables.page
+        self.expire = tables.expire
 
     async def commit(self, mutations: Sequence[Mutation]) -> None:
         if not self.left:
@@ -118,6 +131,7 @@ class RacedTables:
         self.lookup = tables.lookup
         self.due = tables.due
         self.page = tables.page
+        self.expire = tables.expire
 
     async def commit(self, mutations: Sequence[Mutation]) -> None:
         if self._rivals:

@@ -386,7 +386,6 @@ async def test_hands_are_counted_by_subscription(bench: Bench):
         stuck.set()
 
 
-@pytest.mark.xfail(reason="it counts only from when the last delivery came in", strict=True)
 async def test_it_lags_for_as_long_as_its_hands_are_full_and_a_while_longer(bench: Bench):
     """As where a hundred charges wait for a provider that takes its time, and thousands behind them."""
     slow = asyncio.Event()

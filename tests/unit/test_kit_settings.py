@@ -144,6 +144,7 @@ def test_the_embedded_backend_needs_a_file_and_no_project():
     [
         (PurchaseSettings, "ORDER_DEADLINE", "half an hour"),
         (PurchaseSettings, "ORDER_DEADLINE", "0"),
+        (PurchaseSettings, "CART_TTL", "0"),
         (PaymentSettings, "PAYMENT_PROVIDER", "the-bank"),
         (PaymentSettings, "PAYMENT_LIMIT", "-1"),
     ],
@@ -156,6 +157,6 @@ def test_what_is_malformed_of_a_services_own_settings_is_named(settings, name: s
 
 
 def test_a_services_own_settings_have_defaults():
-    assert PurchaseSettings.from_environ({}) == PurchaseSettings(1800)
+    assert PurchaseSettings.from_environ({}) == PurchaseSettings(1800, 30 * 24 * 3600)
     assert PaymentSettings.from_environ({}) == PaymentSettings("simulated", 100_000)
     assert ServiceSettings.from_environ(MINIMAL).patience == Patience(15)

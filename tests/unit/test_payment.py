@@ -276,7 +276,6 @@ async def test_money_that_a_charge_nobody_knew_of_had_taken_is_given_back_and_wr
     assert bench.provider.kept == 0
 
 
-@pytest.mark.xfail(reason="what the provider's last cancel returns is not written down", strict=True)
 async def test_a_charge_the_provider_refuses_as_canceled_says_what_had_been_given_back(bench: Bench):
     """Whoever had it charged died, and whoever had it canceled did so before its step: nobody else knows."""
     await bench.provider.charge("o", 300)

@@ -1,0 +1,141 @@
+"""Dead letters, over every backend: looked at, put back as often as anybody likes, dropped."""
+
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+
+from contract import topology
+from contract.tickets import ORDER_TICKET, PAID, CartItem, TicketMessage
+from sagactl import letters
+from sagactl.letters import Filter
+from sagakit.backends import BackendSettings, open_mailbox
+from sagakit.bus import Mailbox, Message
+from sagakit.tables import Delete, Insert
+from services.purchase.storage import ticket_key
+from tests.support.eventually import eventually
+from tests.support.suite import Suite, running_suite
+
+EVERYTHING = Filter()
+
+
+@asynccontextmanager
+async def mailbox_of(environ: Mapping[str, str]) -> AsyncIterator[Mailbox]:
+    settings = BackendSettings.from_environ(environ)
+    async with open_mailbox(settings, topology.DEAD_LETTER_SUBSCRIPTION) as mailbox:
+        yield mailbox
+
+
+async def publish(suite: Suite, topic: str, *messages: Message) -> None:
+    await suite.backend.bus.publish(topology.TOPICS[topic], messages)
+
+
+def paid(orderid: str, eventid: str) -> Message:
+    ticket = TicketMessage(orderid, PAID, (CartItem("blue", 1),))
+    return ticket.to_event(eventid, {"traceparent": "kept"}).to_message()
+
+
+async def found(mailbox: Mailbox, count: int, wanted: Filter = EVERYTHING) -> list[letters.Letter]:
+    async def there() -> list[letters.Letter] | None:
+        read = await letters.read(mailbox, wanted)
+        return read if len(read) == count else None
+
+    return await eventually(there, seconds=30)
+
+
+async def test_letters_are_listed_and_stay_until_they_are_dropped(backend_environ: Mapping[str, str]):
+    async with running_suite(backend_environ) as suite, mailbox_of(backend_environ) as mailbox:
+        await publish(suite, "delivery", Message(b"rubbish", {"eventid": "e1", "type": ORDER_TICKET}))
+        await publish(suite, "delivery", paid("nobody", "e2"))
+
+        both = await found(mailbox, 2)
+        again = await found(mailbox, 2)
+        dropped = await letters.drop(mailbox, Filter(reason="malformed"))
+        (left,) = await found(mailbox, 1)
+
+        assert {letter.eventid for letter in both} == {letter.eventid for letter in again} == {"e1", "e2"}
+        assert [letter.eventid for letter in dropped] == ["e1"]
+        assert str(left) == ("e2  purchase-service.com.example.delivery  unknown-order  order nobody: paid")
+        assert letters.describe(left)[-1].strip().startswith('{"orderid": "nobody"')
+
+
+async def test_a_letter_that_is_put_back_is_applied_once_its_cause_is_mended(
+    backend_environ: Mapping[str, str],
+):
+    """The order was not there; now it is."""
+    async with (
+        running_suite(backend_environ, without=["payment"]) as suite,
+        mailbox_of(backend_environ) as mailbox,
+    ):
+        ticket = await suite.order("c", blue=1)
+        await suite.ticket_becomes(ticket.orderid, "reserved")
+        row = await hidden(suite, ticket.orderid)
+        await publish(suite, "payment", paid(ticket.orderid, "e1"))
+        await found(mailbox, 1)
+        await suite.backend.tables.commit([row])
+
+        put_back = await letters.redrive(mailbox, suite.backend.bus, Filter(eventid="e1"), time.time())
+
+        assert [letter.topic for letter in put_back] == [topology.TOPICS["payment"]]
+        await suite.ticket_becomes(ticket.orderid, "approved")
+        assert await letters.read(mailbox, EVERYTHING) == []
+
+
+async def hidden(suite: Suite, orderid: str) -> Insert:
+    """Takes the ticket out of the store; returns what puts it back."""
+    key = ticket_key(orderid)
+    entity = (await suite.backend.tables.lookup([key]))[key].entity
+    await suite.backend.tables.commit([Delete(key)])
+    return Insert(key, entity)
+
+
+async def test_a_letter_that_fails_again_says_how_often_it_was_put_back(backend_environ: Mapping[str, str]):
+    async with running_suite(backend_environ) as suite, mailbox_of(backend_environ) as mailbox:
+        await publish(suite, "delivery", paid("nobody", "e1"))
+        for times in (0, 1, 2):
+            (letter,) = await found(mailbox, 1)
+            assert letter.redriven == times
+            assert letter.message.attributes["traceparent"] == "kept"
+            await letters.redrive(mailbox, suite.backend.bus, EVERYTHING, time.time())
+
+        (letter,) = await found(mailbox, 1)
+        assert str(letter).endswith("redriven 3 times")
+
+
+async def test_what_was_applied_can_be_put_back_at_any_time(backend_environ: Mapping[str, str]):
+    """By the inbox; and when the inbox has forgotten, by the saga's rules."""
+    async with running_suite(backend_environ) as suite, mailbox_of(backend_environ) as mailbox:
+        ticket = await suite.order("c", blue=3)
+        await suite.ticket_becomes(ticket.orderid, "approved")
+        await suite.balances()
+        before = await suite.history(ticket.orderid)
+        every = [
+            ("purchase", "approved", "stock-service"),
+            ("stock", "reserved", "payment-service"),
+            ("payment", "paid", "purchase-service"),
+            ("purchase", "pre-approved", "stock-service"),
+        ]
+        for number, (topic, status, service) in enumerate(every):
+            ticket_then = TicketMessage(ticket.orderid, status, (CartItem("blue", 3),), 300)
+            where = {"dead_letter_subscription": f"{service}.{topology.TOPICS[topic]}"}
+            letter = ticket_then.to_event(f"e{number}", where).to_message()
+            await suite.backend.bus.publish(topology.DEAD_LETTER_TOPIC, [letter])
+        await found(mailbox, len(every))
+        await empty_inboxes(suite)
+
+        put_back = await letters.redrive(mailbox, suite.backend.bus, EVERYTHING, time.time())
+
+        assert len(put_back) == len(every)
+        another = await suite.order("after", red=1)
+        await suite.ticket_becomes(another.orderid, "approved")
+        await suite.balances()
+        assert await suite.history(ticket.orderid) == before
+        assert (await suite.charge(ticket.orderid)).amount == 300
+        assert (await suite.item("blue")).sold == 3
+
+
+async def empty_inboxes(suite: Suite) -> None:
+    for service in topology.TOPICS:
+        kind = f"{service.capitalize()}ReceivedEvent"
+        rows = await suite.backend.tables.page(kind, "", 300)
+        for start in range(0, len(rows), 20):
+            await suite.backend.tables.commit([Delete(key) for key, _ in rows[start : start + 20]])
