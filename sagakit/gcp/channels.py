@@ -13,9 +13,14 @@ CHANNEL_OPTIONS = (
     # Misnamed: it is how long a connection may take to come about, which a cold server needs.
     ("grpc.min_reconnect_backoff_ms", 5_000),
     ("grpc.max_reconnect_backoff_ms", 2_000),
-    ("grpc.keepalive_time_ms", 30_000),
     ("grpc.max_send_message_length", -1),
     ("grpc.max_receive_message_length", -1),
+)
+GOOGLE_OPTIONS = (
+    *CHANNEL_OPTIONS,
+    # As Google's own clients do. The emulators would end every stream of a channel that pings so often
+    # while it is idle (ENHANCE_YOUR_CALM, "too_many_pings").
+    ("grpc.keepalive_time_ms", 30_000),
 )
 
 
@@ -27,7 +32,7 @@ def aio_transport(transport: Any, emulator: str) -> Any:
     if emulator:
         return transport(channel=grpc.aio.insecure_channel(emulator, options=CHANNEL_OPTIONS))
     return transport(
-        channel=transport.create_channel(f"{transport.DEFAULT_HOST}:443", options=CHANNEL_OPTIONS)
+        channel=transport.create_channel(f"{transport.DEFAULT_HOST}:443", options=GOOGLE_OPTIONS)
     )
 
 

@@ -17,7 +17,7 @@ from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcTransp
 
 from sagakit.bus import Delivery, Message
 from sagakit.errors import Poison, Unavailable
-from sagakit.gcp.channels import CHANNEL_OPTIONS, aio_transport, away
+from sagakit.gcp.channels import CHANNEL_OPTIONS, GOOGLE_OPTIONS, aio_transport, away
 from sagakit.gcp.scheduler import LoopScheduler
 
 PUBLISH_SECONDS = 10.0
@@ -162,5 +162,5 @@ def subscriber_transport(emulator: str) -> SubscriberGrpcTransport:
         return SubscriberGrpcTransport(channel=grpc.insecure_channel(emulator, options=CHANNEL_OPTIONS))
     host = f"{SubscriberGrpcTransport.DEFAULT_HOST}:443"
     return SubscriberGrpcTransport(
-        channel=SubscriberGrpcTransport.create_channel(host, options=CHANNEL_OPTIONS)
+        channel=SubscriberGrpcTransport.create_channel(host, options=GOOGLE_OPTIONS)
     )

@@ -224,12 +224,12 @@ def repeats_never_pause() -> Iterator[None]:
         yield
 
 
-@bug(watch=False)
+@bug(weather=replace(ROUGH, dropped=0.1), watch=False)
 def nobody_repeats_a_last_word() -> Iterator[None]:
     yield
 
 
-@bug()
+@bug(weather=replace(ROUGH, dropped=0.1))
 def a_failed_ticket_goes_quiet() -> Iterator[None]:
     with patch.dict(MOVES[CANCELED], clear=True):
         yield
