@@ -1,19 +1,40 @@
 """What the services' steps cost in calls to the store: the request path never queries."""
 
-from contract.tickets import CANCELED, PAID, PRE_APPROVED, RESERVED, CartItem, TicketMessage
+import asyncio
+from collections import Counter
+from collections.abc import Callable
+from typing import TypeVar
+
+from contract.reactions import handlers
+from contract.tickets import APPROVED, CANCELED, PRE_APPROVED, RESERVED, CartItem, TicketMessage
+from contract.topology import LISTENS_TO
 from sagakit.consumer import Outcome
+from sagakit.events import Event
+from sagakit.inbox import Inbox
+from sagakit.outbox import Outbox
+from sagakit.relay import Relay
 from sagakit.runtime import Runtime
-from sagakit.tables import Update
+from sagakit.store import Store
+from sagakit.tables import Delete, Key, Update
+from services.delivery.handlers import REACTIONS as DELIVERY
+from services.delivery.usecases import UseCases as Delivery
+from services.payment.handlers import REACTIONS as PAYMENT
 from services.payment.simulated import SimulatedProvider
 from services.payment.usecases import UseCases as Payment
+from services.purchase.handlers import handlers as purchase_handlers
 from services.purchase.settings import Settings
 from services.purchase.ticket import Report
 from services.purchase.usecases import UseCases as Purchase
 from services.stock.catalogue import Catalogue
+from services.stock.handlers import REACTIONS as STOCK
+from services.stock.inventory import home_shard
 from services.stock.shards import Whereabouts
 from services.stock.usecases import UseCases as Stock
+from tests.support.handbus import HandBus
 from tests.support.tables import CountedTables, MemoryTables
-from tests.support.usecases import OUTBOX, PATIENCE, over
+from tests.support.usecases import PATIENCE, over
+
+U = TypeVar("U")
 
 BLUE = CartItem("blue", 3)
 ONE = CartItem("blue", 1)
@@ -50,6 +71,10 @@ async def test_every_call_of_purchase_costs_at_most_one_lookup_and_one_commit():
     assert await cost(tables, purchase.remove_item("c", "red")) == (1, 0)
     assert await cost(tables, purchase.close_cart("c")) == (1, 1)
     assert await cost(tables, purchase.checkout("c")) == (1, 1)
+    orderid = (await purchase.checkout("c")).orderid
+    assert await cost(tables, purchase.get_order_ticket(orderid)) == (1, 0)
+    assert await cost(tables, purchase.cancel_order(orderid)) == (1, 1)
+    assert await cost(tables, purchase.cancel_order(orderid)) == (1, 0)
 
 
 async def test_a_repeated_create_or_checkout_costs_what_it_takes_to_find_what_is_there():
@@ -109,53 +134,135 @@ async def test_only_an_order_whose_shard_is_short_looks_at_all_of_them():
     )
 
 
+async def test_what_was_reserved_of_any_shard_is_sold_or_released_by_one_step():
+    tables = CountedTables(MemoryTables())
+    stock, catalogue = stock_over(tables)
+    await catalogue.put_item("blue", 100, 80, False, False, 8)
+    await catalogue.get_item("blue")  # Now it knows of the shards.
+    sold = TicketMessage("o1", APPROVED, (BLUE,))
+    released = TicketMessage("o2", CANCELED, (BLUE,))
+    for ticket in (sold, released):
+        await stock.reserve(ticket.orderid, ticket)
+
+    assert await cost(tables, stock.sell("e1", sold)) == (1, 1)
+    assert await cost(tables, stock.release("e2", released)) == (1, 1)
+
+
+async def test_a_process_that_knows_nothing_of_the_shards_looks_once_more_to_sell():
+    tables = CountedTables(MemoryTables())
+    stock, catalogue = stock_over(tables)
+    await catalogue.put_item("blue", 100, 80, False, False, 8)
+    await catalogue.get_item("blue")
+    ticket = TicketMessage("o1", PRE_APPROVED, (BLUE,))
+    await stock.reserve("e1", ticket)
+    stranger, _ = stock_over(tables)
+
+    assert home_shard("o1", 8) != 0
+    assert await cost(tables, stranger.sell("e2", ticket)) == (2, 1)
+
+
+async def test_a_payment_costs_two_calls_beside_the_providers_and_two_to_settle_or_give_back():
+    tables = CountedTables(MemoryTables())
+    payment = over(tables, Payment, PATIENCE, SimulatedProvider(MemoryTables(), Runtime(), 1_000))
+    settled, canceled = (TicketMessage(orderid, RESERVED, (BLUE,), 300) for orderid in "ab")
+
+    assert await cost(tables, payment.charge("e1", settled)) == (1, 1)
+    assert await cost(tables, payment.charge("e2", canceled)) == (1, 1)
+    assert await cost(tables, payment.settle("e3", settled)) == (1, 1)
+    assert await cost(tables, payment.cancel("e4", canceled)) == (1, 1)
+    assert await cost(tables, payment.cancel_known("e5", canceled)) == (1, 0)
+    assert await cost(tables, payment.get_payment("a")) == (1, 0)
+
+
+async def test_a_delivery_costs_one_call():
+    tables = CountedTables(MemoryTables())
+    delivery = over(tables, Delivery)
+
+    assert await cost(tables, delivery.arrange("e1", TicketMessage("o", APPROVED, (BLUE,)))) == (0, 1)
+    assert await cost(tables, delivery.get_delivery("o")) == (1, 0)
+
+
 class Meter(CountedTables):
-    """Counts entities looked up and written, those of the payment provider left out: they are its affair."""
+    """Counts entities looked up, written and deleted; the payment provider's books are its own affair."""
 
     def __init__(self, tables) -> None:
         super().__init__(tables)
-        self.reads = self.writes = self.said = 0
+        self.entities: Counter[str] = Counter()
 
     async def lookup(self, keys):
-        self.reads += sum(not key.kind.startswith("Simulated") for key in keys)
+        self.entities["read"] += sum(ours(key) for key in keys)
         return await super().lookup(keys)
 
     async def commit(self, mutations):
-        self.writes += sum(not mutation.key.kind.startswith("Simulated") for mutation in mutations)
-        self.said += sum(mutation.key.kind == OUTBOX for mutation in mutations)
+        for mutation in filter(lambda mutation: ours(mutation.key), mutations):
+            self.entities["deleted" if isinstance(mutation, Delete) else "written"] += 1
         await super().commit(mutations)
 
 
-async def metered(itemid: str, waives_payment: bool) -> tuple[int, int, int]:
-    """Reads, writes and deletes from checkout to approved, each event handled once."""
-    meter = Meter(MemoryTables())
-    purchase = purchase_over(meter)
-    stock, catalogue = stock_over(meter)
-    provider = SimulatedProvider(meter, Runtime(), 1_000)
-    payment = over(meter, Payment, PATIENCE, provider)
-    await catalogue.put_item(itemid, 100, 8, waives_payment, False, 8)
-    await purchase.create_cart("c")
-    await purchase.add_item("c", itemid, 1, "x")
-    await purchase.close_cart("c")
-    meter.reads = meter.writes = meter.said = 0
-    orderid = (await purchase.checkout("c")).orderid
-    await stock.reserve("e1", TicketMessage(orderid, PRE_APPROVED, (CartItem(itemid, 1),)))
-    if not waives_payment:
-        await purchase.apply_report(orderid, Report("e2", RESERVED, 1.0, amount=100))
-        await payment.charge("e2 too", TicketMessage(orderid, RESERVED, (CartItem(itemid, 1),), 100))
-    await purchase.apply_report(orderid, Report("e3", PAID, 1.0))
-    assert (await purchase.get_order_ticket(orderid)).status == "approved"
-    # Every row of the outbox is deleted once it is published.
-    return meter.reads - 1, meter.writes, meter.said
+def ours(key: Key) -> bool:
+    return not key.kind.startswith("Simulated")
+
+
+class Walk:
+    """All services over one meter: what one publishes, every one that listens to it handles once."""
+
+    def __init__(self) -> None:
+        self.meter = Meter(MemoryTables())
+        self.bus = HandBus()
+        self.relays: list[Relay] = []
+        whereabouts = Whereabouts()
+        provider = SimulatedProvider(self.meter, Runtime(), 1_000)
+        self.catalogue = Catalogue(stock_over(self.meter)[0]._store, whereabouts)
+        self.purchase = self.service("purchase", Purchase, PATIENCE, Settings(1800, 3600))
+        self.handlers = {
+            "purchase": purchase_handlers(self.purchase, Runtime()),
+            "stock": handlers(STOCK, self.service("stock", Stock, PATIENCE, whereabouts)),
+            "payment": handlers(PAYMENT, self.service("payment", Payment, PATIENCE, provider)),
+            "delivery": handlers(DELIVERY, self.service("delivery", Delivery)),
+        }
+
+    def service(self, name: str, build: Callable[..., U], *more: object) -> U:
+        """Use cases with outbox and inbox of their own; the topic is called as the service."""
+        runtime = Runtime()
+        outbox = Outbox(f"{name}PublishEvent", runtime)
+        relay = Relay(self.meter, self.bus, name, outbox, runtime)
+        self.relays.append(relay)
+        store = Store(self.meter, outbox, relay, runtime)
+        return build(store, Inbox(f"{name}ReceivedEvent", runtime), runtime, *more)
+
+    async def of(self, itemid: str, *, waives_payment: bool) -> Counter[str]:
+        """What an order for one piece costs from checkout until it is published that it is approved."""
+        await self.catalogue.put_item(itemid, 100, 8, waives_payment, False, 8)
+        await self.purchase.create_cart("c")
+        await self.purchase.add_item("c", itemid, 1, "x")
+        await self.purchase.close_cart("c")
+        self.meter.entities.clear()
+        await self.purchase.checkout("c")
+        while waiting := await self.published():
+            for publisher, event in waiting:
+                if TicketMessage.from_event(event).status == APPROVED:
+                    return self.meter.entities
+                for service in (each for each, heard in LISTENS_TO.items() if publisher in heard):
+                    await self.handlers[service][event.type](event)
+        raise AssertionError("it was never approved")
+
+    async def published(self) -> list[tuple[str, Event]]:
+        """What is new on all topics, once it is out of the outboxes."""
+        running = [asyncio.create_task(relay.run()) for relay in self.relays]
+        await asyncio.gather(*(relay.drained() for relay in self.relays))
+        for task in running:
+            task.cancel()
+        batches, self.bus.published = self.bus.published, []
+        return [(topic, Event.from_message(message)) for topic, batch in batches for message in batch]
 
 
 async def test_what_an_order_costs_from_checkout_to_approved():
     """Entities read, written and deleted: Datastore's prices are by these."""
-    red = await metered("red", waives_payment=True)
-    blue = await metered("blue", waives_payment=False)
+    red = await Walk().of("red", waives_payment=True)
+    blue = await Walk().of("blue", waives_payment=False)
 
-    assert red == (4, 10, 3)
-    assert blue == (6, 15, 4)
+    assert red == {"read": 4, "written": 10, "deleted": 3}
+    assert blue == {"read": 6, "written": 15, "deleted": 4}
 
 
 async def test_what_a_step_of_stock_reads_and_changes_it_writes_in_the_version_it_read():

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from contract.fields import MAX_AMOUNT
 from sagakit.backends import BackendSettings
 from sagakit.service import ServiceSettings
 from sagakit.settings import BadSetting, Environ
@@ -104,6 +105,10 @@ def test_what_is_missing_is_named(name: str):
         ("DRAIN_DELAY_SECONDS", "soon"),
         ("SWEEP_SECONDS", "0"),
         ("REPEAT_AFTER", "0"),
+        ("REPEAT_AFTER", "-15"),
+        ("REPEAT_AFTER", "nan"),
+        ("REPEAT_AFTER", "15s"),
+        ("REPEAT_AFTER", "86401"),
         ("EVENT_SUBSCRIBE_TOPICS", ","),
     ],
 )
@@ -144,9 +149,16 @@ def test_the_embedded_backend_needs_a_file_and_no_project():
     [
         (PurchaseSettings, "ORDER_DEADLINE", "half an hour"),
         (PurchaseSettings, "ORDER_DEADLINE", "0"),
+        (PurchaseSettings, "ORDER_DEADLINE", "-1"),
+        (PurchaseSettings, "ORDER_DEADLINE", "inf"),
+        (PurchaseSettings, "ORDER_DEADLINE", "2592001"),
         (PurchaseSettings, "CART_TTL", "0"),
         (PaymentSettings, "PAYMENT_PROVIDER", "the-bank"),
+        (PaymentSettings, "PAYMENT_PROVIDER", "Simulated"),
         (PaymentSettings, "PAYMENT_LIMIT", "-1"),
+        (PaymentSettings, "PAYMENT_LIMIT", "1000.50"),
+        (PaymentSettings, "PAYMENT_LIMIT", "a lot"),
+        (PaymentSettings, "PAYMENT_LIMIT", str(MAX_AMOUNT + 1)),
     ],
 )
 def test_what_is_malformed_of_a_services_own_settings_is_named(settings, name: str, value: str):
@@ -154,6 +166,29 @@ def test_what_is_malformed_of_a_services_own_settings_is_named(settings, name: s
         settings.from_environ({name: value})
 
     assert raised.value.name == name
+    assert name in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("environ", "read"),
+    [
+        (
+            {"ORDER_DEADLINE": "0.5"},
+            lambda env: PurchaseSettings.from_environ(env).order_deadline_seconds == 0.5,
+        ),
+        ({"PAYMENT_LIMIT": "0"}, lambda env: PaymentSettings.from_environ(env).limit == 0),
+        (
+            {"PAYMENT_LIMIT": str(MAX_AMOUNT), "PAYMENT_PROVIDER": "simulated"},
+            lambda env: PaymentSettings.from_environ(env) == PaymentSettings("simulated", MAX_AMOUNT),
+        ),
+        (
+            {"REPEAT_AFTER": "0.1"},
+            lambda env: ServiceSettings.from_environ({**MINIMAL, **env}).patience == Patience(0.1),
+        ),
+    ],
+)
+def test_what_is_set_is_used(environ, read):
+    assert read(environ)
 
 
 def test_a_services_own_settings_have_defaults():
