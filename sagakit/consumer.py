@@ -59,6 +59,7 @@ class Consumer:
         self._in_hand: Counter[str] = Counter()
         self._pulled: set[str] = set()
         self._full_at = float("-inf")
+        self._moved_at = runtime.now()
 
     @property
     def keeps_up(self) -> bool:
@@ -66,6 +67,11 @@ class Consumer:
         full = max(self._in_hand.values(), default=0) >= MAX_OUTSTANDING
         lags = full or self._runtime.now() - self._full_at < LAG_SECONDS
         return not lags and self._pulled.issuperset(self._subscriptions)
+
+    @property
+    def still_since(self) -> float | None:
+        """When an event was last dealt with, where some are in hand; None: there is nothing to do."""
+        return self._moved_at if self._under_way else None
 
     async def run(self) -> None:
         """Pull until `stop`, then return once what is in hand has been dealt with."""
@@ -107,11 +113,13 @@ class Consumer:
 
     def _take(self, subscription: str, delivery: Delivery, trouble: "asyncio.Future[None]") -> None:
         task = asyncio.create_task(self._deal_with(subscription, delivery, trouble))
+        self._moved_at = self._moved_at if self._under_way else self._runtime.now()
         self._under_way.add(task)
         self._in_hand[subscription] += 1
 
         def done(_: object) -> None:
             self._under_way.discard(task)
+            self._moved_at = self._runtime.now()
             if self._in_hand[subscription] >= MAX_OUTSTANDING:
                 self._full_at = self._runtime.now()
             self._in_hand[subscription] -= 1

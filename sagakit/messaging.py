@@ -19,6 +19,8 @@ from sagakit.watch import Watch
 
 EVENTS_END_SECONDS = 8.0
 OUTBOX_DRAIN_SECONDS = 5.0
+STALLED_SECONDS = 60.0
+"""Longer than any call or event may take: then something hangs."""
 
 
 class Messaging:
@@ -29,6 +31,7 @@ class Messaging:
     ) -> None:
         """`name` is in the names of its subscriptions (`stock-service.…`) and kinds (`StockPublishEvent`)."""
         self._tables = backend.tables
+        self._runtime = runtime
         outbox = Outbox(f"{name.capitalize()}PublishEvent", runtime)
         self._inbox = Inbox(f"{name.capitalize()}ReceivedEvent", runtime)
         self._relay = Relay(backend.tables, backend.bus, settings.publish_topic, outbox, runtime)
@@ -62,6 +65,14 @@ class Messaging:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+
+    def stalled(self) -> str | None:
+        """What has stopped moving though there is work for it, and for how long; None: nothing has."""
+        parts = {"events in hand": self._consumer.still_since, "outbox": self._relay.still_since}
+        for part, since in parts.items():
+            if since is not None and self._runtime.now() - since > STALLED_SECONDS:
+                return f"{part}: nothing has moved for {self._runtime.now() - since:.0f} s"
+        return None
 
     def stop(self) -> None:
         """Pull no more events."""

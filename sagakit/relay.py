@@ -39,6 +39,7 @@ class Relay:
         self._waiting: asyncio.Queue[Event] = asyncio.Queue(MAX_WAITING)
         self._published: asyncio.Queue[str] = asyncio.Queue()
         self._unfinished = 0
+        self._moved_at = runtime.now()
         self._idle = asyncio.Event()
         self._idle.set()
         self._broker_is_away = False
@@ -50,10 +51,16 @@ class Relay:
             return 0 if self._unfinished else 1
         return MAX_WAITING - self._unfinished
 
+    @property
+    def still_since(self) -> float | None:
+        """When an event was last finished with, where there are some to be; None: there is nothing to do."""
+        return self._moved_at if self._unfinished else None
+
     def offer(self, events: Iterable[Event]) -> None:
         """Publish these soon. They are in the outbox, so nothing is lost where that fails. Never blocks."""
         for event in events:
             if self._unfinished < MAX_WAITING:
+                self._moved_at = self._moved_at if self._unfinished else self._runtime.now()
                 self._unfinished += 1
                 self._idle.clear()
                 self._waiting.put_nowait(event)
@@ -127,6 +134,7 @@ class Relay:
 
     def _finish(self, count: int) -> None:
         self._unfinished -= count
+        self._moved_at = self._runtime.now()
         if not self._unfinished:
             self._idle.set()
 

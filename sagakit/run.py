@@ -18,6 +18,8 @@ from sagakit.settings import BadSetting
 log = structlog.get_logger()
 
 CALLS_END_SECONDS = 8.0
+PROGRESS_SECONDS = 5.0
+"""How often it is looked whether everything moves."""
 
 
 class Process:
@@ -37,11 +39,23 @@ class Process:
         messaging = asyncio.create_task(self._messaging.run())
         await self.server.set_serving(True)
         log.info("serving", port=self.server.port)
+        progress = asyncio.create_task(self._watch_progress())
         await _first_of(stop, messaging)
+        progress.cancel()
         await self._drain()
         messaging.cancel()
         await asyncio.gather(messaging, return_exceptions=True)
         log.info("stopped")
+
+    async def _watch_progress(self) -> None:
+        """NOT_SERVING while something hangs: whoever probes the process will start another."""
+        stalled: str | None = None
+        while True:
+            await asyncio.sleep(PROGRESS_SECONDS)
+            before, stalled = stalled, self._messaging.stalled()
+            if (before is None) != (stalled is None):
+                await self.server.set_serving(stalled is None)
+                log.error("stalled", why=stalled) if stalled else log.info("moving again")
 
     async def _drain(self) -> None:
         await self.server.set_serving(False)

@@ -402,3 +402,19 @@ async def test_it_lags_for_as_long_as_its_hands_are_full_and_a_while_longer(benc
         later = bench.consumer.keeps_up
 
     assert (still_full, soon_after, later) == (False, False, True)
+
+
+async def test_it_says_since_when_nothing_moves_though_there_is_work(bench: Bench):
+    hung = asyncio.Event()
+    async with bench.running():
+        idle = bench.consumer.still_since
+        bench.meets = lambda _: until(hung)
+        began = bench.clock.now()
+        first, second = bench.live.deliver(a_message()), bench.live.deliver(a_message(eventid="e2"))
+        await bench.clock.advance(10)
+        busy = bench.consumer.still_since
+        hung.set()
+        await bench.clock.advance(1)
+
+    assert (idle, busy, bench.consumer.still_since) == (None, began, None)
+    assert first.settled == second.settled == ["ack"]
