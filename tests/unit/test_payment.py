@@ -27,7 +27,7 @@ from services.payment.storage import payment_key
 from services.payment.usecases import UseCases
 from tests.support.clock import impatient
 from tests.support.tables import MemoryTables
-from tests.support.usecases import PATIENCE, over, said
+from tests.support.usecases import OUTBOX, PATIENCE, over, said
 
 BLUE = (CartItem("blue", 3),)
 
@@ -333,6 +333,15 @@ async def test_an_open_charge_repeats_its_answer_marked_and_later_each_time(benc
     assert (event.eventid, event.attributes[AGAIN]) == ("r1", "true")
     assert [row["repeats"] for changes in (once, twice) for row in changes.writes.values()] == [1, 2]
     assert waits[INDEXED] > before[INDEXED]
+
+
+async def test_an_answer_to_whoever_asks_is_not_marked_as_said_again(bench: Bench):
+    """Only who waits marks what it says: whoever asked will say by itself what it makes of the answer."""
+    await bench.payment.charge("e1", a_ticket(RESERVED))
+    await bench.payment.charge("e2", a_ticket(RESERVED))
+
+    rows = [row.entity for key, row in bench.tables.rows.items() if key.kind == OUTBOX]
+    assert [AGAIN in row["attributes"] for row in rows] == [False, False]
 
 
 ENDS = {

@@ -145,6 +145,22 @@ def test_a_move_is_noted_with_its_time_and_the_event_that_caused_it():
     assert after.amount == 300
 
 
+def test_an_amount_stays_what_it_was_until_another_one_is_named():
+    reserved_for_300, _ = reported(a_ticket(), a_report(RESERVED, amount=300))
+
+    silent, _ = reported(reserved_for_300, a_report(PAID))
+    other, _ = reported(reserved_for_300, a_report(PAID, amount=299))
+
+    assert (silent.amount, other.amount) == (300, 299)
+
+
+@pytest.mark.parametrize("report", [RESERVED, PAID])
+def test_a_ticket_that_has_not_failed_names_no_reason(report):
+    after, _ = reported(a_ticket(), a_report(report, reason="whatever that means"))
+
+    assert after.reason is None
+
+
 def test_a_delivery_is_noted_once_and_leaves_the_ticket_approved():
     once, _ = reported(a_ticket(APPROVED), a_report(DELIVERY_ARRANGED, "e8"))
     twice, say = reported(once, a_report(DELIVERY_ARRANGED, "e9"))
@@ -197,8 +213,9 @@ def test_a_move_begins_the_count_of_repeats_anew():
     repeated = reminded(reminded(a_ticket(), 2.0, DEADLINE), 3.0, DEADLINE)
 
     moved, _ = reported(repeated, a_report(PAID))
+    delivered, _ = reported(reminded(moved, 4.0, DEADLINE), a_report(DELIVERY_ARRANGED))
 
-    assert (repeated.repeats, moved.repeats) == (2, 0)
+    assert (repeated.repeats, moved.repeats, delivered.repeats) == (2, 0, 0)
 
 
 def test_who_waits_for_an_answer():
