@@ -7,6 +7,11 @@ import click
 COMMANDS = {
     "up": "sagactl.commands.up",
     "demo": "sagactl.commands.demo",
+    "ps": "sagactl.commands.processes",
+    "stop": "sagactl.commands.processes",
+    "start": "sagactl.commands.processes",
+    "restart": "sagactl.commands.processes",
+    "logs": "sagactl.commands.processes",
     "order": "sagactl.commands.order",
     "stuck": "sagactl.commands.stuck",
     "audit": "sagactl.commands.audit",

@@ -69,6 +69,11 @@ class Child:
             os.close(write_end)
         return cls(process, asyncio.create_task(_pass_on(read_end, log, on_line)))
 
+    @property
+    def pid(self) -> int | None:
+        """None: it is gone."""
+        return None if self._process.returncode is not None else self._process.pid
+
     async def ended(self) -> int:
         """The exit status, once the process is gone, and whatever it had started with it."""
         code = await self._process.wait()

@@ -2,6 +2,7 @@
 
 import asyncio
 from functools import partial
+from typing import Any
 
 from sagactl import emulators, suite
 from sagactl.backend import DATASTORE_HOST, PUBSUB_HOST
@@ -10,16 +11,19 @@ from sagactl.emulators import Emulator
 from sagactl.errors import CannotRun
 from sagactl.logs import tail
 from sagactl.plan import Plan
-from sagactl.probe import wait_until_answers
+from sagactl.probe import wait_until_answers, wait_until_listens
 from sagactl.racing import first
 from sagactl.signals import StopSignals
-from sagactl.supervisor import Supervisor
+from sagactl.supervisor import Kept, Supervisor
 from sagactl.terminal import Terminal
 
 READY_SECONDS = 60.0
 RUNNING_SECONDS = 5.0
 """What an emulator that is said to run already has to answer."""
 DRAIN_SECONDS = 9.0
+LISTEN_SECONDS = 30.0
+REJOIN_SECONDS = 2.5
+"""What clients may take to find a restarted process again: the longest pause between their tries is 2 s."""
 RETRY_SECONDS = 5.0
 
 
@@ -48,6 +52,33 @@ class LocalSuite:
     async def run(self) -> None:
         """Return once it was asked to stop; until then whatever ends is started again."""
         await first(self._asked_to_stop(), self._emulators.broken(), self._services.broken())
+
+    async def control(self, what: str, name: str) -> list[dict[str, Any]]:
+        """Do what another terminal asks for; how the programs are that it concerns. CannotRun: no such."""
+        kept = [*self._emulators.named(name), *self._services.named(name)]
+        if not kept:
+            raise CannotRun(f"there is no {name}; there are: {', '.join(self._names())}")
+        for number, each in enumerate(kept):
+            if what == "restart" and number:
+                await asyncio.sleep(REJOIN_SECONDS)
+            if what in {"stop", "restart"}:
+                await each.stop(DRAIN_SECONDS)
+            if what in {"start", "restart"}:
+                each.start()
+                await self._listens(each)
+        return [each.facts for each in kept]
+
+    def _names(self) -> list[str]:
+        return [kept.program.name for kept in (*self._emulators.named(""), *self._services.named(""))]
+
+    async def _listens(self, kept: Kept) -> None:
+        """Return once it takes connections; an emulator at once."""
+        host, port = kept.program.environ.get("HOST"), kept.program.environ.get("PORT")
+        if host and port and kept in self._services.named(kept.program.name):
+            try:
+                await wait_until_listens(host, int(port), LISTEN_SECONDS)
+            except TimeoutError as error:
+                raise CannotRun(f"{kept.program.name} does not come up: {error}") from error
 
     async def end(self) -> None:
         """Return once nothing of it is left: the services drained, or killed when in a hurry."""

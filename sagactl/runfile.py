@@ -29,6 +29,8 @@ class Suite:
     """Where each service listens, "host:port" for each of its processes."""
     environ: Mapping[str, str]
     """What names the backend's whereabouts, emulators included."""
+    control: str
+    """The socket at which it takes orders."""
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 import asyncio
 import random
 from collections.abc import Awaitable, Callable
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from sagactl.child import Child, OnLine, Program
 from sagactl.logs import tail
@@ -26,15 +26,43 @@ class Kept:
         self._echo = echo
         self._recover = recover
         self._child: Child | None = None
+        self._wanted = asyncio.Event()
+        self._wanted.set()
+        self._asked_to_end = False
+        self._began = 0.0
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """How it is, for whoever asks."""
+        pid = None if self._child is None else self._child.pid
+        state = "running" if pid else "ended" if self._wanted.is_set() else "stopped"
+        seconds = asyncio.get_running_loop().time() - self._began
+        return {"name": self.program.name, "state": state, "pid": pid, "seconds": seconds}
+
+    def start(self) -> None:
+        """Let it run (again)."""
+        self._wanted.set()
+
+    async def stop(self, grace_seconds: float) -> None:
+        """Return once it is gone; it stays so until it is told to start."""
+        self._wanted.clear()
+        if self._child is not None and self._child.pid is not None:
+            self._asked_to_end = True
+            await self._child.stop(grace_seconds)
 
     async def keep(self, grace_seconds: float, hopeless: Callable[["Kept"], None]) -> None:
         """Never returns; cancelled, it ends the program first."""
         loop = asyncio.get_running_loop()
         with self.program.log.open("wb", buffering=0) as log:
             while True:
-                began = loop.time()
+                await self._wanted.wait()
+                self._began = loop.time()
                 end = await self._live(log, grace_seconds)
-                pause = self.restarts.pause_after(loop.time() - began)
+                if self._asked_to_end:
+                    self._asked_to_end = False
+                    self._say(f"{self.program.name} was stopped")
+                    continue
+                pause = self.restarts.pause_after(loop.time() - self._began)
                 self._tell(end, pause)
                 if self.restarts.hopeless:
                     hopeless(self)
@@ -90,6 +118,14 @@ class Supervisor:
         kept = Kept(program, restarts, self._say, echo, recover)
         task = asyncio.create_task(kept.keep(self._grace_seconds, self._hopeless.put_nowait))
         self._kept[kept] = task
+
+    def named(self, name: str) -> list[Kept]:
+        """The program of that name, or all replicas of the service of that name; all there are for ""."""
+        return [
+            kept
+            for kept in self._kept
+            if not name or kept.program.name == name or kept.program.name.rpartition("-")[0] == name
+        ]
 
     async def hopeless(self) -> Program:
         """The next program that has ended several times in a row."""

@@ -1,9 +1,11 @@
 """`sagactl up`: the whole suite on this machine, from nothing to ready, until it is asked to stop."""
 
 import os
+from pathlib import Path
 
 from sagactl import runfile, tryout
 from sagactl.backend import EMBEDDED, Choice
+from sagactl.control import controlled
 from sagactl.local import LocalSuite
 from sagactl.plan import Options, Plan, make_plan
 from sagactl.signals import StopSignals
@@ -32,9 +34,10 @@ async def _run(plan: Plan, terminal: Terminal, stop: StopSignals) -> None:
     local = LocalSuite(plan, terminal, stop)
     try:
         if await local.start():
-            runfile.write_suite(plan.run_dir, _suite(plan))
-            terminal.say(_ready_lines(plan))
-            await local.run()
+            async with controlled(local.control) as control:
+                runfile.write_suite(plan.run_dir, _suite(plan, control))
+                terminal.say(_ready_lines(plan))
+                await local.run()
         terminal.say("stopping; a second Ctrl-C does not wait for anything")
     finally:
         runfile.forget_suite(plan.run_dir)
@@ -42,10 +45,10 @@ async def _run(plan: Plan, terminal: Terminal, stop: StopSignals) -> None:
     terminal.say("stopped")
 
 
-def _suite(plan: Plan) -> runfile.Suite:
+def _suite(plan: Plan, control: Path) -> runfile.Suite:
     addresses = {service: list(listening) for service, listening in plan.addresses.items()}
     backend = plan.choice.backend
-    return runfile.Suite(os.getpid(), backend, plan.gateway, addresses, plan.backend_environ)
+    return runfile.Suite(os.getpid(), backend, plan.gateway, addresses, plan.backend_environ, str(control))
 
 
 def _backend_line(choice: Choice, plan: Plan) -> str:

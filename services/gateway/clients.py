@@ -32,11 +32,12 @@ _HEALTH_SECONDS = 1.0
 # Every RPC called here is safe to repeat (AddItem by its commandid), but only where nobody answered.
 # gRPC jitters the pauses (https://grpc.io/docs/guides/retry/).
 _RETRY = {
-    "maxAttempts": 4,
+    "maxAttempts": 5,
     "initialBackoff": "0.05s",
     "maxBackoff": "0.5s",
     "backoffMultiplier": 2,
-    "retryableStatusCodes": ["UNAVAILABLE"],
+    # A server that is about to stop may cancel a call that came in just then.
+    "retryableStatusCodes": ["UNAVAILABLE", "CANCELLED"],
 }
 _CHANNEL_OPTIONS = (
     # gRPC's own defaults let a channel sulk for two minutes after an outage, wait 20 seconds for an

@@ -29,6 +29,7 @@ _STATUSES = {
     grpc.StatusCode.RESOURCE_EXHAUSTED: 429,
     grpc.StatusCode.UNIMPLEMENTED: 501,
     grpc.StatusCode.UNAVAILABLE: 503,
+    grpc.StatusCode.CANCELLED: 503,  # by the service, which is stopping: nobody here cancels calls
     grpc.StatusCode.DEADLINE_EXCEEDED: 504,
 }
 # What a service says of its own failures names hosts and ports, and is for its logs.

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 
 import httpx
 import pytest
@@ -210,3 +211,81 @@ def test_an_order_that_is_not_there_and_a_suite_that_does_not_run_are_said_so(tm
     assert (unknown.returncode, unknown.stderr) == (1, "Error: there is no order nonsense\n")
     assert nowhere.returncode == 1
     assert "no suite runs in" in nowhere.stderr
+
+
+def test_a_service_can_be_stopped_and_started_from_another_terminal_and_orders_wait_for_it(tmp_path):
+    with embedded(tmp_path) as local:
+        stopped = local.sagactl("stop", "payment")
+        listed = local.sagactl("ps").stdout
+        cart = {"cartid": "1"}
+        local.call("create_cart", **cart)
+        local.call("add_item", **cart, itemid="blue", count=1)
+        local.call("close_cart", **cart)
+        orderid = local.call("checkout", **cart)["order_ticket"]["orderid"]
+        until(lambda: "reserved" in local.sagactl("stuck").stdout)
+        assert local.pids("services.payment") == []
+
+        started = local.sagactl("start", "payment")
+        balanced = local.sagactl("audit", "--wait", "30")
+
+        assert (stopped.returncode, started.returncode) == (0, 0), started.stderr
+        assert [line.split()[:2] for line in listed.splitlines()] == [
+            ["purchase", "running"],
+            ["stock", "running"],
+            ["payment", "stopped"],
+            ["delivery", "running"],
+            ["gateway", "running"],
+        ]
+        assert balanced.returncode == 0, balanced.stdout
+        assert local.call("get_order_ticket", orderid=orderid)["order_ticket"]["status"] == "approved"
+        assert "serving" in local.sagactl("logs", "payment").stdout
+        assert "payment ended" not in local.output
+
+
+def test_a_rolling_restart_of_every_service_under_load_fails_no_request(tmp_path):
+    with embedded(tmp_path, "--replicas", "2") as local:
+        gateway = local.facts["gateway"]
+        answers, failures, stopping = [], [], threading.Event()
+
+        def order(client: int) -> None:
+            with httpx.Client(base_url=f"{gateway}/purchase/api", trust_env=False, timeout=30) as http:
+                number = 0
+                while not stopping.is_set():
+                    number += 1
+                    cart = {"cartid": f"{client}-{number}"}
+                    for method, body in [
+                        ("create_cart", cart),
+                        ("add_item", {**cart, "itemid": "blue", "count": 1}),
+                        ("close_cart", cart),
+                        ("checkout", cart),
+                    ]:
+                        answer = http.post(f"/{method}", json=body)
+                        answers.append(answer)
+                        failures.extend([answer.text] if answer.status_code != 200 else [])
+
+        clients = [threading.Thread(target=order, args=[number]) for number in range(4)]
+        for client in clients:
+            client.start()
+        restarted = [local.sagactl("restart", name) for name in ("purchase", "stock", "payment", "delivery")]
+        stopping.set()
+        for client in clients:
+            client.join()
+
+        assert [each.returncode for each in restarted] == [0] * 4, [each.stderr for each in restarted]
+        assert failures == []
+        assert len(answers) > 100
+        assert local.sagactl("audit", "--wait", "60").returncode == 0
+        logs = "".join(path.read_text() for path in (local.run_dir / "logs").glob("*.log"))
+        assert "attempt=2" not in logs, "what was in hand was dealt with before the end"
+
+
+def test_what_is_not_there_can_be_neither_stopped_nor_looked_at(tmp_path):
+    with embedded(tmp_path) as local:
+        unknown = local.sagactl("stop", "nonsense")
+        no_log = local.sagactl("logs", "nonsense")
+    gone = local.sagactl("ps")
+
+    assert "there is no nonsense; there are: purchase, stock, payment, delivery, gateway" in unknown.stderr
+    assert "there is no log of nonsense; there are:" in no_log.stderr
+    assert "no suite runs in" in gone.stderr
+    assert {each.returncode for each in (unknown, no_log, gone)} == {1}

@@ -30,7 +30,7 @@ AN_ITEM = {"cartid": "1", "itemid": "blue", "count": 3}
 SECRET = "10.1.2.3:5432 is down"
 
 STATUSES = {
-    grpc.StatusCode.CANCELLED: 500,
+    grpc.StatusCode.CANCELLED: 503,
     grpc.StatusCode.UNKNOWN: 500,
     grpc.StatusCode.INVALID_ARGUMENT: 400,
     grpc.StatusCode.DEADLINE_EXCEEDED: 504,
@@ -135,17 +135,22 @@ async def test_a_call_nobody_took_is_repeated_under_the_same_commandid():
     assert commandids[0]
 
 
-async def test_a_service_that_stays_away_is_asked_four_times():
-    async with suite(GetCart=[Refusal(grpc.StatusCode.UNAVAILABLE)]) as (client, purchase):
+NOT_DONE = {grpc.StatusCode.UNAVAILABLE: "unavailable", grpc.StatusCode.CANCELLED: "cancelled"}
+"""What a service that is away says, and one that stops just then."""
+
+
+@pytest.mark.parametrize("code", NOT_DONE)
+async def test_a_service_that_stays_away_is_asked_five_times(code):
+    async with suite(GetCart=[Refusal(code)]) as (client, purchase):
         response = await client.post(GET_CART, json=CARTID)
 
-    assert_problem(response, 503, "unavailable")
+    assert_problem(response, 503, NOT_DONE[code])
     assert response.headers["retry-after"] == "1"
-    assert len(purchase.asked) == 4
+    assert len(purchase.asked) == 5
 
 
-@pytest.mark.parametrize("code", [code for code in STATUSES if code is not grpc.StatusCode.UNAVAILABLE])
-async def test_nothing_but_unavailable_is_asked_again(code):
+@pytest.mark.parametrize("code", [code for code in STATUSES if code not in NOT_DONE])
+async def test_nothing_else_is_asked_again(code):
     async with suite(AddItem=[Refusal(code)]) as (client, purchase):
         await client.post(ADD_ITEM, json=AN_ITEM)
 

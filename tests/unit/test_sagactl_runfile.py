@@ -10,7 +10,12 @@ from sagactl.runfile import Suite, begin, forget_suite, locked, read_suite, writ
 
 def suite(pid):
     return Suite(
-        pid, "embedded", "http://127.0.0.1:8080", {"stock": ["127.0.0.1:1"]}, {"BACKEND": "embedded"}
+        pid,
+        "embedded",
+        "http://127.0.0.1:8080",
+        {"stock": ["127.0.0.1:1"]},
+        {"BACKEND": "embedded"},
+        "/nowhere",
     )
 
 
