@@ -35,9 +35,11 @@ def paid(orderid: str, eventid: str) -> Message:
 
 
 async def found(mailbox: Mailbox, count: int, wanted: Filter = EVERYTHING) -> list[letters.Letter]:
+    """Letters of so many events: a message may come twice, and so may its letter."""
+
     async def there() -> list[letters.Letter] | None:
-        read = await letters.read(mailbox, wanted)
-        return read if len(read) == count else None
+        read = {letter.eventid: letter for letter in await letters.read(mailbox, wanted)}
+        return list(read.values()) if len(read) == count else None
 
     return await eventually(there, seconds=30)
 
@@ -53,7 +55,7 @@ async def test_letters_are_listed_and_stay_until_they_are_dropped(backend_enviro
         (left,) = await found(mailbox, 1)
 
         assert {letter.eventid for letter in both} == {letter.eventid for letter in again} == {"e1", "e2"}
-        assert [letter.eventid for letter in dropped] == ["e1"]
+        assert {letter.eventid for letter in dropped} == {"e1"}
         assert str(left) == ("e2  purchase-service.com.example.delivery  unknown-order  order nobody: paid")
         assert letters.describe(left)[-1].strip().startswith('{"orderid": "nobody"')
 
@@ -75,7 +77,7 @@ async def test_a_letter_that_is_put_back_is_applied_once_its_cause_is_mended(
 
         put_back = await letters.redrive(mailbox, suite.backend.bus, Filter(eventid="e1"), time.time())
 
-        assert [letter.topic for letter in put_back] == [topology.TOPICS["payment"]]
+        assert {letter.topic for letter in put_back} == {topology.TOPICS["payment"]}
         await suite.ticket_becomes(ticket.orderid, "approved")
         assert await letters.read(mailbox, EVERYTHING) == []
 
@@ -124,7 +126,7 @@ async def test_what_was_applied_can_be_put_back_at_any_time(backend_environ: Map
 
         put_back = await letters.redrive(mailbox, suite.backend.bus, EVERYTHING, time.time())
 
-        assert len(put_back) == len(every)
+        assert len({letter.eventid for letter in put_back}) == len(every)
         another = await suite.order("after", red=1)
         await suite.ticket_becomes(another.orderid, "approved")
         await suite.balances()
