@@ -168,6 +168,7 @@ async def test_a_payment_costs_two_calls_beside_the_providers_and_two_to_settle_
 
     assert await cost(tables, payment.charge("e1", settled)) == (1, 1)
     assert await cost(tables, payment.charge("e2", canceled)) == (1, 1)
+    assert await cost(tables, payment.charge("e2 again", canceled)) == (2, 1)
     assert await cost(tables, payment.settle("e3", settled)) == (1, 1)
     assert await cost(tables, payment.cancel("e4", canceled)) == (1, 1)
     assert await cost(tables, payment.cancel_known("e5", canceled)) == (1, 0)

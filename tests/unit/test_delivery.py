@@ -8,10 +8,11 @@ import pytest
 from contract.tickets import APPROVED, DELIVERY_ARRANGED, CartItem, TicketMessage
 from sagakit.consumer import Outcome
 from sagakit.errors import NotFound
+from services.delivery.storage import delivery_key
 from services.delivery.usecases import UseCases
 from tests.support.clock import Clock, impatient
 from tests.support.tables import MemoryTables
-from tests.support.usecases import over, said
+from tests.support.usecases import OUTBOX, over, said
 
 TICKET = TicketMessage("o", APPROVED, (CartItem("blue", 3),), 300)
 
@@ -26,6 +27,8 @@ async def test_a_delivery_is_arranged_once_and_said_again_to_whoever_asks_again(
     assert [message.status for message in said(tables.rows)] == [DELIVERY_ARRANGED] * 2
     assert (await delivery.get_delivery("o")).items == TICKET.cart_items
     assert [key.name for key in tables.rows if key.kind == "Delivery"] == ["o"]
+    rows = [row.entity for key, row in tables.rows.items() if key.kind == OUTBOX]
+    assert [set(row["attributes"]) for row in rows] == [{"time"}, {"time"}]
 
 
 async def test_a_delivery_stays_as_it_was_arranged_whatever_is_asked_later():
@@ -34,11 +37,13 @@ async def test_a_delivery_stays_as_it_was_arranged_whatever_is_asked_later():
     delivery = over(tables, UseCases, runtime=runtime)
     await delivery.arrange("e1", TICKET)
     arranged = await delivery.get_delivery("o")
+    row = tables.rows[delivery_key("o")]
     await clock.advance(60)
 
     await delivery.arrange("e2", replace(TICKET, cart_items=()))
 
     assert await delivery.get_delivery("o") == arranged
+    assert tables.rows[delivery_key("o")] is row, "not even written again"
     assert [message.cart_items for message in said(tables.rows)] == [TICKET.cart_items] * 2
 
 

@@ -85,28 +85,42 @@ def test_an_order_that_cannot_be_had_whole_takes_nothing_and_says_why(wanted, re
     assert reservation.taken == ()
 
 
-def test_an_order_turns_to_its_home_shard_first():
-    reservation = reserve("o", [CartItem("hot", 3)], KNOWN, WHOLE, NOW)
-
-    assert reservation.taken == (Taken("hot", home_shard("o", 4), 3),)
+AT_HOME = {home_shard(orderid, 4): orderid for orderid in "abcdefghijkl"}
+"""An order at home in each of four shards."""
 
 
-def test_one_shard_that_suffices_is_taken_before_several():
-    home = home_shard("o", 4)
+@pytest.mark.parametrize("home", range(4))
+def test_an_order_turns_to_its_home_shard_first(home):
+    reservation = reserve(AT_HOME[home], [CartItem("hot", 3)], KNOWN, WHOLE, NOW)
+
+    assert reservation.taken == (Taken("hot", home, 3),)
+
+
+@pytest.mark.parametrize("home", range(4))
+def test_one_shard_that_suffices_is_taken_before_several(home):
     other = (home + 2) % 4
-    shards = {number: Shard(5 if number == other else 2) for number in range(4)}
+    shards = {number: Shard(4 if number == other else 3) for number in range(4)}
 
-    reservation = reserve("o", [CartItem("hot", 4)], KNOWN, {"hot": shards}, NOW)
+    reservation = reserve(AT_HOME[home], [CartItem("hot", 4)], KNOWN, {"hot": shards}, NOW)
 
     assert reservation.taken == (Taken("hot", other, 4),)
 
 
-def test_several_shards_fill_what_none_can():
-    reservation = reserve("o", [CartItem("hot", 7)], KNOWN, WHOLE, NOW)
+@pytest.mark.parametrize("home", range(4))
+def test_several_shards_fill_what_none_can_from_the_home_shard_on(home):
+    reservation = reserve(AT_HOME[home], [CartItem("hot", 7)], KNOWN, WHOLE, NOW)
 
-    assert sum(taken.count for taken in reservation.taken) == 7
-    assert reservation.taken[0].shard == home_shard("o", 4)
-    assert len({taken.shard for taken in reservation.taken}) == 3
+    in_turn = [(home + step) % 4 for step in range(3)]
+    assert reservation.taken == tuple(Taken("hot", *each) for each in zip(in_turn, (3, 3, 1), strict=True))
+
+
+@pytest.mark.parametrize("home", range(4))
+def test_a_shard_that_has_nothing_left_is_not_among_those_that_gave(home):
+    shards = {number: Shard(0 if number == home else 1) for number in range(4)}
+
+    reservation = reserve(AT_HOME[home], [CartItem("hot", 3)], KNOWN, {"hot": shards}, NOW)
+
+    assert {taken.shard for taken in reservation.taken} == {0, 1, 2, 3} - {home}
 
 
 def test_orders_spread_over_all_shards():
