@@ -83,12 +83,17 @@ class PubsubBus:
         pull.over.add_done_callback(lambda _: self._pulls.discard(pull))
         return pull
 
-    async def close(self) -> None:
-        """What is settled by now is settled at the broker as well; the leases of the rest run out."""
-        for pull in self._pulls:
+    async def close(self) -> bool:
+        """What is settled by now is settled at the broker as well; the leases of the rest run out.
+
+        Whether every pull is over: one may take longer, where the broker is away.
+        """
+        pulls = list(self._pulls)
+        for pull in pulls:
             await pull.abandon()
-        if self._pulls:
-            await asyncio.wait([pull.over for pull in self._pulls], timeout=CLOSE_SECONDS)
+        if pulls:
+            await asyncio.wait([pull.over for pull in pulls], timeout=CLOSE_SECONDS)
+        return all(pull.over.done() for pull in pulls)
 
 
 class PubsubDelivery:
@@ -151,9 +156,11 @@ async def open_pubsub(
     try:
         yield bus
     finally:
-        await bus.close()
+        all_over = await bus.close()
         await transport.close()
-        await asyncio.to_thread(subscriber.close)
+        # The threads of a pull that is not over still use the channel; they end with the process.
+        if all_over:
+            await asyncio.to_thread(subscriber.close)
 
 
 def subscriber_transport(emulator: str) -> SubscriberGrpcTransport:
