@@ -45,13 +45,21 @@ def _of_items(books: Books) -> Iterator[str]:
         there = whole.available + whole.reserved + whole.sold
         if there != item.stock:
             yield f"item {itemid}: {item.stock} pieces were put in, {there} are accounted for"
-    for (itemid, number), shard in books.shards.items():
-        for status, pieces in ((RESERVED, shard.reserved), (SOLD, shard.sold)):
-            ordered = books.taken[itemid, number, status]
-            if pieces != ordered:
-                yield f"item {itemid}: shard {number} has {pieces} pieces {status}, orders have {ordered}"
-        if min(shard.available, shard.reserved, shard.sold) < 0:
-            yield f"item {itemid}: shard {number} has less than nothing"
+    for itemid in dict.fromkeys(itemid for itemid, _ in books.shards if itemid not in books.items):
+        yield f"item {itemid}: it has shards, and is not there itself"
+    # Those that gave pieces to orders among them, even where they are not there.
+    for itemid, number in dict.fromkeys([*books.shards, *(where[:2] for where in books.taken)]):
+        yield from _of_shard(books, itemid, number)
+
+
+def _of_shard(books: Books, itemid: str, number: int) -> Iterator[str]:
+    shard = books.shards.get((itemid, number), Shard())
+    for status, pieces in ((RESERVED, shard.reserved), (SOLD, shard.sold)):
+        ordered = books.taken[itemid, number, status]
+        if pieces != ordered:
+            yield f"item {itemid}: shard {number} has {pieces} pieces {status}, orders have {ordered}"
+    if min(shard.available, shard.reserved, shard.sold) < 0:
+        yield f"item {itemid}: shard {number} has less than nothing"
 
 
 def _of_order(order: Order) -> Iterator[str]:

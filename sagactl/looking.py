@@ -42,7 +42,11 @@ async def open_letters(
 @asynccontextmanager
 async def _looking(run_dir: Path, environ: Mapping[str, str]) -> AsyncIterator[BackendSettings]:
     try:
-        yield BackendSettings.from_environ({**environ, **_local(run_dir, environ)})
+        settings = BackendSettings.from_environ({**environ, **_local(run_dir, environ)})
+        if settings.backend == "embedded" and not settings.embedded_file.exists():
+            # Opened, it would be made, and nothing is what there is nothing wrong with.
+            raise CannotRun(f"there is no embedded backend in {settings.embedded_file}")
+        yield settings
     except BadSetting as error:
         raise CannotRun(f"no suite runs in {run_dir}, and {error}") from error
     except Unavailable as error:

@@ -11,7 +11,7 @@ from services.payment.charge import CANCELED, CHARGED
 from services.payment.storage import payment_key, to_charge
 from services.purchase.storage import ticket_key, to_ticket
 from services.purchase.ticket import OPEN, Ticket
-from services.stock.inventory import REFUSED, RELEASED, RESERVED
+from services.stock.inventory import RESERVED
 from services.stock.storage import reservation_key, to_reservation
 
 
@@ -58,7 +58,7 @@ def _at_stock(orderid: str, found: Mapping[Key, Entity]) -> Iterator[Happening]:
     if entity is None:
         return
     reservation = to_reservation(orderid, entity)
-    first = RELEASED if not reservation.items else REFUSED if reservation.reason else RESERVED
+    first = reservation.status if reservation.settled_time is None else RESERVED
     yield Happening(reservation.time, "stock", f"{first}{_because(reservation.reason)}")
     if reservation.settled_time is not None:
         yield Happening(reservation.settled_time, "stock", reservation.status)

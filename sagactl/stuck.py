@@ -27,29 +27,25 @@ class Waiting:
 
 async def stuck(tables: Tables, now: float, older_than_seconds: float) -> list[Waiting]:
     """Tickets that have been open for so long, the oldest first; found by the index of what waits."""
-    waiting = [
-        Waiting(ticket, now - ticket.opened_at)
-        async for key, row in _waiting(tables)
-        if now - (ticket := to_ticket(key.name, row.entity)).opened_at >= older_than_seconds
-    ]
-    return sorted(waiting, key=lambda each: -each.age_seconds)
+    # By orderid: what is put off while we look is found again, further on.
+    tickets = {key.name: to_ticket(key.name, row.entity) async for key, row in _waiting(tables)}
+    waiting = [Waiting(ticket, now - ticket.opened_at) for ticket in tickets.values()]
+    old = [each for each in waiting if each.age_seconds >= older_than_seconds]
+    return sorted(old, key=lambda each: -each.age_seconds)
 
 
 async def _waiting(tables: Tables) -> AsyncIterator[tuple[Key, Row]]:
     for shard in range(SHARDS):
-        start, seen = bound(shard, 0), set[Key]()
-        limit = PAGE
+        start, limit = bound(shard, 0), PAGE
         while True:
             page = await tables.due(TICKET, start, bound(shard, _NEVER), limit)
-            fresh = [each for each in page if each[0] not in seen]
-            for each in fresh:
+            for each in page:
                 yield each
             if len(page) < limit:
                 break
-            # The next page begins with the last moment of this one, which others may share.
+            # The next page begins with the last moment of this one, again: others may share it.
             start = page[-1][1].entity[INDEXED]
-            seen = {key for key, row in page if row.entity[INDEXED] == start}
-            limit = PAGE + len(seen)
+            limit = PAGE + sum(row.entity[INDEXED] == start for _, row in page)
 
 
 def _in_words(seconds: float) -> str:

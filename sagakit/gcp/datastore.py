@@ -38,6 +38,8 @@ _Query: Any = types.Query.pb()
 _Filter: Any = types.Filter.pb()
 _Operator = types.PropertyFilter.Operator
 
+_NOT_FINISHED = types.QueryResultBatch.MoreResultsType.NOT_FINISHED
+
 _NAME = "__key__"
 
 
@@ -100,11 +102,21 @@ class DatastoreTables:
         if bounds:
             query.filter.composite_filter.op = types.CompositeFilter.Operator.AND
             query.filter.composite_filter.filters.extend(bounds)
+        found: list[tuple[Key, Row]] = []
+        while len(found) < limit:
+            batch = await self._batch(query)
+            found += _rows(batch.entity_results)
+            if batch.more_results != _NOT_FINISHED:
+                break
+            # It stops where it likes: after 300 entities, or after none where that took long.
+            query.start_cursor = batch.end_cursor
+            query.limit.value = limit - len(found)
+        return found
+
+    async def _batch(self, query: Any) -> Any:
         request = _RunQueryRequest(**self._address, partition_id=self._partition, query=query)
-        response = types.RunQueryResponse.pb(
-            await self._call(self._client.run_query, types.RunQueryRequest.wrap(request))
-        )
-        return list(_rows(response.batch.entity_results))
+        response = await self._call(self._client.run_query, types.RunQueryRequest.wrap(request))
+        return types.RunQueryResponse.pb(response).batch
 
     async def _call(self, method: Any, request: Any) -> Any:
         try:

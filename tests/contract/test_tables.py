@@ -374,6 +374,23 @@ async def test_pages_come_in_the_order_of_names(tables: Tables):
     assert found[1] == row
 
 
+async def test_a_page_is_as_long_as_it_was_asked_to_be(tables: Tables):
+    """Datastore answers a query in batches of at most 300."""
+    names = [f"{number:03}" for number in range(350)]
+    for start in range(0, len(names), MAX_MUTATIONS):
+        await tables.commit(
+            [Insert(Key("Thing", name), {INDEXED: "5"}) for name in names[start : start + MAX_MUTATIONS]]
+        )
+
+    page = await tables.page("Thing", "004", 330)
+    due = await tables.due("Thing", "0", "9", 330)
+    everything = await tables.due("Thing", "0", "9", 400)
+
+    assert [key.name for key, _ in page] == names[5:335]
+    assert len({key for key, _ in due}) == len(due) == 330
+    assert sorted(key.name for key, _ in everything) == names
+
+
 async def test_what_has_expired_is_removed_unless_the_database_does_so_itself(tables: Tables):
     when = datetime(2026, 3, 1, tzinfo=UTC)
     for number in range(5):

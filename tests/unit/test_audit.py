@@ -1,13 +1,29 @@
 """The audit: every way in which books can disagree is found, and named."""
 
 import copy
+from dataclasses import asdict, replace
 
 import pytest
 
 from sagactl.audit import figures, problems, read_books
-from sagactl.books import Books, Order
+from sagactl.books import PAGE, Books, Order
 from sagakit.tables import Insert, Key
-from services.stock.inventory import Item, Shard
+from services.delivery.shipment import Shipment
+from services.delivery.storage import delivery_key, shipment_entity
+from services.payment.charge import Charge
+from services.payment.simulated import LEDGER, Entry
+from services.payment.storage import charge_entity, payment_key
+from services.purchase.storage import ticket_entity, ticket_key
+from services.purchase.ticket import opened
+from services.stock.inventory import RESERVED, Item, Reservation, Shard, Taken
+from services.stock.storage import (
+    item_entity,
+    item_key,
+    reservation_entity,
+    reservation_key,
+    shard_entities,
+)
+from tests.support.clock import START
 from tests.support.tables import MemoryTables
 
 
@@ -95,11 +111,79 @@ def test_pieces_that_do_not_add_up_are_found(shard: Shard, found: str):
     assert found in problems(books)
 
 
+@pytest.mark.parametrize("status", ["reserved", "sold"])
+def test_pieces_of_a_shard_that_is_not_there_are_found(status: str):
+    books = agreeing()
+    books.taken["blue", 5, status] = 2
+
+    assert problems(books) == [f"item blue: shard 5 has 0 pieces {status}, orders have 2"]
+
+
+def test_a_shard_of_an_item_that_is_not_there_is_found():
+    books = agreeing()
+    books.shards["ghost", 0] = Shard(4)
+
+    assert problems(books) == ["item ghost: it has shards, and is not there itself"]
+
+
 def test_an_event_that_waits_is_found():
     books = agreeing()
     books.outboxes["stock"] = 2
 
     assert problems(books) == ["outbox of stock: 2 events wait"]
+
+
+async def tables_with(orders: int) -> MemoryTables:
+    """Everything that is kept of so many orders of 2 blue, none of which has come to its end."""
+    tables = MemoryTables()
+    await tables.commit([Insert(item_key("blue"), item_entity(Item("blue", 100, 9_000, shards=2)))])
+    pieces = {0: Shard(4_000, 300, 200), 1: Shard(4_000, 300, 200)}
+    await tables.commit([Insert(key, entity) for key, entity in shard_entities("blue", pieces).items()])
+    for orderid in (f"order-{number}" for number in range(orders)):
+        ticket = replace(opened(orderid, "cart", (), START), amount=200)
+        taken = (Taken("blue", 0, 1), Taken("blue", 1, 1))
+        reservation = Reservation(orderid, RESERVED, (), START, taken)
+        charge = Charge(orderid, "charged", START, amount=200)
+        await tables.commit(
+            [
+                Insert(ticket_key(orderid), ticket_entity(ticket, None)),
+                Insert(reservation_key(orderid), reservation_entity(reservation, None)),
+                Insert(payment_key(orderid), charge_entity(charge, None)),
+                Insert(delivery_key(orderid), shipment_entity(Shipment(orderid, (), START))),
+                Insert(Key(LEDGER, orderid), asdict(Entry(charged=200, refunded=50))),
+                *(Insert(Key(f"{name}PublishEvent", orderid), {}) for name in ("Purchase", "Delivery")),
+            ]
+        )
+    return tables
+
+
+async def test_all_books_are_read_to_their_end():
+    books = await read_books(await tables_with(2 * PAGE + 1))
+
+    assert len(books.orders) == 2 * PAGE + 1
+    assert books.orders["order-7"] == Order(
+        "pre-approved",
+        waits=True,
+        amount=200,
+        reservation="reserved",
+        payment="charged",
+        delivered=True,
+        charged=200,
+        refunded=50,
+    )
+    assert all(order == books.orders["order-7"] for order in books.orders.values())
+    assert books.items == {"blue": Item("blue", 100, 9_000, shards=2)}
+    assert books.shards == {("blue", number): Shard(4_000, 300, 200) for number in (0, 1)}
+    assert books.taken == {("blue", number, "reserved"): 2 * PAGE + 1 for number in (0, 1)}
+    assert books.outboxes == {"purchase": 2 * PAGE + 1, "delivery": 2 * PAGE + 1}
+
+
+@pytest.mark.parametrize("kind", ["Reservation", "Payment", "Delivery", LEDGER])
+async def test_whatever_is_kept_of_an_order_that_has_no_ticket_is_found(kind: str):
+    tables = await tables_with(1)
+    tables.rows = {key: row for key, row in tables.rows.items() if key.kind == kind}
+
+    assert "order order-0: there is no ticket for it" in problems(await read_books(tables))
 
 
 async def test_reading_changes_nothing():

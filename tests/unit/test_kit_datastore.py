@@ -22,6 +22,10 @@ Partition = types.PartitionId.pb()
 LookupRequest = types.LookupRequest.pb()
 LookupResponse = types.LookupResponse.pb()
 EntityResult = types.EntityResult.pb()
+RunQueryRequest = types.RunQueryRequest.pb()
+RunQueryResponse = types.RunQueryResponse.pb()
+NOT_FINISHED = types.QueryResultBatch.MoreResultsType.NOT_FINISHED
+NO_MORE_RESULTS = types.QueryResultBatch.MoreResultsType.NO_MORE_RESULTS
 
 
 def failing(code: grpc.StatusCode) -> dict[str, Callable[[bytes, Any], Any]]:
@@ -130,6 +134,39 @@ async def test_keys_that_are_deferred_for_ever_are_an_outage():
         async with open_datastore("project", "", address) as tables:
             with pytest.raises(Unavailable, match="deferring"):
                 await tables.lookup(keys)
+
+
+def in_batches(keys: list[Key], sizes: list[int]) -> tuple[Callable[[bytes, Any], Any], list[int]]:
+    """Answers a query in batches of those sizes, and the limits it was asked with."""
+    limits: list[int] = []
+
+    async def run_query(request: bytes, context: Any) -> bytes:
+        query = RunQueryRequest.FromString(request).query
+        start, size = int(query.start_cursor or b"0"), min(sizes[len(limits)], query.limit.value)
+        limits.append(query.limit.value)
+        batch = [
+            EntityResult(entity=to_entity(to_key(Partition(), key), {"n": 1}), version=7)
+            for key in keys[start : start + size]
+        ]
+        more = NO_MORE_RESULTS if len(limits) == len(sizes) else NOT_FINISHED
+        answer = {"entity_results": batch, "end_cursor": b"%d" % (start + size), "more_results": more}
+        return RunQueryResponse(batch=answer).SerializeToString()
+
+    return run_query, limits
+
+
+@pytest.mark.parametrize("method", ["due", "page"])
+async def test_a_query_is_read_to_its_end_in_however_many_batches(method: str):
+    """Some of them empty: Datastore stops where it likes. A short answer would be taken for the last."""
+    keys = [Key("Thing", str(number)) for number in range(9)]
+    run_query, limits = in_batches(keys, [3, 0, 4, 9])
+    async with serving(SERVICE, {"RunQuery": run_query}) as address:
+        async with open_datastore("project", "", address) as tables:
+            bounds = ("0", "9") if method == "due" else ("",)
+            found = await getattr(tables, method)("Thing", *bounds, 8)
+
+    assert [key for key, _ in found] == keys[:8]
+    assert limits == [8, 5, 5, 1]
 
 
 def test_names_that_datastore_keeps_for_itself_are_escaped():

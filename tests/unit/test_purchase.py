@@ -14,20 +14,21 @@ from contract.tickets import (
     PRE_APPROVED,
     RESERVE_FAILED,
     RESERVED,
+    CartItem,
     TicketMessage,
 )
 from sagakit.consumer import Outcome
-from sagakit.errors import NotAllowed, NotFound, Poison
-from sagakit.events import Event
+from sagakit.errors import InvalidArgument, NotAllowed, NotFound, OutcomeUnknown, Poison
+from sagakit.events import Event, timestamp
 from sagakit.runtime import Runtime
 from sagakit.sweeper import Sweeper
 from sagakit.tables import INDEXED, Key, Mutation, Tables
-from sagakit.watch import Watch
+from sagakit.watch import BURST, Watch
 from services.purchase.settings import Settings
 from services.purchase.storage import TICKET
 from services.purchase.ticket import CLIENT, TIMEOUT, Report, Ticket
 from services.purchase.usecases import UseCases
-from tests.support.clock import Clock
+from tests.support.clock import START, Clock
 from tests.support.tables import MemoryTables, UnansweredTables
 from tests.support.usecases import OUTBOX, PATIENCE, over, said
 
@@ -70,6 +71,7 @@ class Bench:
         rows = [
             row.entity for key, row in self.tables.rows.items() if key.kind == OUTBOX and key not in before
         ]
+        assert watch.room() == BURST - len(rows), "what is said is counted, and nothing else"
         return [(status_of(row["body"]), AGAIN in row["attributes"]) for row in rows]
 
     async def ticket(self) -> Ticket:
@@ -243,3 +245,48 @@ async def test_an_order_nobody_opened_is_not_found_and_what_is_reported_of_it_ne
     bench.orderid = "none"
     with pytest.raises(Poison, match="unknown-order"):
         await bench.hears(PAID)
+
+
+@pytest.mark.parametrize("applied", [True, False])
+async def test_an_item_added_under_a_commandid_is_added_once_though_the_answer_was_lost(
+    bench: Bench, applied
+):
+    await bench.purchase.create_cart("another")
+    purchase = bench.a_process(tables=UnansweredTables(bench.tables, applied=applied))
+
+    items = await purchase.add_item("another", "blue", 3, "x")
+
+    assert items == (CartItem("blue", 3),)
+    assert (await bench.purchase.get_cart("another")).items == items
+
+
+@pytest.mark.parametrize("applied", [True, False])
+async def test_an_item_added_without_a_commandid_is_not_tried_again_on_anybodys_behalf(bench: Bench, applied):
+    await bench.purchase.create_cart("another")
+    purchase = bench.a_process(tables=UnansweredTables(bench.tables, applied=applied))
+
+    with pytest.raises(OutcomeUnknown):
+        await purchase.add_item("another", "blue", 3, "")
+
+    items = (await bench.purchase.get_cart("another")).items
+    assert items == ((CartItem("blue", 3),) if applied else ())
+
+
+@pytest.mark.parametrize(("itemid", "count"), [("red", 3), ("blue", 4)])
+async def test_a_commandid_belongs_to_one_request(bench: Bench, itemid, count):
+    await bench.purchase.create_cart("another")
+    await bench.purchase.add_item("another", "blue", 3, "x")
+
+    with pytest.raises(InvalidArgument) as refused:
+        await bench.purchase.add_item("another", itemid, count, "x")
+
+    assert refused.value.field == "commandid"
+    assert (await bench.purchase.get_cart("another")).items == (CartItem("blue", 3),)
+
+
+async def test_whatever_is_said_of_an_order_says_when(bench: Bench):
+    await bench.hears(PAID)
+    await bench.passes(20)
+
+    rows = [row.entity["attributes"] for key, row in bench.tables.rows.items() if key.kind == OUTBOX]
+    assert [row["time"] for row in rows] == [timestamp(START), timestamp(START), timestamp(START + 20)]

@@ -17,12 +17,12 @@ from contract.tickets import (
     TicketMessage,
 )
 from sagakit.consumer import Outcome
-from sagakit.errors import NotFound
-from sagakit.tables import INDEXED, Entity, Key, Tables
-from services.stock.catalogue import Catalogue
+from sagakit.errors import NotAllowed, NotFound
+from sagakit.tables import INDEXED, Entity, Key, Tables, Update
+from services.stock.catalogue import MAX_ITEMS, Catalogue
 from services.stock.inventory import RELEASED, SOLD, Shard, home_shard
 from services.stock.shards import Whereabouts
-from services.stock.storage import RESERVATION, SHARD
+from services.stock.storage import CATALOGUE, RESERVATION, SHARD, catalogue_entity
 from services.stock.usecases import UseCases
 from tests.support.clock import impatient
 from tests.support.tables import CountedTables, MemoryTables
@@ -224,6 +224,63 @@ async def test_a_process_that_knows_of_fewer_shards_still_finds_all_the_pieces(b
 
     assert (outcome, bench.said) == (Outcome.APPLIED, [RESERVED])
     assert await bench.pieces("hot") == Shard(reserved=8)
+
+
+async def test_the_first_order_for_an_item_tells_where_its_shards_are(bench: Bench):
+    await bench.put("hot", stock=80, shards=8)
+    stock, _ = a_process(tables := CountedTables(bench.tables))
+    for number in range(16):
+        await stock.reserve(f"e{number}", a_ticket(PRE_APPROVED, 1, "hot", f"o{number}"))
+
+    written = [each.key.name for commit in tables.committed for each in commit if each.key.kind == SHARD]
+    assert written == ["hot:0", *(f"hot:{home_shard(f'o{number}', 8)}" for number in range(1, 16))]
+
+
+@pytest.mark.parametrize("facts", [{"only_if_absent": True}, {"price": 7}, {"stock": 9}])
+async def test_a_process_that_has_seen_nothing_of_an_item_puts_it_with_all_its_pieces(bench: Bench, facts):
+    await bench.put("hot", stock=8, shards=8)
+    for number in range(8):
+        await bench.stock.reserve(f"e{number}", a_ticket(PRE_APPROVED, 1, "hot", f"o{number}"))
+    _, catalogue = a_process(bench.tables)
+    facts = {"price": 100, "stock": 8, "waives_payment": False, "only_if_absent": False, "shards": 0, **facts}
+
+    answer = await catalogue.put_item("hot", **facts)
+
+    assert answer.pieces == await bench.pieces("hot") == Shard(available=facts["stock"] - 8, reserved=8)
+    assert answer.item.shards == 8
+    with pytest.raises(NotAllowed) as refused:
+        await a_process(bench.tables)[1].put_item("hot", **{**facts, "stock": 7, "only_if_absent": False})
+    assert refused.value.reason == "stock-below-taken"
+
+
+async def test_the_catalogue_holds_so_many_items_and_those_it_has_can_still_be_put(bench: Bench):
+    full = tuple(f"item-{number:04}" for number in range(MAX_ITEMS - 1))
+    row = bench.tables.rows[CATALOGUE]
+    await bench.tables.commit([Update(CATALOGUE, catalogue_entity((*full, "blue")), row.version)])
+
+    with pytest.raises(NotAllowed) as refused:
+        await bench.put("one-too-many")
+    await bench.put("blue", stock=11)
+
+    assert refused.value.reason == "catalogue-full"
+    assert await bench.pieces() == Shard(available=11)
+    with pytest.raises(NotFound):
+        await bench.pieces("one-too-many")
+
+
+async def test_items_are_listed_from_wherever_one_says(bench: Bench):
+    for itemid in ("red", "gold"):
+        await bench.put(itemid)
+
+    pages = [await bench.catalogue.list_items(2, token) for token in ("", "gold", "h", "red", "z")]
+
+    assert [([stocked.item.itemid for stocked in items], token) for items, token in pages] == [
+        (["blue", "gold"], "gold"),
+        (["red"], ""),
+        (["red"], ""),
+        ([], ""),
+        ([], ""),
+    ]
 
 
 async def test_a_refusal_for_one_item_takes_nothing_of_the_others(bench: Bench):
