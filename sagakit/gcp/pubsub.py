@@ -83,17 +83,13 @@ class PubsubBus:
         pull.over.add_done_callback(lambda _: self._pulls.discard(pull))
         return pull
 
-    async def close(self) -> bool:
-        """What is settled by now is settled at the broker as well; the leases of the rest run out.
-
-        Whether every pull is over: one may take longer, where the broker is away.
-        """
+    async def close(self) -> None:
+        """What is settled by now is settled at the broker as well; the leases of the rest run out."""
         pulls = list(self._pulls)
         for pull in pulls:
             await pull.abandon()
         if pulls:
             await asyncio.wait([pull.over for pull in pulls], timeout=CLOSE_SECONDS)
-        return all(pull.over.done() for pull in pulls)
 
 
 class PubsubDelivery:
@@ -156,11 +152,10 @@ async def open_pubsub(
     try:
         yield bus
     finally:
-        all_over = await bus.close()
+        await bus.close()
         await transport.close()
-        # The threads of a pull that is not over still use the channel; they end with the process.
-        if all_over:
-            await asyncio.to_thread(subscriber.close)
+        # The threads of a pull that is not over, as where the broker is away, end with their channel.
+        await asyncio.to_thread(subscriber.close)
 
 
 def subscriber_transport(emulator: str) -> SubscriberGrpcTransport:
