@@ -24,20 +24,32 @@ class Cart(_message.Message):
 
     CARTID_FIELD_NUMBER: _builtins.int
     STATUS_FIELD_NUMBER: _builtins.int
+    CART_ITEMS_FIELD_NUMBER: _builtins.int
+    ORDERID_FIELD_NUMBER: _builtins.int
     cartid: _builtins.str
     status: _builtins.str
     """open, closed or checked-out."""
+    orderid: _builtins.str
+    """The order it became, once checked out."""
+    @_builtins.property
+    def cart_items(self) -> _containers.RepeatedCompositeFieldContainer[Global___CartItem]:
+        """In the order they were added."""
+
     def __init__(
         self,
         *,
         cartid: _builtins.str = ...,
         status: _builtins.str = ...,
+        cart_items: _abc.Iterable[Global___CartItem] | None = ...,
+        orderid: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_orderid", b"_orderid", "orderid", b"orderid"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cartid", b"cartid", "status", b"status"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_orderid", b"_orderid", "cart_items", b"cart_items", "cartid", b"cartid", "orderid", b"orderid", "status", b"status"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__orderid: _TypeAlias = _typing.Literal["orderid"]  # noqa: Y015
+    _WhichOneofArgType__orderid: _TypeAlias = _typing.Literal["_orderid", b"_orderid"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__orderid) -> _WhichOneofReturnType__orderid | None: ...
 
 Global___Cart: _TypeAlias = Cart  # noqa: Y015
 
@@ -111,15 +123,18 @@ class CreateCartRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     CARTID_FIELD_NUMBER: _builtins.int
+    COMMANDID_FIELD_NUMBER: _builtins.int
     cartid: _builtins.str
+    commandid: _builtins.str
     def __init__(
         self,
         *,
         cartid: _builtins.str = ...,
+        commandid: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cartid", b"cartid"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cartid", b"cartid", "commandid", b"commandid"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -130,16 +145,20 @@ class CreateCartResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     CART_FIELD_NUMBER: _builtins.int
+    CREATED_FIELD_NUMBER: _builtins.int
+    created: _builtins.bool
+    """Whether this call opened it."""
     @_builtins.property
     def cart(self) -> Global___Cart: ...
     def __init__(
         self,
         *,
         cart: Global___Cart | None = ...,
+        created: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["cart", b"cart"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cart", b"cart"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cart", b"cart", "created", b"created"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -196,7 +215,6 @@ class AddItemRequest(_message.Message):
     itemid: _builtins.str
     count: _builtins.int
     commandid: _builtins.str
-    """Names this call: a repeat under the same commandid answers as the first did and adds nothing."""
     def __init__(
         self,
         *,
@@ -234,22 +252,73 @@ class AddItemResponse(_message.Message):
 Global___AddItemResponse: _TypeAlias = AddItemResponse  # noqa: Y015
 
 @_typing.final
-class RemoveItemRequest(_message.Message):
+class SetItemRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     CARTID_FIELD_NUMBER: _builtins.int
     ITEMID_FIELD_NUMBER: _builtins.int
+    COUNT_FIELD_NUMBER: _builtins.int
+    COMMANDID_FIELD_NUMBER: _builtins.int
     cartid: _builtins.str
     itemid: _builtins.str
+    count: _builtins.int
+    commandid: _builtins.str
     def __init__(
         self,
         *,
         cartid: _builtins.str = ...,
         itemid: _builtins.str = ...,
+        count: _builtins.int = ...,
+        commandid: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cartid", b"cartid", "itemid", b"itemid"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cartid", b"cartid", "commandid", b"commandid", "count", b"count", "itemid", b"itemid"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SetItemRequest: _TypeAlias = SetItemRequest  # noqa: Y015
+
+@_typing.final
+class SetItemResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CART_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def cart(self) -> Global___Cart: ...
+    def __init__(
+        self,
+        *,
+        cart: Global___Cart | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["cart", b"cart"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cart", b"cart"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SetItemResponse: _TypeAlias = SetItemResponse  # noqa: Y015
+
+@_typing.final
+class RemoveItemRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CARTID_FIELD_NUMBER: _builtins.int
+    ITEMID_FIELD_NUMBER: _builtins.int
+    COMMANDID_FIELD_NUMBER: _builtins.int
+    cartid: _builtins.str
+    itemid: _builtins.str
+    commandid: _builtins.str
+    def __init__(
+        self,
+        *,
+        cartid: _builtins.str = ...,
+        itemid: _builtins.str = ...,
+        commandid: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cartid", b"cartid", "commandid", b"commandid", "itemid", b"itemid"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -260,16 +329,20 @@ class RemoveItemResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     CART_ITEMS_FIELD_NUMBER: _builtins.int
+    CART_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def cart_items(self) -> _containers.RepeatedCompositeFieldContainer[Global___CartItem]: ...
+    @_builtins.property
+    def cart(self) -> Global___Cart: ...
     def __init__(
         self,
         *,
         cart_items: _abc.Iterable[Global___CartItem] | None = ...,
+        cart: Global___Cart | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["cart", b"cart"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cart_items", b"cart_items"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cart", b"cart", "cart_items", b"cart_items"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -322,15 +395,18 @@ class CloseCartRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     CARTID_FIELD_NUMBER: _builtins.int
+    COMMANDID_FIELD_NUMBER: _builtins.int
     cartid: _builtins.str
+    commandid: _builtins.str
     def __init__(
         self,
         *,
         cartid: _builtins.str = ...,
+        commandid: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cartid", b"cartid"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cartid", b"cartid", "commandid", b"commandid"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -361,15 +437,18 @@ class CheckoutRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     CARTID_FIELD_NUMBER: _builtins.int
+    COMMANDID_FIELD_NUMBER: _builtins.int
     cartid: _builtins.str
+    commandid: _builtins.str
     def __init__(
         self,
         *,
         cartid: _builtins.str = ...,
+        commandid: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cartid", b"cartid"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cartid", b"cartid", "commandid", b"commandid"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -439,15 +518,18 @@ class CancelOrderRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     ORDERID_FIELD_NUMBER: _builtins.int
+    COMMANDID_FIELD_NUMBER: _builtins.int
     orderid: _builtins.str
+    commandid: _builtins.str
     def __init__(
         self,
         *,
         orderid: _builtins.str = ...,
+        commandid: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["orderid", b"orderid"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["commandid", b"commandid", "orderid", b"orderid"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -27,6 +27,11 @@ if _version_not_supported:
 
 class PurchaseStub:
     """Fields and RPCs are added, never renumbered or removed: services in other languages rely on them.
+
+    A commandid names a call about one cart or order, so that its caller may repeat it: for 60 days a repeat
+    is answered as the first call was and changes nothing; another request under the same commandid is an
+    invalid argument (violation commandid-reused). A call that failed was not remembered. Any call may go
+    without; then only AddItem does more when it is repeated.
     """
 
     def __init__(self, channel):
@@ -49,6 +54,11 @@ class PurchaseStub:
                 '/com.example.service.purchase.Purchase/AddItem',
                 request_serializer=rpc_dot_purchase__pb2.AddItemRequest.SerializeToString,
                 response_deserializer=rpc_dot_purchase__pb2.AddItemResponse.FromString,
+                _registered_method=True)
+        self.SetItem = channel.unary_unary(
+                '/com.example.service.purchase.Purchase/SetItem',
+                request_serializer=rpc_dot_purchase__pb2.SetItemRequest.SerializeToString,
+                response_deserializer=rpc_dot_purchase__pb2.SetItemResponse.FromString,
                 _registered_method=True)
         self.RemoveItem = channel.unary_unary(
                 '/com.example.service.purchase.Purchase/RemoveItem',
@@ -89,6 +99,11 @@ class PurchaseStub:
 
 class PurchaseServicer:
     """Fields and RPCs are added, never renumbered or removed: services in other languages rely on them.
+
+    A commandid names a call about one cart or order, so that its caller may repeat it: for 60 days a repeat
+    is answered as the first call was and changes nothing; another request under the same commandid is an
+    invalid argument (violation commandid-reused). A call that failed was not remembered. Any call may go
+    without; then only AddItem does more when it is repeated.
     """
 
     def CreateCart(self, request, context):
@@ -106,6 +121,13 @@ class PurchaseServicer:
 
     def AddItem(self, request, context):
         """Adds to the count of an item; with a commandid, at most once however often it is called.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SetItem(self, request, context):
+        """Sets the count of an item, whether or not it was in the cart.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -176,6 +198,11 @@ def add_PurchaseServicer_to_server(servicer, server):
                     request_deserializer=rpc_dot_purchase__pb2.AddItemRequest.FromString,
                     response_serializer=rpc_dot_purchase__pb2.AddItemResponse.SerializeToString,
             ),
+            'SetItem': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetItem,
+                    request_deserializer=rpc_dot_purchase__pb2.SetItemRequest.FromString,
+                    response_serializer=rpc_dot_purchase__pb2.SetItemResponse.SerializeToString,
+            ),
             'RemoveItem': grpc.unary_unary_rpc_method_handler(
                     servicer.RemoveItem,
                     request_deserializer=rpc_dot_purchase__pb2.RemoveItemRequest.FromString,
@@ -221,6 +248,11 @@ def add_PurchaseServicer_to_server(servicer, server):
  # This class is part of an EXPERIMENTAL API.
 class Purchase:
     """Fields and RPCs are added, never renumbered or removed: services in other languages rely on them.
+
+    A commandid names a call about one cart or order, so that its caller may repeat it: for 60 days a repeat
+    is answered as the first call was and changes nothing; another request under the same commandid is an
+    invalid argument (violation commandid-reused). A call that failed was not remembered. Any call may go
+    without; then only AddItem does more when it is repeated.
     """
 
     @staticmethod
@@ -294,6 +326,33 @@ class Purchase:
             '/com.example.service.purchase.Purchase/AddItem',
             rpc_dot_purchase__pb2.AddItemRequest.SerializeToString,
             rpc_dot_purchase__pb2.AddItemResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetItem(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/com.example.service.purchase.Purchase/SetItem',
+            rpc_dot_purchase__pb2.SetItemRequest.SerializeToString,
+            rpc_dot_purchase__pb2.SetItemResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -27,7 +27,13 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class PurchaseStub:
-    """Fields and RPCs are added, never renumbered or removed: services in other languages rely on them."""
+    """Fields and RPCs are added, never renumbered or removed: services in other languages rely on them.
+
+    A commandid names a call about one cart or order, so that its caller may repeat it: for 60 days a repeat
+    is answered as the first call was and changes nothing; another request under the same commandid is an
+    invalid argument (violation commandid-reused). A call that failed was not remembered. Any call may go
+    without; then only AddItem does more when it is repeated.
+    """
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -38,6 +44,8 @@ class PurchaseStub:
     GetCart: _grpc.UnaryUnaryMultiCallable[_purchase_pb2.GetCartRequest, _purchase_pb2.GetCartResponse]
     AddItem: _grpc.UnaryUnaryMultiCallable[_purchase_pb2.AddItemRequest, _purchase_pb2.AddItemResponse]
     """Adds to the count of an item; with a commandid, at most once however often it is called."""
+    SetItem: _grpc.UnaryUnaryMultiCallable[_purchase_pb2.SetItemRequest, _purchase_pb2.SetItemResponse]
+    """Sets the count of an item, whether or not it was in the cart."""
     RemoveItem: _grpc.UnaryUnaryMultiCallable[_purchase_pb2.RemoveItemRequest, _purchase_pb2.RemoveItemResponse]
     """Takes an item out, whatever its count. An item that is not there is no error."""
     GetCartContents: _grpc.UnaryUnaryMultiCallable[_purchase_pb2.GetCartContentsRequest, _purchase_pb2.GetCartContentsResponse]
@@ -53,7 +61,13 @@ class PurchaseStub:
 
 @_typing.type_check_only
 class PurchaseAsyncStub(PurchaseStub):
-    """Fields and RPCs are added, never renumbered or removed: services in other languages rely on them."""
+    """Fields and RPCs are added, never renumbered or removed: services in other languages rely on them.
+
+    A commandid names a call about one cart or order, so that its caller may repeat it: for 60 days a repeat
+    is answered as the first call was and changes nothing; another request under the same commandid is an
+    invalid argument (violation commandid-reused). A call that failed was not remembered. Any call may go
+    without; then only AddItem does more when it is repeated.
+    """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateCart: _aio.UnaryUnaryMultiCallable[_purchase_pb2.CreateCartRequest, _purchase_pb2.CreateCartResponse]  # type: ignore[assignment]
@@ -61,6 +75,8 @@ class PurchaseAsyncStub(PurchaseStub):
     GetCart: _aio.UnaryUnaryMultiCallable[_purchase_pb2.GetCartRequest, _purchase_pb2.GetCartResponse]  # type: ignore[assignment]
     AddItem: _aio.UnaryUnaryMultiCallable[_purchase_pb2.AddItemRequest, _purchase_pb2.AddItemResponse]  # type: ignore[assignment]
     """Adds to the count of an item; with a commandid, at most once however often it is called."""
+    SetItem: _aio.UnaryUnaryMultiCallable[_purchase_pb2.SetItemRequest, _purchase_pb2.SetItemResponse]  # type: ignore[assignment]
+    """Sets the count of an item, whether or not it was in the cart."""
     RemoveItem: _aio.UnaryUnaryMultiCallable[_purchase_pb2.RemoveItemRequest, _purchase_pb2.RemoveItemResponse]  # type: ignore[assignment]
     """Takes an item out, whatever its count. An item that is not there is no error."""
     GetCartContents: _aio.UnaryUnaryMultiCallable[_purchase_pb2.GetCartContentsRequest, _purchase_pb2.GetCartContentsResponse]  # type: ignore[assignment]
@@ -75,7 +91,13 @@ class PurchaseAsyncStub(PurchaseStub):
     """Every move of an order's ticket, delivery included."""
 
 class PurchaseServicer(metaclass=_abc_1.ABCMeta):
-    """Fields and RPCs are added, never renumbered or removed: services in other languages rely on them."""
+    """Fields and RPCs are added, never renumbered or removed: services in other languages rely on them.
+
+    A commandid names a call about one cart or order, so that its caller may repeat it: for 60 days a repeat
+    is answered as the first call was and changes nothing; another request under the same commandid is an
+    invalid argument (violation commandid-reused). A call that failed was not remembered. Any call may go
+    without; then only AddItem does more when it is repeated.
+    """
 
     @_abc_1.abstractmethod
     def CreateCart(
@@ -99,6 +121,14 @@ class PurchaseServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_purchase_pb2.AddItemResponse, _abc.Awaitable[_purchase_pb2.AddItemResponse]]:
         """Adds to the count of an item; with a commandid, at most once however often it is called."""
+
+    @_abc_1.abstractmethod
+    def SetItem(
+        self,
+        request: _purchase_pb2.SetItemRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_purchase_pb2.SetItemResponse, _abc.Awaitable[_purchase_pb2.SetItemResponse]]:
+        """Sets the count of an item, whether or not it was in the cart."""
 
     @_abc_1.abstractmethod
     def RemoveItem(

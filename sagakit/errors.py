@@ -25,11 +25,15 @@ class Rejected(SagaError):
 
 
 class InvalidArgument(Rejected):
-    """`field` of the request is malformed, whatever the state of things."""
+    """`field` of the request is malformed, whatever the state of things.
 
-    def __init__(self, field: str, message: str) -> None:
+    `why` is a stable word in kebab-case, where there is more to say than that.
+    """
+
+    def __init__(self, field: str, message: str, why: str = "") -> None:
         super().__init__("invalid-argument", message)
         self.field = field
+        self.why = why
 
 
 class NotFound(Rejected):

@@ -32,13 +32,14 @@ class Inbox:
         *,
         recall: Callable[[Entity], R],
         remember: Callable[[R], Entity] = lambda _: {},
+        always: bool = False,
     ) -> Decide[R]:
         """`decide`, but where `name` was applied before: nothing changes, and `recall` of its row answers.
 
         No read is spent on it: the row, with what `remember` makes of the result, is inserted blind
         in the same commit. A duplicate collides, and `Store.transact` looks the row up then. A step
-        that changes nothing leaves no row. A step that might refuse a duplicate, because of what
-        happened since, must look up `key(name)` with the rest.
+        that changes nothing leaves no row, unless `always`. A step that might refuse a duplicate,
+        because of what happened since, must look up `key(name)` with the rest.
         """
         key = self.key(name)
         expires_at = datetime.fromtimestamp(self._runtime.now(), UTC) + KEPT_FOR
@@ -48,7 +49,7 @@ class Inbox:
             if row is not None:
                 return Changes(recall(row))
             changes = decide(found)
-            if changes.nothing:
+            if changes.nothing and not always:
                 return changes
             remembered = {**remember(changes.result), EXPIRES_AT: expires_at}
             return Changes(changes.result, {**changes.writes, key: remembered}, changes.events)

@@ -31,7 +31,9 @@ class Process:
         self._drain_delay_seconds = settings.drain_delay_seconds
         self._messaging = Messaging(name, settings, backend, runtime, build)
         service = self._messaging.service
-        self.server = GrpcServer(settings.host, settings.port, service.servicers, service.names)
+        self.server = GrpcServer(
+            settings.host, settings.port, service.servicers, service.names, reflected=not settings.production
+        )
 
     async def run(self, stop: asyncio.Event) -> None:
         """Serve until `stop` is set, then finish what is in hand. Raises OSError where the port is taken."""

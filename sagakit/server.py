@@ -56,11 +56,20 @@ Register = Callable[[grpc.aio.Server], None]
 class GrpcServer:
     """Serves servicers at `host:port` from `start` to `stop`; says NOT_SERVING until told otherwise."""
 
-    def __init__(self, host: str, port: int, servicers: Sequence[Register], names: Sequence[str]) -> None:
-        """`names`: the full names of the gRPC services, for health and reflection."""
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        servicers: Sequence[Register],
+        names: Sequence[str],
+        *,
+        reflected: bool = True,
+    ) -> None:
+        """`names`: the full names of the gRPC services, for health and, if it is `reflected`, reflection."""
         self._address = f"{host}:{port}"
         self._servicers = servicers
         self._names = names
+        self._reflected = reflected
         self._health = HealthServicer()
         self._server: grpc.aio.Server | None = None
         self.port = port
@@ -76,20 +85,18 @@ class GrpcServer:
         for register in self._servicers:
             register(self._server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
-        reflection.enable_server_reflection(
-            [
-                *self._names,
-                health_pb2.DESCRIPTOR.services_by_name["Health"].full_name,
-                reflection.SERVICE_NAME,
-            ],
-            self._server,
-        )
+        if self._reflected:
+            self._reflect(self._server)
         await self.set_serving(False)
         try:
             self.port = self._server.add_insecure_port(self._address)
         except RuntimeError as error:
             raise OSError(f"cannot listen at {self._address}") from error
         await self._server.start()
+
+    def _reflect(self, server: grpc.aio.Server) -> None:
+        health = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
+        reflection.enable_server_reflection([*self._names, health, reflection.SERVICE_NAME], server)
 
     async def set_serving(self, serving: bool) -> None:
         """What health checks hear from now on, for the server as a whole and for each service."""
@@ -157,7 +164,9 @@ def status_of(error: SagaError) -> status_pb2.Status:
     reason = error.reason if isinstance(error, Rejected) else type(error).__name__.lower()
     details: list[Any] = [error_details_pb2.ErrorInfo(reason=reason, domain=ERROR_DOMAIN)]
     if isinstance(error, InvalidArgument):
-        violation = error_details_pb2.BadRequest.FieldViolation(field=error.field, description=str(error))
+        violation = error_details_pb2.BadRequest.FieldViolation(
+            field=error.field, description=str(error), reason=error.why
+        )
         details.append(error_details_pb2.BadRequest(field_violations=[violation]))
     return status_pb2.Status(code=code, message=str(error), details=[_packed(each) for each in details])
 

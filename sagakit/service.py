@@ -25,6 +25,7 @@ class ServiceSettings:
     host: str
     port: int
     log_format: str
+    production: bool
     drain_delay_seconds: float
     """How long a service that is told to stop goes on serving, until balancers have noticed."""
     sweep_seconds: float
@@ -44,6 +45,7 @@ class ServiceSettings:
             host=env.text("HOST", "127.0.0.1"),
             port=env.integer("PORT", low=0, high=65_535),
             log_format=env.choice("LOG_FORMAT", ("console", "json"), "console"),
+            production=env.production,
             drain_delay_seconds=env.seconds("DRAIN_DELAY_SECONDS", 0),
             sweep_seconds=env.seconds("SWEEP_SECONDS", 10, low=0.1),
             patience=Patience(env.seconds("REPEAT_AFTER", 15, low=0.1)),

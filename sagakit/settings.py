@@ -30,6 +30,11 @@ class Environ:
             raise BadSetting(name, f"must be one of {', '.join(choices)}, not {value!r}")
         return value
 
+    @property
+    def production(self) -> bool:
+        """Whether ENVIRONMENT says so: then what is for developers is off."""
+        return self.choice("ENVIRONMENT", ("development", "production"), "development") == "production"
+
     def texts(self, name: str) -> tuple[str, ...]:
         """A comma-separated list with at least one entry."""
         entries = tuple(entry.strip() for entry in self.text(name).split(",") if entry.strip())

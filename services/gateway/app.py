@@ -15,6 +15,8 @@ from services.gateway.clients import NEEDED, SERVICES, Clients
 from services.gateway.errors import Problem, answer_problem
 from services.gateway.middleware import Admission, BodyLimit, LastResort
 from services.gateway.routes import api, problem, schemas
+from services.gateway.v1.documentation import bodies
+from services.gateway.v1.routes import resources
 
 MAX_BODY_BYTES = 64 * 1024
 
@@ -43,7 +45,7 @@ class Gateway(FastAPI):
 
     def openapi(self) -> dict[str, Any]:
         document = super().openapi()
-        document["components"]["schemas"].update(schemas())
+        document["components"]["schemas"].update(schemas(more=bodies()))
         return document
 
 
@@ -66,6 +68,7 @@ def create_app(
         redoc_url=None,
     )
     app.include_router(api(clients, body_timeout_seconds))
+    app.include_router(resources(clients, body_timeout_seconds))
     app.include_router(_own(clients, lifecycle))
     for error in (Problem, AioRpcError, HTTPException):
         app.add_exception_handler(error, answer_problem)

@@ -39,6 +39,7 @@ _FAILURES = {
     503: "A service this needs is away; try again.",
     504: "A service this needs took too long. What was asked for may have been done.",
 }
+_COMMANDID_REUSED = "commandid-reused"
 _RETRY_AFTER = {429: "1", 503: "1"}
 _MOST_FIELDS_NAMED = 10
 _LONGEST_FIELD_NAME = 128
@@ -103,6 +104,21 @@ def problem_of(error: Exception) -> Problem:
             return Problem(error.status_code, _kebab(error.detail), error.detail, headers=error.headers)
         case _:
             return Problem(500, "internal", _FAILURES[500])
+
+
+def of_resource(error: AioRpcError) -> Exception:
+    """What to raise of a request to a resource: there a state that forbids it is a conflict (409), and an
+    Idempotency-Key that belongs to another request cannot be processed (422).
+    """
+    _, bad = _details(error)
+    if any(each.reason == _COMMANDID_REUSED for each in bad.field_violations):
+        message = "This key was used for another request."
+        errors = [{"field": "Idempotency-Key", "message": message}]
+        return Problem(422, "idempotency-key-reused", message, errors)
+    if error.code() is grpc.StatusCode.FAILED_PRECONDITION:
+        problem = _of_rpc(error)
+        return Problem(409, problem.reason, problem.detail)
+    return error
 
 
 def of_validation(error: ValidationError) -> Problem:

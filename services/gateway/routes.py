@@ -1,6 +1,7 @@
 """Builds the routes and what OpenAPI says of them from the table of operations."""
 
 import asyncio
+from collections.abc import Iterable
 from http import HTTPStatus
 from typing import Any
 
@@ -11,14 +12,15 @@ from pydantic.json_schema import models_json_schema
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from contract.json import to_json
 from services.gateway import models
+from services.gateway.answers import as_json
 from services.gateway.clients import Clients
 from services.gateway.errors import Problem, ProblemResponse, of_validation
 from services.gateway.operations import OPERATIONS, Operation
 
-_SCHEMAS = "#/components/schemas/"
-_ALWAYS_POSSIBLE = (400, 408, 413, 503, 504)
+SCHEMAS = "#/components/schemas/"
+ALWAYS_POSSIBLE = (400, 408, 413, 503, 504)
+"""The statuses that every request can fail with."""
 
 
 def api(clients: Clients, body_timeout_seconds: float) -> APIRouter:
@@ -36,9 +38,9 @@ def _add(router: APIRouter, operation: Operation, clients: Clients, body_timeout
         # Read as JSON whatever the content type, as `curl -d` sends a form's. That lets any web page
         # post here from a visitor's browser, which gains it nothing as long as no cookie or address
         # grants a right: whoever adds one must ask for application/json first.
-        body = _parsed(operation.body, await _received(request, body_timeout_seconds))
+        body = parsed(operation.body, await received(request, body_timeout_seconds))
         answer = await clients.call(operation.rpc, message(**body.model_dump()))
-        return JSONResponse(to_json(answer))
+        return JSONResponse(as_json(answer, operation.answer))
 
     router.add_api_route(
         operation.path,
@@ -50,13 +52,14 @@ def _add(router: APIRouter, operation: Operation, clients: Clients, body_timeout
         response_model=operation.answer,
         responses={
             200: {"content": {"application/json": {"example": operation.answer_example}}},
-            **{status: problem(status) for status in sorted({*_ALWAYS_POSSIBLE, *operation.refusals})},
+            **{status: problem(status) for status in sorted({*ALWAYS_POSSIBLE, *operation.refusals})},
         },
         openapi_extra={"requestBody": _request_body(operation)},
     )
 
 
-async def _received(request: Request, timeout_seconds: float) -> bytes:
+async def received(request: Request, timeout_seconds: float) -> bytes:
+    """The whole body. Raises Problem where it takes longer than that to arrive."""
     try:
         async with asyncio.timeout(timeout_seconds):
             return await request.body()
@@ -64,7 +67,8 @@ async def _received(request: Request, timeout_seconds: float) -> bytes:
         raise Problem(408, "body-too-slow", "The body did not arrive in time.") from None
 
 
-def _parsed(model: type[models.Request], body: bytes) -> models.Request:
+def parsed(model: type[models.Request], body: bytes) -> models.Request:
+    """The body as what it has to be. Raises Problem where it is not."""
     try:
         return model.model_validate_json(body)
     except ValidationError as error:
@@ -75,20 +79,20 @@ def problem(status: int) -> dict[str, Any]:
     """How OpenAPI describes a failure with that status."""
     return {
         "description": HTTPStatus(status).phrase,
-        "content": {ProblemResponse.media_type: {"schema": {"$ref": f"{_SCHEMAS}Problem"}}},
+        "content": {ProblemResponse.media_type: {"schema": {"$ref": f"{SCHEMAS}Problem"}}},
     }
 
 
-def schemas() -> dict[str, Any]:
-    """The components that FastAPI cannot know of: of bodies that are parsed here, and of problems."""
-    documented: list[type[BaseModel]] = [models.Problem, *(operation.body for operation in OPERATIONS)]
+def schemas(more: Iterable[type[BaseModel]]) -> dict[str, Any]:
+    """The components that FastAPI cannot know of: of bodies that are parsed here, of problems, and more."""
+    documented: list[type[BaseModel]] = [models.Problem, *(operation.body for operation in OPERATIONS), *more]
     _, schema = models_json_schema(
-        [(model, "validation") for model in documented], ref_template=_SCHEMAS + "{model}"
+        [(model, "validation") for model in documented], ref_template=SCHEMAS + "{model}"
     )
     definitions: dict[str, Any] = schema["$defs"]
     return definitions
 
 
 def _request_body(operation: Operation) -> dict[str, Any]:
-    content = {"schema": {"$ref": _SCHEMAS + operation.body.__name__}, "example": operation.example}
+    content = {"schema": {"$ref": SCHEMAS + operation.body.__name__}, "example": operation.example}
     return {"required": True, "content": {"application/json": content}}

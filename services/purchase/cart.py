@@ -22,17 +22,29 @@ class Cart:
     """The order it became, once checked out."""
 
 
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A cart that was asked to be opened."""
+
+    cart: Cart
+    created: bool
+    """It was not there before."""
+
+
 def add(cart: Cart, itemid: str, count: int) -> Cart:
     """`count` more of an item."""
     _must_be_open(cart)
-    there = {item.itemid: item for item in cart.items}
-    if itemid in there:
-        there[itemid] = CartItem(itemid, checked_count("count", there[itemid].count + count))
-    elif len(there) >= MAX_ITEMS_PER_CART:
+    there = next((item.count for item in cart.items if item.itemid == itemid), 0)
+    return put(cart, itemid, checked_count("count", there + count))
+
+
+def put(cart: Cart, itemid: str, count: int) -> Cart:
+    """`count` of an item, however many there were; it keeps its place among the others."""
+    _must_be_open(cart)
+    items = {item.itemid: item for item in cart.items} | {itemid: CartItem(itemid, count)}
+    if len(items) > MAX_ITEMS_PER_CART:
         raise InvalidArgument("itemid", f"a cart holds at most {MAX_ITEMS_PER_CART} different items")
-    else:
-        there[itemid] = CartItem(itemid, count)
-    return replace(cart, items=tuple(there.values()))
+    return replace(cart, items=tuple(items.values()))
 
 
 def remove(cart: Cart, itemid: str) -> Cart:

@@ -20,23 +20,27 @@ class Servicer(PurchaseServicer):
         self._usecases = usecases
 
     async def CreateCart(self, request: pb.CreateCartRequest, context: Any) -> pb.CreateCartResponse:
-        return pb.CreateCartResponse(cart=_cart(await self._usecases.create_cart(_cartid(request))))
+        opened = await self._usecases.create_cart(_cartid(request), _commandid(request))
+        return pb.CreateCartResponse(cart=_cart(opened.cart), created=opened.created)
 
     async def GetCart(self, request: pb.GetCartRequest, context: Any) -> pb.GetCartResponse:
         return pb.GetCartResponse(cart=_cart(await self._usecases.get_cart(_cartid(request))))
 
     async def AddItem(self, request: pb.AddItemRequest, context: Any) -> pb.AddItemResponse:
-        items = await self._usecases.add_item(
-            _cartid(request),
-            checked_id("itemid", request.itemid),
-            checked_count("count", request.count),
-            request.commandid and checked_id("commandid", request.commandid),
+        cart = await self._usecases.add_item(
+            _cartid(request), _itemid(request), _count(request), _commandid(request)
         )
-        return pb.AddItemResponse(cart_items=_items(items))
+        return pb.AddItemResponse(cart_items=_items(cart.items))
+
+    async def SetItem(self, request: pb.SetItemRequest, context: Any) -> pb.SetItemResponse:
+        cart = await self._usecases.set_item(
+            _cartid(request), _itemid(request), _count(request), _commandid(request)
+        )
+        return pb.SetItemResponse(cart=_cart(cart))
 
     async def RemoveItem(self, request: pb.RemoveItemRequest, context: Any) -> pb.RemoveItemResponse:
-        items = await self._usecases.remove_item(_cartid(request), checked_id("itemid", request.itemid))
-        return pb.RemoveItemResponse(cart_items=_items(items))
+        cart = await self._usecases.remove_item(_cartid(request), _itemid(request), _commandid(request))
+        return pb.RemoveItemResponse(cart_items=_items(cart.items), cart=_cart(cart))
 
     async def GetCartContents(
         self, request: pb.GetCartContentsRequest, context: Any
@@ -45,25 +49,27 @@ class Servicer(PurchaseServicer):
         return pb.GetCartContentsResponse(cartid=cart.cartid, cart_items=_items(cart.items))
 
     async def CloseCart(self, request: pb.CloseCartRequest, context: Any) -> pb.CloseCartResponse:
-        return pb.CloseCartResponse(cart=_cart(await self._usecases.close_cart(_cartid(request))))
+        cart = await self._usecases.close_cart(_cartid(request), _commandid(request))
+        return pb.CloseCartResponse(cart=_cart(cart))
 
     async def Checkout(self, request: pb.CheckoutRequest, context: Any) -> pb.CheckoutResponse:
-        return pb.CheckoutResponse(order_ticket=_ticket(await self._usecases.checkout(_cartid(request))))
+        ticket = await self._usecases.checkout(_cartid(request), _commandid(request))
+        return pb.CheckoutResponse(order_ticket=_ticket(ticket))
 
     async def GetOrderTicket(
         self, request: pb.GetOrderTicketRequest, context: Any
     ) -> pb.GetOrderTicketResponse:
-        ticket = await self._usecases.get_order_ticket(checked_id("orderid", request.orderid))
+        ticket = await self._usecases.get_order_ticket(_orderid(request))
         return pb.GetOrderTicketResponse(order_ticket=_ticket(ticket))
 
     async def CancelOrder(self, request: pb.CancelOrderRequest, context: Any) -> pb.CancelOrderResponse:
-        ticket = await self._usecases.cancel_order(checked_id("orderid", request.orderid))
+        ticket = await self._usecases.cancel_order(_orderid(request), _commandid(request))
         return pb.CancelOrderResponse(order_ticket=_ticket(ticket))
 
     async def GetOrderHistory(
         self, request: pb.GetOrderHistoryRequest, context: Any
     ) -> pb.GetOrderHistoryResponse:
-        ticket = await self._usecases.get_order_ticket(checked_id("orderid", request.orderid))
+        ticket = await self._usecases.get_order_ticket(_orderid(request))
         moves = [_move(passage) for passage in ticket.history]
         return pb.GetOrderHistoryResponse(orderid=ticket.orderid, history=moves)
 
@@ -72,8 +78,26 @@ def _cartid(request: Any) -> str:
     return checked_id("cartid", request.cartid)
 
 
+def _orderid(request: Any) -> str:
+    return checked_id("orderid", request.orderid)
+
+
+def _itemid(request: Any) -> str:
+    return checked_id("itemid", request.itemid)
+
+
+def _count(request: Any) -> int:
+    return checked_count("count", request.count)
+
+
+def _commandid(request: Any) -> str:
+    return request.commandid and checked_id("commandid", request.commandid)
+
+
 def _cart(cart: Cart) -> pb.Cart:
-    return pb.Cart(cartid=cart.cartid, status=cart.status)
+    return pb.Cart(
+        cartid=cart.cartid, status=cart.status, cart_items=_items(cart.items), orderid=cart.orderid
+    )
 
 
 def _items(items: Iterable[CartItem]) -> list[pb.CartItem]:

@@ -7,7 +7,8 @@ from typing import Any
 from contract.tickets import CartItem
 from sagakit.tables import EXPIRES_AT, Entity, Key
 from sagakit.watch import waiting
-from services.purchase.cart import Cart
+from services.purchase.cart import Cart, Opened
+from services.purchase.commands import Answer
 from services.purchase.ticket import Passage, Ticket
 
 
@@ -17,14 +18,13 @@ def cart_key(cartid: str) -> Key:
 
 def cart_entity(cart: Cart, expires_at: float) -> Entity:
     """`expires_at` (seconds since the epoch): when it may be removed, unless it became an order."""
-    entity = {"status": cart.status, "items": _items(cart.items), "orderid": cart.orderid}
     if cart.orderid is not None:
-        return entity
-    return {**entity, EXPIRES_AT: datetime.fromtimestamp(expires_at, UTC)}
+        return _cart(cart)
+    return {**_cart(cart), EXPIRES_AT: datetime.fromtimestamp(expires_at, UTC)}
 
 
 def to_cart(cartid: str, entity: Entity) -> Cart:
-    return Cart(cartid, entity["status"], to_items(entity["items"]), entity["orderid"])
+    return Cart(cartid, entity["status"], _to_items(entity["items"]), entity["orderid"])
 
 
 TICKET = "OrderTicket"
@@ -52,7 +52,7 @@ def to_ticket(orderid: str, entity: Entity) -> Ticket:
     return Ticket(
         orderid=orderid,
         cartid=entity["cartid"],
-        items=to_items(entity["items"]),
+        items=_to_items(entity["items"]),
         status=entity["status"],
         history=tuple(Passage(**passage) for passage in entity["history"]),
         amount=entity["amount"],
@@ -61,13 +61,27 @@ def to_ticket(orderid: str, entity: Entity) -> Ticket:
     )
 
 
-def items_entity(items: tuple[CartItem, ...]) -> Entity:
-    """The items alone, as the answer to a command is remembered."""
-    return {"items": _items(items)}
+CART_ANSWER: Answer[Cart] = Answer(
+    remember=lambda cart: {"cartid": cart.cartid, **_cart(cart)},
+    recall=lambda entity: to_cart(entity["cartid"], entity),
+)
+OPENED_ANSWER: Answer[Opened] = Answer(
+    remember=lambda opened: {**CART_ANSWER.remember(opened.cart), "created": opened.created},
+    recall=lambda entity: Opened(CART_ANSWER.recall(entity), entity["created"]),
+)
+TICKET_ANSWER: Answer[Ticket] = Answer(
+    remember=lambda ticket: {"orderid": ticket.orderid, **ticket_entity(ticket, due=None)},
+    recall=lambda entity: to_ticket(entity["orderid"], entity),
+)
+"""How answers to commands are kept."""
 
 
-def to_items(items: list[dict[str, Any]]) -> tuple[CartItem, ...]:
+def _to_items(items: list[dict[str, Any]]) -> tuple[CartItem, ...]:
     return tuple(CartItem(**item) for item in items)
+
+
+def _cart(cart: Cart) -> Entity:
+    return {"status": cart.status, "items": _items(cart.items), "orderid": cart.orderid}
 
 
 def _items(items: tuple[CartItem, ...]) -> list[dict[str, Any]]:

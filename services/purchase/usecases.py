@@ -3,9 +3,9 @@
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
-from contract.tickets import AGAIN, RESERVED, CartItem, TicketMessage
+from contract.tickets import AGAIN, RESERVED, TicketMessage
 from sagakit.consumer import Outcome
-from sagakit.errors import InvalidArgument, NotFound, Poison
+from sagakit.errors import NotFound, Poison
 from sagakit.events import Event, timestamp
 from sagakit.inbox import Inbox
 from sagakit.runtime import Runtime
@@ -14,16 +14,18 @@ from sagakit.tables import Entity, Key
 from sagakit.watch import Patience
 from services.purchase import cart as carts
 from services.purchase import ticket as tickets
-from services.purchase.cart import Cart
+from services.purchase.cart import Cart, Opened
+from services.purchase.commands import Command, Commands
 from services.purchase.settings import Settings
 from services.purchase.storage import (
+    CART_ANSWER,
+    OPENED_ANSWER,
+    TICKET_ANSWER,
     cart_entity,
     cart_key,
-    items_entity,
     ticket_entity,
     ticket_key,
     to_cart,
-    to_items,
     to_ticket,
 )
 from services.purchase.ticket import Report, Ticket
@@ -37,76 +39,65 @@ class UseCases:
     ) -> None:
         self._store = store
         self._inbox = inbox
+        self._commands = Commands(store, inbox)
         self._runtime = runtime
         self._patience = patience
         self._settings = settings
 
-    async def create_cart(self, cartid: str) -> Cart:
+    async def create_cart(self, cartid: str, commandid: str = "") -> Opened:
         """A new open cart, or the one that is there."""
         put = self._put_cart()
 
-        def decide(found: Snapshot) -> Changes[Cart]:
+        def decide(found: Snapshot) -> Changes[Opened]:
             entity = found.get(cart_key(cartid))
             if entity is not None:
-                return Changes(to_cart(cartid, entity))
-            return Changes(Cart(cartid), put(Cart(cartid)))
+                return Changes(Opened(to_cart(cartid, entity), created=False))
+            return Changes(Opened(Cart(cartid), created=True), put(Cart(cartid)))
 
+        command = Command(commandid, cartid, {"create": cartid})
         # Nothing is read first: a cart that is there collides, and is looked up then.
-        return (await self._store.transact((), decide)).result
+        return await self._commands.run(command, (), decide, OPENED_ANSWER)
 
     async def get_cart(self, cartid: str) -> Cart:
         return _cart(await self._store.read([cart_key(cartid)]), cartid)
 
-    async def add_item(self, cartid: str, itemid: str, count: int, commandid: str) -> tuple[CartItem, ...]:
-        """The items afterwards; under a `commandid` seen before, what was answered then.
+    async def add_item(self, cartid: str, itemid: str, count: int, commandid: str = "") -> Cart:
+        """The cart with so many more. Without a `commandid`, OutcomeUnknown: they may have been added."""
+        command = Command(commandid, cartid, {"add": itemid, "count": count})
+        return await self._change(command, lambda cart: carts.add(cart, itemid, count), repeatable=False)
 
-        Without a `commandid`, OutcomeUnknown means that the item may have been added.
-        """
-        put = self._put_cart()
+    async def set_item(self, cartid: str, itemid: str, count: int, commandid: str = "") -> Cart:
+        command = Command(commandid, cartid, {"set": itemid, "count": count})
+        return await self._change(command, lambda cart: carts.put(cart, itemid, count))
 
-        def decide(found: Snapshot) -> Changes[tuple[CartItem, ...]]:
-            changed = carts.add(_cart(found, cartid), itemid, count)
-            return Changes(changed.items, put(changed))
+    async def remove_item(self, cartid: str, itemid: str, commandid: str = "") -> Cart:
+        command = Command(commandid, cartid, {"remove": itemid})
+        return await self._change(command, lambda cart: carts.remove(cart, itemid))
 
-        if not commandid:
-            return (await self._store.transact([cart_key(cartid)], decide, repeatable=False)).result
-        request: Entity = {"itemid": itemid, "count": count}
-        name = f"{cartid}:{commandid}"
-        once = self._inbox.once(
-            name,
-            decide,
-            remember=lambda items: {**items_entity(items), "request": request},
-            recall=lambda row: _answered(row, request),
-        )
-        # The inbox row is looked up as well: the cart may have been closed since, and would refuse a repeat.
-        return (await self._store.transact([cart_key(cartid), self._inbox.key(name)], once)).result
+    async def close_cart(self, cartid: str, commandid: str = "") -> Cart:
+        return await self._change(Command(commandid, cartid, {"close": cartid}), carts.close)
 
-    async def remove_item(self, cartid: str, itemid: str) -> tuple[CartItem, ...]:
-        return (await self._change(cartid, lambda cart: carts.remove(cart, itemid))).items
-
-    async def close_cart(self, cartid: str) -> Cart:
-        return await self._change(cartid, carts.close)
-
-    async def checkout(self, cartid: str) -> Ticket:
+    async def checkout(self, cartid: str, commandid: str = "") -> Ticket:
         """The ticket of a closed cart: opened and announced, or the one that was opened before."""
         orderid, eventid, now = self._runtime.new_id(), self._runtime.new_id(), self._runtime.now()
         put = self._put_cart()
 
-        def decide(found: Snapshot) -> Changes[Ticket | str]:
+        def decide(found: Snapshot) -> Changes[Ticket]:
             cart = _cart(found, cartid)
             if cart.orderid is not None:
-                return Changes(cart.orderid)
+                found.require([ticket_key(cart.orderid)])
+                return Changes(_ticket(found, cart.orderid))
             ticket = tickets.opened(orderid, cartid, cart.items, now)
             writes = {**put(carts.check_out(cart, orderid)), **self._written(ticket, now)}
             return Changes(ticket, writes, [_announcement(ticket, eventid, now)])
 
-        result = (await self._store.transact([cart_key(cartid)], decide)).result
-        return await self.get_order_ticket(result) if isinstance(result, str) else result
+        command = Command(commandid, cartid, {"checkout": cartid})
+        return await self._commands.run(command, [cart_key(cartid)], decide, TICKET_ANSWER)
 
     async def get_order_ticket(self, orderid: str) -> Ticket:
         return _ticket(await self._store.read([ticket_key(orderid)]), orderid)
 
-    async def cancel_order(self, orderid: str) -> Ticket:
+    async def cancel_order(self, orderid: str, commandid: str = "") -> Ticket:
         """The ticket, canceled, now or before; NotAllowed where the order has ended otherwise."""
         eventid, now = self._runtime.new_id(), self._runtime.now()
 
@@ -117,7 +108,8 @@ class UseCases:
                 return Changes(before)
             return Changes(after, self._written(after, now), [_announcement(after, eventid, now)])
 
-        return (await self._store.transact([ticket_key(orderid)], decide)).result
+        command = Command(commandid, orderid, {"cancel": orderid})
+        return await self._commands.run(command, [ticket_key(orderid)], decide, TICKET_ANSWER)
 
     async def apply_report(self, orderid: str, report: Report) -> Outcome:
         """Move the ticket as the table says, once. Poison where there is no such order."""
@@ -163,15 +155,18 @@ class UseCases:
             moments.append(ticket.opened_at + self._settings.order_deadline_seconds)
         return min(moments, default=None)
 
-    async def _change(self, cartid: str, change: Callable[[Cart], Cart]) -> Cart:
+    async def _change(
+        self, command: Command, change: Callable[[Cart], Cart], *, repeatable: bool = True
+    ) -> Cart:
         put = self._put_cart()
 
         def decide(found: Snapshot) -> Changes[Cart]:
-            before = _cart(found, cartid)
+            before = _cart(found, command.about)
             after = change(before)
             return Changes(after, {} if after == before else put(after))
 
-        return (await self._store.transact([cart_key(cartid)], decide)).result
+        keys = [cart_key(command.about)]
+        return await self._commands.run(command, keys, decide, CART_ANSWER, repeatable=repeatable)
 
 
 def _cart(found: Snapshot, cartid: str) -> Cart:
@@ -186,12 +181,6 @@ def _ticket(found: Snapshot, orderid: str) -> Ticket:
     if entity is None:
         raise NotFound("unknown-order", f"there is no order {orderid}")
     return to_ticket(orderid, entity)
-
-
-def _answered(row: Entity, request: Entity) -> tuple[CartItem, ...]:
-    if row["request"] != request:
-        raise InvalidArgument("commandid", "this commandid was used for another request")
-    return to_items(row["items"])
 
 
 def _announcement(

@@ -77,6 +77,25 @@ async def test_every_call_of_purchase_costs_at_most_one_lookup_and_one_commit():
     assert await cost(tables, purchase.cancel_order(orderid)) == (1, 0)
 
 
+async def test_a_call_under_a_commandid_costs_no_more_and_a_repeat_of_it_one_lookup():
+    tables = CountedTables(MemoryTables())
+    purchase = purchase_over(tables)
+
+    assert await cost(tables, purchase.create_cart("c", "k1")) == (0, 1)
+    assert await cost(tables, purchase.create_cart("c", "k1")) == (1, 1)
+    for call in (
+        lambda: purchase.set_item("c", "blue", 3, "k2"),
+        lambda: purchase.remove_item("c", "red", "k3"),
+        lambda: purchase.close_cart("c", "k4"),
+        lambda: purchase.checkout("c", "k5"),
+    ):
+        assert await cost(tables, call()) == (1, 1)
+        assert await cost(tables, call()) == (1, 0)
+    orderid = (await purchase.checkout("c", "k5")).orderid
+    assert await cost(tables, purchase.cancel_order(orderid, "k6")) == (1, 1)
+    assert await cost(tables, purchase.cancel_order(orderid, "k6")) == (1, 0)
+
+
 async def test_a_repeated_create_or_checkout_costs_what_it_takes_to_find_what_is_there():
     tables = CountedTables(MemoryTables())
     purchase = purchase_over(tables)

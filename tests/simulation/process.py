@@ -111,6 +111,7 @@ def settings_of(service: str) -> ServiceSettings:
         dead_letter_topic=topology.DEAD_LETTER_TOPIC,
         host="",
         port=0,
+        production=False,
         log_format="console",
         drain_delay_seconds=0,
         sweep_seconds=10,

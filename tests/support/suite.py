@@ -114,6 +114,14 @@ class Services:
         self._ports[service] = [int(address.rpartition(":")[2]) for address in listening]
         return listening
 
+    @property
+    def targets(self) -> dict[str, str]:
+        """What gRPC dials for each."""
+        return {
+            service: "ipv4:" + ",".join(f"127.0.0.1:{port}" for port in ports)
+            for service, ports in self._ports.items()
+        }
+
     async def stop(self, *services: str) -> None:
         await asyncio.gather(*(self._running.pop(service).aclose() for service in services))
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from contract.fields import MAX_COUNT, MAX_ITEMS_PER_CART
 from contract.tickets import CartItem
 from sagakit.errors import InvalidArgument, NotAllowed
-from services.purchase.cart import CHECKED_OUT, CLOSED, OPEN, Cart, add, check_out, close, remove
+from services.purchase.cart import CHECKED_OUT, CLOSED, OPEN, Cart, add, check_out, close, put, remove
 
 BLUE_3 = CartItem("blue", 3)
 RED_2 = CartItem("red", 2)
@@ -22,11 +22,12 @@ def test_items_stay_in_the_order_they_were_added():
 def test_a_cart_takes_a_hundred_different_items_and_more_of_each():
     full = Cart("c", items=tuple(CartItem(f"i{n}", 1) for n in range(MAX_ITEMS_PER_CART)))
 
-    with pytest.raises(InvalidArgument) as refused:
-        add(full, "one-more", 1)
-
-    assert refused.value.field == "itemid"
+    for change in (add, put):
+        with pytest.raises(InvalidArgument) as refused:
+            change(full, "one-more", 1)
+        assert refused.value.field == "itemid"
     assert add(full, "i0", 1).items[0].count == 2
+    assert put(full, "i0", 3).items[0].count == 3
 
 
 def test_the_count_of_an_item_cannot_add_up_to_more_than_a_million():
@@ -45,11 +46,23 @@ def test_removing_takes_out_the_item_whatever_its_count_and_only_that():
     assert remove(cart, "not-there") == cart
 
 
+def test_a_count_that_is_set_leaves_the_item_where_it_is():
+    cart = Cart("c", items=(BLUE_3, RED_2))
+
+    assert put(cart, "blue", 1).items == (CartItem("blue", 1), RED_2)
+    assert put(cart, "gold", 1).items == (BLUE_3, RED_2, CartItem("gold", 1))
+    assert put(cart, "blue", 3) == cart
+
+
 @pytest.mark.parametrize("status", [CLOSED, CHECKED_OUT])
 def test_a_cart_that_is_no_longer_open_takes_and_gives_nothing(status):
     cart = Cart("c", status, (BLUE_3,))
 
-    for change in (lambda: add(cart, "red", 1), lambda: remove(cart, "blue")):
+    for change in (
+        lambda: add(cart, "red", 1),
+        lambda: put(cart, "blue", 1),
+        lambda: remove(cart, "blue"),
+    ):
         with pytest.raises(NotAllowed) as refused:
             change()
         assert refused.value.reason == "cart-not-open"

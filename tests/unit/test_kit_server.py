@@ -35,10 +35,10 @@ NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 
 @asynccontextmanager
 async def a_server(
-    behaviour: Callable[[bytes, Any], Any],
+    behaviour: Callable[[bytes, Any], Any], **how: Any
 ) -> AsyncIterator[tuple[GrpcServer, grpc.aio.Channel]]:
     register = registering(PURCHASE, {"Do": behaviour})
-    server = GrpcServer("127.0.0.1", 0, [register], [PURCHASE])
+    server = GrpcServer("127.0.0.1", 0, [register], [PURCHASE], **how)
     await server.start()
     async with grpc.aio.insecure_channel(f"127.0.0.1:{server.port}") as channel:
         try:
@@ -112,6 +112,20 @@ async def test_reflection_lists_the_services():
         services = await asyncio.to_thread(listed)
 
     assert services == {PURCHASE, "grpc.health.v1.Health", "grpc.reflection.v1alpha.ServerReflection"}
+
+
+async def test_a_server_that_is_not_reflected_says_nothing_of_its_services():
+    async with a_server(echo, reflected=False) as (server, channel):
+
+        def listed() -> None:
+            with grpc.insecure_channel(f"127.0.0.1:{server.port}") as channel:
+                ProtoReflectionDescriptorDatabase(channel).get_services()
+
+        with pytest.raises(grpc.RpcError) as refused:
+            await asyncio.to_thread(listed)
+
+        assert refused.value.code() is grpc.StatusCode.UNIMPLEMENTED
+        assert await call(channel, b"served all the same") == b"served all the same"
 
 
 @pytest.mark.parametrize(

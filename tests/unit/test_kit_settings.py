@@ -48,6 +48,14 @@ def test_a_choice_is_one_of_its_words():
         Environ({"NAME": "c"}).choice("NAME", ("a", "b"), "a")
 
 
+def test_only_a_service_that_is_told_so_is_in_production():
+    assert not ServiceSettings.from_environ(MINIMAL).production
+    assert not ServiceSettings.from_environ({**MINIMAL, "ENVIRONMENT": "development"}).production
+    assert ServiceSettings.from_environ({**MINIMAL, "ENVIRONMENT": "production"}).production
+    with pytest.raises(BadSetting, match="ENVIRONMENT must be one of development, production"):
+        ServiceSettings.from_environ({**MINIMAL, "ENVIRONMENT": "prod"})
+
+
 @pytest.mark.parametrize("text", ["x", "1.5", "1e3", "-1", "11", "1 2", "0x1", "nan"])
 def test_a_malformed_integer_is_refused(text: str):
     with pytest.raises(BadSetting, match="NAME"):

@@ -254,10 +254,10 @@ async def test_an_item_added_under_a_commandid_is_added_once_though_the_answer_w
     await bench.purchase.create_cart("another")
     purchase = bench.a_process(tables=UnansweredTables(bench.tables, applied=applied))
 
-    items = await purchase.add_item("another", "blue", 3, "x")
+    cart = await purchase.add_item("another", "blue", 3, "x")
 
-    assert items == (CartItem("blue", 3),)
-    assert (await bench.purchase.get_cart("another")).items == items
+    assert cart.items == (CartItem("blue", 3),)
+    assert await bench.purchase.get_cart("another") == cart
 
 
 @pytest.mark.parametrize("applied", [True, False])

@@ -1,0 +1,49 @@
+"""The JSON of the resources, and what may be in a request beside its body.
+
+A resource has the fields of the message it is made of; a test compares the two.
+"""
+
+from pydantic import BaseModel, Field
+from pydantic.json_schema import SkipJsonSchema
+
+from services.gateway.models import CartItem, Count, Id, Request
+
+
+class CartPath(Request):
+    cartid: Id
+
+
+class CartItemPath(CartPath):
+    itemid: Id
+
+
+class OrderPath(Request):
+    orderid: Id
+
+
+class ItemPath(Request):
+    itemid: Id
+
+
+class Page(Request):
+    page_size: int = Field(100, ge=1, le=100, description="At most so many items.")
+    page_token: str = Field(
+        "", pattern=r"^[A-Za-z0-9._~-]{0,128}$", description="The next_page_token of the page before."
+    )
+
+
+class ItemCount(Request):
+    count: Count
+
+
+class Nothing(Request):
+    """No body, or an empty object."""
+
+
+class ShoppingCart(BaseModel):
+    cartid: str
+    status: str = Field(description="open, closed or checked-out")
+    cart_items: list[CartItem] = Field(description="In the order they were added.")
+    orderid: str | SkipJsonSchema[None] = Field(
+        default_factory=lambda: None, description="The order it became, once checked out."
+    )

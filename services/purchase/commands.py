@@ -1,0 +1,77 @@
+"""Commands: calls that their callers named: a repeat is answered as the first was, and changes nothing."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from sagakit.errors import InvalidArgument
+from sagakit.inbox import Inbox
+from sagakit.store import Decide, Store
+from sagakit.tables import Entity, Key
+
+R = TypeVar("R")
+
+REUSED = "commandid-reused"
+"""Why a commandid that was there already is an invalid argument."""
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """What was asked for. Its name means something to the one cart or order it is about, and nowhere else."""
+
+    commandid: str
+    """As the caller calls it; "": it has no name, and a repeat is a call of its own."""
+    about: str
+    request: Entity
+    """What was asked for, as it is compared with a repeat."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer(Generic[R]):
+    """How the answer to a command is kept."""
+
+    remember: Callable[[R], Entity]
+    recall: Callable[[Entity], R]
+
+
+class Commands:
+    """Runs the steps that commands ask for; the answer is kept in the commit of the step."""
+
+    def __init__(self, store: Store, inbox: Inbox) -> None:
+        self._store = store
+        self._inbox = inbox
+
+    async def run(
+        self,
+        command: Command,
+        keys: Sequence[Key],
+        decide: Decide[R],
+        answer: Answer[R],
+        *,
+        repeatable: bool = True,
+    ) -> R:
+        """What `decide` answers, or what it answered to that command before.
+
+        Raises InvalidArgument where the command's name was used for another request, and what
+        `decide` raises; then nothing is remembered. `repeatable`: as in `Store.transact`, of a
+        command without a name.
+        """
+        if not command.commandid:
+            return (await self._store.transact(keys, decide, repeatable=repeatable)).result
+        name = f"{command.about}:{command.commandid}"
+        once = self._inbox.once(
+            name,
+            decide,
+            remember=lambda result: {"request": command.request, "answer": answer.remember(result)},
+            recall=lambda row: answer.recall(_checked(row, command)["answer"]),
+            # Else a repeat of what changed nothing could change what somebody has done meanwhile.
+            always=True,
+        )
+        # Where anything is looked up, so is the inbox row: things may be in a state that refuses a repeat.
+        return (await self._store.transact([*keys, *([self._inbox.key(name)] if keys else [])], once)).result
+
+
+def _checked(row: Entity, command: Command) -> Entity:
+    if row["request"] != command.request:
+        raise InvalidArgument("commandid", "this commandid was used for another request", REUSED)
+    return row
