@@ -18,6 +18,9 @@ LISTENS_TO = {
     "delivery": ("purchase",),
 }
 
+BROADCAST_PREFIX = "gateway-broadcast."
+"""Begins the names of the subscriptions that gateways make for themselves, one per process and topic."""
+
 DEAD_LETTER_TOPIC = "com.example.dead-letter"
 DEAD_LETTER_SUBSCRIPTION = "dead-letter"
 
@@ -39,3 +42,8 @@ def subscriptions() -> dict[str, str]:
         for service in LISTENS_TO
         for topic in subscribed_topics(service)
     }
+
+
+def broadcast_name(processid: str, topic: str) -> str:
+    """The subscription of one gateway process to a topic, which hears all of it."""
+    return f"{BROADCAST_PREFIX}{processid}.{topic}"

@@ -14,6 +14,8 @@ from sagakit.settings import BadSetting
 async def provision(environ: Mapping[str, str]) -> list[str]:
     """Everything is there afterwards, as `contract.topology` says; a line about each. Safe to repeat.
 
+    What gateways left behind that died is removed.
+
     CannotRun where the backend that `environ` names is away, or none is named.
     """
     specs = subscription_specs()
@@ -21,10 +23,13 @@ async def provision(environ: Mapping[str, str]) -> list[str]:
         async with open_provisioner(environ) as provisioner:
             await asyncio.gather(*(provisioner.ensure_topic(topic) for topic in topics()))
             await asyncio.gather(*(provisioner.ensure_subscription(spec) for spec in specs))
+            swept = await provisioner.sweep(topology.BROADCAST_PREFIX)
     except (BadSetting, Unavailable) as error:
         raise CannotRun(f"cannot provision: {error}") from error
-    return [f"topic {topic}" for topic in topics()] + [
-        f"subscription {spec.name} of {spec.topic}" for spec in specs
+    return [
+        *(f"topic {topic}" for topic in topics()),
+        *(f"subscription {spec.name} of {spec.topic}" for spec in specs),
+        *(f"removed {name}, whose gateway is no more" for name in swept),
     ]
 
 

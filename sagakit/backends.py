@@ -94,6 +94,39 @@ async def open_provisioner(environ: Mapping[str, str]) -> AsyncIterator[Provisio
             yield provisioner
 
 
+@dataclass(frozen=True, slots=True)
+class Messages:
+    """An open broker, for whoever makes subscriptions of its own."""
+
+    bus: Bus
+    provisioner: Provisioner
+
+
+@asynccontextmanager
+async def open_messages(settings: BackendSettings, runtime: Runtime) -> AsyncIterator[Messages]:
+    """The backend's broker, without its store. Connected lazily, as by `open_backend`."""
+    if settings.backend == "embedded":
+        from sagakit.embedded.bus import EmbeddedBus
+        from sagakit.embedded.database import Database
+
+        database = Database(settings.embedded_file)
+        bus = EmbeddedBus(database, runtime)
+        try:
+            yield Messages(bus, bus)
+        finally:
+            await bus.close()
+            await database.close()
+    else:
+        from sagakit.gcp.provision import open_pubsub_provisioner
+        from sagakit.gcp.pubsub import open_pubsub
+
+        async with (
+            open_pubsub_provisioner(settings.project, settings.pubsub_emulator) as provisioner,
+            open_pubsub(settings.project, settings.pubsub_emulator) as pubsub,
+        ):
+            yield Messages(pubsub, provisioner)
+
+
 @asynccontextmanager
 async def open_mailbox(settings: BackendSettings, name: str) -> AsyncIterator[Mailbox]:
     """For looking through the subscription called `name`."""

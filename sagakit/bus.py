@@ -62,6 +62,8 @@ class SubscriptionSpec:
     min_retry_seconds: float = 1.0
     max_retry_seconds: float = 60.0
     ack_deadline_seconds: int = 30
+    expires_after_seconds: int | None = None
+    """It belongs to one process: nobody misses it once it was not pulled for so long. None: it is for ever."""
 
 
 class Provisioner(Protocol):
@@ -70,7 +72,13 @@ class Provisioner(Protocol):
     async def ensure_topic(self, topic: str) -> None: ...
 
     async def ensure_subscription(self, spec: SubscriptionSpec) -> None:
-        """There is such a subscription, with these settings, that never expires."""
+        """There is such a subscription, with these settings. One that expires is good for another while."""
+
+    async def remove_subscription(self, name: str) -> None:
+        """There is no such subscription, and a pull of it ends by itself, sooner or later."""
+
+    async def sweep(self, prefix: str) -> list[str]:
+        """Remove the expiring subscriptions of that prefix whose processes died; returns their names."""
 
 
 @dataclass(frozen=True, slots=True)

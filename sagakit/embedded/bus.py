@@ -38,7 +38,7 @@ class EmbeddedBus:
             name, receive, max_outstanding, self._database, self._waker, self._runtime
         )
         self._pulls.add(pull)
-        pull.task.add_done_callback(lambda _: self._pulls.discard(pull))
+        pull.task.add_done_callback(lambda _: self._over(pull))
         return pull
 
     async def ensure_topic(self, topic: str) -> None:
@@ -47,10 +47,26 @@ class EmbeddedBus:
     async def ensure_subscription(self, spec: SubscriptionSpec) -> None:
         await self._database.write(lambda db: queue.put_subscription(db, spec))
 
+    async def remove_subscription(self, name: str) -> None:
+        await self._database.write(lambda db: queue.drop_subscription(db, name))
+        self._waker.wake(name)
+
+    async def sweep(self, prefix: str) -> list[str]:
+        names = await self._database.read(lambda db: queue.names(db, prefix))
+        dead = [name for name in names if not self._waker.anybody(name)]
+        for name in dead:
+            await self.remove_subscription(name)
+        return dead
+
     async def close(self) -> None:
         """What is settled by now is settled in the file as well."""
         for pull in list(self._pulls):
             await pull.abandon()
+
+    def _over(self, pull: "EmbeddedSubscription") -> None:
+        self._pulls.discard(pull)
+        if not pull.task.cancelled():
+            pull.task.exception()  # Seen: whoever cares awaits `ended`.
 
     def _wake(self, names: Iterable[str]) -> None:
         for name in set(names):
@@ -134,10 +150,9 @@ class EmbeddedSubscription:
         except OSError as error:
             raise Unavailable(f"embedded bus: {error}") from error
         try:
-            spec = await self._database.read(lambda db: queue.spec_of(db, self._name))
             while True:
                 self._stir.clear()
-                wait = await self._turn(spec)
+                wait = await self._turn()
                 if self._closing.is_set() and not self._in_hand and not self._acked and not self._nacked:
                     return
                 with contextlib.suppress(TimeoutError):
@@ -145,7 +160,7 @@ class EmbeddedSubscription:
         finally:
             forget()
 
-    async def _turn(self, spec: SubscriptionSpec) -> float:
+    async def _turn(self) -> float:
         """Settle, renew, claim; returns for how many seconds nothing is to be done unless stirred."""
         now = self._runtime.now()
         acked, self._acked = self._acked, []
@@ -153,14 +168,18 @@ class EmbeddedSubscription:
         renewed = list(self._in_hand.values()) if now >= self._renew_at else []
         room = 0 if self._closing.is_set() else self._max_outstanding - len(self._in_hand)
 
-        def work(db: sqlite3.Connection) -> tuple[list[str], list[queue.Claimed], float | None]:
+        def work(
+            db: sqlite3.Connection,
+        ) -> tuple[SubscriptionSpec, list[str], list[queue.Claimed], float | None]:
+            # Each time, as it may have been removed: then the pull is over.
+            spec = queue.spec_of(db, self._name)
             queue.ack(db, acked)
             woken = queue.nack(db, spec, nacked, now)
             queue.renew(db, renewed, now + spec.ack_deadline_seconds)
             woken += queue.bury(db, spec, now)
-            return woken, queue.claim(db, spec, room, now), queue.next_visible(db, spec.name)
+            return spec, woken, queue.claim(db, spec, room, now), queue.next_visible(db, spec.name)
 
-        woken, claimed, next_visible = await self._database.write(work)
+        spec, woken, claimed, next_visible = await self._database.write(work)
         if renewed or not self._in_hand:
             self._renew_at = now + spec.ack_deadline_seconds / 3
         for name in woken:

@@ -39,7 +39,19 @@ def put_subscription(db: sqlite3.Connection, spec: SubscriptionSpec) -> None:
     _check_topic(db, spec.topic)
     if spec.dead_letter_topic is not None:
         _check_topic(db, spec.dead_letter_topic)
-    db.execute("INSERT OR REPLACE INTO subscription VALUES (?, ?, ?, ?, ?, ?, ?)", astuple(spec))
+    # Whose process died is known here at once (`Waker.anybody`): nothing has to expire.
+    *columns, _ = astuple(spec)
+    db.execute("INSERT OR REPLACE INTO subscription VALUES (?, ?, ?, ?, ?, ?, ?)", columns)
+
+
+def drop_subscription(db: sqlite3.Connection, name: str) -> None:
+    db.execute("DELETE FROM subscription WHERE name = ?", (name,))
+    db.execute("DELETE FROM message WHERE subscription = ?", (name,))
+
+
+def names(db: sqlite3.Connection, prefix: str) -> list[str]:
+    """The subscriptions whose names begin so."""
+    return [name for (name,) in db.execute("SELECT name FROM subscription") if name.startswith(prefix)]
 
 
 def _check_topic(db: sqlite3.Connection, topic: str) -> None:

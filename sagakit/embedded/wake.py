@@ -30,6 +30,14 @@ class Waker:
                 os.write(writer, b"!")
             os.close(writer)
 
+    def anybody(self, name: str) -> bool:
+        """Whether a process that lives waits under that name."""
+        for pipe in self._folder.glob(f"{name}@*"):
+            with contextlib.suppress(OSError):
+                os.close(os.open(pipe, os.O_WRONLY | os.O_NONBLOCK))
+                return True
+        return False
+
     def on_wake(self, name: str, awake: Callable[[], None]) -> Callable[[], None]:
         """Call `awake` on the running loop at every wake-up, until what is returned is called."""
         pipe = self._folder / f"{name}@{uuid.uuid4()}"

@@ -1,7 +1,8 @@
 """Makes topics and subscriptions in Pub/Sub, or brings those that are there up to date."""
 
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any
 
 from google.api_core import exceptions
@@ -19,9 +20,16 @@ from sagakit.gcp.channels import aio_transport, away
 CALL_SECONDS = 30.0
 KEPT_SECONDS = 7 * 24 * 3600
 """How long an unacknowledged message is kept; the inbox remembers for much longer."""
+KEPT_FOR_ONE_PROCESS_SECONDS = 600
+"""The same where the subscription is one process's own: the least there is."""
+DEAD_AFTER_SECONDS = 1800
+"""A process that has not ensured its own subscription for so long is taken for dead."""
+
+_ENSURED = "ensured"
+"""The label that says when an expiring subscription was last ensured, in seconds since the epoch."""
 
 _CHANGEABLE = ("ack_deadline_seconds", "dead_letter_policy", "message_retention_duration", "retry_policy")
-_NOT_IN_THE_EMULATOR = ("expiration_policy",)
+_NOT_IN_THE_EMULATOR = ("expiration_policy", "labels")
 
 
 class PubsubProvisioner:
@@ -39,6 +47,7 @@ class PubsubProvisioner:
         self._subscriber = subscriber
         self._project = project
         self._changeable = changeable
+        self.now: Callable[[], float] = time.time
 
     async def ensure_topic(self, topic: str) -> None:
         await self._ensure(self._publisher.create_topic, types.Topic(name=self._topic(topic)))
@@ -50,30 +59,45 @@ class PubsubProvisioner:
         update = types.UpdateSubscriptionRequest(
             subscription=wanted, update_mask=FieldMask(paths=self._changeable)
         )
-        await self._call(self._subscriber.update_subscription, update)
+        with _translated():
+            await self._subscriber.update_subscription(update, timeout=CALL_SECONDS)
+
+    async def remove_subscription(self, name: str) -> None:
+        request = types.DeleteSubscriptionRequest(subscription=self._path(name))
+        with _translated(), suppress(exceptions.NotFound):
+            await self._subscriber.delete_subscription(request, timeout=CALL_SECONDS)
+
+    async def sweep(self, prefix: str) -> list[str]:
+        dead = [each.name.rpartition("/")[2] async for each in self._listed(prefix) if self._is_dead(each)]
+        for name in dead:
+            await self.remove_subscription(name)
+        return dead
+
+    async def _listed(self, prefix: str) -> AsyncIterator[types.Subscription]:
+        request = types.ListSubscriptionsRequest(project=f"projects/{self._project}")
+        with _translated():
+            async for each in await self._subscriber.list_subscriptions(request, timeout=CALL_SECONDS):
+                if each.name.startswith(self._path(prefix)):
+                    yield each
+
+    def _is_dead(self, subscription: types.Subscription) -> bool:
+        ensured = subscription.labels.get(_ENSURED)
+        return ensured is not None and int(ensured) < self.now() - DEAD_AFTER_SECONDS
 
     async def _ensure(self, create: Any, resource: Any) -> bool:
         try:
-            await self._call(create, resource)
+            with _translated():
+                await create(resource, timeout=CALL_SECONDS)
         except exceptions.AlreadyExists:
             return False
         return True
 
-    async def _call(self, method: Any, request: Any) -> None:
-        try:
-            await method(request, timeout=CALL_SECONDS)
-        except exceptions.AlreadyExists:
-            raise
-        except exceptions.GoogleAPICallError as error:
-            raise away(error) from error
-
     def _subscription(self, spec: SubscriptionSpec) -> types.Subscription:
         return types.Subscription(
-            name=f"projects/{self._project}/subscriptions/{spec.name}",
+            name=self._path(spec.name),
             topic=self._topic(spec.topic),
             ack_deadline_seconds=spec.ack_deadline_seconds,
-            message_retention_duration=Duration(seconds=KEPT_SECONDS),
-            expiration_policy=types.ExpirationPolicy(),  # empty: never
+            **self._lifetime(spec),
             retry_policy=types.RetryPolicy(
                 minimum_backoff=_duration(spec.min_retry_seconds),
                 maximum_backoff=_duration(spec.max_retry_seconds),
@@ -85,8 +109,34 @@ class PubsubProvisioner:
             ),
         )
 
+    def _lifetime(self, spec: SubscriptionSpec) -> dict[str, Any]:
+        if spec.expires_after_seconds is None:
+            return {
+                "message_retention_duration": Duration(seconds=KEPT_SECONDS),
+                "expiration_policy": types.ExpirationPolicy(),  # empty: never
+            }
+        return {
+            "message_retention_duration": Duration(seconds=KEPT_FOR_ONE_PROCESS_SECONDS),
+            "expiration_policy": types.ExpirationPolicy(ttl=Duration(seconds=spec.expires_after_seconds)),
+            "labels": {_ENSURED: str(int(self.now()))},
+        }
+
     def _topic(self, topic: str) -> str:
         return f"projects/{self._project}/topics/{topic}"
+
+    def _path(self, name: str) -> str:
+        return f"projects/{self._project}/subscriptions/{name}"
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    """What there is already is for the caller to judge; all else is Unavailable."""
+    try:
+        yield
+    except exceptions.AlreadyExists:
+        raise
+    except exceptions.GoogleAPICallError as error:
+        raise away(error) from error
 
 
 def _duration(seconds: float) -> Duration:

@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, replace
@@ -12,7 +13,7 @@ import pytest
 from sagakit.bus import Bus, Delivery, Message, Provisioner, SubscriptionSpec
 from sagakit.embedded.bus import EmbeddedBus
 from sagakit.embedded.database import Database
-from sagakit.gcp.provision import open_pubsub_provisioner
+from sagakit.gcp.provision import DEAD_AFTER_SECONDS, PubsubProvisioner, open_pubsub_provisioner
 from sagakit.gcp.pubsub import open_pubsub
 from sagakit.runtime import Runtime
 from tests.support.eventually import eventually
@@ -55,6 +56,13 @@ class Broker:
             for name in subscriptions:
                 spec = SubscriptionSpec(name, topic, None)
                 await provisioner.ensure_subscription(replace(spec, **{**short, **settings}))
+
+    async def leave_behind(self, spec: SubscriptionSpec) -> None:
+        """An expiring subscription whose process died long ago."""
+        async with self.provisioner() as provisioner:
+            if isinstance(provisioner, PubsubProvisioner):
+                provisioner.now = lambda: time.time() - 2 * DEAD_AFTER_SECONDS
+            await provisioner.ensure_subscription(spec)
 
     @asynccontextmanager
     async def _embedded(self) -> AsyncIterator[EmbeddedBus]:
