@@ -63,7 +63,7 @@ class SubscriptionSpec:
     max_retry_seconds: float = 60.0
     ack_deadline_seconds: int = 30
     expires_after_seconds: int | None = None
-    """It belongs to one process: nobody misses it once it was not pulled for so long. None: it is for ever."""
+    """One process's own, which nobody misses once it was not pulled for so long. None: there for ever."""
 
 
 class Provisioner(Protocol):

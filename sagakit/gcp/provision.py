@@ -68,12 +68,12 @@ class PubsubProvisioner:
             await self._subscriber.delete_subscription(request, timeout=CALL_SECONDS)
 
     async def sweep(self, prefix: str) -> list[str]:
-        dead = [each.name.rpartition("/")[2] async for each in self._listed(prefix) if self._is_dead(each)]
+        dead = [each.name.rpartition("/")[2] async for each in self.listed(prefix) if self._is_dead(each)]
         for name in dead:
             await self.remove_subscription(name)
         return dead
 
-    async def _listed(self, prefix: str) -> AsyncIterator[types.Subscription]:
+    async def listed(self, prefix: str) -> AsyncIterator[types.Subscription]:
         request = types.ListSubscriptionsRequest(project=f"projects/{self._project}")
         with _translated():
             async for each in await self._subscriber.list_subscriptions(request, timeout=CALL_SECONDS):

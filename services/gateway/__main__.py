@@ -4,20 +4,32 @@ import asyncio
 import os
 import socket
 import sys
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 
-from sagakit import log
+import structlog
+
+from contract.topology import TOPICS
+from sagakit import log as logs
+from sagakit.backends import Messages, open_messages
+from sagakit.runtime import Runtime
 from sagakit.settings import BadSetting
 from services.gateway.app import Lifecycle, create_app
+from services.gateway.broadcast import Broadcast
 from services.gateway.clients import Clients
+from services.gateway.records import RecordReader
 from services.gateway.server import listen, serve
 from services.gateway.settings import Settings
+from services.gateway.watches import Watches
+
+log = structlog.get_logger()
 
 
 def main() -> None:
     """Serve until SIGTERM or SIGINT; exit 1, naming the variable at fault, where it cannot."""
     try:
         settings = Settings.from_environ(os.environ)
-        log.configure("gateway", settings.log_format)
+        logs.configure("gateway", settings.log_format)
         at = listen(settings.host, settings.port)
     except BadSetting as error:
         sys.exit(f"gateway: {error}")
@@ -25,19 +37,40 @@ def main() -> None:
 
 
 async def _run(settings: Settings, at: socket.socket) -> None:
-    clients = Clients(settings.targets, settings.request_timeout_seconds)
-    lifecycle = Lifecycle()
-    app = create_app(
-        clients,
-        lifecycle,
-        body_timeout_seconds=settings.request_timeout_seconds,
-        max_concurrent_requests=settings.max_concurrent_requests,
-    )
+    async with AsyncExitStack() as stack:
+        clients = Clients(settings.targets, settings.request_timeout_seconds)
+        watches = Watches(RecordReader(clients).read, Runtime())
+        if settings.messages is None:
+            log.warning("no event streams", why="neither BACKEND nor GOOGLE_CLOUD_PROJECT is set")
+        else:
+            messages = await stack.enter_async_context(open_messages(settings.messages, Runtime()))
+            await stack.enter_async_context(_hearing(messages, watches))
+        lifecycle = Lifecycle()
+        app = create_app(
+            clients,
+            lifecycle,
+            body_timeout_seconds=settings.request_timeout_seconds,
+            max_concurrent_requests=settings.max_concurrent_requests,
+            watches=watches if settings.messages else None,
+            patience=settings.patience,
+        )
 
-    def drain() -> None:
-        lifecycle.draining = True
+        def drain() -> None:
+            lifecycle.draining = True
 
-    await serve(app, at, drain, settings.drain_delay_seconds)
+        await serve(app, at, drain, settings.drain_delay_seconds, watches.close)
+
+
+@asynccontextmanager
+async def _hearing(messages: Messages, watches: Watches) -> AsyncIterator[None]:
+    """Meanwhile what is published reaches the watches."""
+    broadcast = Broadcast(messages, TOPICS, watches.hear, watches.catch_up, Runtime())
+    async with asyncio.TaskGroup() as tasks:
+        hearing = tasks.create_task(broadcast.run())
+        try:
+            yield
+        finally:
+            hearing.cancel()
 
 
 if __name__ == "__main__":

@@ -15,6 +15,8 @@ from services.gateway.clients import NEEDED, SERVICES, Clients
 from services.gateway.errors import Problem, answer_problem
 from services.gateway.middleware import Admission, BodyLimit, LastResort
 from services.gateway.routes import api, problem, schemas
+from services.gateway.stream import DEFAULT_PATIENCE, Patience, Streams
+from services.gateway.watches import Watches
 from services.gateway.v1.documentation import bodies
 from services.gateway.v1.routes import resources
 
@@ -50,9 +52,18 @@ class Gateway(FastAPI):
 
 
 def create_app(
-    clients: Clients, lifecycle: Lifecycle, *, body_timeout_seconds: float, max_concurrent_requests: int
+    clients: Clients,
+    lifecycle: Lifecycle,
+    *,
+    body_timeout_seconds: float,
+    max_concurrent_requests: int,
+    watches: Watches | None = None,
+    patience: Patience = DEFAULT_PATIENCE,
 ) -> FastAPI:
-    """The gateway over `clients`, which it opens at its start and closes at its end."""
+    """The gateway over `clients`, which it opens at its start and closes at its end.
+
+    Without `watches`, which are kept up from outside, it streams nothing.
+    """
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -69,6 +80,7 @@ def create_app(
     )
     app.include_router(api(clients, body_timeout_seconds))
     app.include_router(resources(clients, body_timeout_seconds))
+    app.include_router(Streams(clients, watches, patience).router())
     app.include_router(_own(clients, lifecycle))
     for error in (Problem, AioRpcError, HTTPException):
         app.add_exception_handler(error, answer_problem)

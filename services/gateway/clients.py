@@ -15,6 +15,7 @@ from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from grpc_health.v1.health_pb2_grpc import HealthStub
 
 from rpc import delivery_pb2, payment_pb2, purchase_pb2, stock_pb2
+from services.gateway import behalf
 
 SERVICES: Mapping[str, ServiceDescriptor] = {
     "purchase": purchase_pb2.DESCRIPTOR.services_by_name["Purchase"],
@@ -79,7 +80,9 @@ class Clients:
 
     async def call(self, method: MethodDescriptor, message: Message) -> Message:
         """The service's answer. Raises AioRpcError: UNAVAILABLE only after having tried again."""
-        answer: Message = await self._calls[method.full_name](message, timeout=self._timeout_seconds)
+        answer: Message = await self._calls[method.full_name](
+            message, timeout=self._timeout_seconds, metadata=behalf.metadata()
+        )
         return answer
 
     async def not_serving(self, names: Collection[str]) -> list[str]:

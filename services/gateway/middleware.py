@@ -37,6 +37,10 @@ class LastResort:
             await problem_of(error).response()(scope, receive, send)
 
 
+LEAVE_ADMISSION = "saga.leave_admission"
+"""The key in the scope of what a request calls that will be long under way without being any work."""
+
+
 class Admission:
     """At most so many requests at a time; one more is sent away at once rather than kept waiting."""
 
@@ -55,10 +59,18 @@ class Admission:
             await problem.response()(scope, receive, send)
             return
         self._admitted += 1
+        inside = True
+
+        def leave() -> None:
+            nonlocal inside
+            self._admitted -= inside
+            inside = False
+
+        scope[LEAVE_ADMISSION] = leave
         try:
             await self._app(scope, receive, send)
         finally:
-            self._admitted -= 1
+            leave()
 
 
 class BodyLimit:

@@ -49,9 +49,16 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 async def serve(
-    app: ASGIApp, at: socket.socket, on_stop: Callable[[], None], drain_delay_seconds: float
+    app: ASGIApp,
+    at: socket.socket,
+    on_stop: Callable[[], None],
+    drain_delay_seconds: float,
+    on_end: Callable[[], None],
 ) -> None:
-    """Serve until SIGTERM or SIGINT; then `on_stop`, go on for the delay, finish what is under way."""
+    """Serve until SIGTERM or SIGINT; then `on_stop`, go on for the delay, finish what is under way.
+
+    `on_end` is called after the delay, for what would be under way for long.
+    """
     server = Server(_config(app))
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -63,6 +70,7 @@ async def serve(
     on_stop()
     await asyncio.sleep(0 if serving.done() else drain_delay_seconds)
     server.should_exit = True
+    on_end()
     await serving
     log.info("stopped")
 

@@ -5,8 +5,10 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from sagakit.backends import BackendSettings
 from sagakit.settings import BadSetting, Environ
 from services.gateway.clients import SERVICES
+from services.gateway.stream import Patience
 
 _TARGET = re.compile(r"(dns|ipv4|ipv6|unix|xds):")
 _HOST_AND_PORT = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):(?P<port>[0-9]{1,5})")
@@ -26,6 +28,9 @@ class Settings:
     drain_delay_seconds: float
     """How long a gateway that is told to stop goes on serving, until balancers have noticed."""
     log_format: str
+    messages: BackendSettings | None
+    """The broker at which it hears what happens to orders; None: it does not, and streams nothing."""
+    patience: Patience
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> "Settings":
@@ -39,7 +44,17 @@ class Settings:
             max_concurrent_requests=env.integer("MAX_CONCURRENT_REQUESTS", 512, low=1),
             drain_delay_seconds=env.seconds("DRAIN_DELAY_SECONDS", 0),
             log_format=env.choice("LOG_FORMAT", ("console", "json"), "console"),
+            messages=_messages(environ),
+            patience=Patience(
+                most_streams=env.integer("MAX_STREAMS", 1_000, low=1),
+                stream_seconds=env.seconds("STREAM_SECONDS", 900, low=1),
+            ),
         )
+
+
+def _messages(environ: Mapping[str, str]) -> BackendSettings | None:
+    named = any(environ.get(name, "").strip() for name in ("BACKEND", "GOOGLE_CLOUD_PROJECT"))
+    return BackendSettings.from_environ(environ) if named else None
 
 
 def _grpc_target(name: str, env: Environ) -> str:

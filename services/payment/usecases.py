@@ -1,7 +1,6 @@
 """What can be done with payments, each as one step; the provider is asked before it, never inside."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import NamedTuple
 
 from contract.tickets import AGAIN, PAID, PAYMENT_FAILED, TicketMessage
@@ -53,7 +52,7 @@ class UseCases:
         key, answerid = payment_key(ticket.orderid), self._runtime.new_id()
         known = _known(await self._store.read([key]), ticket.orderid)
         fresh = known or await self._asked(ticket)
-        now = self._runtime.now()
+        now = fresh.time if fresh is not known else self._runtime.now()
 
         def decide(found: Snapshot) -> Changes[Charged]:
             before = _known(found, ticket.orderid)
@@ -99,19 +98,18 @@ class UseCases:
         return Changes(True, self._written(charge, now), _answers(charge, eventid, now, again=True))
 
     async def _asked(self, ticket: TicketMessage) -> Charge:
-        """The order's first charge, as the provider answers it."""
-        charge = Charge(ticket.orderid, CHARGED, self._runtime.now(), ticket.cart_items, ticket.amount)
+        """The order's first charge, as the provider answers it, and of when it has."""
+        status, reason, refunded = CHARGED, None, 0
         if ticket.amount is None:
-            return replace(charge, status=DECLINED, reason=NO_AMOUNT)
-        if ticket.amount == 0:
-            return charge
-        match await self._provider.charge(ticket.orderid, ticket.amount):
-            case providers.Declined(reason):
-                return replace(charge, status=DECLINED, reason=reason)
-            case providers.Canceled():
-                refunded = await self._provider.cancel(ticket.orderid)
-                return replace(charge, status=CANCELED, refunded=refunded)
-        return charge
+            status, reason = DECLINED, NO_AMOUNT
+        elif ticket.amount > 0:
+            match await self._provider.charge(ticket.orderid, ticket.amount):
+                case providers.Declined(reason):
+                    status = DECLINED
+                case providers.Canceled():
+                    status, refunded = CANCELED, await self._provider.cancel(ticket.orderid)
+        now = self._runtime.now()
+        return Charge(ticket.orderid, status, now, ticket.cart_items, ticket.amount, refunded, reason)
 
     async def _change(
         self, eventid: str, orderid: str, change: Callable[[Charge | None, float], Charge | None]

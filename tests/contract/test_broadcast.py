@@ -8,7 +8,6 @@ import pytest
 from sagakit.bus import Bus, SubscriptionSpec
 from sagakit.errors import Unavailable
 from tests.support.brokers import Broker, Listener, a_message
-from tests.support.eventually import eventually
 
 TOPIC = "things"
 OURS = SubscriptionSpec("gateway-broadcast.1.things", TOPIC, None, expires_after_seconds=24 * 3600)

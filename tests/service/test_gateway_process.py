@@ -37,7 +37,7 @@ async def running(**environ):
     process = await spawn({**AWAY, **environ})
     try:
         async with asyncio.timeout(WAIT_SECONDS):
-            said = json.loads(await process.stdout.readline())
+            said = await serving(process)
         base_url = f"http://{said['host']}:{said['port']}"
         async with httpx.AsyncClient(base_url=base_url, trust_env=False, timeout=WAIT_SECONDS) as client:
             yield process, client
@@ -45,6 +45,13 @@ async def running(**environ):
         if process.returncode is None:
             process.kill()
         await process.communicate()
+
+
+async def serving(process):
+    """The line it says so with; others may come before it."""
+    while (said := json.loads(await process.stdout.readline()))["event"] != "serving":
+        pass
+    return said
 
 
 async def failure(**environ):

@@ -4,6 +4,7 @@ import pytest
 
 from sagakit.settings import BadSetting
 from services.gateway.settings import Settings
+from services.gateway.stream import Patience
 
 ADDRESSES = {
     "PURCHASE_ADDRESS": "127.0.0.1:50051",
@@ -29,6 +30,8 @@ def test_only_the_addresses_have_to_be_given():
         max_concurrent_requests=512,
         drain_delay_seconds=0,
         log_format="console",
+        messages=None,
+        patience=Patience(most_streams=1_000, stream_seconds=900),
     )
 
 
