@@ -16,9 +16,9 @@ from services.gateway.errors import Problem, answer_problem
 from services.gateway.middleware import Admission, BodyLimit, LastResort
 from services.gateway.routes import api, problem, schemas
 from services.gateway.stream import DEFAULT_PATIENCE, Patience, Streams
-from services.gateway.watches import Watches
 from services.gateway.v1.documentation import bodies
 from services.gateway.v1.routes import resources
+from services.gateway.watches import Watches
 
 MAX_BODY_BYTES = 64 * 1024
 
