@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help run clean check lint types imports proto-check test ci simulate bench docs proto proto-release lock
+.PHONY: help run clean check lint types imports proto-check test ci simulate fuzz bench docs proto proto-release lock
 
 PYTHON ?= python3
 VENV := .venv
@@ -44,6 +44,9 @@ ci: check test simulate bench ## Exactly what CI runs
 
 simulate: $(VENV)/.dev ## Sagas on virtual time with everything going wrong: [SAGAS=10000] [SEED=1]
 	PYTHONHASHSEED=0 $(BIN)/python -m tests.simulation --sagas $(or $(SAGAS),10000) --seed $(or $(SEED),1)
+
+fuzz: $(VENV)/.dev ## The gateway against its OpenAPI document, every RPC against anything: [EXAMPLES=400] [SEED=1]
+	FUZZ_EXAMPLES=$(or $(EXAMPLES),400) FUZZ_SEED=$(or $(SEED),1) $(BIN)/python -m pytest tests/fuzz -o timeout=3600
 
 bench: $(VENV)/.dev ## Latency and throughput, beside what the emulators themselves allow
 	$(BIN)/python -m bench

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import grpc
 import structlog
 from google.protobuf import any_pb2
+from google.protobuf.message import DecodeError
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1._async import HealthServicer
@@ -124,38 +125,54 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
         handler_call_details: grpc.HandlerCallDetails,
     ) -> "MethodHandler | None":
         handler = await continuation(handler_call_details)
-        if handler is None or handler.unary_unary is None:
+        if handler is None:
+            return grpc.unary_unary_rpc_method_handler(_unknown)
+        if handler.unary_unary is None:
             return handler
-        return grpc.unary_unary_rpc_method_handler(
-            _guarded(handler.unary_unary, handler_call_details.method),
-            handler.request_deserializer,
-            handler.response_serializer,
-        )
+        # Requests are read in there: gRPC itself answers INTERNAL, a defect of ours, to what is no message.
+        guarded = _guarded(handler.unary_unary, handler.request_deserializer, handler_call_details.method)
+        return grpc.unary_unary_rpc_method_handler(guarded, None, handler.response_serializer)
 
 
-def _guarded(behavior: Any, method: str) -> Any:
-    async def call(request: Any, context: Any) -> Any:
+async def _unknown(_: bytes, context: Any) -> None:
+    await _abort(context, code_pb2.UNIMPLEMENTED, "unknown-method", "there is no such method here")
+
+
+def _guarded(behavior: Any, deserialize: Callable[[bytes], Any] | None, method: str) -> Any:
+    async def call(request: bytes, context: Any) -> Any:
         remaining = context.time_remaining()
         seconds = DEFAULT_DEADLINE_SECONDS if remaining is None else min(remaining, DEFAULT_DEADLINE_SECONDS)
         try:
             async with asyncio.timeout(seconds):
-                return await behavior(request, context)
+                return await behavior(_read(request, deserialize), context)
         except grpc.aio.AbortError:
             # The servicer has answered already: the health service does so.
             raise
         except TimeoutError:
-            await context.abort(grpc.StatusCode.DEADLINE_EXCEEDED, "the deadline passed")
+            await _abort(context, code_pb2.DEADLINE_EXCEEDED, "deadline-exceeded", "the deadline passed")
         except SagaError as error:
-            status = status_of(error)
             if not isinstance(error, Rejected):
                 log.warning("call failed", method=method, error=str(error))
-            await context.abort_with_status(rpc_status.to_status(status))
+            await context.abort_with_status(rpc_status.to_status(status_of(error)))
         except Exception:
             # A defect of ours: the caller gets no details.
             log.exception("call failed", method=method)
-            await context.abort(grpc.StatusCode.INTERNAL, "internal error")
+            await _abort(context, code_pb2.INTERNAL, "internal", "internal error")
 
     return call
+
+
+def _read(request: bytes, deserialize: Callable[[bytes], Any] | None) -> Any:
+    try:
+        return deserialize(request) if deserialize else request
+    except DecodeError as error:
+        raise InvalidArgument("", "the request is no such message", "malformed-message") from error
+
+
+async def _abort(context: Any, code: int, reason: str, message: str) -> None:
+    info = error_details_pb2.ErrorInfo(reason=reason, domain=ERROR_DOMAIN)
+    status = status_pb2.Status(code=code, message=message, details=[_packed(info)])
+    await context.abort_with_status(rpc_status.to_status(status))
 
 
 def status_of(error: SagaError) -> status_pb2.Status:

@@ -1,7 +1,6 @@
 """The gRPC channels to the services: balanced, bounded in time, quick to find a restarted service again."""
 
 import asyncio
-import json
 from collections.abc import Collection, Mapping
 from contextlib import AsyncExitStack
 from types import TracebackType
@@ -14,6 +13,7 @@ from google.protobuf.message_factory import GetMessageClass
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from grpc_health.v1.health_pb2_grpc import HealthStub
 
+from contract.calls import service_config
 from rpc import delivery_pb2, payment_pb2, purchase_pb2, stock_pb2
 from services.gateway import behalf
 
@@ -30,16 +30,6 @@ Not payment and delivery: while they are away orders are taken all the same, and
 """
 
 _HEALTH_SECONDS = 1.0
-# Every RPC called here is safe to repeat (AddItem by its commandid), but only where nobody answered.
-# gRPC jitters the pauses (https://grpc.io/docs/guides/retry/).
-_RETRY = {
-    "maxAttempts": 5,
-    "initialBackoff": "0.05s",
-    "maxBackoff": "0.5s",
-    "backoffMultiplier": 2,
-    # A server that is about to stop may cancel a call that came in just then.
-    "retryableStatusCodes": ["UNAVAILABLE", "CANCELLED"],
-}
 _CHANNEL_OPTIONS = (
     # gRPC's own defaults let a channel sulk for two minutes after an outage, wait 20 seconds for an
     # address that does not answer, and ask DNS for new replicas twice a minute.
@@ -99,11 +89,7 @@ class Clients:
 
 
 def _options(service: ServiceDescriptor) -> tuple[tuple[str, Any], ...]:
-    config = {
-        "loadBalancingConfig": [{"round_robin": {}}],
-        "methodConfig": [{"name": [{"service": service.full_name}], "retryPolicy": _RETRY}],
-    }
-    return (*_CHANNEL_OPTIONS, ("grpc.service_config", json.dumps(config)))
+    return (*_CHANNEL_OPTIONS, ("grpc.service_config", service_config(service.full_name)))
 
 
 def _callable(channel: grpc.aio.Channel, method: MethodDescriptor) -> Any:

@@ -128,6 +128,9 @@ async def test_the_catalogue_is_read_a_page_at_a_time(client: httpx.AsyncClient)
         ("PUT", f"{CART}/items/ü", b'{"count": 3}', "itemid"),
         ("PUT", f"{CART}/items/blue", b'{"count": 0}', "count"),
         ("PUT", f"{CART}/items/blue", b'{"count": "3"}', "count"),
+        ("PUT", f"{CART}/items/blue", b'{"count": 3.5}', "count"),
+        ("PUT", f"{CART}/items/blue", b'{"count": 1e999}', "count"),
+        ("PUT", f"{CART}/items/blue", b'{"count": true}', "count"),
         ("PUT", f"{CART}/items/blue", b"{}", "count"),
         ("PUT", f"{CART}/items/blue", b"", "count"),
         ("PUT", f"{CART}/items/blue", b'{"count": 3, "cartid": "other"}', "cartid"),
@@ -144,6 +147,14 @@ async def test_a_malformed_request_names_the_field(client: httpx.AsyncClient, me
     problem = assert_problem(await client.request(method, path, content=body), 400, "invalid-argument")
 
     assert [error["field"] for error in problem["errors"]] == [field]
+
+
+async def test_a_count_is_an_integer_as_json_schema_has_it(client: httpx.AsyncClient):
+    await client.put(CART)
+
+    answer = await client.put(f"{CART}/items/blue", content=b'{"count": 3.0}')
+
+    assert answer.json()["cart_items"] == [BLUE]
 
 
 async def test_a_body_that_is_no_json_is_refused(client: httpx.AsyncClient):

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 import grpc
@@ -14,6 +15,7 @@ from grpc_status import rpc_status
 from structlog.testing import capture_logs
 
 from rpc.purchase_pb2 import DESCRIPTOR
+from rpc.purchase_pb2_grpc import PurchaseServicer, add_PurchaseServicer_to_server
 from sagakit.errors import (
     Contention,
     InvalidArgument,
@@ -154,6 +156,47 @@ async def test_every_error_has_its_code_and_its_reason(error: SagaError, code: g
     assert (info.reason, info.domain) == (reason, ERROR_DOMAIN)
 
 
+def reason_of(raised: grpc.aio.AioRpcError) -> str:
+    """The reason that AIP-193 has every error say."""
+    info = error_details_pb2.ErrorInfo()
+    status = rpc_status.from_call(raised)
+    assert (status.details[0].Unpack(info), info.domain) == (True, ERROR_DOMAIN)
+    return info.reason
+
+
+async def test_what_is_no_message_is_the_callers_fault():
+    server = GrpcServer("127.0.0.1", 0, [partial(add_PurchaseServicer_to_server, PurchaseServicer())], [])
+    await server.start()
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{server.port}") as channel:
+        with pytest.raises(grpc.aio.AioRpcError) as raised:
+            await channel.unary_unary(f"/{PURCHASE}/GetCart")(b"\xff\xff", timeout=5)
+    await server.stop(0)
+
+    assert (raised.value.code(), reason_of(raised.value)) == (
+        grpc.StatusCode.INVALID_ARGUMENT,
+        "invalid-argument",
+    )
+
+
+async def test_a_method_that_there_is_not_is_unimplemented_and_says_why():
+    async with a_server(echo) as (_, channel):
+        with pytest.raises(grpc.aio.AioRpcError) as raised:
+            await channel.unary_unary(f"/{PURCHASE}/Undo")(b"", timeout=5)
+
+    assert (raised.value.code(), reason_of(raised.value)) == (
+        grpc.StatusCode.UNIMPLEMENTED,
+        "unknown-method",
+    )
+
+
+async def test_why_an_argument_is_invalid_is_said_where_there_is_more_to_say():
+    raised = await failure(raising(InvalidArgument("commandid", "used", "commandid-reused")))
+
+    request = error_details_pb2.BadRequest()
+    assert rpc_status.from_call(raised).details[1].Unpack(request)
+    assert [violation.reason for violation in request.field_violations] == ["commandid-reused"]
+
+
 async def test_a_malformed_argument_is_named():
     raised = await failure(raising(InvalidArgument("count", "count must be from 1 to 5")))
 
@@ -175,7 +218,7 @@ async def test_a_defect_tells_the_caller_nothing_and_the_log_everything():
     with capture_logs() as logs:
         raised = await failure(raising(RuntimeError("the password is 1234")))
 
-    assert raised.code() == grpc.StatusCode.INTERNAL
+    assert (raised.code(), reason_of(raised)) == (grpc.StatusCode.INTERNAL, "internal")
     assert "1234" not in str(raised.details()) + str(raised.trailing_metadata())
     [line] = logs
     assert (line["event"], line["log_level"], line["exc_info"]) == ("call failed", "error", True)

@@ -3,7 +3,9 @@
 A resource has the fields of the message it is made of; a test compares the two.
 """
 
-from pydantic import BaseModel, Field
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, Field
 from pydantic.json_schema import SkipJsonSchema
 
 from services.gateway.models import CartItem, Count, Id, Request
@@ -32,8 +34,13 @@ class Page(Request):
     )
 
 
+def _whole(value: Any) -> Any:
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
 class ItemCount(Request):
-    count: Count
+    count: Annotated[Count, BeforeValidator(_whole)]
+    """To JSON Schema `3.0` is an integer; the older routes refuse it."""
 
 
 class Nothing(Request):

@@ -88,6 +88,7 @@ ACTIONS = (
         body=ItemCount,
         body_example={"count": 3},
         refusals=(409,),
+        leads_to=_ON_CART,
     ),
     Action(
         "remove_item",
@@ -112,6 +113,7 @@ ACTIONS = (
         _CART | {"status": "closed"},
         CartPath,
         refusals=(409,),
+        leads_to={"checkout": _AT_CART},
     ),
     Action(
         "checkout",

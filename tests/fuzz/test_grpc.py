@@ -1,0 +1,145 @@
+"""Every RPC given what nobody would send: no answer is UNKNOWN or INTERNAL, and every refusal says why."""
+
+import asyncio
+import os
+import random
+from collections.abc import AsyncIterator, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from google.protobuf.descriptor import Descriptor, FieldDescriptor, MethodDescriptor
+from google.protobuf.message import Message
+from google.protobuf.message_factory import GetMessageClass
+from google.rpc import code_pb2, error_details_pb2, status_pb2
+
+from sagakit.server import ERROR_DOMAIN
+from services.gateway.clients import SERVICES
+from tests.support.suite import Suite, running_suite
+
+SEED = int(os.environ.get("FUZZ_SEED", "1"))
+EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "15")) * 10
+
+METHODS = [method for service in SERVICES.values() for method in service.methods]
+FORESEEN = {
+    grpc.StatusCode.INVALID_ARGUMENT,
+    grpc.StatusCode.NOT_FOUND,
+    grpc.StatusCode.FAILED_PRECONDITION,
+    grpc.StatusCode.ABORTED,
+    grpc.StatusCode.RESOURCE_EXHAUSTED,
+}
+INTS = (0, 1, -1, 2, 8, 9, 100, 101, 1_000_000, 1_000_001, 2**31, 2**53, 2**63 - 1, -(2**63))
+STRINGS = (
+    "",
+    " ",
+    ".",
+    "-",
+    "~",
+    "a" * 128,
+    "a" * 129,
+    "x" * 70_000,
+    "\0",
+    "\n",
+    "é",
+    "💥",
+    "../..",
+    "a:b",
+    "__k__",
+)
+KNOWN = ("c1", "c2", "c3", "k1", "k2", "blue", "red", "yellow", "gold")
+"""Ids that calls meet under, so that they get further than to what is not there."""
+
+
+class Chance:
+    """Requests by chance, the same for the same seed."""
+
+    def __init__(self, seed: int, orderids: Iterable[str]) -> None:
+        self._random = random.Random(seed)
+        self._ids = (*KNOWN, *orderids)
+
+    def request(self, method: MethodDescriptor) -> bytes:
+        if self._random.random() < 0.1:
+            return self._random.randbytes(self._random.randrange(1, 40))
+        whole = self._message(method.input_type).SerializeToString()
+        if self._random.random() < 0.05:
+            return whole[: self._random.randrange(len(whole) + 1)]
+        return whole
+
+    def _message(self, descriptor: Descriptor) -> Message:
+        message = GetMessageClass(descriptor)()
+        for field in descriptor.fields:
+            if self._random.random() < 0.9:
+                setattr(message, field.name, self._value(field))
+        return message
+
+    def _value(self, field: FieldDescriptor) -> Any:
+        if field.type == FieldDescriptor.TYPE_BOOL:
+            return self._random.random() < 0.5
+        if field.type == FieldDescriptor.TYPE_INT64:
+            return self._random.choice((*INTS, self._random.randrange(1, 50), self._random.getrandbits(40)))
+        return self._random.choice(self._ids if self._random.random() < 0.85 else STRINGS)
+
+
+class Callers:
+    """Channels to the services, for requests that may be no messages."""
+
+    def __init__(self, targets: Mapping[str, str]) -> None:
+        self._channels = {
+            service.full_name: grpc.aio.insecure_channel(targets[name]) for name, service in SERVICES.items()
+        }
+
+    async def call(self, method: MethodDescriptor, request: bytes) -> grpc.StatusCode:
+        """How it was answered: with such a message as it has to be, or with a refusal that says why."""
+        service = method.containing_service.full_name
+        try:
+            answer = await self._channels[service].unary_unary(f"/{service}/{method.name}")(
+                request, timeout=30
+            )
+        except grpc.aio.AioRpcError as error:
+            assert error.code() in FORESEEN, f"{method.full_name}({request!r}): {error}"
+            assert_says_why(error)
+            return error.code()
+        GetMessageClass(method.output_type).FromString(answer)
+        return grpc.StatusCode.OK
+
+    async def close(self) -> None:
+        await asyncio.gather(*(channel.close() for channel in self._channels.values()))
+
+
+def assert_says_why(error: grpc.aio.AioRpcError) -> None:
+    """ErrorInfo in every refusal, and the fields at fault where it is the request's."""
+    status = status_pb2.Status.FromString(dict(error.trailing_metadata())["grpc-status-details-bin"])
+    info, bad = error_details_pb2.ErrorInfo(), error_details_pb2.BadRequest()
+    assert status.details[0].Unpack(info)
+    assert (info.domain, bool(info.reason)) == (ERROR_DOMAIN, True)
+    if status.code == code_pb2.INVALID_ARGUMENT:
+        assert status.details[1].Unpack(bad)
+        assert bad.field_violations[0].description
+
+
+@pytest.fixture
+async def suite(tmp_path: Path) -> AsyncIterator[Suite]:
+    environ = {"BACKEND": "embedded", "EMBEDDED_FILE": str(tmp_path / "data.sqlite3")}
+    async with running_suite(environ) as running:
+        yield running
+
+
+async def test_no_request_is_a_defect_and_every_refusal_has_its_reason(suite: Suite):
+    orderids = [(await suite.order(f"c{number}", blue=1)).orderid for number in range(4)]
+    chance = Chance(SEED, orderids)
+    seen: dict[str, set[grpc.StatusCode]] = {method.full_name: set() for method in METHODS}
+
+    callers = Callers(suite.services.targets)
+    for _ in range(EXAMPLES):
+        answers = [(method, callers.call(method, chance.request(method))) for method in METHODS]
+        for (method, _), code in zip(
+            answers, await asyncio.gather(*(call for _, call in answers)), strict=True
+        ):
+            seen[method.full_name].add(code)
+    await callers.close()
+
+    for name, codes in seen.items():
+        assert grpc.StatusCode.INVALID_ARGUMENT in codes, name
+        assert codes & {grpc.StatusCode.OK, grpc.StatusCode.FAILED_PRECONDITION}, f"{name} was hardly tried"
+    await suite.balances(30)
