@@ -1,0 +1,109 @@
+"""A suite from its start to the verdict on it, and the figures."""
+
+import asyncio
+import shutil
+import statistics
+import tempfile
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from tests.chaos import verdict
+from tests.chaos.cluster import Cluster, running_cluster
+from tests.chaos.faults import Faults
+from tests.chaos.recovery import Recovery
+from tests.chaos.shop import Shop, open_shop
+from tests.chaos.storm import Storm
+
+CUSTOMERS = 6
+SETTLE_SECONDS = 120.0
+"""What an order may take in the end, on top of the pause before its next repeat: no longer than the run."""
+QUICK_REPEATS = {"REPEAT_AFTER": "3", "SWEEP_SECONDS": "2"}
+"""In a storm that empties the broker again and again the pauses would double up to minutes."""
+LOOK_SECONDS = 1.0
+
+
+class Campaign:
+    """`problems` is empty where every promise was kept."""
+
+    def __init__(self, seed: int) -> None:
+        self._seed = seed
+        self._faults = Faults(seed)
+        self.logs = Path(tempfile.mkdtemp(prefix="chaos-"))
+        """Kept where there are problems."""
+        self.problems: list[str] = []
+        self.figures: dict[str, Any] = {}
+
+    async def storm(self, kills: int) -> None:
+        """So many kills, with everything going wrong at once."""
+        async with self._suite(QUICK_REPEATS) as (cluster, _):
+            storm = Storm(cluster, self._faults, self._seed)
+            await storm.rage(kills)
+            self.figures |= {
+                "kills": dict(sorted(storm.kills.items())),
+                "frozen beyond a lease": storm.frozen,
+                "broker emptied": storm.broker_restarts,
+                "faults": {str(what): times for what, times in sorted(self._faults.counts.items())},
+            }
+
+    async def calm(self, kills: int) -> None:
+        """So many kills, and some restarts of the broker, each once the suite has recovered from the last."""
+        async with self._suite({}) as (cluster, shop):
+            recovery = Recovery(cluster, Storm(cluster, self._faults, self._seed), shop)
+            self.figures |= {
+                "recovery from a kill": _quantiles(await recovery.from_kills(kills)),
+                "recovery from an empty broker": _quantiles(await recovery.from_empty_brokers(kills // 5)),
+            }
+
+    @asynccontextmanager
+    async def _suite(self, environ: Mapping[str, str]) -> AsyncIterator[tuple[Cluster, Shop]]:
+        """A suite under load; afterwards it is judged."""
+        began = time.monotonic()
+        async with (
+            running_cluster(self.logs, self._faults, environ, self.problems) as cluster,
+            open_shop(cluster.gateways, cluster.environ, self._seed, CUSTOMERS) as shop,
+        ):
+            yield cluster, shop
+            ran = time.monotonic() - began
+            await shop.close()
+            await self._judge(cluster, shop, SETTLE_SECONDS + ran)
+            self.figures |= _of_orders(shop, ran)
+        if not self.problems:
+            shutil.rmtree(self.logs)
+
+    async def _judge(self, cluster: Cluster, shop: Shop, patience_seconds: float) -> None:
+        deadline = time.monotonic() + patience_seconds
+        found = await verdict.of_books(shop.tables)
+        while found and time.monotonic() < deadline:
+            await asyncio.sleep(LOOK_SECONDS)
+            found = await verdict.of_books(shop.tables)
+        self.problems += [
+            *found,
+            *verdict.of_customers(shop.ledger, await verdict.read_tickets(shop.tables)),
+            *shop.problems,
+            *await verdict.of_dead_letters(cluster.environ),
+        ]
+
+
+def _of_orders(shop: Shop, seconds: float) -> dict[str, Any]:
+    return {
+        "seconds under load": round(seconds),
+        "orders accepted": len(shop.ledger),
+        "endings": dict(sorted(Counter(order.ending for order in shop.ledger.values()).items())),
+        "order open for": _quantiles([order.seconds for order in shop.ledger.values()]),
+    }
+
+
+def _quantiles(seconds: Sequence[float]) -> dict[str, float]:
+    if not seconds:
+        return {}
+    ordered = sorted(seconds)
+    return {
+        "times": len(ordered),
+        "p50_s": round(statistics.median(ordered), 2),
+        "p99_s": round(ordered[min(len(ordered) - 1, int(len(ordered) * 0.99))], 2),
+        "longest_s": round(ordered[-1], 2),
+    }

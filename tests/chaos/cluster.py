@@ -1,0 +1,147 @@
+"""Two processes of each service and of the gateway, on Google's emulators, each within reach of a signal."""
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from sagactl import suite
+from sagactl.catalogue import CATALOGUE
+from sagactl.emulators import FIRESTORE, PUBSUB, running
+from sagactl.ports import LOOPBACK, free_ports
+from sagactl.probe import wait_until_answers
+from sagactl.provision import provision
+from sagactl.stock import put_if_absent
+from sagactl.supervisor import Kept, Supervisor
+from sagakit.runtime import Backoff
+from tests.chaos.faults import Faults
+from tests.chaos.proxy import proxied
+
+REPLICAS = 2
+GRACE_SECONDS = 30.0
+"""What a process has to drain: its own limits add up to 21 s."""
+READY_SECONDS = 60.0
+# Kubernetes starts a container again at once, the first time; a pause would only make the test longer.
+PAUSES = Backoff(first_seconds=0.1, cap_seconds=0.2, attempts=1 << 30)
+WRONG_ENDS = ("ended (exit status", "cannot be started", "did not end within")
+
+
+class Broker:
+    """The Pub/Sub emulator, which begins empty whenever it is started again."""
+
+    def __init__(self, environ: Mapping[str, str], log: Path, port: int) -> None:
+        self._environ = environ
+        self._log = log
+        self._port = port
+        self._running = AsyncExitStack()
+
+    async def start(self) -> None:
+        await self._running.enter_async_context(running(PUBSUB, self._log, self._port))
+        await provision(self._environ)
+
+    async def stop(self) -> None:
+        await self._running.aclose()
+
+    async def restart(self) -> None:
+        """With everything it held lost, its topics and subscriptions too, which are made anew."""
+        await self.stop()
+        await self.start()
+
+
+class Cluster:
+    """The processes, and the emulators behind them."""
+
+    def __init__(
+        self, processes: Supervisor, broker: Broker, gateways: list[str], environ: Mapping[str, str]
+    ) -> None:
+        self._processes = processes
+        self._frozen: set[str] = set()
+        self.broker = broker
+        self.gateways = gateways
+        """Their URLs."""
+        self.environ = environ
+        """Names the emulators, past what goes wrong on the way to them."""
+
+    def victims(self, service: str) -> list[Kept]:
+        """Its processes that run, none of them frozen."""
+        return [
+            kept
+            for kept in self._processes.named(service)
+            if kept.facts["pid"] and kept.program.name not in self._frozen
+        ]
+
+    def kill(self, kept: Kept) -> None:
+        os.kill(kept.facts["pid"], signal.SIGKILL)
+
+    async def freeze(self, kept: Kept, seconds: float) -> None:
+        """It does nothing for so long, and then goes on as if no time had passed."""
+        pid, name = kept.facts["pid"], kept.program.name
+        self._frozen.add(name)
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            await asyncio.sleep(seconds)
+        finally:
+            os.kill(pid, signal.SIGCONT)
+            self._frozen.discard(name)
+
+
+@asynccontextmanager
+async def running_cluster(
+    directory: Path, faults: Faults, extra: Mapping[str, str], complaints: list[str]
+) -> AsyncIterator[Cluster]:
+    """Ready when it is yielded; drained afterwards.
+
+    `complaints` gets a line about each process that ended otherwise than by a SIGKILL of ours, or did not
+    end in time when it was asked to.
+    """
+
+    def say(line: str) -> None:
+        if any(words in line for words in WRONG_ENDS):
+            complaints.append(line)
+
+    broker_port, *ports = free_ports(3 + (len(suite.SERVICES) + 1) * REPLICAS)
+    async with AsyncExitStack() as stack:
+        datastore = await stack.enter_async_context(running(FIRESTORE, directory / "firestore.log"))
+        pubsub = f"{LOOPBACK}:{broker_port}"
+        direct = _environ(datastore, pubsub)
+        broker = Broker(direct, directory / "pubsub.log", broker_port)
+        await broker.start()
+        stack.push_async_callback(broker.stop)
+        ways = [
+            await stack.enter_async_context(proxied(emulator, ports.pop(), faults))
+            for emulator in (datastore, pubsub)
+        ]
+        processes = Supervisor(say, GRACE_SECONDS, PAUSES)
+        stack.push_async_callback(processes.stop, asyncio.Event())
+        environ = {**os.environ, **_environ(*ways), **extra, "no_proxy": LOOPBACK, "NO_PROXY": LOOPBACK}
+        gateways = await _start(processes, ports, environ, directory)
+        yield Cluster(processes, broker, gateways, direct)
+        faults.end()
+
+
+def _environ(datastore: str, pubsub: str) -> dict[str, str]:
+    hosts = {"DATASTORE_EMULATOR_HOST": datastore, "PUBSUB_EMULATOR_HOST": pubsub}
+    return {"BACKEND": "gcp", "GOOGLE_CLOUD_PROJECT": "chaos", "LOG_FORMAT": "json", **hosts}
+
+
+async def _start(
+    processes: Supervisor, ports: list[int], environ: Mapping[str, str], directory: Path
+) -> list[str]:
+    """Start everything; the gateways' URLs, once all is ready."""
+    gateway_ports = [ports.pop() for _ in range(REPLICAS)]
+    addresses = suite.place(ports, REPLICAS)
+    programs = suite.service_programs(addresses, environ, directory)
+    for number, port in enumerate(gateway_ports, start=1):
+        name = f"{suite.GATEWAY}-{number}"
+        program = suite.gateway_program(addresses, port, environ, directory)
+        programs.append(replace(program, name=name, log=directory / f"{name}.log"))
+    for program in programs:
+        processes.keep(program, echo=lambda _: None)
+    await put_if_absent(addresses["stock"][0], CATALOGUE)
+    gateways = [f"http://{LOOPBACK}:{port}" for port in gateway_ports]
+    for gateway in gateways:
+        await wait_until_answers(f"{gateway}/readyz?all=true", READY_SECONDS)
+    return gateways

@@ -1,0 +1,137 @@
+"""The chaos run's own parts: a verdict that never falls would prove nothing."""
+
+from collections import Counter
+from itertools import islice
+from random import Random
+
+import grpc
+import pytest
+
+from contract.tickets import CartItem
+from sagactl.ports import free_ports
+from sagactl.suite import GATEWAY, SERVICES
+from services.purchase.ticket import Ticket
+from tests.chaos.faults import MENU, Fault, Faults
+from tests.chaos.proxy import proxied
+from tests.chaos.shop import Accepted
+from tests.chaos.storm import victims
+from tests.chaos.verdict import of_customers
+from tests.support.grpcserver import serving
+
+SERVICE = "google.datastore.v1.Datastore"
+
+
+class Always(Faults):
+    """The same fault with every call."""
+
+    def __init__(self, fault):
+        super().__init__(seed=1)
+        self._fault = fault
+
+    def of(self, rpc):
+        return self._fault
+
+    def delay(self):
+        return 0.01
+
+
+def accepted(**basket):
+    return Accepted(basket, at=0)
+
+
+def ticket(orderid, status, cartid="c", **items):
+    cart_items = tuple(CartItem(itemid, count) for itemid, count in items.items())
+    return Ticket(orderid=orderid, cartid=cartid, items=cart_items, status=status, history=())
+
+
+def found(order, *tickets):
+    return list(of_customers({"1": order}, {each.orderid: each for each in tickets}))
+
+
+def test_an_order_that_ended_as_it_was_to_is_no_problem():
+    assert found(accepted(blue=3), ticket("1", "approved", blue=3)) == []
+
+
+@pytest.mark.parametrize(
+    ("order", "tickets", "problem"),
+    [
+        (accepted(blue=3), [], "order 1 is lost"),
+        (
+            accepted(blue=3),
+            [ticket("1", "approved", "a", blue=3), ticket("2", "approved", "b", blue=3)],
+            "nobody has placed the order 2",
+        ),
+        (accepted(blue=3), [ticket("1", "approved", blue=6)], "instead of {'blue': 3}"),
+        (accepted(blue=3), [ticket("1", "canceled", blue=3)], "is canceled"),
+        (accepted(blue=3), [ticket("1", "reserved", blue=3)], "is reserved"),
+        (accepted(yellow=1), [ticket("1", "approved", yellow=1)], "is approved"),
+        (accepted(gold=1), [ticket("1", "approved", gold=1)], "is approved"),
+        (
+            Accepted({"blue": 3}, at=0, canceled=True),
+            [ticket("1", "approved", blue=3)],
+            "not {'canceled'}",
+        ),
+    ],
+)
+def test_whatever_differs_from_the_customers_ledger_is_a_problem(order, tickets, problem):
+    (line,) = found(order, *tickets)
+
+    assert problem in line
+
+
+def test_a_cart_that_was_ordered_twice_is_a_problem():
+    ledger = {"1": accepted(blue=1), "2": accepted(blue=1)}
+    tickets = {each: ticket(each, "approved", blue=1) for each in ledger}
+
+    assert list(of_customers(ledger, tickets)) == ["cart c was ordered 2 times"]
+
+
+def test_every_service_is_killed_as_often_as_any_other():
+    killed = Counter(islice(victims(Random(1)), 30))
+
+    assert killed == dict.fromkeys([*SERVICES, GATEWAY], 6)
+
+
+async def test_nothing_goes_wrong_before_it_begins_and_after_it_ends():
+    faults = Faults(seed=1)
+    before = [faults.of("Commit") for _ in range(1_000)]
+    faults.begin()
+    between = {faults.of("Commit") for _ in range(1_000)}
+    faults.end()
+    after = [faults.of("Commit") for _ in range(1_000)]
+
+    assert set(before) == set(after) == {None}
+    assert between == {None, *MENU["Commit"]}
+
+
+@pytest.mark.parametrize(
+    ("fault", "seen", "answered"),
+    [
+        (None, 1, True),
+        (Fault.REFUSED, 0, False),
+        (Fault.UNANSWERED, 1, False),
+        (Fault.DELAYED, 1, True),
+        (Fault.DOUBLED, 2, True),
+        (Fault.DROPPED, 0, True),
+    ],
+)
+async def test_a_call_through_the_proxy_meets_what_was_chosen(fault, seen, answered):
+    calls = []
+
+    async def commit(request, _):
+        calls.append(request)
+        return b"answer"
+
+    async with (
+        serving(SERVICE, {"Commit": commit}) as server,
+        proxied(server, free_ports(1)[0], Always(fault)) as proxy,
+        grpc.aio.insecure_channel(proxy) as channel,
+    ):
+        try:
+            await channel.unary_unary(f"/{SERVICE}/Commit")(b"request", timeout=5)
+        except grpc.aio.AioRpcError:
+            was_answered = False
+        else:
+            was_answered = True
+
+    assert (calls, was_answered) == ([b"request"] * seen, answered)
