@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help run clean check lint types imports proto-check test ci simulate fuzz bench docs proto proto-release lock chaos
+.PHONY: help run clean check lint types imports proto-check test ci simulate fuzz bench docs proto proto-release lock chaos overload
 
 PYTHON ?= python3
 VENV := .venv
@@ -40,7 +40,7 @@ proto-check: $(VENV)/.dev ## Lint the protos, find breaking changes, compare the
 test: $(VENV)/.dev ## Every test suite; what needs Google's emulators is skipped where there is no gcloud
 	$(BIN)/python -m pytest
 
-ci: check test simulate chaos bench ## Exactly what CI runs
+ci: check test simulate chaos overload bench ## Exactly what CI runs
 
 simulate: $(VENV)/.dev ## Sagas on virtual time with everything going wrong: [SAGAS=10000] [SEED=1]
 	PYTHONHASHSEED=0 $(BIN)/python -m tests.simulation --sagas $(or $(SAGAS),10000) --seed $(or $(SEED),1)
@@ -52,6 +52,9 @@ fuzz: $(VENV)/.dev ## The gateway against its OpenAPI document, every RPC agains
 chaos: $(VENV)/.dev ## Processes killed and emulators failing under load: [KILLS=30] [SEED=1] [CALM=1: recovery times]
 	GRPC_ENABLE_FORK_SUPPORT=0 $(BIN)/python -m tests.chaos --kills $(or $(KILLS),30) --seed $(or $(SEED),1) \
 		$(if $(CALM),--calm)
+
+overload: $(VENV)/.dev ## Ten times the customers that keep the suite busy: [SECONDS=15] [SEED=1]
+	GRPC_ENABLE_FORK_SUPPORT=0 $(BIN)/python -m tests.chaos --overload $(or $(SECONDS),15) --seed $(or $(SEED),1)
 
 bench: $(VENV)/.dev ## Latency and throughput, beside what the emulators themselves allow
 	$(BIN)/python -m bench

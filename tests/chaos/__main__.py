@@ -20,6 +20,7 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=30)
     parser.add_argument("--seed", type=int, default=None)
     parser.add_argument("--calm", action="store_true", help="one kill at a time: how long recovery takes")
+    parser.add_argument("--overload", type=float, metavar="SECONDS", help="no kills: far too many customers")
     asked = parser.parse_args()
     missing = why_unavailable(FIRESTORE, PUBSUB)
     if missing is not None:
@@ -27,7 +28,7 @@ def main() -> None:
     seed = SystemRandom().randrange(10**9) if asked.seed is None else asked.seed
     logging.getLogger("google").setLevel(logging.CRITICAL)
     campaign = Campaign(seed)
-    asyncio.run(campaign.calm(asked.kills) if asked.calm else campaign.storm(asked.kills))
+    asyncio.run(_campaign(campaign, asked))
     RESULTS.parent.mkdir(exist_ok=True)
     RESULTS.write_text(
         json.dumps({"seed": seed, "problems": campaign.problems, **campaign.figures}, indent=2)
@@ -39,6 +40,15 @@ def main() -> None:
         print(f"logs: {campaign.logs}; again: make chaos KILLS={asked.kills} SEED={seed}")
         sys.exit(1)
     print("nothing lost, nothing twice, nothing hangs: everything balances")
+
+
+async def _campaign(campaign: Campaign, asked: argparse.Namespace) -> None:
+    if asked.overload:
+        await campaign.overload(asked.overload)
+    elif asked.calm:
+        await campaign.calm(asked.kills)
+    else:
+        await campaign.storm(asked.kills)
 
 
 if __name__ == "__main__":

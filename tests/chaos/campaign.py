@@ -14,6 +14,7 @@ from typing import Any
 from tests.chaos import verdict
 from tests.chaos.cluster import Cluster, running_cluster
 from tests.chaos.faults import Faults
+from tests.chaos.overload import Overload
 from tests.chaos.recovery import Recovery
 from tests.chaos.shop import Shop, open_shop
 from tests.chaos.storm import Storm
@@ -24,6 +25,10 @@ SETTLE_SECONDS = 120.0
 QUICK_REPEATS = {"REPEAT_AFTER": "3", "SWEEP_SECONDS": "2"}
 """In a storm that empties the broker again and again the pauses would double up to minutes."""
 LOOK_SECONDS = 1.0
+BACKLOG = 5
+"""How much longer than an overload lasted what was accepted may take to end."""
+MOST_REPEATED = 0.5
+"""Last words per order of an overload: a backlog that is repeated grows."""
 
 
 class Campaign:
@@ -58,13 +63,29 @@ class Campaign:
                 "recovery from an empty broker": _quantiles(await recovery.from_empty_brokers(kills // 5)),
             }
 
+    async def overload(self, seconds: float) -> None:
+        """Ten times the customers that keep the suite busy, for so long."""
+        async with self._suite({}, customers=0) as (cluster, shop):
+            overload = Overload(cluster, shop, self._seed)
+            self.figures |= await overload.figures(seconds, SETTLE_SECONDS + BACKLOG * seconds)
+            repeats = self._logged("last word repeated")
+            self.figures["last words repeated"] = repeats
+            self.problems += overload.problems
+            if repeats > MOST_REPEATED * len(shop.ledger):
+                self.problems.append(f"{repeats} last words repeated, for {len(shop.ledger)} orders")
+
+    def _logged(self, event: str) -> int:
+        return sum(log.read_text().count(f'"event": "{event}"') for log in self.logs.glob("*.log"))
+
     @asynccontextmanager
-    async def _suite(self, environ: Mapping[str, str]) -> AsyncIterator[tuple[Cluster, Shop]]:
+    async def _suite(
+        self, environ: Mapping[str, str], customers: int = CUSTOMERS
+    ) -> AsyncIterator[tuple[Cluster, Shop]]:
         """A suite under load; afterwards it is judged."""
         began = time.monotonic()
         async with (
             running_cluster(self.logs, self._faults, environ, self.problems) as cluster,
-            open_shop(cluster.gateways, cluster.environ, self._seed, CUSTOMERS) as shop,
+            open_shop(cluster.gateways, cluster.environ, self._seed, customers) as shop,
         ):
             yield cluster, shop
             ran = time.monotonic() - began

@@ -73,6 +73,14 @@ class Cluster:
             if kept.facts["pid"] and kept.program.name not in self._frozen
         ]
 
+    def memory(self) -> dict[str, float]:
+        """What each of the processes has in memory, in MB."""
+        return {
+            kept.program.name: _resident(kept.facts["pid"])
+            for kept in self._processes.named("")
+            if kept.facts["pid"]
+        }
+
     def kill(self, kept: Kept) -> None:
         os.kill(kept.facts["pid"], signal.SIGKILL)
 
@@ -86,6 +94,11 @@ class Cluster:
         finally:
             os.kill(pid, signal.SIGCONT)
             self._frozen.discard(name)
+
+
+def _resident(pid: int) -> float:
+    (line,) = [line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if "VmRSS" in line]
+    return int(line.split()[1]) / 1024
 
 
 @asynccontextmanager

@@ -32,6 +32,8 @@ THINK_SECONDS = 0.6
 CANCELS = 0.1
 """The share of orders that are called off."""
 LOOK_SECONDS = 0.2
+LOOKED_AT = 500
+"""A lookup is for 1,000 keys at most."""
 OK, BAD_REQUEST = 200, 400
 AGAIN = frozenset({409, 429, 503, 504})
 """Nobody was to be had, or nobody knows: asked again, since every call may be."""
@@ -76,6 +78,14 @@ class Shop:
         self._closed.set()
         await asyncio.gather(*self._customers)
 
+    async def all_ended(self, within_seconds: float) -> None:
+        """Return once no order is open that was accepted, or the time is up."""
+        deadline = time.monotonic() + within_seconds
+        while time.monotonic() < deadline:
+            if all(order.ended_at for order in self.ledger.values()):
+                return
+            await asyncio.sleep(LOOK_SECONDS)
+
     async def customer(self) -> None:
         """Order after order, until the shop is closed."""
         async with httpx.AsyncClient(timeout=ANSWER_SECONDS, trust_env=False) as http:
@@ -90,6 +100,7 @@ class Shop:
         """Note when orders end; never returns."""
         while True:
             waiting = [orderid for orderid, order in self.ledger.items() if order.ended_at is None]
+            waiting = self._random.sample(waiting, min(len(waiting), LOOKED_AT))
             try:
                 found = await self.tables.lookup([ticket_key(orderid) for orderid in waiting])
             except Unavailable:

@@ -1,0 +1,126 @@
+"""More customers than the suite can serve, who do not wait for as long as they are told to.
+
+They speak HTTP/1.1 by themselves: a client library would take more of the machine than what it loads.
+"""
+
+import asyncio
+import json
+import time
+from collections import Counter
+from collections.abc import Mapping
+from itertools import count
+from random import Random
+from typing import Any
+
+from tests.chaos.shop import BASKETS, OK, Accepted, Shop
+
+IMPATIENCE_SECONDS = (0.05, 0.2)
+REFUSALS = frozenset({429, 503})
+ANSWER_SECONDS = 30.0
+FACES = 100
+"""Customers that come in at a time: a listening socket keeps only so many waiting."""
+
+
+class Connection:
+    """A connection to a gateway that is kept."""
+
+    def __init__(self, gateway: str) -> None:
+        self._host = gateway.removeprefix("http://")
+        self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+
+    async def post(self, path: str, body: Mapping[str, Any]) -> tuple[int, Mapping[str, str], bytes]:
+        """Status, headers and body. Raises OSError, EOFError or TimeoutError where there is no answer."""
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS):
+                return await self._post(path, json.dumps(body).encode())
+        except BaseException:
+            self.close()
+            raise
+
+    async def _post(self, path: str, body: bytes) -> tuple[int, Mapping[str, str], bytes]:
+        if self._streams is None:
+            host, port = self._host.split(":")
+            self._streams = await asyncio.open_connection(host, int(port))
+        reader, writer = self._streams
+        head = f"POST {path} HTTP/1.1\r\nHost: {self._host}\r\nContent-Type: application/json\r\n"
+        writer.write(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+        status, *lines = (await reader.readuntil(b"\r\n\r\n")).decode().strip().split("\r\n")
+        headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+        answer = await reader.readexactly(int(headers.get("content-length", "0")))
+        if headers.get("connection") == "close":
+            self.close()
+        return int(status.split()[1]), headers, answer
+
+    def close(self) -> None:
+        if self._streams is not None:
+            self._streams[1].close()
+            self._streams = None
+
+
+class Crowd:
+    """Customers who order as fast as they are let."""
+
+    def __init__(self, gateways: list[str], shop: Shop, seed: int) -> None:
+        self._gateways = gateways
+        self._shop = shop
+        self._random = Random(seed)
+        self._numbers = count()
+        self._until = 0.0
+        self.answers: Counter[str] = Counter()
+        """By status, or the name of what was raised."""
+
+    async def rush(self, customers: int, seconds: float) -> float:
+        """So many of them, for so long; the orders that were accepted per second."""
+        before, began = len(self._shop.ledger), time.monotonic()
+        self._until = began + seconds
+        door = asyncio.Semaphore(FACES)
+        await asyncio.gather(*(self._customer(number, door) for number in range(customers)))
+        return (len(self._shop.ledger) - before) / (time.monotonic() - began)
+
+    async def _customer(self, number: int, door: asyncio.Semaphore) -> None:
+        connection = Connection(self._gateways[number % len(self._gateways)])
+        async with door:
+            await self._insist(connection, "get_cart", {"cartid": "nobody-s"})
+        while time.monotonic() < self._until:
+            await self._order(connection, f"crowd-{next(self._numbers)}")
+        connection.close()
+
+    async def _order(self, connection: Connection, cartid: str) -> None:
+        basket = self._random.choice(BASKETS)
+        cart = {"cartid": cartid}
+        calls = [
+            ("create_cart", cart),
+            *(
+                ("add_item", {**cart, "itemid": itemid, "count": pieces, "commandid": itemid})
+                for itemid, pieces in basket.items()
+            ),
+            ("close_cart", cart),
+            ("checkout", cart),
+        ]
+        answer = b""
+        for call, body in calls:
+            # An order whose checkout was begun is insisted on: it may have been accepted.
+            answer = await self._insist(connection, call, body, give_up=call != "checkout")
+            if not answer:
+                return
+        self._shop.ledger[json.loads(answer)["order_ticket"]["orderid"]] = Accepted(basket, time.monotonic())
+
+    async def _insist(
+        self, connection: Connection, call: str, body: Mapping[str, Any], *, give_up: bool = True
+    ) -> bytes:
+        """The answer; none where the time is up."""
+        while not give_up or time.monotonic() < self._until:
+            try:
+                status, headers, answer = await connection.post(f"/purchase/api/{call}", body)
+            except (OSError, EOFError, TimeoutError) as error:
+                self.answers[type(error).__name__] += 1
+            else:
+                self.answers[str(status)] += 1
+                if status == OK or (status == 404 and call == "get_cart"):
+                    return answer
+                if status in REFUSALS and "retry-after" not in headers:
+                    self._shop.problems.append(f"{call} was refused with {status} and no Retry-After")
+                if status == 500:
+                    self._shop.problems.append(f"{call} was answered 500: {answer!r}")
+            await asyncio.sleep(self._random.uniform(*IMPATIENCE_SECONDS))
+        return b""
