@@ -60,7 +60,7 @@ class Kept:
                 end = await self._live(log, grace_seconds)
                 if self._asked_to_end:
                     self._asked_to_end = False
-                    self._say(f"{self.program.name} was stopped")
+                    self._say(f"{self.program.name} was stopped ({end})")
                     continue
                 pause = self.restarts.pause_after(loop.time() - self._began)
                 self._tell(end, pause)

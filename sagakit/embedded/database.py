@@ -2,6 +2,7 @@
 
 import asyncio
 import sqlite3
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -12,6 +13,7 @@ from sagakit.errors import Unavailable
 T = TypeVar("T")
 
 LOCK_WAIT_SECONDS = 10.0
+_PAUSE_SECONDS = 0.01
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS sequence (version INTEGER NOT NULL);
@@ -82,7 +84,7 @@ class Database:
     def _open(self) -> sqlite3.Connection:
         if self._connection is None:
             connection = sqlite3.connect(self.file, LOCK_WAIT_SECONDS, isolation_level=None)
-            connection.execute("PRAGMA journal_mode = WAL")
+            write_ahead(connection)
             # The file survives the death of any process. After a power failure it is consistent,
             # state and messages alike, but may lack the last moments: this backend is for one machine.
             connection.execute("PRAGMA synchronous = NORMAL")
@@ -94,3 +96,17 @@ class Database:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+
+
+def write_ahead(connection: sqlite3.Connection) -> None:
+    """Whoever turns a new file over first: where several do so at once, SQLite itself waits for no lock."""
+    deadline = time.monotonic() + LOCK_WAIT_SECONDS
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(_PAUSE_SECONDS)
+        else:
+            return

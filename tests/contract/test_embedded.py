@@ -4,12 +4,13 @@ import asyncio
 import sqlite3
 import statistics
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from sagakit.embedded.bus import EmbeddedBus, wake_folder
-from sagakit.embedded.database import Database
+from sagakit.embedded.database import Database, write_ahead
 from sagakit.embedded.wake import Waker
 from sagakit.errors import Unavailable
 from sagakit.runtime import Runtime
@@ -280,3 +281,18 @@ async def test_a_folder_that_is_gone_ends_the_pull_but_not_the_process(broker: B
 
         with pytest.raises(Unavailable):
             await asyncio.wait_for(pull.ended(), 5)
+
+
+def test_processes_that_open_a_new_file_at_the_same_moment_all_get_it(tmp_path: Path):
+    """SQLite waits for no lock where a file is turned over to write-ahead logging."""
+
+    def at_once(file: Path) -> None:
+        connection = sqlite3.connect(file, isolation_level=None)
+        together.wait()
+        write_ahead(connection)
+        connection.close()
+
+    together = threading.Barrier(8)
+    with ThreadPoolExecutor(8) as openers:
+        for number in range(300):
+            list(openers.map(at_once, [tmp_path / str(number)] * 8))

@@ -277,6 +277,7 @@ def test_a_rolling_restart_of_every_service_under_load_fails_no_request(tmp_path
         assert local.sagactl("audit", "--wait", "60").returncode == 0
         logs = "".join(path.read_text() for path in (local.run_dir / "logs").glob("*.log"))
         assert "attempt=2" not in logs, "what was in hand was dealt with before the end"
+        assert local.output.count(" was stopped (exit status 0)") == 8, "drained, within the grace"
 
 
 def test_what_is_not_there_can_be_neither_stopped_nor_looked_at(tmp_path):

@@ -1,0 +1,87 @@
+"""The runbook knows everything that the suite complains of, and nothing else; its commands are there."""
+
+import ast
+import re
+import shlex
+from collections import defaultdict
+from pathlib import Path
+
+import click
+import pytest
+
+from sagactl.__main__ import main as sagactl
+
+ROOT = Path(__file__).parents[2]
+RUNBOOK = (ROOT / "docs/runbook.md").read_text()
+LEVELS = {"warning": "warning", "error": "error", "exception": "error"}
+
+
+def complaints():
+    """What is logged as a warning or an error, with the levels, read from the code."""
+    found = defaultdict(set)
+    for path in [*(ROOT / "sagakit").rglob("*.py"), *(ROOT / "services").rglob("*.py")]:
+        for node in ast.walk(ast.parse(path.read_text())):
+            match node:
+                case ast.Call(ast.Attribute(ast.Name("log"), level), [ast.Constant(event), *_]) if (
+                    level in LEVELS
+                ):
+                    found[event].add(LEVELS[level])
+    return dict(found)
+
+
+def listed():
+    rows = re.findall(r"^\| `([^`]+)` \| (warning|error|warning, error) \| \[", RUNBOOK, re.MULTILINE)
+    return {event: set(levels.split(", ")) for event, levels in rows}
+
+
+def commands():
+    blocks = "\n".join(re.findall(r"```sh\n(.*?)```", RUNBOOK, re.DOTALL))
+    lines = [*blocks.splitlines(), *re.findall(r"`(sagactl [^`]+)`", RUNBOOK)]
+    return sorted({line.strip() for line in lines if line.strip().startswith("sagactl ")})
+
+
+def anchors():
+    titles = re.findall(r"^## (.+)$", RUNBOOK, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+def test_it_lists_every_complaint_of_the_logs_and_no_other():
+    assert listed() == complaints()
+
+
+@pytest.mark.parametrize("line", commands())
+def test_its_commands_exist(line):
+    words = shlex.split(line, comments=True)[1:]
+    command = sagactl
+    while isinstance(command, click.Group):
+        command = command.get_command(click.Context(command), words.pop(0))
+
+    assert command is not None
+    command.make_parser(click.Context(command)).parse_args(list(words))
+
+
+def test_its_links_lead_somewhere():
+    links = set(re.findall(r"\]\(#([^)]+)\)", RUNBOOK))
+
+    assert links
+    assert links <= anchors()
+
+
+def test_every_section_says_what_it_means_and_what_to_do():
+    sections = re.split(r"^## ", RUNBOOK, flags=re.MULTILINE)[2:]
+
+    for section in sections:
+        assert "**Do**" in section or "| do |" in section, section.splitlines()[0]
+        assert "means" in section, section.splitlines()[0]
+
+
+def test_it_knows_every_reason_for_which_an_event_is_refused():
+    source = "".join(
+        path.read_text()
+        for package in ("sagakit", "contract", "services")
+        for path in (ROOT / package).rglob("*.py")
+    )
+    reasons = set(re.findall(r'raise Poison\(f?"([a-z-]+)', source))
+
+    assert {"unknown-order", "malformed-ticket"} < reasons
+    assert all(f"`{reason}`" in RUNBOOK for reason in reasons), reasons
