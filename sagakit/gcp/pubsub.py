@@ -18,6 +18,7 @@ from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcTransp
 from sagakit.bus import Delivery, Message
 from sagakit.errors import Poison, Unavailable
 from sagakit.gcp.channels import CHANNEL_OPTIONS, GOOGLE_OPTIONS, aio_transport, away
+from sagakit.gcp.farewell import FarewellTransport
 from sagakit.gcp.scheduler import LoopScheduler
 
 PUBLISH_SECONDS = 10.0
@@ -161,7 +162,7 @@ async def open_pubsub(
 def subscriber_transport(emulator: str) -> SubscriberGrpcTransport:
     """A blocking transport, as the subscriber client's threads need it."""
     if emulator:
-        return SubscriberGrpcTransport(channel=grpc.insecure_channel(emulator, options=CHANNEL_OPTIONS))
+        return FarewellTransport(channel=grpc.insecure_channel(emulator, options=CHANNEL_OPTIONS))
     host = f"{SubscriberGrpcTransport.DEFAULT_HOST}:443"
     return SubscriberGrpcTransport(
         channel=SubscriberGrpcTransport.create_channel(host, options=GOOGLE_OPTIONS)
