@@ -25,7 +25,7 @@ def wrong_gateway(status, body):
     """The URL of one that answers everything with the same."""
 
     class Wrong(BaseHTTPRequestHandler):
-        def do_POST(self):
+        def do_PUT(self):
             self.rfile.read(int(self.headers["content-length"]))
             self.send_response(status)
             self.send_header("content-length", str(len(body)))
@@ -141,16 +141,16 @@ def test_an_item_that_cannot_be(tmp_path):
 def test_a_demo_without_a_gateway():
     refused = sagactl("demo", "--gateway", "http://127.0.0.1:1")
 
-    assert_refused(refused, "no answer from http://127.0.0.1:1")
+    assert_refused(refused, "http://127.0.0.1:1: no answer to PUT /v1/carts/")
 
 
 @pytest.mark.parametrize(
     ("status", "body", "words"),
     [
-        (200, b'{"cart":{"cartid":"else","status":"open"}}', "expected"),
-        (503, b'{"title":"away"}', "create_cart was answered with 503"),
-        (200, b"<html>", "create_cart was answered with what is no JSON"),
-        (200, b"[]", "expected"),
+        (200, b'{"cartid":"else","status":"closed","cart_items":[]}', "expected open, got closed"),
+        (503, b'{"reason":"away","detail":"gone"}', "503 away: gone"),
+        (200, b"<html>", "was answered with what is no JSON"),
+        (200, b"[]", "cannot be made of []"),
     ],
 )
 def test_a_demo_that_goes_wrong(status, body, words):
