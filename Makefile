@@ -1,7 +1,10 @@
 .DEFAULT_GOAL := help
-.PHONY: help run clean check lint types imports proto-check test ci simulate fuzz bench docs proto proto-release lock chaos overload
+.PHONY: help run clean check lint types imports proto-check test ci simulate fuzz bench docs proto proto-release lock chaos overload \
+	manifests images push deploy
 
 PYTHON ?= python3
+REGISTRY ?= localhost/saga
+TAG ?= dev
 VENV := .venv
 BIN := $(VENV)/bin
 
@@ -40,7 +43,7 @@ proto-check: $(VENV)/.dev ## Lint the protos, find breaking changes, compare the
 test: $(VENV)/.dev ## Every test suite; what needs Google's emulators is skipped where there is no gcloud
 	$(BIN)/python -m pytest
 
-ci: check test simulate chaos overload bench ## Exactly what CI runs
+ci: check $(VENV)/.checkov test simulate chaos overload bench ## Exactly what CI runs
 
 simulate: $(VENV)/.dev ## Sagas on virtual time with everything going wrong: [SAGAS=10000] [SEED=1]
 	PYTHONHASHSEED=0 $(BIN)/python -m tests.simulation --sagas $(or $(SAGAS),10000) --seed $(or $(SEED),1)
@@ -59,6 +62,18 @@ overload: $(VENV)/.dev ## Ten times the customers that keep the suite busy: [SEC
 bench: $(VENV)/.dev ## Latency and throughput, beside what the emulators themselves allow
 	$(BIN)/python -m bench
 
+manifests: $(VENV)/.dev $(VENV)/.checkov ## Render the manifests and check them, without a cluster
+	$(BIN)/python -m pytest -q tests/deploy --ignore=tests/deploy/test_images.py
+
+images: ## Build every image with docker, podman or buildah: [REGISTRY=localhost/saga] [TAG=dev] [BASE=…]
+	@deploy/images build "$(REGISTRY)" "$(TAG)" $(BASE)
+
+push: ## Push every image: REGISTRY=… TAG=…
+	@deploy/images push "$(REGISTRY)" "$(TAG)"
+
+deploy: ## Apply an overlay to kubectl's cluster: OVERLAY=local|gke [REGISTRY=…] [TAG=dev]; gke: PROJECT_ID=… REGION=… DOMAIN=…
+	@deploy/k8s/apply "$(OVERLAY)"
+
 docs: $(VENV)/.run ## Draw the saga in docs/architecture.md again, from its tables
 	$(BIN)/python -m sagactl.diagram
 
@@ -72,13 +87,14 @@ lock: $(VENV)/.dev ## Pin the newest versions of all dependencies
 	$(BIN)/pip install --quiet --disable-pip-version-check uv
 	$(call pin,requirements.txt,--group build)
 	$(call pin,requirements-dev.txt,--group build --group dev -c requirements.txt)
+	$(call pin,tests/deploy/checkov.txt,,tests/deploy/checkov.in)
 
 protoc = $(BIN)/python -m grpc_tools.protoc -Irpc=proto \
 	--plugin=protoc-gen-mypy=$(BIN)/protoc-gen-mypy --plugin=protoc-gen-mypy_grpc=$(BIN)/protoc-gen-mypy_grpc \
 	--python_out=$(1) --mypy_out=quiet:$(1) --grpc_python_out=$(1) --mypy_grpc_out=quiet:$(1) proto/*.proto
 
 pin = $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
-	--custom-compile-command "make lock" pyproject.toml $(2) -o $(1)
+	--custom-compile-command "make lock" $(or $(3),pyproject.toml) $(2) -o $(1)
 
 $(VENV)/.created:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
@@ -95,4 +111,9 @@ $(VENV)/.run: $(VENV)/.created requirements.txt pyproject.toml
 
 $(VENV)/.dev: $(VENV)/.run requirements-dev.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
+	@touch $@
+
+$(VENV)/.checkov: $(VENV)/.created tests/deploy/checkov.txt
+	$(PYTHON) -m venv $(VENV)/checkov
+	$(VENV)/checkov/bin/pip install --quiet --disable-pip-version-check --require-hashes -r tests/deploy/checkov.txt
 	@touch $@

@@ -1,7 +1,8 @@
 """Makes what the suite's messages travel through: topics, subscriptions and the place for dead letters."""
 
 import asyncio
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 
 from contract import topology
 from sagactl.errors import CannotRun
@@ -9,6 +10,9 @@ from sagakit.backends import open_provisioner
 from sagakit.bus import SubscriptionSpec
 from sagakit.errors import Unavailable
 from sagakit.settings import BadSetting
+
+AGAIN_SECONDS = 1.0
+"""How soon a backend that is away is asked again."""
 
 
 async def provision(environ: Mapping[str, str]) -> list[str]:
@@ -22,7 +26,9 @@ async def provision(environ: Mapping[str, str]) -> list[str]:
     try:
         async with open_provisioner(environ) as provisioner:
             await asyncio.gather(*(provisioner.ensure_topic(topic) for topic in topics()))
-            await asyncio.gather(*(provisioner.ensure_subscription(spec) for spec in specs))
+            await asyncio.gather(*(provisioner.ensure_subscription(spec) for spec in specs[:-1]))
+            # Who finds this one finds everything.
+            await provisioner.ensure_subscription(specs[-1])
             swept = await provisioner.sweep(topology.BROADCAST_PREFIX)
     except (BadSetting, Unavailable) as error:
         raise CannotRun(f"cannot provision: {error}") from error
@@ -33,12 +39,46 @@ async def provision(environ: Mapping[str, str]) -> list[str]:
     ]
 
 
+async def provision_waiting(environ: Mapping[str, str], wait_seconds: float) -> list[str]:
+    """As `provision`, for a backend that may only just be starting."""
+    deadline = time.monotonic() + wait_seconds
+    while True:
+        try:
+            return await provision(environ)
+        except CannotRun as error:
+            if isinstance(error.__cause__, BadSetting) or time.monotonic() >= deadline:
+                raise
+        await asyncio.sleep(AGAIN_SECONDS)
+
+
+async def keep_provisioned(
+    environ: Mapping[str, str], every_seconds: float, say: Callable[[str], object]
+) -> None:
+    """Everything is there again soon after an emulator that remembers nothing was restarted. Never returns.
+
+    What is new is said: that the backend is away, that it is provisioned. CannotRun where none is named.
+    """
+    said = ""
+    while True:
+        try:
+            await provision(environ)
+            now = "provisioned"
+        except CannotRun as error:
+            if isinstance(error.__cause__, BadSetting):
+                raise
+            now = str(error)
+        if now != said:
+            say(now)
+        said = now
+        await asyncio.sleep(every_seconds)
+
+
 def topics() -> list[str]:
     return [*topology.TOPICS.values(), topology.DEAD_LETTER_TOPIC]
 
 
 def subscription_specs() -> list[SubscriptionSpec]:
-    """The services' subscriptions, and the dead letters' own, which has no dead letters itself."""
+    """The services' subscriptions, and last the dead letters' own, which has no dead letters itself."""
     return [
         *(
             SubscriptionSpec(name, topic, topology.DEAD_LETTER_TOPIC)

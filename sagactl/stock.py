@@ -65,10 +65,12 @@ def address_or_local(address: str | None, run_dir: Path) -> str:
     return suite.addresses["stock"][0]
 
 
-async def put_if_absent(address: str, items: Iterable[CatalogueItem]) -> list[Item]:
+async def put_if_absent(
+    address: str, items: Iterable[CatalogueItem], wait_seconds: float = START_SECONDS
+) -> list[Item]:
     """The items as they are afterwards. A service that is starting is waited for."""
     async with _stock(address) as stub:
-        return [await _put_if_absent(stub, item) for item in items]
+        return [await _put_if_absent(stub, item, wait_seconds) for item in items]
 
 
 async def change_item(address: str, itemid: str, change: Change) -> Item:
@@ -102,7 +104,7 @@ async def _stock(address: str) -> AsyncIterator["StockAsyncStub"]:
             raise CannotRun(f"stock at {address}: {error.code().name}, {error.details()}") from error
 
 
-async def _put_if_absent(stub: "StockAsyncStub", item: CatalogueItem) -> Item:
+async def _put_if_absent(stub: "StockAsyncStub", item: CatalogueItem, wait_seconds: float) -> Item:
     request = PutItemRequest(
         itemid=item.itemid,
         price=item.price,
@@ -111,7 +113,7 @@ async def _put_if_absent(stub: "StockAsyncStub", item: CatalogueItem) -> Item:
         only_if_absent=True,
         shards=item.shards,
     )
-    return (await stub.PutItem(request, timeout=START_SECONDS, wait_for_ready=True)).item
+    return (await stub.PutItem(request, timeout=wait_seconds, wait_for_ready=True)).item
 
 
 async def _get(stub: "StockAsyncStub", itemid: str) -> Item:

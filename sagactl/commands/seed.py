@@ -7,13 +7,22 @@ import click
 
 from sagactl.catalogue import CATALOGUE
 from sagactl.commands import options
-from sagactl.stock import address_or_local, describe, put_if_absent
+from sagactl.stock import START_SECONDS, address_or_local, describe, put_if_absent
 
 
 @click.command()
+@click.option(
+    "--wait",
+    type=click.FloatRange(0),
+    default=START_SECONDS,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long the stock service may take to start.",
+)
 @options.stock_address
 @options.run_dir
-def seed(stock_address: str | None, run_dir: Path) -> None:
+def seed(wait: float, stock_address: str | None, run_dir: Path) -> None:
     """Put the starting catalogue into the stock service; what is there already stays as it is."""
-    for item in asyncio.run(put_if_absent(address_or_local(stock_address, run_dir), CATALOGUE)):
+    address = address_or_local(stock_address, run_dir)
+    for item in asyncio.run(put_if_absent(address, CATALOGUE, wait)):
         click.echo(describe(item))

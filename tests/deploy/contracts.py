@@ -1,0 +1,101 @@
+"""Names that the code gives: gRPC services, paths, topics, subscriptions."""
+
+from collections.abc import Iterator
+
+from contract import topology
+from sagactl.provision import subscription_specs
+from services.gateway.app import Lifecycle, create_app
+from services.gateway.clients import SERVICES, Clients
+from tests.support.manifests import Container, Document, Manifests
+
+BACKLOG = "pubsub.googleapis.com|subscription|num_undelivered_messages"
+
+
+def check(manifests: Manifests) -> Iterator[str]:
+    programs = {
+        workload.name: container
+        for workload in manifests.workloads
+        for container in workload.containers
+        if workload.name in (*topology.TOPICS, "gateway")
+    }
+    for missing in {*topology.TOPICS, "gateway"} - programs.keys():
+        yield f"{missing} is not deployed"
+    for name, container in programs.items():
+        if container.program != name:
+            yield f"{name} runs the image of {container.program}"
+        yield from _probes(name, container)
+        if name in topology.TOPICS:
+            yield from _topics(name, container)
+    yield from _provisioning(manifests)
+    if manifests.overlay == "gke":
+        for autoscaler in manifests.of("HorizontalPodAutoscaler"):
+            yield from _backlog(autoscaler)
+
+
+def _probes(name: str, container: Container) -> Iterator[str]:
+    for kind in ("startupProbe", "readinessProbe", "livenessProbe"):
+        probe = container.spec.get(kind)
+        if probe is None:
+            yield f"{name} has no {kind}"
+        elif name == "gateway":
+            wanted = "/readyz" if kind == "readinessProbe" else "/healthz"
+            path = probe.get("httpGet", {}).get("path")
+            if path != wanted or path not in _gateway_paths():
+                yield f"gateway: {kind} asks {path}"
+        else:
+            wanted = SERVICES[name].full_name if kind == "readinessProbe" else None
+            if "grpc" not in probe or probe["grpc"].get("service") != wanted:
+                yield f"{name}: {kind} asks {probe.get('grpc')}"
+
+
+def _gateway_paths() -> set[str]:
+    app = create_app(Clients({}, 1), Lifecycle(), body_timeout_seconds=1, max_concurrent_requests=1)
+    return set(app.openapi()["paths"])
+
+
+def _topics(name: str, container: Container) -> Iterator[str]:
+    wanted = {
+        "EVENT_PUBLISH_TOPIC": topology.TOPICS[name],
+        "EVENT_SUBSCRIBE_TOPICS": ",".join(topology.subscribed_topics(name)),
+        "EVENT_DEAD_LETTER_TOPIC": topology.DEAD_LETTER_TOPIC,
+    }
+    for variable, value in wanted.items():
+        if container.environ.get(variable) != value:
+            yield f"{name}: {variable} is {container.environ.get(variable)}, not {value}"
+
+
+def _provisioning(manifests: Manifests) -> Iterator[str]:
+    """A Job makes the topics; where the emulator forgets them, what stands beside it does."""
+    provisioning = [
+        (workload, container)
+        for workload in manifests.workloads
+        for container in workload.containers
+        if container.program == "sagactl" and container.spec.get("args", [""])[0] == "provision"
+    ]
+    if [workload.name for workload, _ in provisioning] != [
+        "provision" if manifests.overlay == "gke" else "pubsub"
+    ]:
+        yield "nothing provisions, or too much does"
+    for workload, container in provisioning:
+        if workload.kind == "Job":
+            continue
+        if "--every" not in container.spec["args"]:
+            yield "the emulator's topics are not made again when it restarts"
+        last = subscription_specs()[-1].name
+        path = f"/v1/projects/{container.environ['GOOGLE_CLOUD_PROJECT']}/subscriptions/{last}"
+        probe = workload.containers[0].spec.get("readinessProbe", {}).get("httpGet", {})
+        if probe.get("path") != path:
+            yield f"the emulator is ready with {probe.get('path')}, not with what is provisioned last"
+
+
+def _backlog(autoscaler: Document) -> Iterator[str]:
+    name = autoscaler["metadata"]["name"]
+    if name not in topology.TOPICS:
+        return
+    metrics = [
+        each["external"]["metric"] for each in autoscaler["spec"]["metrics"] if each["type"] == "External"
+    ]
+    watched = {metric["selector"]["matchLabels"].get("resource.labels.subscription_id") for metric in metrics}
+    wanted = {topology.subscription_name(name, topic) for topic in topology.subscribed_topics(name)}
+    if watched != wanted or {metric["name"] for metric in metrics} != {BACKLOG}:
+        yield f"{name} is not scaled by its own backlog: {sorted(map(str, watched))}"

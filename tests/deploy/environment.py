@@ -1,0 +1,109 @@
+"""Environments: what a process is told is what its settings read, and they are content with it."""
+
+import importlib
+from collections.abc import Callable, Iterator, Mapping
+from importlib.util import find_spec
+
+import click
+
+from contract import topology
+from sagactl.__main__ import main as sagactl
+from sagakit.backends import BackendSettings
+from sagakit.service import ServiceSettings
+from sagakit.settings import BadSetting
+from tests.support.manifests import Container, Manifests
+
+LIBRARIES = ("OTEL_", "GRPC_", "PYTHON")
+"""What libraries read for themselves begins so."""
+
+EXPECTED = {
+    "gke": {"backend": "gcp", "project": "PROJECT_ID", "database": "saga", "datastore_emulator": ""},
+    "local": {"backend": "gcp", "database": "", "datastore_emulator": "firestore:8081"},
+}
+
+
+class Recorded(Mapping[str, str]):
+    """An environment that remembers what it was asked for."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self._environ = environ
+        self.asked: set[str] = set()
+
+    def __getitem__(self, name: str) -> str:
+        self.asked.add(name)
+        return self._environ[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._environ)
+
+    def __len__(self) -> int:
+        return len(self._environ)
+
+
+def check(manifests: Manifests) -> Iterator[str]:
+    for workload in manifests.workloads:
+        for container in workload.everything:
+            for problem in _container(manifests.overlay, container):
+                yield f"{workload.name}/{container.name}: {problem}"
+
+
+def _container(overlay: str, container: Container) -> Iterator[str]:
+    readers = _readers(container)
+    if not readers:
+        return
+    environ = Recorded(container.environ)
+    for read in readers:
+        try:
+            read(environ)
+        except BadSetting as error:
+            yield f"its settings refuse: {error}"
+            return
+    for name in sorted(environ.keys() - environ.asked):
+        if not name.startswith(LIBRARIES):
+            yield f"nothing reads {name}"
+    if container.environ.get("HOST", "0.0.0.0") != "0.0.0.0":
+        yield "it listens where nobody else comes"
+    if "BACKEND" in environ.asked and "BACKEND" in container.environ:
+        backend = BackendSettings.from_environ(container.environ)
+        for name, value in EXPECTED[overlay].items():
+            if getattr(backend, name) != value:
+                yield f"its {name} is {getattr(backend, name)!r}"
+
+
+def _readers(container: Container) -> list[Callable[[Mapping[str, str]], object]]:
+    """Everything that reads the environment of that container's process."""
+    if container.program == "sagactl":
+        return _command_readers(container)
+    if container.program == "gateway":
+        return [importlib.import_module("services.gateway.settings").Settings.from_environ]
+    if container.program in topology.TOPICS:
+        own = f"services.{container.program}.settings"
+        more = [importlib.import_module(own).Settings.from_environ] if find_spec(own) else []
+        return [ServiceSettings.from_environ, *more]
+    return []
+
+
+def _command_readers(container: Container) -> list[Callable[[Mapping[str, str]], object]]:
+    """The command's options, and the backend where it is one that reaches it."""
+    name, *args = container.spec["args"]
+    command = sagactl.get_command(click.Context(sagactl), name)
+    if command is None:
+        return [_refuse(f"there is no sagactl {name}")]
+
+    def options(environ: Mapping[str, str]) -> None:
+        try:
+            command.make_context(name, list(args))
+        except click.ClickException as error:
+            raise BadSetting(name, error.format_message()) from error
+        for parameter in command.params:
+            if isinstance(parameter.envvar, str):
+                environ.get(parameter.envvar)
+
+    return [options] if name == "seed" else [options, BackendSettings.from_environ]
+
+
+def _refuse(message: str) -> Callable[[Mapping[str, str]], object]:
+    def read(_: Mapping[str, str]) -> None:
+        raise BadSetting("args", message)
+
+    return read

@@ -1,0 +1,82 @@
+"""Coming and going: rollouts, evictions, scaling and drains that fail no request."""
+
+from collections.abc import Iterator
+
+from contract import topology
+from sagakit.gcp.pubsub import CLOSE_SECONDS
+from sagakit.messaging import EVENTS_END_SECONDS, OUTBOX_DRAIN_SECONDS
+from sagakit.run import CALLS_END_SECONDS
+from services.gateway.server import REQUESTS_END_SECONDS
+from tests.support.manifests import Document, Manifests, Workload
+
+DNS_SECONDS = 30
+"""How old the answer to a headless Service's name may be."""
+EXIT_SECONDS = 5
+"""What it takes an idle process to end, with plenty to spare."""
+
+
+def check(manifests: Manifests) -> Iterator[str]:
+    for name in (*topology.TOPICS, "gateway"):
+        for workload in manifests.workloads:
+            if workload.name == name:
+                yield from _rollout(workload)
+                yield from _drain(workload)
+                yield from _disruption(manifests, workload)
+    for workload in manifests.workloads:
+        yield from _job(workload)
+
+
+def _rollout(workload: Workload) -> Iterator[str]:
+    strategy = workload.spec.get("strategy", {}).get("rollingUpdate", {})
+    if strategy.get("maxUnavailable") != 0 or not strategy.get("maxSurge"):
+        yield f"{workload.name}: a rollout takes a replica away before there is another"
+    if not workload.pod.get("topologySpreadConstraints"):
+        yield f"{workload.name}: its replicas may all be on one node"
+
+
+def _drain(workload: Workload) -> Iterator[str]:
+    (container,) = workload.containers
+    before = container.spec.get("lifecycle", {}).get("preStop", {}).get("sleep", {}).get("seconds", 0)
+    if before < DNS_SECONDS:
+        yield f"{workload.name} stops after {before} s, when clients may not know of its successor yet"
+    draining = float(container.environ.get("DRAIN_DELAY_SECONDS", 0))
+    ending = (
+        REQUESTS_END_SECONDS
+        if workload.name == "gateway"
+        else CALLS_END_SECONDS + EVENTS_END_SECONDS + OUTBOX_DRAIN_SECONDS + CLOSE_SECONDS
+    )
+    needed = before + draining + ending + EXIT_SECONDS
+    grace = workload.pod.get("terminationGracePeriodSeconds", 30)
+    if grace < needed:
+        yield f"{workload.name} is killed after {grace} s, its drain may take {needed:.0f} s"
+
+
+def _disruption(manifests: Manifests, workload: Workload) -> Iterator[str]:
+    budgets = [each["spec"] for each in _of(manifests, "PodDisruptionBudget", workload.name)]
+    if len(budgets) != 1:
+        yield f"{workload.name} has {len(budgets)} disruption budgets"
+    least = workload.spec.get("replicas", 1)
+    for autoscaler in _of(manifests, "HorizontalPodAutoscaler", workload.name):
+        least = autoscaler["spec"].get("minReplicas", 1)
+        if "replicas" in workload.spec:
+            yield f"{workload.name}: every apply undoes what the autoscaler did"
+        if least > autoscaler["spec"]["maxReplicas"]:
+            yield f"{workload.name}: at least {least} replicas, at most fewer"
+        if not any("cpu" in each.spec["resources"].get("requests", {}) for each in workload.containers):
+            yield f"{workload.name}: its CPU use is a share of nothing"
+    if least < 2:
+        yield f"{workload.name} may be down to {least} replica"
+    for budget in budgets:
+        if budget.get("minAvailable", least - budget.get("maxUnavailable", 0)) >= least:
+            yield f"{workload.name}: no node it runs on can ever be drained"
+        if budget.get("maxUnavailable", 0) >= least:
+            yield f"{workload.name}: all its replicas may be evicted at once"
+
+
+def _of(manifests: Manifests, kind: str, name: str) -> list[Document]:
+    return [document for document in manifests.of(kind) if document["metadata"]["name"] == name]
+
+
+def _job(workload: Workload) -> Iterator[str]:
+    if workload.kind == "Job" and "ttlSecondsAfterFinished" not in workload.spec:
+        yield f"Job {workload.name} stays, and cannot be applied again with another image"

@@ -1,0 +1,119 @@
+"""NetworkPolicies against the call graph: who may call whom, and nobody else anybody."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from contract import topology
+from services.gateway.clients import SERVICES
+from tests.support.manifests import Document, Manifests, Workload, selects
+
+GRPC, HTTP = 50051, 8080
+Direction = Literal["ingress", "egress"]
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """Somebody may open connections to somebody: workloads, or address ranges."""
+
+    source: str
+    target: str
+    port: int
+
+
+ANYWHERE = "0.0.0.0/0"
+DNS = "kube-dns"
+METADATA = (("169.254.169.254/32", 80), ("169.254.169.252/32", 988))
+
+
+def call_graph(overlay: str) -> set[Edge]:
+    """As the design has it: the gateway calls the services and hears the broker; they use both backends."""
+    calls = {Edge("gateway", service, GRPC) for service in SERVICES}
+    clients: tuple[str, ...] = (*topology.TOPICS, "gateway")
+    if overlay == "local":
+        calls |= {Edge(service, "firestore", 8081) for service in topology.TOPICS}
+        calls |= {Edge(client, "pubsub", 8085) for client in clients}
+        return calls | {Edge("seed", "stock", GRPC), Edge(ANYWHERE, "gateway", HTTP)}
+    clients += ("provision",)
+    calls |= {Edge(client, "199.36.153.8/30", 443) for client in clients}
+    calls |= {Edge(client, address, port) for client in clients for address, port in METADATA}
+    return calls | {Edge(cidr, "gateway", HTTP) for cidr in ("35.191.0.0/16", "130.211.0.0/22")}
+
+
+def check(manifests: Manifests) -> Iterator[str]:
+    wanted = call_graph(manifests.overlay)
+    for side, allowed, needed in (
+        ("from", _outgoing(manifests), {edge for edge in wanted if "/" not in edge.source}),
+        ("to", _incoming(manifests), {edge for edge in wanted if "/" not in edge.target}),
+    ):
+        for edge in sorted(needed - allowed, key=str):
+            yield f"{edge.source} cannot call {edge.target}:{edge.port}, for the policies {side} it"
+        for edge in sorted(allowed - needed, key=str):
+            yield f"{edge.source} may call {edge.target}:{edge.port}, for all the policies {side} it know"
+    if not any(_denies_everything(policy["spec"]) for policy in manifests.of("NetworkPolicy")):
+        yield "a pod that no policy is about may do anything"
+    for workload in manifests.workloads:
+        if not _resolves_names(manifests, workload):
+            yield f"{workload.name} cannot resolve names"
+
+
+def _outgoing(manifests: Manifests) -> set[Edge]:
+    """What the callers' policies let out, but for the way to DNS."""
+    return {
+        Edge(source.name, target, port)
+        for source in manifests.workloads
+        for target, port in _opened(manifests, source, "egress")
+        if port != 53
+    }
+
+
+def _incoming(manifests: Manifests) -> set[Edge]:
+    """What the policies of those who are called let in."""
+    return {
+        Edge(source, target.name, port)
+        for target in manifests.workloads
+        for source, port in _opened(manifests, target, "ingress")
+    }
+
+
+def _denies_everything(policy: Document) -> bool:
+    return policy == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
+
+
+def _opened(manifests: Manifests, workload: Workload, direction: Direction) -> set[tuple[str, int]]:
+    """The peers that the policies of a workload let through on that side, with their ports."""
+    rules = [
+        rule for policy in _selecting(manifests, workload) for rule in policy["spec"].get(direction) or ()
+    ]
+    return {
+        (peer, port["port"])
+        for rule in rules
+        for peer in _peers(manifests, rule.get("from" if direction == "ingress" else "to"))
+        for port in rule.get("ports") or ({"port": 0},)
+    }
+
+
+def _peers(manifests: Manifests, peers: Iterable[Document] | None) -> Iterator[str]:
+    if peers is None:
+        yield ANYWHERE
+    for peer in peers or ():
+        if "ipBlock" in peer:
+            yield peer["ipBlock"]["cidr"]
+        elif "namespaceSelector" not in peer:
+            yield from (workload.name for workload in manifests.selected(peer["podSelector"]))
+
+
+def _selecting(manifests: Manifests, workload: Workload) -> list[Document]:
+    policies = manifests.of("NetworkPolicy")
+    return [policy for policy in policies if selects(policy["spec"]["podSelector"], workload.labels)]
+
+
+def _resolves_names(manifests: Manifests, workload: Workload) -> bool:
+    """Both protocols, to the pods that every distribution labels so."""
+    for policy in _selecting(manifests, workload):
+        for rule in policy["spec"].get("egress") or ():
+            protocols = {port["protocol"] for port in rule.get("ports") or () if port["port"] == 53}
+            labels = [peer.get("podSelector", {}).get("matchLabels") for peer in rule.get("to") or ()]
+            if protocols == {"UDP", "TCP"} and {"k8s-app": DNS} in labels:
+                return True
+    return False

@@ -1,0 +1,55 @@
+"""What the namespace enforces (Pod Security Standard "restricted"), and what the suite adds to it."""
+
+from collections.abc import Iterator
+
+from tests.support.manifests import Container, Manifests, Workload
+
+HIGH_UID = 10_000
+"""Below it an id may be that of somebody on the node."""
+
+
+def check(manifests: Manifests) -> Iterator[str]:
+    for workload in manifests.workloads:
+        for problem in _pod(workload):
+            yield f"{workload.name}: {problem}"
+        for container in workload.everything:
+            for problem in _container(container):
+                yield f"{workload.name}/{container.name}: {problem}"
+
+
+def _pod(workload: Workload) -> Iterator[str]:
+    context = workload.pod.get("securityContext", {})
+    if context.get("runAsNonRoot") is not True or context.get("runAsUser", 0) < HIGH_UID:
+        yield "it may run as root, or as somebody on the node"
+    if context.get("seccompProfile", {}).get("type") != "RuntimeDefault":
+        yield "no seccomp profile"
+    if any(workload.pod.get(name) for name in ("hostNetwork", "hostPID", "hostIPC")):
+        yield "it shares the node's namespaces"
+    if workload.pod.get("automountServiceAccountToken") is not False:
+        yield "it has a token for Kubernetes' API, which it never calls"
+    if workload.pod.get("enableServiceLinks") is not False:
+        yield "other Services put variables into its environment"
+    for volume in workload.pod.get("volumes", ()):
+        if "emptyDir" not in volume or "sizeLimit" not in volume["emptyDir"]:
+            yield f"volume {volume['name']} is not an emptyDir with a limit"
+
+
+def _container(container: Container) -> Iterator[str]:
+    context = container.spec.get("securityContext", {})
+    if context.get("readOnlyRootFilesystem") is not True:
+        yield "its root file system can be written"
+    if context.get("allowPrivilegeEscalation") is not False or context.get("privileged"):
+        yield "it can gain privileges"
+    if context.get("capabilities") != {"drop": ["ALL"]}:
+        yield "it has capabilities"
+    if "runAsUser" in context or "runAsNonRoot" in context:
+        yield "it overrides the pod's user"
+    resources = container.spec.get("resources", {})
+    for kind in ("requests", "limits"):
+        if not {"cpu", "memory"} <= resources.get(kind, {}).keys():
+            yield f"no {kind} of cpu and memory"
+    image = container.spec["image"]
+    if ":" not in image.rpartition("/")[2] or image.endswith(":latest"):
+        yield f"image {image} is whatever it is today"
+    if container.spec.get("imagePullPolicy") != "IfNotPresent":
+        yield "an image that was loaded by hand would be pulled"

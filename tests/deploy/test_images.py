@@ -1,0 +1,96 @@
+"""Every image builds, is what a cluster wants of it, and runs as the manifests of the local overlay say."""
+
+import os
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from sagactl.demo import demo
+from sagactl.emulators import FIRESTORE, PUBSUB, why_unavailable
+from tests.support import images
+from tests.support.images import IMAGES, Image
+from tests.support.manifests import ROOT
+from tests.support.pods import Pods
+
+TAG = "ci"
+MAX_MEGABYTES = 150
+"""What an image may put on top of its base."""
+
+pytestmark = [pytest.mark.emulators, pytest.mark.timeout(600)]
+
+
+@pytest.fixture(scope="module")
+def built() -> Iterator[dict[str, Image]]:
+    missing = images.missing() or why_unavailable(FIRESTORE, PUBSUB)
+    if missing is not None:
+        problem = f"cannot build and run the images: {missing}"
+        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(problem)
+    images.build_all(TAG)
+    with images.opened(IMAGES, TAG) as opened:
+        yield opened
+
+
+@pytest.mark.parametrize("name", IMAGES)
+def test_an_image_is_nobodys_stops_on_sigterm_and_starts_without_a_shell(name: str, built):
+    config = built[name].config
+
+    user, _, group = config["User"].partition(":")
+    assert int(user) > 10_000
+    assert int(group) > 10_000
+    assert config["StopSignal"] == "SIGTERM"
+    assert config["Entrypoint"][:2] == ["python", "-m"]
+    assert not config.get("Cmd")
+
+
+@pytest.mark.parametrize("name", IMAGES)
+def test_an_image_has_what_it_runs_and_nothing_to_build_with(name: str, built):
+    rootfs = built[name].rootfs
+    services = {path.name for path in (rootfs / "app/services").iterdir() if path.is_dir()}
+    packages = {path.name.partition("-")[0] for path in (rootfs / "opt/venv").glob("lib/*/site-packages/*")}
+
+    assert services - {"__pycache__"} == (
+        {name} if name != "sagactl" else {"purchase", "stock", "payment", "delivery", "gateway"}
+    )
+    assert {"grpc", "google"} <= packages
+    assert not packages & {"pip", "setuptools", "hatchling", "grpc_tools", "pytest"}
+    assert not [*rootfs.glob("usr/bin/*gcc*"), *rootfs.glob("usr/bin/cc"), *rootfs.glob("root/.cache/*")]
+    own = "sagactl" if name == "sagactl" else f"services/{name}"
+    assert len([*rootfs.glob(f"app/{own}/*.py")]) == len([*rootfs.glob(f"app/{own}/__pycache__/*.pyc")])
+
+
+def test_the_tools_image_has_every_package_of_the_project(built):
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    packages = project["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
+
+    assert [name for name in packages if not (built["sagactl"].rootfs / "app" / name).is_dir()] == []
+
+
+@pytest.mark.parametrize("name", IMAGES)
+def test_an_image_adds_little_to_its_base(name: str, built):
+    size = sum(
+        path.lstat().st_size
+        for directory in ("opt", "app")
+        for path in (built[name].rootfs / directory).rglob("*")
+    )
+
+    assert size / 1e6 < MAX_MEGABYTES
+
+
+def test_the_images_run_as_the_local_overlay_says_in_its_order_and_end_when_told(built, tmp_path: Path):
+    """Non-root, on a read-only file system, with its environment, arguments, probes and grace."""
+    with Pods(built, "local", tmp_path) as pods:
+        pods.start_emulators()
+        pods.start("pubsub", "provision")
+        pods.until_ready("firestore", "pubsub")
+        for service in ("purchase", "stock", "payment", "delivery"):
+            pods.finish(service, "provisioned")
+            pods.start(service)
+        pods.start("gateway")
+        pods.until_ready("purchase", "stock", "payment", "delivery", "gateway")
+        pods.finish("seed")
+
+        demo(pods.address("gateway"), print)
+
+        assert set(pods.stop().values()) == {0}

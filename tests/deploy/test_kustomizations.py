@@ -1,0 +1,81 @@
+"""kustomize passes over a patch or an image that matches nothing in silence: here it does not pass."""
+
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.support.manifests import K8S, Document, kustomize
+
+KUSTOMIZATIONS = sorted(path.parent.relative_to(K8S) for path in K8S.rglob("kustomization.yaml"))
+WHAT_IS_LOADED = ("apiVersion", "kind", "namespace", "resources")
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    return Path(shutil.copytree(K8S, tmp_path / "k8s"))
+
+
+@pytest.mark.parametrize("directory", KUSTOMIZATIONS, ids=str)
+def test_every_patch_and_image_matches_something(directory: Path, tree: Path):
+    assert list(unmatched(tree / directory)) == []
+
+
+@pytest.mark.parametrize(
+    ("directory", "text", "instead"),
+    [
+        ("overlays/local", "localhost/saga/stock\n", "localhost/saga/stocks\n"),
+        ("overlays/gke", "name: localhost/saga/sagactl", "name: saga/sagactl"),
+        ("overlays/local", "{kind: Service, name: gateway}", "{kind: Service, name: gatewy}"),
+        ("overlays/local", "name: purchase|stock|payment|delivery|gateway", "name: purchases|stocks"),
+        ("overlays/gke", "{kind: NetworkPolicy, name: gateway}", "{kind: Networkpolicy, name: gateway}"),
+        ("base/stock", "kind: Deployment", "kind: StatefulSet"),
+        ("base/stock", "  - name: service\n    newName", "  - name: stock\n    newName"),
+    ],
+)
+def test_one_that_matches_nothing_is_found(directory: str, text: str, instead: str, tree: Path):
+    file = tree / directory / "kustomization.yaml"
+    before = file.read_text()
+    assert text in before
+
+    file.write_text(before.replace(text, instead, 1))
+
+    kustomize(tree / directory)  # it does not mind
+    assert list(unmatched(tree / directory))
+
+
+def unmatched(directory: Path) -> Iterator[str]:
+    """Images and patch targets of a kustomization that are not among what it loads."""
+    file = directory / "kustomization.yaml"
+    whole = yaml.safe_load(file.read_text())
+    # Generators are merged, patches applied and images renamed in what the resources alone would be.
+    file.write_text(yaml.safe_dump({name: whole[name] for name in WHAT_IS_LOADED if name in whole}))
+    loaded = list(yaml.safe_load_all(kustomize(directory)))
+    images = {image for document in loaded for image in _images(document)}
+    patched = images | {image for patch in whole.get("patches", ()) for image in _patch_images(patch)}
+    for image in whole.get("images", ()):
+        if image["name"] not in patched:
+            yield f"image {image['name']} is used nowhere"
+    for patch in whole.get("patches", ()):
+        # One without a target names its resource, and kustomize does mind.
+        if "target" in patch and not any(_targets(patch["target"], document) for document in loaded):
+            yield f"patch of {patch['target']} matches nothing"
+
+
+def _images(document: Document) -> Iterator[str]:
+    pod = document.get("spec", {}).get("template", {}).get("spec", {})
+    for container in (*pod.get("containers", ()), *pod.get("initContainers", ())):
+        yield container["image"].rpartition(":")[0] or container["image"]
+
+
+def _patch_images(patch: Document) -> Iterator[str]:
+    yield from re.findall(r"image: (\S+):", patch.get("patch", ""))
+
+
+def _targets(target: Document, document: Document) -> bool:
+    """As kustomize does: regular expressions that must match the whole."""
+    actual = {"kind": document["kind"], "name": document["metadata"]["name"]}
+    return all(re.fullmatch(pattern, actual[field]) for field, pattern in target.items())

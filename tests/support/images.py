@@ -1,0 +1,117 @@
+"""Images without a container runtime: built by buildah, run in a chroot as Kubernetes would run them."""
+
+import json
+import os
+import shlex
+import shutil
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.support.manifests import ROOT, Container, Workload
+
+PREFIX = "localhost/saga"
+BASE = f"{PREFIX}/ci-base:bookworm"
+IMAGES = ("purchase", "stock", "payment", "delivery", "gateway", "sagactl")
+TOOLS = ("buildah", "mmdebstrap")
+_ALONE = ("unshare", "--mount", "--propagation", "private")
+_SUDO = () if os.geteuid() == 0 else ("sudo", "-n")
+
+# Everything read-only but what the manifest mounts, and nothing to be seen of the machine but these.
+_ENTER = """
+mount --bind "$ROOTFS" "$ROOTFS"
+for path in dev proc; do mount --rbind "/$path" "$ROOTFS/$path"; done
+mount --bind "$HOSTS" "$ROOTFS/etc/hosts"
+for path in $WRITABLE; do mount -t tmpfs -o mode=1777 tmpfs "$ROOTFS$path"; done
+mount -o remount,bind,ro "$ROOTFS"
+exec chroot --userspec="$OWNER" "$ROOTFS" "$@"
+"""
+
+
+def missing() -> str | None:
+    """What this machine lacks to build and run images; None: nothing."""
+    for tool in TOOLS:
+        if shutil.which(tool) is None:
+            return f"{tool} is missing"
+    if _SUDO and subprocess.run([*_SUDO, "true"], capture_output=True, check=False).returncode:
+        return "neither root nor sudo"
+    return None
+
+
+def build_all(tag: str) -> None:
+    """Every image, as `make images` builds it."""
+    if not run("buildah", "images", "--quiet", "--filter", f"reference={BASE}"):
+        run(str(ROOT / "tests/deploy/base-image"), BASE)
+    options = "--isolation chroot --network host --pull-never --quiet"
+    script = str(ROOT / "deploy/images")
+    run("env", "BUILDER=buildah", f"BUILDAH_OPTIONS={options}", script, "build", PREFIX, tag, BASE)
+
+
+def run(*argv: str) -> str:
+    """What it printed; fails the test with all it said where it failed."""
+    done = subprocess.run([*_SUDO, *argv], capture_output=True, text=True, check=False, cwd=ROOT)
+    assert done.returncode == 0, f"{shlex.join(argv)}\n{done.stdout}{done.stderr}"
+    return done.stdout.strip()
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """An image, its files to be looked at, and what it says of itself."""
+
+    name: str
+    rootfs: Path
+    config: Mapping[str, Any]
+
+    @property
+    def environ(self) -> dict[str, str]:
+        return dict(entry.split("=", 1) for entry in self.config["Env"])
+
+    def start(
+        self, workload: Workload, container: Container, environ: Mapping[str, str], hosts: Path, log: Path
+    ) -> subprocess.Popen[bytes]:
+        """The container's process, with the manifest's user, arguments and volumes."""
+        context = workload.pod["securityContext"]
+        assert container.spec["securityContext"]["readOnlyRootFilesystem"]
+        mounts = [mount["mountPath"] for mount in container.spec.get("volumeMounts", ())]
+        variables = {**self.environ, **environ}
+        told = [f"{name}={value}" for name, value in variables.items()]
+        argv = [*self.config["Entrypoint"], *container.spec.get("args", ())]
+        settings = {
+            "ROOTFS": str(self.rootfs),
+            "HOSTS": str(hosts),
+            "WRITABLE": " ".join(mounts),
+            "OWNER": f"{context['runAsUser']}:{context['runAsGroup']}",
+        }
+        enter = ["env", *(f"{name}={value}" for name, value in settings.items())]
+        inside = ["env", "--ignore-environment", f"--chdir={self.config['WorkingDir']}", *told, *argv]
+        with log.open("ab") as output:
+            return subprocess.Popen(
+                [*_SUDO, *enter, *_ALONE, "sh", "-ec", _ENTER, "sh", *inside],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+
+@contextmanager
+def opened(names: Sequence[str], tag: str) -> Iterator[dict[str, Image]]:
+    """The images by name; what they were opened in is gone afterwards."""
+    containers = []
+    try:
+        images = {}
+        for name in names:
+            image = f"{PREFIX}/{name}:{tag}"
+            container = run("buildah", "from", "--pull-never", image)
+            containers.append(container)
+            rootfs = Path(run("buildah", "mount", container))
+            run("touch", str(rootfs / "etc/hosts"))
+            about = json.loads(run("buildah", "inspect", "--type", "image", image))
+            images[name] = Image(name, rootfs, about["OCIv1"]["config"])
+        yield images
+    finally:
+        for container in containers:
+            run("buildah", "rm", container)

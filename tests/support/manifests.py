@@ -1,0 +1,142 @@
+"""Rendered manifests, and what Kubernetes would make of them: who selects whom, what a process is told."""
+
+import copy
+import shutil
+import subprocess
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+K8S = ROOT / "deploy" / "k8s"
+OVERLAYS = ("gke", "local")
+
+Document = dict[str, Any]
+
+
+def kustomize(directory: Path) -> str:
+    """What `kubectl kustomize` makes of it; fails the test where that cannot be had."""
+    kubectl = shutil.which("kubectl")
+    if kubectl is None:
+        pytest.fail("kubectl is missing: it renders the manifests (https://kubernetes.io/docs/tasks/tools/)")
+    done = subprocess.run([kubectl, "kustomize", directory], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert not done.stderr, done.stderr
+    return done.stdout
+
+
+@cache
+def _rendered(overlay: str) -> list[Document]:
+    return list(yaml.safe_load_all(kustomize(K8S / "overlays" / overlay)))
+
+
+def rendered(overlay: str) -> "Manifests":
+    """A copy of one's own, to plant faults in."""
+    return Manifests(overlay, copy.deepcopy(_rendered(overlay)))
+
+
+@dataclass(frozen=True, slots=True)
+class Container:
+    """A container, and the environment of its process."""
+
+    name: str
+    spec: Document
+    environ: Mapping[str, str]
+
+    @property
+    def program(self) -> str:
+        """The last part of the image's name: purchase, sagactl, google-cloud-cli."""
+        return self.spec["image"].rpartition("/")[2].partition(":")[0]
+
+    @property
+    def ports(self) -> dict[str, int]:
+        return {port["name"]: port["containerPort"] for port in self.spec.get("ports", ())}
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """What makes pods."""
+
+    kind: str
+    name: str
+    spec: Document
+    labels: Mapping[str, str]
+    """Those of its pods."""
+    pod: Document
+    containers: tuple[Container, ...]
+    init_containers: tuple[Container, ...]
+
+    @property
+    def everything(self) -> tuple[Container, ...]:
+        return (*self.init_containers, *self.containers)
+
+    @property
+    def ports(self) -> dict[str, int]:
+        return {name: port for container in self.containers for name, port in container.ports.items()}
+
+
+class Manifests:
+    """An overlay's documents."""
+
+    def __init__(self, overlay: str, documents: list[Document]) -> None:
+        self.overlay = overlay
+        self.documents = documents
+
+    def of(self, *kinds: str) -> Iterator[Document]:
+        return (document for document in self.documents if document["kind"] in kinds)
+
+    def find(self, kind: str, name: str) -> Document:
+        """KeyError where there is none."""
+        for document in self.of(kind):
+            if document["metadata"]["name"] == name:
+                return document
+        raise KeyError(f"{kind} {name}")
+
+    @property
+    def workloads(self) -> list[Workload]:
+        return [self._workload(document) for document in self.of("Deployment", "Job")]
+
+    def selected(self, selector: Document | None) -> list[Workload]:
+        """The workloads whose pods a label selector selects; an empty one selects all."""
+        return [workload for workload in self.workloads if selects(selector, workload.labels)]
+
+    def _workload(self, document: Document) -> Workload:
+        template = document["spec"]["template"]
+        pod = template["spec"]
+        return Workload(
+            kind=document["kind"],
+            name=document["metadata"]["name"],
+            spec=document["spec"],
+            labels=template["metadata"].get("labels", {}),
+            pod=pod,
+            containers=tuple(self._container(spec) for spec in pod["containers"]),
+            init_containers=tuple(self._container(spec) for spec in pod.get("initContainers", ())),
+        )
+
+    def _container(self, spec: Document) -> Container:
+        environ: dict[str, str] = {}
+        for source in spec.get("envFrom", ()):
+            environ |= self.find("ConfigMap", source["configMapRef"]["name"])["data"]
+        environ |= {entry["name"]: entry["value"] for entry in spec.get("env", ())}
+        return Container(spec["name"], spec, environ)
+
+
+def selects(selector: Document | None, labels: Mapping[str, str]) -> bool:
+    """As Kubernetes does; nothing is selected where there is no selector."""
+    if selector is None:
+        return False
+    wanted = selector.get("matchLabels") or {}
+    return all(labels.get(name) == value for name, value in wanted.items()) and all(
+        _expression_holds(each, labels) for each in selector.get("matchExpressions") or ()
+    )
+
+
+def _expression_holds(expression: Document, labels: Mapping[str, str]) -> bool:
+    if expression["operator"] != "In":
+        raise NotImplementedError(expression["operator"])
+    return labels.get(expression["key"]) in expression["values"]
