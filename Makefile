@@ -11,10 +11,10 @@ BIN := $(VENV)/bin
 help: ## List what there is to make
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
 
-# BACKEND, PORT and REPLICAS reach sagactl through its environment, from make's command line too.
+# BACKEND, PORT, REPLICAS and SIGN_IN reach sagactl through its environment, from make's command line too.
 # `exec` leaves no shell between make and it, so a SIGTERM to make arrives as well. Where sagactl exits
 # with 1, make exits with 2; after Ctrl-C it ends by that signal, once everything is gone.
-run: $(VENV)/.run ## Run the whole suite until Ctrl-C: [BACKEND=auto|emulators|embedded] [PORT=8080] [REPLICAS=1]
+run: $(VENV)/.run ## Run the whole suite until Ctrl-C: [BACKEND=auto|emulators|embedded] [PORT=8080] [REPLICAS=1] [SIGN_IN=1]
 	@exec $(BIN)/sagactl up --with-parent
 
 clean: ## Remove .run/: the embedded backend's data, and the logs

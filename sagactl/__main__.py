@@ -20,6 +20,7 @@ COMMANDS = {
     "provider": "sagactl.commands.provider",
     "provision": "sagactl.commands.provision",
     "seed": "sagactl.commands.seed",
+    "token": "sagactl.commands.token",
     "clean": "sagactl.commands.clean",
 }
 """Where each command is, under its own name."""

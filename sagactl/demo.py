@@ -32,14 +32,16 @@ WALKS = (
 )
 
 
-def demo(gateway: str, say: Say) -> None:
+def demo(gateway: str, say: Say, token: str = "") -> None:
     """Return once every walk went as it is to go; CannotRun where an answer is not as expected."""
-    asyncio.run(_demo(gateway, say))
+    asyncio.run(_demo(gateway, say, token))
 
 
-async def _demo(gateway: str, say: Say) -> None:
+async def _demo(gateway: str, say: Say, token: str) -> None:
+    signed_in = (lambda: token) if token else None
+    once = Retries(attempts=1)
     try:
-        async with SagaClient(gateway, transport=Shown(say), retries=Retries(attempts=1)) as client:
+        async with SagaClient(gateway, token=signed_in, transport=Shown(say), retries=once) as client:
             for walk in WALKS:
                 say(f"{walk.title}:")
                 await _walk(client, walk, fresh_id("demo"))

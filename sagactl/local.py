@@ -147,7 +147,8 @@ class LocalSuite:
 
     async def _run_tool(self, command: str) -> None:
         stock = {"STOCK_ADDRESS": self._plan.addresses["stock"][0]}
-        await run_once(suite.tool_program(command, {**self._plan.environ, **stock}, self._plan.logs))
+        where = {**stock, "RUN_DIR": str(self._plan.run_dir)}
+        await run_once(suite.tool_program(command, {**self._plan.environ, **where}, self._plan.logs))
 
     def _echo(self, prefix: str, line: str) -> None:
         self._terminal.say(prefix + line)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from sagactl import suite
+from sagactl import development, suite
 from sagactl.backend import DATASTORE_HOST, EMBEDDED, PUBSUB_HOST, Choice, choose
 from sagactl.emulators import FIRESTORE, PUBSUB, Emulator, why_unavailable
 from sagactl.ports import LOOPBACK, check_free, free_ports
@@ -24,6 +24,8 @@ class Options:
     replicas: int
     """Processes of each service."""
     run_dir: Path
+    sign_in: bool = False
+    """Whether its clients have to sign in, with tokens of the development key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,7 @@ class Plan:
     addresses: suite.Addresses
     gateway_port: int
     run_dir: Path
+    sign_in: bool
 
     @property
     def gateway(self) -> str:
@@ -66,10 +69,17 @@ def make_plan(options: Options, environ: Mapping[str, str]) -> Plan:
         choice=choice,
         emulators=started,
         backend_environ=backend_environ,
-        environ={**environ, **backend_environ, **_FOR_A_TERMINAL, **_bypassing_proxies(environ)},
+        environ={
+            **environ,
+            **backend_environ,
+            **(development.environ(run_dir) if options.sign_in else {}),
+            **_FOR_A_TERMINAL,
+            **_bypassing_proxies(environ),
+        },
         addresses=suite.place(ports[:service_count], options.replicas),
         gateway_port=gateway_port,
         run_dir=run_dir,
+        sign_in=options.sign_in,
     )
 
 

@@ -14,6 +14,7 @@ from rpc.stock_pb2_grpc import StockStub
 from sagactl.catalogue import CatalogueItem
 from sagactl.errors import CannotRun
 from sagactl.runfile import read_suite
+from sagakit.signin import SignedIn
 
 if TYPE_CHECKING:
     from rpc.stock_pb2_grpc import StockAsyncStub  # It exists for the type checker only.
@@ -66,16 +67,16 @@ def address_or_local(address: str | None, run_dir: Path) -> str:
 
 
 async def put_if_absent(
-    address: str, items: Iterable[CatalogueItem], wait_seconds: float = START_SECONDS
+    address: str, items: Iterable[CatalogueItem], token: str = "", wait_seconds: float = START_SECONDS
 ) -> list[Item]:
     """The items as they are afterwards. A service that is starting is waited for."""
-    async with _stock(address) as stub:
+    async with _stock(address, token) as stub:
         return [await _put_if_absent(stub, item, wait_seconds) for item in items]
 
 
-async def change_item(address: str, itemid: str, change: Change) -> Item:
+async def change_item(address: str, itemid: str, change: Change, token: str = "") -> Item:
     """The item after the change; one that was not there begins with 0 pieces at a price of 0."""
-    async with _stock(address) as stub:
+    async with _stock(address, token) as stub:
         item = await _get(stub, itemid)
         request = PutItemRequest(
             itemid=itemid,
@@ -96,8 +97,11 @@ def describe(item: Item) -> str:
 
 
 @asynccontextmanager
-async def _stock(address: str) -> AsyncIterator["StockAsyncStub"]:
-    async with grpc.aio.insecure_channel(address, options=_CHANNEL_OPTIONS) as channel:
+async def _stock(address: str, token: str) -> AsyncIterator["StockAsyncStub"]:
+    signed_in = [SignedIn(token)] if token else []
+    async with grpc.aio.insecure_channel(
+        address, options=_CHANNEL_OPTIONS, interceptors=signed_in
+    ) as channel:
         try:
             yield StockStub(channel)
         except grpc.aio.AioRpcError as error:

@@ -10,10 +10,16 @@ def fresh_id(prefix: str) -> str:
     return f"{prefix}-{uuid.uuid4().hex[:8]}"
 
 
-def curl_lines(gateway: str, cartid: str) -> list[str]:
-    """Commands for a POSIX shell, each on a line of its own, that work pasted one by one or all at once."""
+def curl_lines(gateway: str, cartid: str, token_command: str = "") -> list[str]:
+    """Commands for a POSIX shell, each on a line of its own, that work pasted one by one or all at once.
+
+    `token_command`: prints a token, where one is needed.
+    """
     cart = {"cartid": cartid}
+    if token_command:
+        gateway = f'-H "authorization: Bearer $TOKEN" {gateway}'
     return [
+        *([f"TOKEN=$({token_command})"] if token_command else []),
         _curl(gateway, "create_cart", cart),
         _curl(gateway, "add_item", {**cart, "itemid": "blue", "count": 3}),
         _curl(gateway, "add_item", {**cart, "itemid": "red", "count": 2}),

@@ -1,6 +1,8 @@
 """`sagactl up`: the whole suite on this machine, from nothing to ready, until it is asked to stop."""
 
 import os
+import shlex
+import sys
 from pathlib import Path
 
 from sagactl import runfile, tryout
@@ -60,8 +62,14 @@ def _backend_line(choice: Choice, plan: Plan) -> str:
     return f"{line}; they keep nothing: all data is gone when they end"
 
 
+def _token_command(plan: Plan) -> str:
+    if not plan.sign_in:
+        return ""
+    return f"{sys.executable} -m sagactl token you --run-dir {shlex.quote(str(plan.run_dir))}"
+
+
 def _ready_lines(plan: Plan) -> str:
-    walk = tryout.curl_lines(plan.gateway, tryout.fresh_id("cart"))
+    walk = tryout.curl_lines(plan.gateway, tryout.fresh_id("cart"), _token_command(plan))
     return "\n".join(
         [
             f"ready: {plan.gateway}",

@@ -4,7 +4,9 @@ SagaError
 ├── Rejected             the caller's fault; `reason` is for machines, nothing was changed
 │   ├── InvalidArgument  `field` can never be what it is
 │   ├── NotFound
-│   └── NotAllowed       not in the state things are in
+│   ├── NotAllowed       not in the state things are in
+│   ├── Unauthenticated  nobody knows who asks
+│   └── Forbidden        this caller may not
 ├── Contention           others kept getting there first; try again
 ├── Poison               an event that can never be applied
 └── Unavailable          a backend is away; nothing was changed
@@ -42,6 +44,17 @@ class NotFound(Rejected):
 
 class NotAllowed(Rejected):
     """It is well-formed, but the state of things forbids it (gRPC's FAILED_PRECONDITION)."""
+
+
+class Unauthenticated(Rejected):
+    """It is not known who asks: there is no token, or it is no good."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__("unauthenticated", message)
+
+
+class Forbidden(Rejected):
+    """It is known who asks, and they may not."""
 
 
 class Contention(SagaError):

@@ -14,6 +14,7 @@ from sagakit.runtime import Runtime
 from sagakit.server import GrpcServer
 from sagakit.service import Build, ServiceSettings
 from sagakit.settings import BadSetting
+from sagakit.signin import SignIn, tokens
 
 log = structlog.get_logger()
 
@@ -32,8 +33,14 @@ class Process:
         self._messaging = Messaging(name, settings, backend, runtime, build)
         service = self._messaging.service
         self.server = GrpcServer(
-            settings.host, settings.port, service.servicers, service.names, reflected=not settings.production
+            settings.host,
+            settings.port,
+            service.servicers,
+            service.names,
+            reflected=not settings.production,
+            sign_in=SignIn(tokens(settings.auth, runtime)) if settings.auth else None,
         )
+        self._open = settings.auth is None
 
     async def run(self, stop: asyncio.Event) -> None:
         """Serve until `stop` is set, then finish what is in hand. Raises OSError where the port is taken."""
@@ -41,6 +48,8 @@ class Process:
         messaging = asyncio.create_task(self._messaging.run())
         await self.server.set_serving(True)
         log.info("serving", port=self.server.port)
+        if self._open:
+            log.warning("open to all", why="AUTH_ISSUER is not set: nobody has to sign in")
         progress = asyncio.create_task(self._watch_progress())
         await _first_of(stop, messaging)
         progress.cancel()

@@ -16,12 +16,14 @@ from grpc_status import rpc_status
 
 from sagakit.errors import (
     Contention,
+    Forbidden,
     InvalidArgument,
     NotAllowed,
     NotFound,
     OutcomeUnknown,
     Rejected,
     SagaError,
+    Unauthenticated,
     Unavailable,
 )
 
@@ -44,6 +46,8 @@ _CODES: tuple[tuple[type[SagaError], int], ...] = (
     (InvalidArgument, code_pb2.INVALID_ARGUMENT),
     (NotFound, code_pb2.NOT_FOUND),
     (NotAllowed, code_pb2.FAILED_PRECONDITION),
+    (Unauthenticated, code_pb2.UNAUTHENTICATED),
+    (Forbidden, code_pb2.PERMISSION_DENIED),
     (Contention, code_pb2.ABORTED),
     # The one code that says "may have been done" (https://grpc.io/docs/guides/status-codes/);
     # UNAVAILABLE would be repeated by clients.
@@ -65,12 +69,14 @@ class GrpcServer:
         names: Sequence[str],
         *,
         reflected: bool = True,
+        sign_in: grpc.aio.ServerInterceptor | None = None,
     ) -> None:
         """`names`: the full names of the gRPC services, for health and, if it is `reflected`, reflection."""
         self._address = f"{host}:{port}"
         self._servicers = servicers
         self._names = names
         self._reflected = reflected
+        self._sign_in = sign_in
         self._health = HealthServicer()
         self._server: grpc.aio.Server | None = None
         self.port = port
@@ -79,7 +85,7 @@ class GrpcServer:
     async def start(self) -> None:
         """Listen. Raises OSError where the address cannot be had."""
         self._server = grpc.aio.server(
-            interceptors=[ErrorInterceptor()],
+            interceptors=[ErrorInterceptor(), *([self._sign_in] if self._sign_in else [])],
             options=SERVER_OPTIONS,
             maximum_concurrent_rpcs=MAX_CONCURRENT_CALLS,
         )

@@ -11,6 +11,7 @@ from sagakit.runtime import Runtime
 from sagakit.settings import Environ
 from sagakit.store import Store
 from sagakit.tables import Tables
+from sagakit.tokens import AuthSettings
 from sagakit.watch import Patience, Remind
 
 
@@ -32,6 +33,8 @@ class ServiceSettings:
     patience: Patience
     environ: Mapping[str, str]
     """Where the service finds settings of its own."""
+    auth: AuthSettings | None = None
+    """Whose tokens are believed; None: nobody signs in."""
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> "ServiceSettings":
@@ -50,6 +53,7 @@ class ServiceSettings:
             sweep_seconds=env.seconds("SWEEP_SECONDS", 10, low=0.1),
             patience=Patience(env.seconds("REPEAT_AFTER", 15, low=0.1)),
             environ=environ,
+            auth=AuthSettings.from_environ(environ),
         )
 
 

@@ -1,11 +1,13 @@
 """`sagactl demo`."""
 
+import os
 from pathlib import Path
 
 import click
 
 from sagactl.commands import options
 from sagactl.demo import demo as walk_all
+from sagactl.development import tools_token
 from sagactl.runfile import read_suite
 
 _DEFAULT_GATEWAY = "http://127.0.0.1:8080"
@@ -17,5 +19,6 @@ _DEFAULT_GATEWAY = "http://127.0.0.1:8080"
 def demo(gateway: str | None, run_dir: Path) -> None:
     """Walk some carts to the end of their orders, showing every request and answer."""
     suite = read_suite(run_dir)
-    walk_all(gateway or (suite.gateway if suite else _DEFAULT_GATEWAY), click.echo)
+    token = tools_token(run_dir, os.environ)
+    walk_all(gateway or (suite.gateway if suite else _DEFAULT_GATEWAY), click.echo, token)
     click.secho("Everything went as it is to go.", fg="green")

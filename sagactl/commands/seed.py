@@ -1,12 +1,14 @@
 """`sagactl seed`."""
 
 import asyncio
+import os
 from pathlib import Path
 
 import click
 
 from sagactl.catalogue import CATALOGUE
 from sagactl.commands import options
+from sagactl.development import tools_token
 from sagactl.stock import START_SECONDS, address_or_local, describe, put_if_absent
 
 
@@ -23,6 +25,6 @@ from sagactl.stock import START_SECONDS, address_or_local, describe, put_if_abse
 @options.run_dir
 def seed(wait: float, stock_address: str | None, run_dir: Path) -> None:
     """Put the starting catalogue into the stock service; what is there already stays as it is."""
-    address = address_or_local(stock_address, run_dir)
-    for item in asyncio.run(put_if_absent(address, CATALOGUE, wait)):
+    address, token = address_or_local(stock_address, run_dir), tools_token(run_dir, os.environ)
+    for item in asyncio.run(put_if_absent(address, CATALOGUE, token, wait)):
         click.echo(describe(item))

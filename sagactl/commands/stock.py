@@ -1,11 +1,13 @@
 """`sagactl stock …`."""
 
 import asyncio
+import os
 from pathlib import Path
 
 import click
 
 from sagactl.commands import options
+from sagactl.development import tools_token
 from sagactl.stock import Change, address_or_local, change_item, describe
 
 
@@ -36,6 +38,6 @@ def set_(
     run_dir: Path,
 ) -> None:
     """Change an item, or put a new one in; what is not given stays as it is, or is 0."""
-    address = address_or_local(stock_address, run_dir)
-    item = asyncio.run(change_item(address, itemid, Change(price, pieces, waives_payment, shards)))
+    address, token = address_or_local(stock_address, run_dir), tools_token(run_dir, os.environ)
+    item = asyncio.run(change_item(address, itemid, Change(price, pieces, waives_payment, shards), token))
     click.echo(describe(item))

@@ -39,10 +39,17 @@ from sagactl.up import up as run_suite
     show_default=True,
     help="Processes of each service.",
 )
+@click.option(
+    "--sign-in/--open",
+    default=False,
+    envvar="SIGN_IN",
+    show_default=True,
+    help="Whether clients need a token: `sagactl token SUB` prints one.",
+)
 @click.option("--with-parent", is_flag=True, help="Stop when the calling process ends, on Linux.")
 @options.run_dir
-def up(backend: str, port: int, replicas: int, with_parent: bool, run_dir: Path) -> None:
+def up(backend: str, port: int, replicas: int, sign_in: bool, with_parent: bool, run_dir: Path) -> None:
     """Run the whole suite on this machine until Ctrl-C."""
     if with_parent:
         end_with_parent(os.getppid(), signal.SIGTERM)
-    asyncio.run(run_suite(Options(backend, port, replicas, run_dir)))
+    asyncio.run(run_suite(Options(backend, port, replicas, run_dir, sign_in)))

@@ -14,9 +14,11 @@ from sagakit import log as logs
 from sagakit.backends import Messages, open_messages
 from sagakit.runtime import Runtime
 from sagakit.settings import BadSetting
+from sagakit.signin import tokens
 from services.gateway.app import Lifecycle, create_app
 from services.gateway.broadcast import Broadcast
 from services.gateway.clients import Clients
+from services.gateway.edge import Edge
 from services.gateway.records import RecordReader
 from services.gateway.server import listen, serve
 from services.gateway.settings import Settings
@@ -38,19 +40,20 @@ def main() -> None:
 
 async def _run(settings: Settings, at: socket.socket) -> None:
     async with AsyncExitStack() as stack:
-        clients = Clients(settings.targets, settings.request_timeout_seconds)
+        clients = Clients(settings.targets, settings.limits.request_seconds)
         watches = Watches(RecordReader(clients).read, Runtime())
         if settings.messages is None:
             log.warning("no event streams", why="neither BACKEND nor GOOGLE_CLOUD_PROJECT is set")
         else:
             messages = await stack.enter_async_context(open_messages(settings.messages, Runtime()))
             await stack.enter_async_context(_hearing(messages, watches))
+        if settings.auth is None:
+            log.warning("open to all", why="AUTH_ISSUER is not set: nobody has to sign in")
         lifecycle = Lifecycle()
         app = create_app(
             clients,
             lifecycle,
-            body_timeout_seconds=settings.request_timeout_seconds,
-            max_concurrent_requests=settings.max_concurrent_requests,
+            edge=_edge(settings),
             watches=watches if settings.messages else None,
             patience=settings.patience,
         )
@@ -59,6 +62,15 @@ async def _run(settings: Settings, at: socket.socket) -> None:
             lifecycle.draining = True
 
         await serve(app, at, drain, settings.drain_delay_seconds, watches.close)
+
+
+def _edge(settings: Settings) -> Edge:
+    return Edge(
+        settings.limits,
+        tokens=tokens(settings.auth, Runtime()) if settings.auth else None,
+        cors_origins=settings.cors_origins,
+        encrypted=settings.production,
+    )
 
 
 @asynccontextmanager

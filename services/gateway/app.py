@@ -12,15 +12,13 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from services.gateway.clients import NEEDED, SERVICES, Clients
+from services.gateway.edge import DEFAULT_EDGE, Edge, install
 from services.gateway.errors import Problem, answer_problem
-from services.gateway.middleware import Admission, BodyLimit, LastResort
 from services.gateway.routes import api, problem, schemas
 from services.gateway.stream import DEFAULT_PATIENCE, Patience, Streams
 from services.gateway.v1.documentation import bodies
 from services.gateway.v1.routes import resources
 from services.gateway.watches import Watches
-
-MAX_BODY_BYTES = 64 * 1024
 
 _READY = (
     f"Answers 200 while {' and '.join(NEEDED)} serve. An outage of the others keeps no order out: "
@@ -45,18 +43,22 @@ class Lifecycle:
 class Gateway(FastAPI):
     """FastAPI, whose OpenAPI document also knows the schemas that are not in any signature."""
 
+    signs_in = False
+    """Whether clients need a token."""
+
     def openapi(self) -> dict[str, Any]:
         document = super().openapi()
         document["components"]["schemas"].update(schemas(more=bodies()))
+        if self.signs_in:
+            document["components"]["securitySchemes"] = {"bearer": {"type": "http", "scheme": "bearer"}}
+            document["security"] = [{"bearer": []}]
         return document
 
 
 def create_app(
     clients: Clients,
     lifecycle: Lifecycle,
-    *,
-    body_timeout_seconds: float,
-    max_concurrent_requests: int,
+    edge: Edge = DEFAULT_EDGE,
     watches: Watches | None = None,
     patience: Patience = DEFAULT_PATIENCE,
 ) -> FastAPI:
@@ -64,6 +66,7 @@ def create_app(
 
     Without `watches`, which are kept up from outside, it streams nothing.
     """
+    body_timeout_seconds = edge.limits.request_seconds
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -78,16 +81,14 @@ def create_app(
         redirect_slashes=False,
         redoc_url=None,
     )
+    app.signs_in = edge.tokens is not None
     app.include_router(api(clients, body_timeout_seconds))
     app.include_router(resources(clients, body_timeout_seconds))
     app.include_router(Streams(clients, watches, patience).router())
     app.include_router(_own(clients, lifecycle))
     for error in (Problem, AioRpcError, HTTPException):
         app.add_exception_handler(error, answer_problem)
-    # What is added last is outermost.
-    app.add_middleware(BodyLimit, max_bytes=MAX_BODY_BYTES)
-    app.add_middleware(Admission, limit=max_concurrent_requests)
-    app.add_middleware(LastResort)
+    install(app, edge)
     return app
 
 

@@ -15,7 +15,7 @@ from grpc_health.v1.health_pb2_grpc import HealthStub
 
 from contract.calls import service_config
 from rpc import delivery_pb2, payment_pb2, purchase_pb2, stock_pb2
-from services.gateway import behalf
+from services.gateway import behalf, deadline
 
 SERVICES: Mapping[str, ServiceDescriptor] = {
     "purchase": purchase_pb2.DESCRIPTOR.services_by_name["Purchase"],
@@ -71,7 +71,7 @@ class Clients:
     async def call(self, method: MethodDescriptor, message: Message) -> Message:
         """The service's answer. Raises AioRpcError: UNAVAILABLE only after having tried again."""
         answer: Message = await self._calls[method.full_name](
-            message, timeout=self._timeout_seconds, metadata=behalf.metadata()
+            message, timeout=deadline.left(self._timeout_seconds), metadata=behalf.metadata()
         )
         return answer
 

@@ -79,7 +79,7 @@ class Problem(Exception):
             content["errors"] = list(self.errors)
         headers = dict(self.headers)
         if self.status in _RETRY_AFTER:
-            headers["Retry-After"] = _RETRY_AFTER[self.status]
+            headers.setdefault("Retry-After", _RETRY_AFTER[self.status])
         return ProblemResponse(content, self.status, headers)
 
 

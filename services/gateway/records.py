@@ -13,6 +13,7 @@ from rpc.purchase_pb2 import GetOrderHistoryRequest
 from rpc.stock_pb2 import GetReservationRequest
 from sagakit.errors import Unavailable
 from services.gateway import behalf
+from services.gateway.behalf import Bearer
 from services.gateway.clients import SERVICES, Clients
 from services.gateway.moves import Records
 
@@ -23,9 +24,9 @@ class RecordReader:
     def __init__(self, clients: Clients) -> None:
         self._clients = clients
 
-    async def read(self, orderid: str, token: str) -> Records:
-        """On behalf of the caller with that token. Unavailable where purchase cannot say."""
-        with behalf.of(token):
+    async def read(self, orderid: str, bearer: Bearer) -> Records:
+        """On behalf of a caller. Unavailable where purchase cannot say."""
+        with behalf.of(bearer):
             found: tuple[Any, ...] = await asyncio.gather(
                 self._ask("purchase", "GetOrderHistory", GetOrderHistoryRequest(orderid=orderid)),
                 self._ask("stock", "GetReservation", GetReservationRequest(orderid=orderid)),

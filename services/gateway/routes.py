@@ -17,9 +17,10 @@ from services.gateway.answers import as_json
 from services.gateway.clients import Clients
 from services.gateway.errors import Problem, ProblemResponse, of_validation
 from services.gateway.operations import OPERATIONS, Operation
+from services.gateway.ownership import entitled
 
 SCHEMAS = "#/components/schemas/"
-ALWAYS_POSSIBLE = (400, 408, 413, 503, 504)
+ALWAYS_POSSIBLE = (400, 401, 408, 413, 429, 503, 504)
 """The statuses that every request can fail with."""
 
 
@@ -39,6 +40,7 @@ def _add(router: APIRouter, operation: Operation, clients: Clients, body_timeout
         # post here from a visitor's browser, which gains it nothing as long as no cookie or address
         # grants a right: whoever adds one must ask for application/json first.
         body = parsed(operation.body, await received(request, body_timeout_seconds))
+        await entitled(clients, operation.rpc, body)
         answer = await clients.call(operation.rpc, message(**body.model_dump()))
         return JSONResponse(as_json(answer, operation.answer))
 

@@ -7,10 +7,13 @@ from dataclasses import dataclass
 
 from sagakit.backends import BackendSettings
 from sagakit.settings import BadSetting, Environ
+from sagakit.tokens import AuthSettings
 from services.gateway.clients import SERVICES
+from services.gateway.edge import Limits
 from services.gateway.stream import Patience
 
 _TARGET = re.compile(r"(dns|ipv4|ipv6|unix|xds):")
+_ORIGIN = re.compile(r"https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?")
 _HOST_AND_PORT = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):(?P<port>[0-9]{1,5})")
 
 
@@ -22,9 +25,12 @@ class Settings:
     port: int
     targets: Mapping[str, str]
     """What gRPC dials for each service."""
-    request_timeout_seconds: float
-    """How long a request may take to arrive, and how long the service behind it to answer."""
-    max_concurrent_requests: int
+    limits: Limits
+    cors_origins: tuple[str, ...]
+    """The web pages whose scripts may read answers; none unless it is set."""
+    auth: AuthSettings | None
+    """Whose tokens are believed; None: nobody signs in."""
+    production: bool
     drain_delay_seconds: float
     """How long a gateway that is told to stop goes on serving, until balancers have noticed."""
     log_format: str
@@ -40,8 +46,16 @@ class Settings:
             host=env.text("HOST", "127.0.0.1"),
             port=env.integer("PORT", 8080, low=0, high=65_535),
             targets={service: _grpc_target(f"{service.upper()}_ADDRESS", env) for service in SERVICES},
-            request_timeout_seconds=env.seconds("REQUEST_TIMEOUT_SECONDS", 10, low=0.001),
-            max_concurrent_requests=env.integer("MAX_CONCURRENT_REQUESTS", 512, low=1),
+            limits=Limits(
+                request_seconds=env.seconds("REQUEST_TIMEOUT_SECONDS", 10, low=0.001),
+                concurrent_requests=env.integer("MAX_CONCURRENT_REQUESTS", 512, low=1),
+                rate_per_client=env.integer("RATE_PER_CLIENT", 0),
+                rate_overall=env.integer("RATE_OVERALL", 0),
+                forwarded_hops=env.integer("FORWARDED_HOPS", 0, high=10),
+            ),
+            cors_origins=_origins(env),
+            auth=AuthSettings.from_environ(environ),
+            production=env.production,
             drain_delay_seconds=env.seconds("DRAIN_DELAY_SECONDS", 0),
             log_format=env.choice("LOG_FORMAT", ("console", "json"), "console"),
             messages=_messages(environ),
@@ -55,6 +69,14 @@ class Settings:
 def _messages(environ: Mapping[str, str]) -> BackendSettings | None:
     named = any(environ.get(name, "").strip() for name in ("BACKEND", "GOOGLE_CLOUD_PROJECT"))
     return BackendSettings.from_environ(environ) if named else None
+
+
+def _origins(env: Environ) -> tuple[str, ...]:
+    origins = env.texts("CORS_ORIGINS") if env.text("CORS_ORIGINS", "") else ()
+    for origin in origins:
+        if not _ORIGIN.fullmatch(origin):
+            raise BadSetting("CORS_ORIGINS", f"must be origins such as https://shop.example, not {origin!r}")
+    return origins
 
 
 def _grpc_target(name: str, env: Environ) -> str:

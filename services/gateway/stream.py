@@ -18,6 +18,7 @@ from starlette.responses import Response
 from contract.fields import ID_PATTERN
 from rpc.purchase_pb2 import GetOrderTicketRequest
 from services.gateway import behalf, sse
+from services.gateway.behalf import Bearer
 from services.gateway.clients import SERVICES, Clients
 from services.gateway.errors import Problem
 from services.gateway.middleware import LEAVE_ADMISSION
@@ -92,7 +93,7 @@ class Streams:
             responses={
                 200: {"description": "The stream", "content": {sse.MEDIA_TYPE: {"example": _EXAMPLE}}},
                 204: {"description": "The end was seen already; do not come back."},
-                **{status: problem(status) for status in (400, 404, 501, 503, 504)},
+                **{status: problem(status) for status in (400, 401, 404, 429, 501, 503, 504)},
             },
             openapi_extra={"parameters": _PARAMETERS},
         )
@@ -111,19 +112,19 @@ class Streams:
             raise Problem(503, "too-many-streams", "Too many orders are followed here at once; try again.")
         self._open += 1
         request.scope[LEAVE_ADMISSION]()
-        content = self._stream(self._watches, orderid, behalf.token(), seen)
+        content = self._stream(self._watches, orderid, behalf.current(), seen)
         return sse.EventStream(content, self._patience.send_seconds, self._closed)
 
     def _closed(self) -> None:
         self._open -= 1
 
     async def _stream(
-        self, watches: Watches, orderid: str, token: str, seen: list[str]
+        self, watches: Watches, orderid: str, bearer: Bearer, seen: list[str]
     ) -> AsyncGenerator[str, None]:
-        ends_at = time.monotonic() + self._patience.stream_seconds
+        ends_at = min(time.time() + self._patience.stream_seconds, bearer.expires_at)
         yield sse.preamble()
-        async with watches.following(orderid, token) as watch:
-            while not watch.closed and time.monotonic() < ends_at:
+        async with watches.following(orderid, bearer) as watch:
+            while not watch.closed and time.time() < ends_at:
                 for move in _unseen(watch, seen):
                     seen.append(move.word)
                     yield sse.event("move", ",".join(seen), _json(move))

@@ -10,12 +10,13 @@ import structlog
 from contract.tickets import RESERVE_FAILED, TicketMessage
 from sagakit.errors import Unavailable
 from sagakit.runtime import Backoff, Runtime
+from services.gateway.behalf import Bearer
 from services.gateway.moves import ENDED, Move, Records, heard
 
 log = structlog.get_logger()
 
-Look = Callable[[str, str], Awaitable[Records]]
-"""Reads what is on record about an order, on behalf of the caller with that token; Unavailable: try again."""
+Look = Callable[[str, Bearer], Awaitable[Records]]
+"""Reads what is on record about an order, on behalf of a caller; Unavailable: try again."""
 
 PAUSES = Backoff(first_seconds=0.05, cap_seconds=5.0, attempts=0)
 """Between looks at an order that moves without saying so, or that could not be looked at."""
@@ -31,8 +32,8 @@ class Watch:
         self._bell = asyncio.Event()
         self._changed = asyncio.Event()
         self._looked = False
-        self.tokens: list[str] = []
-        """Of those who follow it; it is looked at on behalf of the one who came last."""
+        self.followers: list[Bearer] = []
+        """It is looked at on behalf of the one who came last."""
         self.moves: list[Move] = []
         """In the order they became known here; there are only so many in an order's life."""
         self.status: str | None = None
@@ -91,7 +92,7 @@ class Watch:
     async def _catch_up(self) -> bool:
         """Look; whether everybody could be asked."""
         try:
-            records = await self._look(self._orderid, self.tokens[-1])
+            records = await self._look(self._orderid, self.followers[-1])
         except Unavailable as error:
             log.warning("cannot look", orderid=self._orderid, error=str(error))
             return False
@@ -129,15 +130,15 @@ class Watches:
         self._closed = False
 
     @asynccontextmanager
-    async def following(self, orderid: str, token: str) -> AsyncIterator[Watch]:
+    async def following(self, orderid: str, bearer: Bearer) -> AsyncIterator[Watch]:
         """The order's watch, which is kept up meanwhile. Whether the caller may see it was asked before."""
         watch = self._watches.get(orderid) or self._begin(orderid)
-        watch.tokens.append(token)
+        watch.followers.append(bearer)
         try:
             yield watch
         finally:
-            watch.tokens.remove(token)
-            if not watch.tokens:
+            watch.followers.remove(bearer)
+            if not watch.followers:
                 del self._watches[orderid]
                 self._tasks.pop(orderid).cancel()
 

@@ -20,6 +20,8 @@ class Cart:
     items: tuple[CartItem, ...] = ()
     orderid: str | None = None
     """The order it became, once checked out."""
+    owner: str = ""
+    """Who opened it: the `sub` of their token; empty where nobody signs in."""
 
 
 @dataclass(frozen=True, slots=True)

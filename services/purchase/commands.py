@@ -6,7 +6,7 @@ from typing import Generic, TypeVar
 
 from sagakit.errors import InvalidArgument
 from sagakit.inbox import Inbox
-from sagakit.store import Decide, Store
+from sagakit.store import Changes, Decide, Snapshot, Store
 from sagakit.tables import Entity, Key
 
 R = TypeVar("R")
@@ -48,13 +48,15 @@ class Commands:
         decide: Decide[R],
         answer: Answer[R],
         *,
+        admit: Callable[[Snapshot, str], None] = lambda *_: None,
         repeatable: bool = True,
     ) -> R:
         """What `decide` answers, or what it answered to that command before.
 
         Raises InvalidArgument where the command's name was used for another request, and what
-        `decide` raises; then nothing is remembered. `repeatable`: as in `Store.transact`, of a
-        command without a name.
+        `decide` raises; then nothing is remembered. `admit` is asked before anything is recalled, and
+        raises where what the command is about is none of the caller's business. `repeatable`: as in
+        `Store.transact`, of a command without a name.
         """
         if not command.commandid:
             return (await self._store.transact(keys, decide, repeatable=repeatable)).result
@@ -67,8 +69,15 @@ class Commands:
             # Else a repeat of what changed nothing could change what somebody has done meanwhile.
             always=True,
         )
+
+        def admitted(found: Snapshot) -> Changes[R]:
+            admit(found, command.about)
+            return once(found)
+
         # Where anything is looked up, so is the inbox row: things may be in a state that refuses a repeat.
-        return (await self._store.transact([*keys, *([self._inbox.key(name)] if keys else [])], once)).result
+        return (
+            await self._store.transact([*keys, *([self._inbox.key(name)] if keys else [])], admitted)
+        ).result
 
 
 def _checked(row: Entity, command: Command) -> Entity:

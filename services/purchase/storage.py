@@ -24,7 +24,8 @@ def cart_entity(cart: Cart, expires_at: float) -> Entity:
 
 
 def to_cart(cartid: str, entity: Entity) -> Cart:
-    return Cart(cartid, entity["status"], _to_items(entity["items"]), entity["orderid"])
+    items = _to_items(entity["items"])
+    return Cart(cartid, entity["status"], items, entity["orderid"], entity.get("owner", ""))
 
 
 TICKET = "OrderTicket"
@@ -44,6 +45,7 @@ def ticket_entity(ticket: Ticket, due: float | None) -> Entity:
         "amount": ticket.amount,
         "reason": ticket.reason,
         "repeats": ticket.repeats,
+        "owner": ticket.owner,
         **waiting(ticket.orderid, due),
     }
 
@@ -58,6 +60,7 @@ def to_ticket(orderid: str, entity: Entity) -> Ticket:
         amount=entity["amount"],
         reason=entity["reason"],
         repeats=entity["repeats"],
+        owner=entity.get("owner", ""),
     )
 
 
@@ -81,7 +84,7 @@ def _to_items(items: list[dict[str, Any]]) -> tuple[CartItem, ...]:
 
 
 def _cart(cart: Cart) -> Entity:
-    return {"status": cart.status, "items": _items(cart.items), "orderid": cart.orderid}
+    return {"status": cart.status, "items": _items(cart.items), "orderid": cart.orderid, "owner": cart.owner}
 
 
 def _items(items: tuple[CartItem, ...]) -> list[dict[str, Any]]:

@@ -101,6 +101,8 @@ class Ticket:
     reason: str | None = None
     repeats: int = 0
     """How often its status was published again since the last move."""
+    owner: str = ""
+    """Whose cart it was. It is in no event."""
 
     @property
     def opened_at(self) -> float:
@@ -130,9 +132,10 @@ class Report:
     again: bool = False
 
 
-def opened(orderid: str, cartid: str, items: tuple[CartItem, ...], time: float) -> Ticket:
+def opened(orderid: str, cartid: str, items: tuple[CartItem, ...], time: float, owner: str = "") -> Ticket:
     """The ticket as checkout opens it."""
-    return Ticket(orderid, cartid, items, PRE_APPROVED, (Passage(PRE_APPROVED, time, CHECKOUT),))
+    first = Passage(PRE_APPROVED, time, CHECKOUT)
+    return Ticket(orderid, cartid, items, PRE_APPROVED, (first,), owner=owner)
 
 
 def reported(ticket: Ticket, report: Report) -> tuple[Ticket, bool]:

@@ -4,8 +4,9 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 from contract.tickets import AGAIN, RESERVED, TicketMessage
+from sagakit import callers
 from sagakit.consumer import Outcome
-from sagakit.errors import NotFound, Poison
+from sagakit.errors import Poison
 from sagakit.events import Event, timestamp
 from sagakit.inbox import Inbox
 from sagakit.runtime import Runtime
@@ -16,6 +17,7 @@ from services.purchase import cart as carts
 from services.purchase import ticket as tickets
 from services.purchase.cart import Cart, Opened
 from services.purchase.commands import Command, Commands
+from services.purchase.owners import cart_of, may_see_cart, may_see_ticket, ticket_of
 from services.purchase.settings import Settings
 from services.purchase.storage import (
     CART_ANSWER,
@@ -25,7 +27,6 @@ from services.purchase.storage import (
     cart_key,
     ticket_entity,
     ticket_key,
-    to_cart,
     to_ticket,
 )
 from services.purchase.ticket import Report, Ticket
@@ -49,17 +50,17 @@ class UseCases:
         put = self._put_cart()
 
         def decide(found: Snapshot) -> Changes[Opened]:
-            entity = found.get(cart_key(cartid))
-            if entity is not None:
-                return Changes(Opened(to_cart(cartid, entity), created=False))
-            return Changes(Opened(Cart(cartid), created=True), put(Cart(cartid)))
+            if found.get(cart_key(cartid)) is not None:
+                return Changes(Opened(cart_of(found, cartid), created=False))
+            cart = Cart(cartid, owner=callers.current().sub)
+            return Changes(Opened(cart, created=True), put(cart))
 
         command = Command(commandid, cartid, {"create": cartid})
         # Nothing is read first: a cart that is there collides, and is looked up then.
-        return await self._commands.run(command, (), decide, OPENED_ANSWER)
+        return await self._commands.run(command, (), decide, OPENED_ANSWER, admit=may_see_cart)
 
     async def get_cart(self, cartid: str) -> Cart:
-        return _cart(await self._store.read([cart_key(cartid)]), cartid)
+        return cart_of(await self._store.read([cart_key(cartid)]), cartid)
 
     async def add_item(self, cartid: str, itemid: str, count: int, commandid: str = "") -> Cart:
         """The cart with so many more. Without a `commandid`, OutcomeUnknown: they may have been added."""
@@ -83,33 +84,37 @@ class UseCases:
         put = self._put_cart()
 
         def decide(found: Snapshot) -> Changes[Ticket]:
-            cart = _cart(found, cartid)
+            cart = cart_of(found, cartid)
             if cart.orderid is not None:
                 found.require([ticket_key(cart.orderid)])
-                return Changes(_ticket(found, cart.orderid))
-            ticket = tickets.opened(orderid, cartid, cart.items, now)
+                return Changes(ticket_of(found, cart.orderid))
+            ticket = tickets.opened(orderid, cartid, cart.items, now, cart.owner)
             writes = {**put(carts.check_out(cart, orderid)), **self._written(ticket, now)}
             return Changes(ticket, writes, [_announcement(ticket, eventid, now)])
 
         command = Command(commandid, cartid, {"checkout": cartid})
-        return await self._commands.run(command, [cart_key(cartid)], decide, TICKET_ANSWER)
+        return await self._commands.run(
+            command, [cart_key(cartid)], decide, TICKET_ANSWER, admit=may_see_cart
+        )
 
     async def get_order_ticket(self, orderid: str) -> Ticket:
-        return _ticket(await self._store.read([ticket_key(orderid)]), orderid)
+        return ticket_of(await self._store.read([ticket_key(orderid)]), orderid)
 
     async def cancel_order(self, orderid: str, commandid: str = "") -> Ticket:
         """The ticket, canceled, now or before; NotAllowed where the order has ended otherwise."""
         eventid, now = self._runtime.new_id(), self._runtime.now()
 
         def decide(found: Snapshot) -> Changes[Ticket]:
-            before = _ticket(found, orderid)
+            before = ticket_of(found, orderid)
             after = tickets.withdrawn(before, tickets.CLIENT, now)
             if after == before:
                 return Changes(before)
             return Changes(after, self._written(after, now), [_announcement(after, eventid, now)])
 
         command = Command(commandid, orderid, {"cancel": orderid})
-        return await self._commands.run(command, [ticket_key(orderid)], decide, TICKET_ANSWER)
+        return await self._commands.run(
+            command, [ticket_key(orderid)], decide, TICKET_ANSWER, admit=may_see_ticket
+        )
 
     async def apply_report(self, orderid: str, report: Report) -> Outcome:
         """Move the ticket as the table says, once. Poison where there is no such order."""
@@ -161,26 +166,14 @@ class UseCases:
         put = self._put_cart()
 
         def decide(found: Snapshot) -> Changes[Cart]:
-            before = _cart(found, command.about)
+            before = cart_of(found, command.about)
             after = change(before)
             return Changes(after, {} if after == before else put(after))
 
         keys = [cart_key(command.about)]
-        return await self._commands.run(command, keys, decide, CART_ANSWER, repeatable=repeatable)
-
-
-def _cart(found: Snapshot, cartid: str) -> Cart:
-    entity = found.get(cart_key(cartid))
-    if entity is None:
-        raise NotFound("unknown-cart", f"there is no cart {cartid}")
-    return to_cart(cartid, entity)
-
-
-def _ticket(found: Snapshot, orderid: str) -> Ticket:
-    entity = found.get(ticket_key(orderid))
-    if entity is None:
-        raise NotFound("unknown-order", f"there is no order {orderid}")
-    return to_ticket(orderid, entity)
+        return await self._commands.run(
+            command, keys, decide, CART_ANSWER, admit=may_see_cart, repeatable=repeatable
+        )
 
 
 def _announcement(

@@ -5,6 +5,7 @@ from typing import Any
 from contract.fields import MAX_PRICE, MAX_STOCK, checked_id, checked_int
 from rpc import stock_pb2 as pb
 from rpc.stock_pb2_grpc import StockServicer
+from sagakit import callers
 from sagakit.events import timestamp
 from services.stock.catalogue import PAGE, Catalogue
 from services.stock.inventory import MAX_SHARDS, Reservation, Stocked
@@ -29,6 +30,7 @@ class Servicer(StockServicer):
         return pb.ListItemsResponse(items=[_item(item) for item in items], next_page_token=token)
 
     async def PutItem(self, request: pb.PutItemRequest, context: Any) -> pb.PutItemResponse:
+        callers.require_operator()
         item = await self._catalogue.put_item(
             _itemid(request),
             checked_int("price", request.price, 0, MAX_PRICE),

@@ -49,7 +49,7 @@ def _probes(name: str, container: Container) -> Iterator[str]:
 
 
 def _gateway_paths() -> set[str]:
-    app = create_app(Clients({}, 1), Lifecycle(), body_timeout_seconds=1, max_concurrent_requests=1)
+    app = create_app(Clients({}, 1), Lifecycle())
     return set(app.openapi()["paths"])
 
 

@@ -15,6 +15,7 @@ from grpc_health.v1._async import HealthServicer
 
 from services.gateway.app import Lifecycle, create_app
 from services.gateway.clients import SERVICES, Clients
+from services.gateway.edge import Edge, Limits
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
@@ -112,8 +113,7 @@ async def gateway(
     app = create_app(
         Clients({**nobody, **targets}, timeout_seconds),
         lifecycle or Lifecycle(),
-        body_timeout_seconds=timeout_seconds,
-        max_concurrent_requests=limit,
+        edge=Edge(Limits(request_seconds=timeout_seconds, concurrent_requests=limit)),
     )
     async with client_of(app) as client:
         yield client

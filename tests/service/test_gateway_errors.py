@@ -12,6 +12,7 @@ from rpc import purchase_pb2
 from sagakit.errors import InvalidArgument, NotAllowed, NotFound
 from sagakit.server import status_of
 from services.gateway.app import Lifecycle, create_app
+from services.gateway.edge import Edge, Limits
 from tests.service.gateway_harness import (
     WAIT_SECONDS,
     FakeService,
@@ -215,9 +216,7 @@ class BrokenClients:
 
 
 def broken_gateway():
-    return create_app(
-        BrokenClients(), Lifecycle(), body_timeout_seconds=WAIT_SECONDS, max_concurrent_requests=10
-    )
+    return create_app(BrokenClients(), Lifecycle(), edge=Edge(Limits(WAIT_SECONDS, concurrent_requests=10)))
 
 
 async def test_an_error_nobody_foresaw_is_logged_and_not_shown():

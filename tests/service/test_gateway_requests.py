@@ -6,8 +6,8 @@ from uuid import UUID
 import pytest
 
 from rpc import delivery_pb2, payment_pb2, purchase_pb2, stock_pb2
-from services.gateway.app import MAX_BODY_BYTES
 from services.gateway.clients import NEEDED
+from services.gateway.edge import MAX_BODY_BYTES
 from services.gateway.operations import OPERATIONS
 from tests.service.gateway_harness import assert_problem, fakes, gateway, suite, targets_of, until
 

@@ -3,6 +3,7 @@
 import pytest
 
 from sagakit.settings import BadSetting
+from services.gateway.edge import Limits
 from services.gateway.settings import Settings
 from services.gateway.stream import Patience
 
@@ -26,8 +27,10 @@ def test_only_the_addresses_have_to_be_given():
             "payment": "ipv4:127.0.0.1:50053",
             "delivery": "ipv4:127.0.0.1:50054",
         },
-        request_timeout_seconds=10,
-        max_concurrent_requests=512,
+        limits=Limits(request_seconds=10, concurrent_requests=512),
+        cors_origins=(),
+        auth=None,
+        production=False,
         drain_delay_seconds=0,
         log_format="console",
         messages=None,

@@ -24,9 +24,7 @@ from tests.support.suite import Suite
 
 @pytest.fixture
 async def client(suite: Suite) -> AsyncIterator[SagaClient]:
-    app = create_app(
-        Clients(suite.services.targets, 10), Lifecycle(), body_timeout_seconds=10, max_concurrent_requests=100
-    )
+    app = create_app(Clients(suite.services.targets, 10), Lifecycle())
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     async with (
         app.router.lifespan_context(app),

@@ -201,6 +201,7 @@ async def running_suite(
     *,
     without: Sequence[str] = (),
     between: Between = lambda backend: backend,
+    operator_token: str = "",
 ) -> AsyncIterator[Suite]:
     """The suite, provisioned and seeded; gRPC calls take turns among the replicas."""
     await provision(backend_environ)
@@ -212,7 +213,7 @@ async def running_suite(
         running = [service for service in BUILDERS if service not in without]
         addresses = {service: await services.start(service, replicas) for service in running}
         if "stock" in addresses:
-            await put_if_absent(addresses["stock"][0], CATALOGUE)
+            await put_if_absent(addresses["stock"][0], CATALOGUE, operator_token)
         stubs = [
             stub(await stack.enter_async_context(_channel(addresses.get(service, [NOWHERE]))))
             for service, stub in STUBS.items()

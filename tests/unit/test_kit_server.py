@@ -18,6 +18,7 @@ from rpc.purchase_pb2 import DESCRIPTOR
 from rpc.purchase_pb2_grpc import PurchaseServicer, add_PurchaseServicer_to_server
 from sagakit.errors import (
     Contention,
+    Forbidden,
     InvalidArgument,
     NotAllowed,
     NotFound,
@@ -25,6 +26,7 @@ from sagakit.errors import (
     Poison,
     Rejected,
     SagaError,
+    Unauthenticated,
     Unavailable,
 )
 from sagakit.server import DEFAULT_DEADLINE_SECONDS, ERROR_DOMAIN, MAX_MESSAGE_BYTES, GrpcServer
@@ -136,6 +138,8 @@ async def test_a_server_that_is_not_reflected_says_nothing_of_its_services():
         (InvalidArgument("count", "too many"), grpc.StatusCode.INVALID_ARGUMENT, "invalid-argument"),
         (NotFound("unknown-cart", "no such cart"), grpc.StatusCode.NOT_FOUND, "unknown-cart"),
         (NotAllowed("cart-closed", "it is closed"), grpc.StatusCode.FAILED_PRECONDITION, "cart-closed"),
+        (Unauthenticated("who is it?"), grpc.StatusCode.UNAUTHENTICATED, "unauthenticated"),
+        (Forbidden("not-an-operator", "no"), grpc.StatusCode.PERMISSION_DENIED, "not-an-operator"),
         (Contention("others"), grpc.StatusCode.ABORTED, "contention"),
         (Unavailable("gone"), grpc.StatusCode.UNAVAILABLE, "unavailable"),
         (OutcomeUnknown("no answer"), grpc.StatusCode.DEADLINE_EXCEEDED, "outcomeunknown"),

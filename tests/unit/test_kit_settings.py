@@ -21,6 +21,7 @@ MINIMAL = {
     "EVENT_DEAD_LETTER_TOPIC": "com.example.dead-letter",
     "PORT": "8081",
 }
+SIGNED_IN = {"AUTH_ISSUER": "https://issuer.example", "AUTH_AUDIENCE": "saga"}
 
 
 def test_text_is_taken_without_the_blanks_around_it():
@@ -51,7 +52,7 @@ def test_a_choice_is_one_of_its_words():
 def test_only_a_service_that_is_told_so_is_in_production():
     assert not ServiceSettings.from_environ(MINIMAL).production
     assert not ServiceSettings.from_environ({**MINIMAL, "ENVIRONMENT": "development"}).production
-    assert ServiceSettings.from_environ({**MINIMAL, "ENVIRONMENT": "production"}).production
+    assert ServiceSettings.from_environ({**MINIMAL, **SIGNED_IN, "ENVIRONMENT": "production"}).production
     with pytest.raises(BadSetting, match="ENVIRONMENT must be one of development, production"):
         ServiceSettings.from_environ({**MINIMAL, "ENVIRONMENT": "prod"})
 
@@ -203,3 +204,35 @@ def test_a_services_own_settings_have_defaults():
     assert PurchaseSettings.from_environ({}) == PurchaseSettings(1800, 30 * 24 * 3600)
     assert PaymentSettings.from_environ({}) == PaymentSettings("simulated", 100_000)
     assert ServiceSettings.from_environ(MINIMAL).patience == Patience(15)
+
+
+def test_production_does_not_run_open():
+    with pytest.raises(BadSetting, match="AUTH_ISSUER is not set: ENVIRONMENT=production does not run open"):
+        ServiceSettings.from_environ({**MINIMAL, "ENVIRONMENT": "production"})
+
+
+@pytest.mark.parametrize(
+    ("environ", "complaint"),
+    [
+        ({"AUTH_ISSUER": "https://issuer.example"}, "AUTH_AUDIENCE is not set"),
+        ({"AUTH_AUDIENCE": "saga"}, "AUTH_ISSUER is not set"),
+        ({"AUTH_KEYS_FILE": "/keys.json"}, "AUTH_ISSUER is not set"),
+        ({**SIGNED_IN, "AUTH_ISSUER": "http://issuer.example"}, "AUTH_ISSUER must be an https URL"),
+        ({**SIGNED_IN, "AUTH_ISSUER": "issuer.example"}, "AUTH_ISSUER must be an https URL"),
+        (
+            {**SIGNED_IN, "AUTH_ISSUER": "http://127.0.0.1:1", "ENVIRONMENT": "production"},
+            "AUTH_ISSUER must be an https URL",
+        ),
+        (
+            {**SIGNED_IN, "AUTH_KEYS_FILE": "/keys.json", "ENVIRONMENT": "production"},
+            "AUTH_KEYS_FILE is for development",
+        ),
+    ],
+)
+def test_half_of_sign_in_is_refused(environ, complaint):
+    with pytest.raises(BadSetting, match=complaint):
+        ServiceSettings.from_environ({**MINIMAL, **environ})
+
+
+def test_without_an_issuer_nobody_signs_in():
+    assert ServiceSettings.from_environ(MINIMAL).auth is None

@@ -1,0 +1,70 @@
+"""Signing in on a developer's machine: an issuer that is nothing but a key in a file."""
+
+import json
+import os
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import jwt
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+ISSUER = "https://saga.localhost"
+"""A name that nobody can have on the network."""
+AUDIENCE = "saga-suite"
+OPERATOR_SCOPE = "saga.operator"
+TOOLS_SECONDS = 300
+ALGORITHM = "ES256"
+
+_KEY, _JWKS, _KID = "development-key.pem", "development-jwks.json", "development"
+
+
+def environ(run_dir: Path) -> dict[str, str]:
+    """What a suite is told that believes the development key in `run_dir`, made where it is missing."""
+    _key(run_dir)
+    return {
+        "AUTH_ISSUER": ISSUER,
+        "AUTH_AUDIENCE": AUDIENCE,
+        "AUTH_OPERATOR_SCOPE": OPERATOR_SCOPE,
+        "AUTH_KEYS_FILE": str(run_dir / _JWKS),
+    }
+
+
+def mint(run_dir: Path, sub: str, *, operator: bool, seconds: float) -> str:
+    """A token for `sub`, signed with the development key."""
+    now = time.time()
+    claims = {"iss": ISSUER, "aud": AUDIENCE, "sub": sub, "iat": now, "exp": now + seconds}
+    scope = {"scope": OPERATOR_SCOPE} if operator else {}
+    return jwt.encode({**claims, **scope}, _key(run_dir), ALGORITHM, headers={"kid": _KID})
+
+
+def tools_token(run_dir: Path, environ: Mapping[str, str]) -> str:
+    """What the tool itself signs in with: SAGA_TOKEN, else one of the development key, else ""."""
+    given = environ.get("SAGA_TOKEN", "").strip()
+    if given or not (run_dir / _KEY).exists():
+        return given
+    return mint(run_dir, "sagactl", operator=True, seconds=TOOLS_SECONDS)
+
+
+def _key(run_dir: Path) -> ec.EllipticCurvePrivateKey:
+    """The key in `run_dir`, made where there is none; its public half is beside it."""
+    file = run_dir / _KEY
+    if not file.exists():
+        _write_key(run_dir, ec.generate_private_key(ec.SECP256R1()))
+    key = serialization.load_pem_private_key(file.read_bytes(), password=None)
+    if not isinstance(key, ec.EllipticCurvePrivateKey):
+        raise TypeError(f"{file} is no key of the kind that is made here")
+    return key
+
+
+def _write_key(run_dir: Path, key: ec.EllipticCurvePrivateKey) -> None:
+    run_dir.mkdir(parents=True, exist_ok=True)
+    public = jwt.algorithms.ECAlgorithm.to_jwk(key.public_key(), as_dict=True)
+    (run_dir / _JWKS).write_text(json.dumps({"keys": [{**public, "kid": _KID, "use": "sig"}]}))
+    pem = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    descriptor = os.open(run_dir / _KEY, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(pem)
