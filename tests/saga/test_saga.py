@@ -123,6 +123,29 @@ async def test_an_item_is_added_once_under_one_commandid(backend_environ: Mappin
         assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
 
 
+async def test_of_racing_calls_under_one_commandid_all_answer_with_what_the_winner_did(
+    backend_environ: Mapping[str, str],
+):
+    async with running_suite(backend_environ, replicas=2) as suite:
+        await suite.purchase.CreateCart(pb.CreateCartRequest(cartid="c"))
+        sets = [pb.SetItemRequest(cartid="c", itemid="red", count=n, commandid="k") for n in (1, 2)]
+        racing = await asyncio.gather(
+            *(suite.purchase.SetItem(request) for request in sets * 4), return_exceptions=True
+        )
+        await suite.purchase.CloseCart(pb.CloseCartRequest(cartid="c"))
+        checkout = pb.CheckoutRequest(cartid="c", commandid="checkout")
+        orders = await asyncio.gather(*(suite.purchase.Checkout(checkout) for _ in range(8)))
+        await suite.ticket_becomes(orders[0].order_ticket.orderid, "approved")
+        late = await suite.purchase.Checkout(checkout)
+
+    done = [answer for answer in racing if isinstance(answer, pb.SetItemResponse)]
+    refused = [answer for answer in racing if answer not in done]
+    assert (len(done), len(refused)) == (4, 4)
+    assert all(answer == done[0] for answer in done)
+    assert {error.code() for error in refused} == {grpc.StatusCode.INVALID_ARGUMENT}
+    assert all(answer == orders[0] for answer in (*orders, late))
+
+
 async def test_a_service_in_another_language_can_stand_in_for_payment(backend_environ: Mapping[str, str]):
     """Published twice with one eventid, and twice with two, a report is applied once."""
     async with running_suite(backend_environ, without=["payment"]) as suite:

@@ -22,6 +22,7 @@ from services.payment import handlers as payment
 from services.payment import simulated
 from services.payment.storage import payment_key
 from services.payment.usecases import UseCases as Payment
+from services.purchase.commands import Commands
 from services.purchase.ticket import MOVES, Move
 from services.stock import handlers as stock
 from services.stock import usecases as stock_usecases
@@ -343,4 +344,24 @@ def stock_gives_back_what_it_has_sold() -> Iterator[None]:
         return original(reservation, "reserved", now)
 
     with patch.object(stock_usecases.inventory, "settled", settled):
+        yield
+
+
+@bug()
+def a_repeated_call_is_made_again() -> Iterator[None]:
+    async def run(self: Commands, command: Any, *how: Any, **options: Any) -> Any:
+        return await original(self, replace(command, commandid=""), *how, **options)
+
+    original = Commands.run
+    with patch.object(Commands, "run", run):
+        yield
+
+
+@bug()
+def a_call_that_changed_nothing_is_forgotten() -> Iterator[None]:
+    def once(self: Inbox, *how: Any, **options: Any) -> Any:
+        return original(self, *how, **{**options, "always": False})
+
+    original = Inbox.once
+    with patch.object(Inbox, "once", once):
         yield

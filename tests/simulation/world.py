@@ -5,7 +5,7 @@ import itertools
 import logging
 import zlib
 from collections import Counter
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Any
@@ -45,6 +45,8 @@ CHECK_SECONDS = 30.0
 MOST_PUBLISHED = 60
 """How often an event may be published: what a crash left is claimed with pauses that double."""
 CLIENT_TRIES = 200
+REPEATED = 0.1
+"""After so many of the calls one that was made by then is made once more."""
 CANCELED = 0.15
 """How many clients change their mind."""
 
@@ -174,16 +176,23 @@ class World:
             self._errors.append(f"client {number}: {error}")
 
     async def _order(self, cartid: str, basket: Mapping[str, int]) -> str:
-        """Every call is made until it is answered: all of them may be repeated."""
-        await self._insist("purchase", "CreateCart", purchase_pb2.CreateCartRequest(cartid=cartid))
-        for itemid, count in basket.items():
-            add = purchase_pb2.AddItemRequest(cartid=cartid, itemid=itemid, count=count, commandid=itemid)
-            await self._insist("purchase", "AddItem", add)
-        await self._insist("purchase", "CloseCart", purchase_pb2.CloseCartRequest(cartid=cartid))
-        answer = await self._insist("purchase", "Checkout", purchase_pb2.CheckoutRequest(cartid=cartid))
-        orderid = str(answer.order_ticket.orderid)
+        """Every call is made until it is answered, and some again later: all are named."""
+        calls = _calls(cartid, basket)
+        answers = []
+        for number, (method, request) in enumerate(calls):
+            request.commandid = str(number)
+            answers.append(await self._insist("purchase", method, request))
+            await self._sometimes_repeat(calls[: number + 1], answers)
+        orderid = str(answers[-1].order_ticket.orderid)
         self._accepted[orderid] = basket
         return orderid
+
+    async def _sometimes_repeat(self, calls: Sequence[tuple[str, Any]], answers: Sequence[Any]) -> None:
+        """Whoever repeats a call hears what was answered, and changes nothing."""
+        if self._random.random() < REPEATED:
+            number = self._random.randrange(len(calls))
+            if await self._insist("purchase", *calls[number]) != answers[number]:
+                self._errors.append(f"a repeated {calls[number][0]} was answered otherwise")
 
     def _basket(self) -> dict[str, int]:
         (first,) = self._random.choices(["blue", "red", "yellow", "gold"], [10, 5, 1, 1])
@@ -263,3 +272,17 @@ class World:
             *(f"event {eventid} was published {self.broker.published[eventid]} times" for eventid in often),
             *(f"{count} dead letters: {reason}" for reason, count in reasons.items()),
         ]
+
+
+def _calls(cartid: str, basket: Mapping[str, int]) -> list[tuple[str, Any]]:
+    """What it takes to order that: names of RPCs, with their requests."""
+    calls: list[tuple[str, Any]] = [("CreateCart", purchase_pb2.CreateCartRequest(cartid=cartid))]
+    for itemid, count in basket.items():
+        item = {"cartid": cartid, "itemid": itemid}
+        # The third call changes nothing; made again after what follows, it is to change nothing either.
+        calls += [("SetItem", purchase_pb2.SetItemRequest(**item, count=one)) for one in (9, 1, 1)]
+        if count > 1:
+            calls.append(("AddItem", purchase_pb2.AddItemRequest(**item, count=count - 1)))
+    calls.append(("CloseCart", purchase_pb2.CloseCartRequest(cartid=cartid)))
+    calls.append(("Checkout", purchase_pb2.CheckoutRequest(cartid=cartid)))
+    return calls
