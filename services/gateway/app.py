@@ -14,10 +14,12 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from services.gateway.clients import NEEDED, SERVICES, Clients
 from services.gateway.edge import DEFAULT_EDGE, Edge, install
 from services.gateway.errors import Problem, answer_problem
+from services.gateway.places import Places
 from services.gateway.routes import api, problem, schemas
 from services.gateway.stream import DEFAULT_PATIENCE, Patience, Streams
 from services.gateway.v1.documentation import bodies
 from services.gateway.v1.routes import resources
+from services.gateway.waiting import Waiting
 from services.gateway.watches import Watches
 
 _READY = (
@@ -83,8 +85,9 @@ def create_app(
     )
     app.signs_in = edge.tokens is not None
     app.include_router(api(clients, body_timeout_seconds))
-    app.include_router(resources(clients, body_timeout_seconds))
-    app.include_router(Streams(clients, watches, patience).router())
+    places = Places(patience.most_followers)
+    app.include_router(resources(clients, body_timeout_seconds, Waiting(clients, watches, places)))
+    app.include_router(Streams(clients, watches, places, patience).router())
     app.include_router(_own(clients, lifecycle))
     for error in (Problem, AioRpcError, HTTPException):
         app.add_exception_handler(error, answer_problem)

@@ -14,6 +14,13 @@ def left(most_seconds: float) -> float:
     return most_seconds if deadline is None else max(0.0, min(most_seconds, deadline - time.monotonic()))
 
 
+def put_off(seconds: float) -> None:
+    """The request under way has been asked to take so much longer."""
+    deadline = _deadline.get()
+    if deadline is not None:
+        _deadline.set(deadline + seconds)
+
+
 class Deadline:
     """Every request has so long, from its arrival; what streams is only bound by it until it begins."""
 

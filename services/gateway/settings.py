@@ -60,7 +60,7 @@ class Settings:
             log_format=env.choice("LOG_FORMAT", ("console", "json"), "console"),
             messages=_messages(environ),
             patience=Patience(
-                most_streams=env.integer("MAX_STREAMS", 1_000, low=1),
+                most_followers=env.integer("MAX_FOLLOWERS", 1_000, low=1),
                 stream_seconds=env.seconds("STREAM_SECONDS", 900, low=1),
             ),
         )

@@ -23,6 +23,7 @@ from services.gateway.clients import SERVICES, Clients
 from services.gateway.errors import Problem
 from services.gateway.middleware import LEAVE_ADMISSION
 from services.gateway.moves import Move
+from services.gateway.places import Places
 from services.gateway.routes import problem
 from services.gateway.watches import Watch, Watches
 
@@ -57,9 +58,10 @@ _PARAMETERS = [
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """How long streams go on, in seconds, and how many there may be at once."""
+    """How long streams go on, in seconds, and how many followers there may be at once."""
 
-    most_streams: int = 1_000
+    most_followers: int = 1_000
+    """Streams and long polls together."""
     stream_seconds: float = 900
     """The longest a stream lasts; clients come back."""
     heartbeat_seconds: float = 15
@@ -73,12 +75,12 @@ DEFAULT_PATIENCE = Patience()
 class Streams:
     """Makes streams out of watches, as many as may be."""
 
-    def __init__(self, clients: Clients, watches: Watches | None, patience: Patience) -> None:
+    def __init__(self, clients: Clients, watches: Watches | None, places: Places, patience: Patience) -> None:
         """Without `watches` nothing is heard of orders here, and there are no streams."""
         self._clients = clients
         self._watches = watches
         self._patience = patience
-        self._open = 0
+        self._places = places
 
     def router(self) -> APIRouter:
         router = APIRouter(tags=["v1"])
@@ -108,15 +110,10 @@ class Streams:
         seen = _words(request.headers.get("Last-Event-ID", ""))
         if END in seen:
             return Response(status_code=204)
-        if self._open >= self._patience.most_streams:
-            raise Problem(503, "too-many-streams", "Too many orders are followed here at once; try again.")
-        self._open += 1
+        self._places.take()
         request.scope[LEAVE_ADMISSION]()
         content = self._stream(self._watches, orderid, behalf.current(), seen)
-        return sse.EventStream(content, self._patience.send_seconds, self._closed)
-
-    def _closed(self) -> None:
-        self._open -= 1
+        return sse.EventStream(content, self._patience.send_seconds, self._places.give_back)
 
     async def _stream(
         self, watches: Watches, orderid: str, bearer: Bearer, seen: list[str]

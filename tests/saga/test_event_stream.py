@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 import sys
+import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -244,3 +245,44 @@ async def broadcasts(environ: Mapping[str, str]) -> list[str]:
         environ["GOOGLE_CLOUD_PROJECT"], environ["PUBSUB_EMULATOR_HOST"]
     ) as made:
         return [each.name.rpartition("/")[2] async for each in made.listed(BROADCAST_PREFIX)]
+
+
+async def test_who_asks_with_wait_is_answered_when_the_order_has_ended(suite: Suite, backend_environ):
+    await suite.services.stop("payment")
+    ticket = await suite.order("c-1", blue=3)
+    path = f"/v1/orders/{ticket.orderid}"
+    async with a_gateway(suite, backend_environ, REQUEST_TIMEOUT_SECONDS="2") as (client, _):
+        began = time.monotonic()
+        in_vain = await client.get(path, params={"wait": 2.5})
+        waited = time.monotonic() - began
+        # Longer than a request may take otherwise.
+        waiting = asyncio.create_task(client.get(path, params={"wait": 30}))
+        await asyncio.sleep(0)
+        await suite.services.start("payment")
+        answer = await waiting
+        again = await client.get(path, params={"wait": 30})
+
+    assert in_vain.json()["status"] in ("pre-approved", "reserved")
+    assert waited >= 2.5
+    assert answer.json()["status"] == again.json()["status"] == "approved"
+
+
+async def test_a_refusal_ends_the_wait_though_nobody_publishes_that_it_was_noted(
+    suite: Suite, backend_environ
+):
+    async with a_gateway(suite, backend_environ) as (client, _):
+        ticket = await suite.order("c-1", yellow=1)
+
+        answer = await client.get(f"/v1/orders/{ticket.orderid}", params={"wait": 20})
+
+    assert answer.json()["status"] == "reserve-failed"
+
+
+async def test_nobody_waits_for_an_order_that_is_not_there(suite: Suite, backend_environ):
+    async with a_gateway(suite, backend_environ) as (client, _):
+        answers = [
+            await client.get("/v1/orders/no-such-order", params={"wait": wait})
+            for wait in ("20", "61", "nan")
+        ]
+
+    assert [answer.status_code for answer in answers] == [404, 400, 400]

@@ -34,7 +34,7 @@ def test_only_the_addresses_have_to_be_given():
         drain_delay_seconds=0,
         log_format="console",
         messages=None,
-        patience=Patience(most_streams=1_000, stream_seconds=900),
+        patience=Patience(most_followers=1_000, stream_seconds=900),
     )
 
 

@@ -23,6 +23,16 @@ class OrderPath(Request):
     orderid: Id
 
 
+class OrderView(Request):
+    wait: float = Field(
+        0,
+        ge=0,
+        le=60,
+        allow_inf_nan=False,
+        description="For how many seconds to wait for the order to end, if it has not.",
+    )
+
+
 class ItemPath(Request):
     itemid: Id
 

@@ -9,6 +9,7 @@ from services.gateway.v1.models import (
     ItemCount,
     ItemPath,
     OrderPath,
+    OrderView,
     Page,
     ShoppingCart,
 )
@@ -136,9 +137,10 @@ ACTIONS = (
         _PURCHASE["GetOrderTicket"],
         models.OrderTicket,
         "order_ticket",
-        "See how an order is doing",
+        "See how an order is doing; with `wait`, once it has ended",
         _ORDER | {"status": "approved", "amount": 300},
         OrderPath,
+        query=OrderView,
     ),
     Action(
         "cancel_order",

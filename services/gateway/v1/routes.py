@@ -23,6 +23,7 @@ from services.gateway.v1.conditional import unless_known
 from services.gateway.v1.documentation import documented
 from services.gateway.v1.idempotency import commandid_of
 from services.gateway.v1.resources import ACTIONS
+from services.gateway.waiting import Waiting
 
 
 class NameConvertor(Convertor[str]):
@@ -37,24 +38,29 @@ class NameConvertor(Convertor[str]):
         return value
 
 
-def resources(clients: Clients, body_timeout_seconds: float) -> APIRouter:
+def resources(clients: Clients, body_timeout_seconds: float, waiting: Waiting) -> APIRouter:
     """A route for every action. A body that takes longer to arrive than the timeout is a 408."""
     register_url_convertor("name", NameConvertor())
     router = APIRouter()
     for action in ACTIONS:
-        _add(router, action, clients, body_timeout_seconds)
+        _add(router, action, clients, body_timeout_seconds, waiting)
     for path in dict.fromkeys(action.path for action in ACTIONS):
         _refuse_others(router, path)
     return router
 
 
-def _add(router: APIRouter, action: Action, clients: Clients, body_timeout_seconds: float) -> None:
+def _add(
+    router: APIRouter, action: Action, clients: Clients, body_timeout_seconds: float, waiting: Waiting
+) -> None:
     message = GetMessageClass(action.rpc.input_type)
 
     async def endpoint(request: Request) -> Response:
         body = await received(request, body_timeout_seconds)
         arguments = _arguments(action, request, body)
+        wait = arguments.pop("wait", 0)
         try:
+            if wait:
+                await waiting.until_ended(request, arguments["orderid"], wait)
             answer = await clients.call(action.rpc, message(**arguments))
         except AioRpcError as error:
             raise of_resource(error) from error
