@@ -14,6 +14,7 @@ from grpc_health.v1._async import HealthServicer
 from grpc_reflection.v1alpha import reflection
 from grpc_status import rpc_status
 
+from sagakit import deadline
 from sagakit.errors import (
     Contention,
     Forbidden,
@@ -149,8 +150,10 @@ def _guarded(behavior: Any, deserialize: Callable[[bytes], Any] | None, method: 
         remaining = context.time_remaining()
         seconds = DEFAULT_DEADLINE_SECONDS if remaining is None else min(remaining, DEFAULT_DEADLINE_SECONDS)
         try:
-            async with asyncio.timeout(seconds):
-                return await behavior(_read(request, deserialize), context)
+            # What is called in there is told as well: to give up there spares the work.
+            with deadline.within(seconds):
+                async with asyncio.timeout(seconds):
+                    return await behavior(_read(request, deserialize), context)
         except grpc.aio.AbortError:
             # The servicer has answered already: the health service does so.
             raise

@@ -8,6 +8,7 @@ from google.api_core import exceptions
 from google.cloud.datastore_v1 import DatastoreAsyncClient, types
 from google.cloud.datastore_v1.services.datastore.transports import DatastoreGrpcAsyncIOTransport
 
+from sagakit import deadline
 from sagakit.errors import Contention, OutcomeUnknown, Poison, SagaError, Unavailable
 from sagakit.gcp.channels import aio_transport, away
 from sagakit.gcp.values import from_entity, from_key, to_entity, to_key
@@ -77,7 +78,7 @@ class DatastoreTables:
         )
         try:
             await self._client.commit(
-                types.CommitRequest.wrap(request), retry=None, timeout=self._call_seconds
+                types.CommitRequest.wrap(request), retry=None, timeout=deadline.left(self._call_seconds)
             )
         except exceptions.GoogleAPICallError as error:
             raise _commit_error(error) from error
@@ -120,7 +121,7 @@ class DatastoreTables:
 
     async def _call(self, method: Any, request: Any) -> Any:
         try:
-            return await method(request, retry=None, timeout=self._call_seconds)
+            return await method(request, retry=None, timeout=deadline.left(self._call_seconds))
         except exceptions.GoogleAPICallError as error:
             raise away(error) from error
 

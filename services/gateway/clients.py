@@ -15,7 +15,8 @@ from grpc_health.v1.health_pb2_grpc import HealthStub
 
 from contract.calls import service_config
 from rpc import delivery_pb2, payment_pb2, purchase_pb2, stock_pb2
-from services.gateway import behalf, deadline
+from sagakit import deadline
+from services.gateway import behalf
 
 SERVICES: Mapping[str, ServiceDescriptor] = {
     "purchase": purchase_pb2.DESCRIPTOR.services_by_name["Purchase"],

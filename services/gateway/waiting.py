@@ -7,7 +7,8 @@ from typing import Any
 from starlette.requests import Request
 
 from rpc.purchase_pb2 import GetOrderTicketRequest
-from services.gateway import behalf, deadline
+from sagakit import deadline
+from services.gateway import behalf
 from services.gateway.clients import SERVICES, Clients
 from services.gateway.middleware import LEAVE_ADMISSION
 from services.gateway.moves import ENDED

@@ -41,6 +41,8 @@ class FakeService:
     asked: list[tuple[str, Message]] = field(default_factory=list)
     health: HealthServicer = field(default_factory=HealthServicer)
     port: int = 0
+    deadlines: list[float | None] = field(default_factory=list)
+    """The seconds that each call was given."""
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator["FakeService"]:
@@ -67,6 +69,7 @@ class FakeService:
         async def behave(request: Message, context: Any) -> Message:
             times = sum(name == method.name for name, _ in self.asked)
             self.asked.append((method.name, request))
+            self.deadlines.append(context.time_remaining())
             scripted = self.answers.get(method.name) or [GetMessageClass(method.output_type)()]
             answer = scripted[min(times, len(scripted) - 1)]
             if callable(answer):

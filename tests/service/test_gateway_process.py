@@ -14,7 +14,7 @@ import pytest
 
 from rpc import purchase_pb2
 from services.gateway.clients import SERVICES
-from services.gateway.server import listen
+from services.gateway.server import MAX_HEADER_BYTES, listen
 from tests.service.gateway_harness import WAIT_SECONDS, assert_problem, fakes, until
 
 CREATE_CART = "/purchase/api/create_cart"
@@ -189,3 +189,17 @@ async def test_it_starts_without_googles_clients():
     )
 
     assert await process.communicate() == (b"False\n", b"")
+
+
+async def test_headers_that_are_too_large_are_refused_unread():
+    async with running() as (_, client):
+        async with asyncio.timeout(WAIT_SECONDS):
+            reader, writer = await asyncio.open_connection(client.base_url.host, client.base_url.port)
+            writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n" + b"X-Long: " + b"x" * MAX_HEADER_BYTES)
+            await writer.drain()
+            answer = await reader.read()
+            writer.close()
+            await writer.wait_closed()
+
+    assert answer.startswith(b"HTTP/1.1 4")
+    assert b"Traceback" not in answer

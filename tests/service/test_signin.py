@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+import uuid
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -102,6 +103,7 @@ async def order(there: SignedIn, sub: str, cartid: str) -> str:
 async def test_an_order_goes_its_way_for_who_signs_in(signed_in: SignedIn):
     orderid = await order(signed_in, "alice", "c-1")
     me = signed_in.as_("alice")
+    assert uuid.UUID(orderid).version == 4, "an orderid that could be guessed"
 
     async def approved() -> bool:
         answer = await signed_in.client.get(f"/v1/orders/{orderid}", headers=me)

@@ -8,6 +8,7 @@ import grpc
 import pytest
 from google.cloud.datastore_v1 import types
 
+from sagakit import deadline
 from sagakit.errors import Contention, OutcomeUnknown, Poison, SagaError, Unavailable
 from sagakit.gcp.datastore import DEFERRED_ROUNDS, open_datastore
 from sagakit.gcp.values import to_entity, to_key
@@ -102,6 +103,29 @@ async def test_a_server_that_does_not_answer_is_not_waited_for_without_end():
                 await tables.lookup([A])
             with pytest.raises(OutcomeUnknown):
                 await tables.commit([Insert(A, {})])
+
+
+async def test_what_is_left_of_a_calls_time_is_handed_on():
+    given: list[float] = []
+
+    async def remember(request: bytes, context: Any) -> bytes:
+        given.append(context.time_remaining())
+        return b""
+
+    async with serving(SERVICE, {"Lookup": remember, "Commit": remember}) as address:
+        async with open_datastore("project", "", address) as tables:
+            await tables.lookup([A])
+            with deadline.within(1):
+                await tables.lookup([A])
+                await tables.commit([Insert(A, {})])
+            await tables.commit([Insert(A, {})])
+
+    before, lookup, commit, after = given
+    # gRPC rounds up.
+    assert lookup < 1.1
+    assert commit < 1.1
+    assert before > 2
+    assert after > 2
 
 
 def deferring(rounds: int) -> Callable[[bytes, Any], Any]:

@@ -16,6 +16,7 @@ from structlog.testing import capture_logs
 
 from rpc.purchase_pb2 import DESCRIPTOR
 from rpc.purchase_pb2_grpc import PurchaseServicer, add_PurchaseServicer_to_server
+from sagakit import deadline
 from sagakit.errors import (
     Contention,
     Forbidden,
@@ -81,6 +82,16 @@ async def health(channel: grpc.aio.Channel, service: str = "") -> int:
 async def test_calls_are_answered():
     async with a_server(echo) as (_, channel):
         assert await call(channel, b"hello") == b"hello"
+
+
+async def test_what_a_call_calls_has_what_is_left_of_its_time():
+    async def left(request: bytes, context: Any) -> bytes:
+        return b"%.3f" % deadline.left(100)
+
+    async with a_server(left) as (_, channel):
+        assert 1 < float(await call(channel, timeout=2)) < 2.1  # gRPC rounds up
+        assert float(await call(channel, timeout=None)) <= DEFAULT_DEADLINE_SECONDS
+    assert deadline.left(100) == 100
 
 
 async def test_it_is_not_serving_until_it_is_told_so_and_again_when_it_drains():

@@ -1,0 +1,202 @@
+"""What a stream sends to whom, and for how long."""
+
+import asyncio
+import time
+from contextlib import asynccontextmanager
+
+import grpc
+import pytest
+
+from rpc import purchase_pb2
+from sagakit.runtime import Runtime
+from services.gateway import sse
+from services.gateway.app import Lifecycle, create_app
+from services.gateway.clients import Clients
+from services.gateway.edge import DEFAULT_EDGE, Edge, Limits
+from services.gateway.records import RecordReader
+from services.gateway.stream import DEFAULT_PATIENCE, Patience
+from services.gateway.watches import Watches
+from tests.service.gateway_harness import Refusal, assert_problem, client_of, fakes, targets_of
+from tests.support.eventually import eventually
+from tests.support.sse import follow
+
+EVENTS = "/v1/orders/o-1/events"
+HISTORY = purchase_pb2.GetOrderHistoryResponse(
+    orderid="o-1",
+    history=[{"status": "pre-approved", "time": "2026-11-21T12:00:00.000Z", "cause": "checkout"}],
+)
+
+
+@asynccontextmanager
+async def gateway(
+    patience: Patience = DEFAULT_PATIENCE, limits: Limits = DEFAULT_EDGE.limits, *, hears: bool = True
+):
+    """A client of a gateway before fakes that know one order, which stays as it is; with its watches."""
+    nothing = [Refusal(grpc.StatusCode.NOT_FOUND)]
+    only = {"GetReservation": nothing, "GetPayment": nothing, "GetDelivery": nothing}
+    async with fakes(GetOrderHistory=[HISTORY], **only) as services:
+        clients = Clients(targets_of(services.values()), 10)
+        watches = Watches(RecordReader(clients).read, Runtime())
+        app = create_app(clients, Lifecycle(), Edge(limits), watches if hears else None, patience)
+        async with client_of(app) as client:
+            yield client, watches, app
+
+
+async def get(app, path: str, headers=(), receive=None) -> "Answer":
+    answer = Answer()
+    scope = {
+        "type": "http",
+        "method": "GET",
+        "path": path,
+        "query_string": b"",
+        "headers": list(headers),
+        "client": ("192.0.2.1", 1),
+        "asgi": {"spec_version": "2.3"},
+    }
+    answer.task = asyncio.create_task(app(scope, receive or answer.receive, answer.send))
+    return answer
+
+
+async def followed(app) -> "Answer":
+    """A stream that has begun."""
+    answer = await get(app, EVENTS)
+    await eventually(lambda: b"move" in answer.body)
+    return answer
+
+
+class Answer:
+    """What a server sends to a client that may stop taking it, or go."""
+
+    def __init__(self) -> None:
+        self.started: list[int] = []
+        self.body = b""
+        self.takes = asyncio.Event()
+        self.takes.set()
+        self.gone = asyncio.Event()
+        self.task: asyncio.Task[None]
+        self._asked = False
+
+    async def receive(self):
+        if not self._asked:
+            self._asked = True
+            return {"type": "http.request", "body": b"", "more_body": False}
+        await self.gone.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(self, message) -> None:
+        await self.takes.wait()
+        if message["type"] == "http.response.start":
+            self.started.append(message["status"])
+        else:
+            self.body += message["body"]
+
+
+async def test_silence_is_filled_with_comments():
+    async with gateway(Patience(heartbeat_seconds=0.02)) as (_, _, app):
+        answer = await get(app, EVENTS)
+
+        await eventually(lambda: answer.body.count(sse.HEARTBEAT.encode()) >= 3)
+
+        answer.gone.set()
+        await answer.task
+
+
+async def test_a_stream_lasts_so_long_and_can_be_gone_on_with():
+    async with gateway(Patience(stream_seconds=0.3, heartbeat_seconds=0.05)) as (client, _, _):
+        async with asyncio.timeout(10):
+            first = await follow(client, "o-1")
+            second = await follow(client, "o-1", first[-1].id)
+
+    assert [each.word for each in first] == ["purchase.pre-approved"]
+    assert second == []
+
+
+@pytest.mark.parametrize(
+    "seen", ["", "nonsense", ",,,", "purchase.approved", "a" * 4000, "purchase.pre-approved "]
+)
+async def test_an_id_that_is_none_of_ours_hides_nothing(seen: str):
+    async with gateway(Patience(stream_seconds=0.1, heartbeat_seconds=0.05)) as (client, _, _):
+        sent = await follow(client, "o-1", seen)
+
+    assert [each.word for each in sent] == ["purchase.pre-approved"]
+
+
+async def test_who_has_seen_the_end_is_not_to_come_back():
+    async with gateway() as (client, _, _):
+        answer = await client.get(EVENTS, headers={"Last-Event-ID": "purchase.pre-approved,end"})
+
+    assert answer.status_code == 204
+
+
+async def test_so_many_follow_and_no_more_until_one_goes():
+    async with gateway(Patience(most_followers=2)) as (client, watches, app):
+        answers = [await followed(app) for _ in range(2)]
+
+        for path in (EVENTS, "/v1/orders/o-1?wait=5"):
+            refused = await client.get(path)
+            assert_problem(refused, 503, "too-many-followers")
+            assert refused.headers["retry-after"]
+        answers[0].gone.set()
+        await answers[0].task
+        third = await followed(app)
+
+        for answer in (answers[1], third):
+            answer.gone.set()
+            await answer.task
+        assert not watches._watches
+
+
+async def test_followers_keep_no_requests_out():
+    async with gateway(limits=Limits(concurrent_requests=1)) as (client, _, app):
+        answers = [await followed(app) for _ in range(3)]
+
+        assert (await client.get("/v1/items")).status_code == 200
+
+        for answer in answers:
+            answer.gone.set()
+            await answer.task
+
+
+async def test_a_client_that_takes_nothing_is_cut_off():
+    async with gateway(Patience(heartbeat_seconds=0.02, send_seconds=0.1)) as (_, watches, app):
+        answer = await followed(app)
+
+        answer.takes.clear()
+
+        async with asyncio.timeout(5):
+            await answer.task
+        assert not watches._watches
+
+
+async def test_a_client_that_goes_is_forgotten_at_once():
+    async with gateway() as (_, watches, app):
+        answer = await followed(app)
+        assert watches._watches
+
+        answer.gone.set()
+
+        async with asyncio.timeout(5):
+            await answer.task
+        assert not watches._watches
+
+
+async def test_streams_end_when_the_process_stops():
+    async with gateway() as (_, watches, app):
+        answer = await followed(app)
+
+        watches.close()
+
+        async with asyncio.timeout(5):
+            await answer.task
+        assert b"event: end" not in answer.body
+
+
+async def test_a_gateway_that_hears_nothing_says_so_and_keeps_nobody_waiting():
+    async with gateway(hears=False) as (client, _, _):
+        began = time.monotonic()
+        streamed = await client.get(EVENTS)
+        polled = await client.get("/v1/orders/o-1", params={"wait": 20})
+
+    assert_problem(streamed, 501, "no-events")
+    assert polled.status_code == 200
+    assert time.monotonic() - began < 10

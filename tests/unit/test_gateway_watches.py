@@ -1,0 +1,373 @@
+"""Orders that are followed: what is told of them, from what services say and from their records."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+
+import pytest
+
+from contract.tickets import TicketMessage
+from rpc.delivery_pb2 import Shipment
+from rpc.payment_pb2 import Charge
+from rpc.purchase_pb2 import OrderMove
+from rpc.stock_pb2 import Reservation
+from sagakit.errors import Unavailable
+from sagakit.runtime import Runtime
+from services.gateway.behalf import Bearer
+from services.gateway.moves import Records
+from services.gateway.watches import Watch, Watches
+from tests.support.eventually import eventually
+
+ME = Bearer("token")
+
+
+def moment(second: int) -> str:
+    return f"2026-11-21T12:00:{second:02}.000Z"
+
+
+def history(*statuses: str) -> tuple[OrderMove, ...]:
+    return tuple(
+        OrderMove(status=status, time=moment(number), cause="client" if status == "canceled" else status)
+        for number, status in enumerate(statuses)
+    )
+
+
+def records(*statuses: str, complete: bool = True, **found) -> Records:
+    return Records(
+        history(*statuses),
+        found.get("reservation"),
+        found.get("charge"),
+        found.get("shipment"),
+        complete,
+    )
+
+
+RESERVED = Reservation(status="reserved", amount=300, time=moment(1))
+SOLD = Reservation(status="sold", amount=300, time=moment(1), settled_time=moment(8))
+RELEASED = Reservation(status="released", amount=300, time=moment(1), settled_time=moment(8))
+REFUSED = Reservation(status="refused", reason="sold-out", time=moment(1))
+NEVER_RESERVED = Reservation(status="released", time=moment(1))
+WAIVED = Reservation(status="sold", waives_payment=True, amount=50, time=moment(1), settled_time=moment(8))
+CHARGED = Charge(status="charged", amount=300, time=moment(2))
+SETTLED = Charge(status="settled", amount=300, time=moment(2), settled_time=moment(9))
+DECLINED = Charge(status="declined", amount=300, reason="limit", time=moment(2))
+GIVEN_BACK = Charge(status="canceled", amount=300, refunded=300, time=moment(2), settled_time=moment(9))
+NEVER_CHARGED = Charge(status="canceled", time=moment(2))
+SHIPPED = Shipment(status="arranged", time=moment(7))
+APPROVED = ("pre-approved", "reserved", "approved", "delivery-arranged")
+
+
+@pytest.mark.parametrize(
+    ("found", "words"),
+    [
+        (
+            records(*APPROVED, reservation=SOLD, charge=SETTLED, shipment=SHIPPED),
+            (
+                "purchase.pre-approved stock.reserved purchase.approved payment.paid stock.sold"
+                " payment.settled delivery.delivery-arranged"
+            ),
+        ),
+        (
+            records("pre-approved", "approved", reservation=WAIVED),
+            "purchase.pre-approved stock.paid purchase.approved stock.sold",
+        ),
+        (
+            records("pre-approved", "reserve-failed", reservation=REFUSED),
+            "purchase.pre-approved stock.reserve-failed purchase.reserve-failed",
+        ),
+        (
+            records("pre-approved", "payment-failed", reservation=RELEASED, charge=DECLINED),
+            (
+                "purchase.pre-approved stock.reserved payment.payment-failed stock.released"
+                " purchase.payment-failed"
+            ),
+        ),
+        (
+            records("pre-approved", "canceled", reservation=NEVER_RESERVED, charge=NEVER_CHARGED),
+            "purchase.pre-approved stock.released purchase.canceled payment.canceled",
+        ),
+        (
+            records("pre-approved", "canceled", reservation=RELEASED, charge=GIVEN_BACK),
+            (
+                "purchase.pre-approved stock.reserved purchase.canceled payment.paid stock.released"
+                " payment.canceled"
+            ),
+        ),
+        # What others cannot be asked about, the history knows.
+        (
+            records(*APPROVED, complete=False),
+            "purchase.pre-approved stock.reserved purchase.approved delivery.delivery-arranged",
+        ),
+    ],
+)
+def test_what_is_on_record_is_told_in_its_order(found: Records, words: str):
+    assert sorted(move.word for move in found.moves()) == sorted(words.split())
+    assert [move.time for move in found.moves()] == sorted(move.time for move in found.moves())
+
+
+def test_a_move_says_how_much_and_why():
+    moves = {
+        move.word: move
+        for move in (
+            *records("pre-approved", "canceled", reservation=RESERVED, charge=DECLINED).moves(),
+            *records("pre-approved", reservation=REFUSED).moves(),
+        )
+    }
+
+    assert moves["stock.reserved"].amount == 300
+    assert moves["payment.payment-failed"].reason == "limit"
+    assert moves["purchase.canceled"].reason == "client"
+    assert moves["stock.reserve-failed"].reason == "sold-out"
+
+
+@pytest.mark.parametrize(
+    ("found", "at_rest"),
+    [
+        (records(*APPROVED, reservation=SOLD, charge=SETTLED, shipment=SHIPPED), True),
+        (records(*APPROVED, reservation=SOLD, charge=SETTLED), False),
+        (records(*APPROVED, reservation=RESERVED, charge=SETTLED, shipment=SHIPPED), False),
+        (records(*APPROVED, reservation=SOLD, charge=CHARGED, shipment=SHIPPED), False),
+        (records(*APPROVED, reservation=WAIVED, shipment=SHIPPED), True),
+        (records(*APPROVED, reservation=SOLD, charge=SETTLED, shipment=SHIPPED, complete=False), False),
+        (records("pre-approved"), False),
+        (records("pre-approved", "reserved", reservation=RESERVED), False),
+        (records("pre-approved", "reserve-failed", reservation=REFUSED), True),
+        (records("pre-approved", "payment-failed", reservation=RESERVED, charge=DECLINED), False),
+        (records("pre-approved", "payment-failed", reservation=RELEASED, charge=DECLINED), True),
+        # Stock and payment have not heard of it yet, and may take something still.
+        (records("pre-approved", "canceled"), False),
+        (records("pre-approved", "canceled", reservation=NEVER_RESERVED), False),
+        (records("pre-approved", "canceled", charge=NEVER_CHARGED), False),
+        (records("pre-approved", "canceled", reservation=NEVER_RESERVED, charge=NEVER_CHARGED), True),
+        (records("pre-approved", "canceled", reservation=RELEASED, charge=CHARGED), False),
+    ],
+)
+def test_an_order_is_at_rest_when_nothing_is_open_anywhere(found: Records, at_rest: bool):
+    assert found.at_rest is at_rest
+
+
+class Books:
+    """What there is to be found when somebody looks."""
+
+    def __init__(self, found: Records) -> None:
+        self.found = found
+        self.looks = 0
+        self.away = False
+        self.bearers: list[Bearer] = []
+        self.open = asyncio.Event()
+        self.open.set()
+
+    async def look(self, orderid: str, bearer: Bearer) -> Records:
+        self.looks += 1
+        self.bearers.append(bearer)
+        found = self.found
+        await self.open.wait()
+        if self.away:
+            raise Unavailable("purchase is away")
+        return found
+
+
+@asynccontextmanager
+async def followed(books: Books) -> AsyncIterator[tuple[Watches, Watch]]:
+    watches = Watches(books.look, Runtime())
+    async with watches.following("o-1", ME) as watch:
+        yield watches, watch
+
+
+def said(status: str, **more) -> TicketMessage:
+    return TicketMessage("o-1", status, (), **more)
+
+
+def words(watch: Watch) -> list[str]:
+    return [move.word for move in watch.moves]
+
+
+async def settled() -> None:
+    """Let what is under way go on as far as it can."""
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
+async def test_what_is_said_is_told_without_looking():
+    books = Books(records("pre-approved"))
+    async with followed(books) as (watches, watch):
+        await eventually(lambda: watch.moves)
+
+        watches.hear("stock", said("reserved", amount=300), moment(1), False)
+        watches.hear("payment", said("paid", amount=300), moment(2), False)
+        await settled()
+
+        assert words(watch) == ["purchase.pre-approved", "stock.reserved", "payment.paid"]
+        assert (watch.moves[1].time, watch.moves[1].amount) == (moment(1), 300)
+        assert books.looks == 1
+
+
+async def test_what_is_said_twice_is_told_once():
+    books = Books(records("pre-approved", reservation=RESERVED))
+    async with followed(books) as (watches, watch):
+        await eventually(lambda: watch.moves)
+
+        watches.hear("stock", said("reserved"), moment(5), False)
+        await settled()
+
+        assert words(watch) == ["purchase.pre-approved", "stock.reserved"]
+
+
+async def test_two_services_may_say_the_same_word():
+    books = Books(records("pre-approved"))
+    async with followed(books) as (watches, watch):
+        await eventually(lambda: watch.moves)
+
+        watches.hear("payment", said("payment-failed"), moment(1), False)
+        watches.hear("purchase", said("payment-failed"), moment(2), False)
+
+        assert words(watch)[1:] == ["payment.payment-failed", "purchase.payment-failed"]
+
+
+async def test_what_is_said_of_other_orders_is_nobodys_business():
+    books = Books(records("pre-approved"))
+    async with followed(books) as (watches, watch):
+        await eventually(lambda: watch.moves)
+
+        watches.hear("stock", replace(said("reserved"), orderid="o-2"), moment(1), False)
+        await settled()
+
+        assert words(watch) == ["purchase.pre-approved"]
+        assert books.looks == 1
+
+
+@pytest.mark.parametrize(("status", "again"), [("reserved", True), ("made-up", False)])
+async def test_a_repetition_or_an_unknown_word_has_it_look(status: str, again: bool):
+    """Whoever repeats itself has not been heard: something may have been missed here as well."""
+    books = Books(records("pre-approved"))
+    async with followed(books) as (watches, watch):
+        await eventually(lambda: watch.moves)
+        books.found = records("pre-approved", reservation=RESERVED)
+
+        watches.hear("stock", said(status), moment(30), again)
+
+        await eventually(lambda: "stock.reserved" in words(watch))
+        assert watch.moves[1].time == moment(1)
+
+
+async def test_after_a_gap_every_order_that_is_followed_is_looked_at():
+    books = Books(records("pre-approved"))
+    async with followed(books) as (watches, watch):
+        await eventually(lambda: watch.moves)
+        books.found = records("pre-approved", reservation=RESERVED, charge=CHARGED)
+
+        watches.catch_up()
+
+        await eventually(lambda: "payment.paid" in words(watch))
+
+
+async def test_what_is_said_during_the_first_look_is_not_told_before_the_history():
+    books = Books(records("pre-approved"))
+    books.open.clear()
+    async with followed(books) as (watches, watch):
+        await eventually(lambda: books.looks == 1)
+        books.found = records("pre-approved", reservation=RESERVED)
+        watches.hear("stock", said("reserved"), moment(1), False)
+        assert not watch.moves
+
+        books.open.set()
+
+        await eventually(lambda: words(watch) == ["purchase.pre-approved", "stock.reserved"])
+
+
+async def test_from_the_tickets_end_it_looks_until_nothing_is_open():
+    books = Books(records("pre-approved", reservation=RESERVED, charge=CHARGED))
+    async with followed(books) as (watches, watch):
+        await eventually(lambda: watch.moves)
+        books.found = records(*APPROVED, reservation=RESERVED, charge=CHARGED, shipment=SHIPPED)
+        watches.hear("purchase", said("approved"), moment(3), False)
+        assert watch.ended
+        await eventually(lambda: books.looks >= 4)
+        assert not watch.at_rest
+
+        books.found = records(*APPROVED, reservation=SOLD, charge=SETTLED, shipment=SHIPPED)
+        await eventually(lambda: watch.at_rest)
+
+        looks = books.looks
+        await settled()
+        assert books.looks == looks
+        assert {"stock.sold", "payment.settled"} <= set(words(watch))
+
+
+async def test_a_refusal_by_stock_has_it_look_until_purchase_has_noted_it():
+    books = Books(records("pre-approved"))
+    async with followed(books) as (watches, watch):
+        await eventually(lambda: watch.moves)
+        watches.hear("stock", said("reserve-failed", reason="sold-out"), moment(1), False)
+        await eventually(lambda: books.looks >= 3)
+
+        books.found = records("pre-approved", "reserve-failed", reservation=REFUSED)
+
+        await eventually(lambda: watch.at_rest)
+        assert words(watch)[-1] == "purchase.reserve-failed"
+
+
+async def test_an_open_order_is_not_looked_at_as_long_as_nobody_speaks():
+    books = Books(records("pre-approved", "reserved", reservation=RESERVED))
+    async with followed(books) as (_, watch):
+        await eventually(lambda: watch.moves)
+
+        await asyncio.sleep(0.5)
+
+        assert books.looks == 1
+
+
+async def test_a_service_that_is_away_is_asked_again():
+    books = Books(records("pre-approved", complete=False))
+    async with followed(books) as (_, watch):
+        await eventually(lambda: watch.moves)
+        books.away = True
+        await eventually(lambda: books.looks >= 3)
+        books.away, books.found = False, records("pre-approved", reservation=RESERVED)
+
+        await eventually(lambda: "stock.reserved" in words(watch))
+
+
+async def test_many_followers_cost_one_look():
+    books = Books(records("pre-approved"))
+    async with followed(books) as (watches, watch):
+        await eventually(lambda: watch.moves)
+        async with watches.following("o-1", Bearer("other")) as second:
+            assert second is watch
+            await settled()
+            assert books.looks == 1
+            watch.ring()
+            await eventually(lambda: books.looks == 2)
+        watch.ring()
+        await eventually(lambda: books.looks == 3)
+
+    assert [bearer.token for bearer in books.bearers] == ["token", "other", "token"]
+
+
+async def test_what_nobody_follows_is_forgotten():
+    books = Books(records("pre-approved"))
+    async with followed(books) as (watches, watch):
+        await eventually(lambda: watch.moves)
+
+    watches.hear("stock", said("reserved"), moment(1), True)
+    watch.ring()
+    await settled()
+
+    assert books.looks == 1
+    assert not watches._watches
+    assert not watches._tasks
+
+
+async def test_whoever_waits_is_sent_elsewhere_when_the_process_stops():
+    books = Books(records("pre-approved"))
+    async with followed(books) as (watches, watch):
+        waiting = asyncio.create_task(watch.until(lambda: watch.closed))
+        await settled()
+
+        watches.close()
+
+        async with asyncio.timeout(5):
+            await waiting
+        async with watches.following("o-2", ME) as late:
+            assert late.closed
