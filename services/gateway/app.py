@@ -14,6 +14,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from services.gateway.clients import NEEDED, SERVICES, Clients
 from services.gateway.edge import DEFAULT_EDGE, Edge, install
 from services.gateway.errors import Problem, answer_problem
+from services.gateway.middleware import Farewell
 from services.gateway.places import Places
 from services.gateway.routes import api, problem, schemas
 from services.gateway.stream import DEFAULT_PATIENCE, Patience, Streams
@@ -92,6 +93,7 @@ def create_app(
     for error in (Problem, AioRpcError, HTTPException):
         app.add_exception_handler(error, answer_problem)
     install(app, edge)
+    app.add_middleware(Farewell, draining=lambda: lifecycle.draining)
     return app
 
 

@@ -1,5 +1,7 @@
 """What every request passes through, as plain ASGI: the last resort, admission, the limit to its body."""
 
+from collections.abc import Callable
+
 import structlog
 from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect
@@ -39,6 +41,25 @@ class LastResort:
 
 LEAVE_ADMISSION = "saga.leave_admission"
 """The key in the scope of what a request calls that will be long under way without being any work."""
+
+
+class Farewell:
+    """While the gateway is about to stop every answer ends its connection: none is cut off at the end.
+
+    A client that keeps one alive could otherwise be sending its next request just when it is closed.
+    """
+
+    def __init__(self, app: ASGIApp, draining: Callable[[], bool]) -> None:
+        self._app = app
+        self._draining = draining
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def parting(message: Message) -> None:
+            if message["type"] == "http.response.start" and self._draining():
+                message = {**message, "headers": [*message.get("headers", ()), (b"connection", b"close")]}
+            await send(message)
+
+        await self._app(scope, receive, parting)
 
 
 class Admission:

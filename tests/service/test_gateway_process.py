@@ -94,6 +94,7 @@ async def test_sigterm_lets_a_request_finish_and_exits_with_zero():
 
             await until(not_ready)
             draining = await client.get("/readyz")
+            last = await client.get("/")
             await until(lambda: refused(client))
             refused_after = time.monotonic() - told_at
             release.set()
@@ -101,7 +102,9 @@ async def test_sigterm_lets_a_request_finish_and_exits_with_zero():
             exit_code = await asyncio.wait_for(process.wait(), WAIT_SECONDS)
 
     assert ready.status_code == 200
+    assert "connection" not in ready.headers
     assert_problem(draining, 503, "draining")
+    assert (last.status_code, last.headers["connection"]) == (200, "close")
     assert refused_after >= 1
     assert finished.json() == {"cart": {"cartid": "1", "status": "open"}}
     assert exit_code == 0
