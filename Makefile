@@ -1,6 +1,6 @@
 .DEFAULT_GOAL := help
 .PHONY: help run clean check lint types imports proto-check test ci simulate fuzz bench docs proto proto-release lock chaos overload \
-	manifests images push deploy
+	manifests images push deploy project project-teardown
 
 PYTHON ?= python3
 REGISTRY ?= localhost/saga
@@ -73,6 +73,12 @@ push: ## Push every image: REGISTRY=… TAG=…
 
 deploy: ## Apply an overlay to kubectl's cluster: OVERLAY=local|gke [REGISTRY=…] [TAG=dev]; gke: PROJECT_ID=… REGION=… DOMAIN=…
 	@deploy/k8s/apply "$(OVERLAY)"
+
+project: $(VENV)/.run ## Print what a Google Cloud project needs: PROJECT_ID=… REGION=… [DOMAIN=…]; do it: EXECUTE=1
+	@$(BIN)/python -m deploy.gcp setup
+
+project-teardown: $(VENV)/.run ## Print what would remove it again, all but the database; do it: EXECUTE=1
+	@$(BIN)/python -m deploy.gcp teardown
 
 docs: $(VENV)/.run ## Draw the saga in docs/architecture.md again, from its tables
 	$(BIN)/python -m sagactl.diagram

@@ -11,9 +11,11 @@ from services.purchase.cart import Cart, Opened
 from services.purchase.commands import Answer
 from services.purchase.ticket import Passage, Ticket
 
+CART = "Cart"
+
 
 def cart_key(cartid: str) -> Key:
-    return Key("Cart", cartid)
+    return Key(CART, cartid)
 
 
 def cart_entity(cart: Cart, expires_at: float) -> Entity:

@@ -1,0 +1,1 @@
+"""Where the suite is deployed to, and how."""

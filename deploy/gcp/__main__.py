@@ -1,0 +1,83 @@
+"""Prints what it would do to a Google Cloud project, and does it where told to: `python -m deploy.gcp`."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+
+import click
+
+from deploy.gcp.plan import Where, setup
+from deploy.gcp.steps import NUMBER, Argv, Step, gcloud, quoted
+from deploy.gcp.teardown import teardown
+
+
+@click.command()
+@click.argument("action", type=click.Choice(["setup", "teardown"]))
+@click.option("--project", required=True, envvar="PROJECT_ID", help="The project's id.")
+@click.option("--region", required=True, envvar="REGION", help="Where database, images and cluster are.")
+@click.option("--network", default="default", show_default=True, help="The cluster's network.")
+@click.option("--subnet", default="default", show_default=True, help="The cluster's subnet.")
+@click.option("--domain", default="", envvar="DOMAIN", help="The gateway's public name, for a certificate.")
+@click.option("--with-data", is_flag=True, help="With teardown: the database as well.")
+@click.option("--execute", is_flag=True, envvar="EXECUTE", help="Do it; else it is only printed.")
+def main(
+    action: str,
+    project: str,
+    region: str,
+    network: str,
+    subnet: str,
+    domain: str,
+    with_data: bool,
+    execute: bool,
+) -> None:
+    """Make what the suite needs in a project, or remove it. Safe to repeat."""
+    where = Where(project, region, network, subnet, domain)
+    steps = list(setup(where) if action == "setup" else teardown(where, with_data=with_data))
+    look_up = gcloud("projects", "describe", project, "--format=value(projectNumber)")
+    if not execute:
+        click.echo(as_script(project, look_up, steps))
+        return
+    number = _output(look_up)
+    for step in steps:
+        done = _do(step, project, number)
+        click.echo(f"{step.title}: {done}")
+
+
+def as_script(project: str, look_up: Argv, steps: Sequence[Step]) -> str:
+    """A shell script that does the same."""
+    head = ["set -eu", f"export CLOUDSDK_CORE_PROJECT={project}", f"PROJECT_NUMBER=$({quoted(look_up)})"]
+    return "\n".join([*head, *(f"# {step.title}\n{step.as_shell()}" for step in steps)])
+
+
+def _do(step: Step, project: str, number: str) -> str:
+    run, done = step.run, "done"
+    if step.looks is not None:
+        there = _call(step.looks, project, number).returncode == 0
+        if there and not step.if_there:
+            if step.otherwise is None:
+                return "is there"
+            run, done = step.otherwise, "up to date"
+        elif not there and step.if_there:
+            return "is not there"
+    called = _call(run, project, number)
+    if called.returncode:
+        sys.exit(f"{step.title}: {quoted(run)}\n{called.stderr}")
+    return done
+
+
+def _output(argv: Argv) -> str:
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    if done.returncode:
+        sys.exit(done.stderr)
+    return done.stdout.strip()
+
+
+def _call(argv: Argv, project: str, number: str) -> "subprocess.CompletedProcess[str]":
+    words = [word.replace(NUMBER, number) for word in argv]
+    environ = {**os.environ, "CLOUDSDK_CORE_PROJECT": project}
+    return subprocess.run(words, env=environ, capture_output=True, text=True, check=False)
+
+
+if __name__ == "__main__":
+    main(prog_name="deploy.gcp")

@@ -1,0 +1,107 @@
+"""Who may do what: each Kubernetes ServiceAccount exactly what its process does, without keys."""
+
+from collections.abc import Iterator
+
+from contract import topology
+from deploy.gcp.steps import NUMBER, Argv, Step, gcloud
+from sagactl.provision import subscription_specs
+
+BROADCAST_ROLE = "sagaBroadcast"
+BROADCAST_PERMISSIONS = tuple(
+    f"pubsub.subscriptions.{verb}" for verb in ("consume", "create", "delete", "get", "update")
+)
+"""A gateway makes subscriptions of its own; Pub/Sub has no conditions by their names."""
+
+PUBLISHER, SUBSCRIBER = "roles/pubsub.publisher", "roles/pubsub.subscriber"
+
+
+def granted(project: str, namespace: str) -> Iterator[Step]:
+    """Every binding."""
+    yield _broadcast_role(project)
+    yield from _dead_letters()
+    for service in topology.TOPICS:
+        yield from _service(member(project, namespace, service), service)
+    for title, role, who, condition in on_project(project, namespace):
+        yield Step(title, _project_binding("add", project, who, role, condition))
+    gateway = member(project, namespace, "gateway")
+    for topic in topology.TOPICS.values():
+        # To attach a subscription to a topic is a right at the topic.
+        yield Step(f"gateway may hear {topic}", _bind("topics", topic, gateway, SUBSCRIBER))
+
+
+def on_project(project: str, namespace: str) -> Iterator[tuple[str, str, str, str]]:
+    """Title, role, member and condition of what is granted for the project as a whole."""
+    named = f"projects/{project}/databases/saga"
+    database = f'expression=resource.name=="{named}",title=saga-database'
+    for service in topology.TOPICS:
+        who = member(project, namespace, service)
+        yield f"{service} may use the database", "roles/datastore.user", who, database
+    role = f"projects/{project}/roles/{BROADCAST_ROLE}"
+    yield "gateway may broadcast", role, member(project, namespace, "gateway"), "None"
+    who = member(project, namespace, "provision")
+    yield "provision may provision", "roles/pubsub.editor", who, "None"
+    adapter = member(project, "custom-metrics", "custom-metrics-stackdriver-adapter")
+    yield "autoscalers may see the backlog", "roles/monitoring.viewer", adapter, "None"
+    nodes = f"serviceAccount:{NUMBER}-compute@developer.gserviceaccount.com"
+    yield "nodes may be nodes", "roles/container.defaultNodeServiceAccount", nodes, "None"
+
+
+def revoked(project: str, namespace: str) -> Iterator[Step]:
+    """What was granted for the project; what was granted for a topic ends with it."""
+    for title, role, who, condition in on_project(project, namespace):
+        if "nodes" not in title:
+            yield Step(f"no longer: {title}", _project_binding("remove", project, who, role, condition))
+
+
+def member(project: str, namespace: str, account: str) -> str:
+    """A Kubernetes ServiceAccount, as Workload Identity Federation for GKE knows it.
+
+    (https://cloud.google.com/kubernetes-engine/docs/concepts/workload-identity)
+    """
+    pool = f"projects/{NUMBER}/locations/global/workloadIdentityPools/{project}.svc.id.goog"
+    return f"principal://iam.googleapis.com/{pool}/subject/ns/{namespace}/sa/{account}"
+
+
+def _service(who: str, service: str) -> Iterator[Step]:
+    """Publishes its own events and dead letters, hears its own subscriptions."""
+    for topic in (topology.TOPICS[service], topology.DEAD_LETTER_TOPIC):
+        yield Step(f"{service} may publish to {topic}", _bind("topics", topic, who, PUBLISHER))
+    for topic in topology.subscribed_topics(service):
+        name = topology.subscription_name(service, topic)
+        yield Step(f"{service} may pull {name}", _bind("subscriptions", name, who, SUBSCRIBER))
+
+
+def _dead_letters() -> Iterator[Step]:
+    """Pub/Sub itself moves them, as its service agent.
+
+    (https://cloud.google.com/pubsub/docs/handling-failures#grant_forwarding_permissions)
+    """
+    yield Step(
+        "Pub/Sub's agent", gcloud("beta", "services", "identity", "create", "--service=pubsub.googleapis.com")
+    )
+    agent = f"serviceAccount:service-{NUMBER}@gcp-sa-pubsub.iam.gserviceaccount.com"
+    topic = topology.DEAD_LETTER_TOPIC
+    yield Step(f"Pub/Sub may publish to {topic}", _bind("topics", topic, agent, PUBLISHER))
+    for spec in subscription_specs():
+        if spec.dead_letter_topic is not None:
+            yield Step(f"Pub/Sub may pull {spec.name}", _bind("subscriptions", spec.name, agent, SUBSCRIBER))
+
+
+def _broadcast_role(project: str) -> Step:
+    role = (BROADCAST_ROLE, f"--project={project}")
+    rights = f"--permissions={','.join(BROADCAST_PERMISSIONS)}"
+    return Step(
+        f"role {BROADCAST_ROLE}",
+        gcloud("iam", "roles", "create", *role, rights, "--title=A gateway's own subscriptions"),
+        looks=gcloud("iam", "roles", "describe", *role),
+        otherwise=gcloud("iam", "roles", "update", *role, rights),
+    )
+
+
+def _bind(kind: str, name: str, who: str, role: str) -> Argv:
+    return gcloud("pubsub", kind, "add-iam-policy-binding", name, f"--member={who}", f"--role={role}")
+
+
+def _project_binding(verb: str, project: str, who: str, role: str, condition: str) -> Argv:
+    about = (f"--member={who}", f"--role={role}", f"--condition={condition}")
+    return gcloud("projects", f"{verb}-iam-policy-binding", project, *about)

@@ -1,0 +1,175 @@
+"""What the suite needs in a Google Cloud project, derived from the topology that the services run on."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from contract import topology
+from deploy.gcp import access
+from deploy.gcp.steps import NUMBER, Step, gcloud
+from sagactl.provision import subscription_specs, topics
+from sagakit.bus import SubscriptionSpec
+from sagakit.gcp.provision import KEPT_SECONDS
+from services.purchase.storage import CART
+
+NAME = "saga"
+"""Of the database, the repository, the address, the certificates and the namespace."""
+
+APIS = (
+    "artifactregistry",
+    "certificatemanager",
+    "compute",
+    "container",
+    "datastore",
+    "dns",
+    "firestore",
+    "iam",
+    "monitoring",
+    "pubsub",
+)
+EXPIRING = (*(f"{service.capitalize()}ReceivedEvent" for service in topology.TOPICS), CART)
+"""The kinds whose entities carry `expires_at`."""
+
+PRIVATE_GOOGLE = "199.36.153.8,199.36.153.9,199.36.153.10,199.36.153.11"
+"""private.googleapis.com (https://cloud.google.com/vpc/docs/configure-private-google-access)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Where:
+    """What is to be set up."""
+
+    project: str
+    region: str
+    network: str = "default"
+    subnet: str = "default"
+    domain: str = ""
+    """The gateway's public name; empty: no certificate is made."""
+
+
+def setup(where: Where) -> Iterator[Step]:
+    """In an order in which everything finds what it needs."""
+    apis = [f"{api}.googleapis.com" for api in APIS]
+    yield Step("APIs", gcloud("services", "enable", *apis))
+    yield from _database(where)
+    yield from _messages()
+    yield from _images(where)
+    yield from access.granted(where.project, NAME)
+    yield from _network(where)
+    yield from _front_door(where)
+
+
+def _database(where: Where) -> Iterator[Step]:
+    named = f"--database={NAME}"
+    yield Step(
+        f"database {NAME}",
+        gcloud(
+            *("firestore", "databases", "create", named, f"--location={where.region}"),
+            *("--type=datastore-mode", "--delete-protection"),
+        ),
+        looks=gcloud("firestore", "databases", "describe", named),
+    )
+    for kind in EXPIRING:
+        update = ("firestore", "fields", "ttls", "update", "expires_at", f"--collection-group={kind}")
+        yield Step(f"TTL of {kind}", gcloud(*update, named, "--enable-ttl", "--async"))
+
+
+def _messages() -> Iterator[Step]:
+    for topic in topics():
+        yield Step(
+            f"topic {topic}",
+            gcloud("pubsub", "topics", "create", topic),
+            looks=gcloud("pubsub", "topics", "describe", topic),
+        )
+    for spec in subscription_specs():
+        settings = _settings(spec)
+        yield Step(
+            f"subscription {spec.name}",
+            gcloud("pubsub", "subscriptions", "create", spec.name, f"--topic={spec.topic}", *settings),
+            looks=gcloud("pubsub", "subscriptions", "describe", spec.name),
+            otherwise=gcloud("pubsub", "subscriptions", "update", spec.name, *settings),
+        )
+
+
+def _settings(spec: SubscriptionSpec) -> list[str]:
+    """As `sagactl provision` makes them."""
+    settings = [
+        f"--ack-deadline={spec.ack_deadline_seconds}",
+        f"--message-retention-duration={KEPT_SECONDS}s",
+        "--expiration-period=never",
+        f"--min-retry-delay={spec.min_retry_seconds:g}s",
+        f"--max-retry-delay={spec.max_retry_seconds:g}s",
+    ]
+    if spec.dead_letter_topic is None:
+        return settings
+    attempts = f"--max-delivery-attempts={spec.max_delivery_attempts}"
+    return [*settings, f"--dead-letter-topic={spec.dead_letter_topic}", attempts]
+
+
+def _images(where: Where) -> Iterator[Step]:
+    place = f"--location={where.region}"
+    yield Step(
+        f"repository {NAME}",
+        gcloud("artifacts", "repositories", "create", NAME, place, "--repository-format=docker"),
+        looks=gcloud("artifacts", "repositories", "describe", NAME, place),
+    )
+    nodes = f"serviceAccount:{NUMBER}-compute@developer.gserviceaccount.com"
+    yield Step(
+        "nodes may pull",
+        gcloud(
+            *("artifacts", "repositories", "add-iam-policy-binding", NAME, place),
+            *(f"--member={nodes}", "--role=roles/artifactregistry.reader"),
+        ),
+    )
+
+
+def _network(where: Where) -> Iterator[Step]:
+    """Google's APIs at a few addresses of their own, which a NetworkPolicy can name."""
+    subnet = ("compute", "networks", "subnets", "update", where.subnet, f"--region={where.region}")
+    yield Step("Private Google Access", gcloud(*subnet, "--enable-private-ip-google-access"))
+    zone = f"{NAME}-googleapis"
+    yield Step(
+        f"DNS zone {zone}",
+        gcloud(
+            *("dns", "managed-zones", "create", zone, "--dns-name=googleapis.com.", "--visibility=private"),
+            *(f"--networks={where.network}", "--description=Google's APIs at private.googleapis.com"),
+        ),
+        looks=gcloud("dns", "managed-zones", "describe", zone),
+    )
+    records = (
+        ("private.googleapis.com.", "A", PRIVATE_GOOGLE),
+        ("*.googleapis.com.", "CNAME", "private.googleapis.com."),
+    )
+    for name, kind, value in records:
+        about = (name, f"--zone={zone}", f"--type={kind}")
+        yield Step(
+            f"DNS record {name}",
+            gcloud("dns", "record-sets", "create", *about, "--ttl=300", f"--rrdatas={value}"),
+            looks=gcloud("dns", "record-sets", "describe", *about),
+        )
+
+
+def _front_door(where: Where) -> Iterator[Step]:
+    yield Step(
+        f"address {NAME}",
+        gcloud("compute", "addresses", "create", NAME, "--global"),
+        looks=gcloud("compute", "addresses", "describe", NAME, "--global"),
+    )
+    if not where.domain:
+        return
+    certificate = ("certificate-manager", "certificates")
+    yield Step(
+        f"certificate of {where.domain}",
+        gcloud(*certificate, "create", NAME, f"--domains={where.domain}"),
+        looks=gcloud(*certificate, "describe", NAME),
+    )
+    maps = ("certificate-manager", "maps")
+    yield Step(
+        f"certificate map {NAME}",
+        gcloud(*maps, "create", NAME),
+        looks=gcloud(*maps, "describe", NAME),
+    )
+    entry = (NAME, f"--map={NAME}")
+    yield Step(
+        f"certificate map entry {NAME}",
+        gcloud(*maps, "entries", "create", *entry, f"--certificates={NAME}", f"--hostname={where.domain}"),
+        looks=gcloud(*maps, "entries", "describe", *entry),
+    )

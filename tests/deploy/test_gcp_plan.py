@@ -1,0 +1,128 @@
+"""What a Google Cloud project is given is what the code uses, in commands that gcloud understands."""
+
+import json
+import os
+import shutil
+import sqlite3
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from contract import topology
+from deploy.gcp.access import member
+from deploy.gcp.plan import APIS, EXPIRING, Where, setup
+from deploy.gcp.steps import quoted
+from deploy.gcp.teardown import teardown
+from sagactl.provision import subscription_specs
+from sagakit.gcp.provision import PubsubProvisioner
+from sagakit.tables import EXPIRES_AT
+from tests.support.suite import running_suite
+
+WHERE = Where("my-proj", "europe-west4", domain="shop.example.com")
+
+
+@pytest.mark.parametrize("spec", subscription_specs(), ids=lambda spec: spec.name)
+def test_gcloud_makes_a_subscription_as_sagactl_provision_does(spec):
+    (step,) = (step for step in setup(WHERE) if step.title == f"subscription {spec.name}")
+    flags = dict(word.removeprefix("--").split("=", 1) for word in step.run if "=" in word)
+
+    provisioned = PubsubProvisioner(None, None, "my-proj", ())._subscription(spec)  # type: ignore[arg-type]
+
+    assert provisioned.topic == f"projects/my-proj/topics/{flags['topic']}"
+    assert provisioned.ack_deadline_seconds == int(flags["ack-deadline"])
+    kept = provisioned.message_retention_duration.total_seconds()
+    assert f"{kept:.0f}s" == flags["message-retention-duration"]
+    assert f"{provisioned.retry_policy.minimum_backoff.total_seconds():g}s" == flags["min-retry-delay"]
+    assert f"{provisioned.retry_policy.maximum_backoff.total_seconds():g}s" == flags["max-retry-delay"]
+    assert flags["expiration-period"] == "never"
+    dead = provisioned.dead_letter_policy
+    assert dead.dead_letter_topic.rpartition("/")[2] == flags.get("dead-letter-topic", "")
+    assert dead.max_delivery_attempts == int(flags.get("max-delivery-attempts", 0))
+
+
+def test_every_service_may_do_what_it_does_and_no_more():
+    granted = set()
+    for step in setup(WHERE):
+        flags = dict(word.removeprefix("--").split("=", 1) for word in step.run if word.startswith("--m"))
+        role = next((word for word in step.run if word.startswith("--role=")), "")
+        if "add-iam-policy-binding" in step.run and "stock" in flags.get("member", "").rpartition("/")[2]:
+            granted.add(
+                (step.run[step.run.index("add-iam-policy-binding") + 1], role.removeprefix("--role=roles/"))
+            )
+
+    assert granted == {
+        ("com.example.stock", "pubsub.publisher"),
+        ("com.example.dead-letter", "pubsub.publisher"),
+        ("stock-service.com.example.purchase", "pubsub.subscriber"),
+        ("my-proj", "datastore.user"),
+    }
+
+
+def test_the_way_to_the_database_is_the_way_to_that_database_alone():
+    bindings = [step.run for step in setup(WHERE) if "--role=roles/datastore.user" in step.run]
+
+    assert len(bindings) == len(topology.TOPICS)
+    for words in bindings:
+        (condition,) = (word for word in words if word.startswith("--condition="))
+        assert 'resource.name=="projects/my-proj/databases/saga"' in condition
+
+
+def test_who_is_granted_something_is_a_service_account_of_the_manifests():
+    accounts = {*topology.TOPICS, "gateway", "provision"}
+    members = {word for step in setup(WHERE) for word in step.run if word.startswith("--member=principal:")}
+
+    known = {f"--member={member('my-proj', 'saga', account)}" for account in accounts}
+    adapter = member("my-proj", "custom-metrics", "custom-metrics-stackdriver-adapter")
+    assert members == {*known, f"--member={adapter}"}
+
+
+async def test_what_expires_has_a_ttl_policy_and_nothing_else_does(tmp_path: Path):
+    environ = {"BACKEND": "embedded", "EMBEDDED_FILE": str(tmp_path / "data.sqlite3")}
+    async with running_suite(environ) as suite:
+        order = await suite.order("c1", blue=1)
+        await suite.ticket_becomes(order.orderid, "approved")
+        await suite.balances()
+
+    with sqlite3.connect(environ["EMBEDDED_FILE"]) as database:
+        rows = database.execute("SELECT DISTINCT kind FROM entity WHERE expires_at IS NOT NULL").fetchall()
+    assert EXPIRES_AT == "expires_at"
+    assert {kind for (kind,) in rows} | {"Cart"} == set(EXPIRING)
+
+
+def test_the_apis_are_those_of_the_commands_and_of_the_services():
+    groups = {step.run[1] for step in setup(WHERE)}
+
+    assert {"artifacts", "certificate-manager", "compute", "dns", "firestore", "iam", "pubsub"} <= groups
+    assert {"artifactregistry", "certificatemanager", "compute", "dns", "firestore", "iam", "pubsub"} <= set(
+        APIS
+    )
+
+
+@pytest.mark.emulators
+@pytest.mark.timeout(300)
+def test_gcloud_itself_understands_every_command(tmp_path: Path):
+    gcloud = shutil.which("gcloud")
+    if gcloud is None:
+        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)("no gcloud on the PATH")
+    commands = [*{_shape(argv): argv for argv in every_command()}.values()]
+    unknown = ("gcloud", "pubsub", "topics", "create", "x", "--no-such-flag=1")
+    asked = tmp_path / "commands.json"
+    asked.write_text(json.dumps([{"command_string": quoted(argv)} for argv in (*commands, unknown)]))
+
+    argv = [gcloud, "meta", "lint-gcloud-commands", f"--commands-file={asked}"]
+    answers = json.loads(subprocess.run(argv, capture_output=True, text=True, check=True).stdout)
+
+    assert len(answers) == len(commands) + 1
+    refused = [answer["command_string"] for answer in answers if not answer["success"]]
+    assert refused == [quoted(unknown)]
+
+
+def every_command():
+    for step in (*setup(WHERE), *teardown(WHERE, with_data=True)):
+        yield from step.commands()
+
+
+def _shape(argv):
+    """Commands that differ in what is named alone are understood alike."""
+    return tuple(word.partition("=")[0] for word in argv if "example" not in word)
