@@ -10,7 +10,7 @@ from contract import topology
 from sagactl.__main__ import main as sagactl
 from sagakit.backends import BackendSettings
 from sagakit.service import ServiceSettings
-from sagakit.settings import BadSetting
+from sagakit.settings import BadSetting, Environ
 from tests.support.manifests import Container, Manifests
 
 LIBRARIES = ("OTEL_", "GRPC_", "PYTHON")
@@ -61,10 +61,17 @@ def _container(overlay: str, container: Container) -> Iterator[str]:
     for name in sorted(environ.keys() - environ.asked):
         if not name.startswith(LIBRARIES):
             yield f"nothing reads {name}"
-    if container.environ.get("HOST", "0.0.0.0") != "0.0.0.0":
+    yield from _read_as(overlay, container, environ.asked)
+
+
+def _read_as(overlay: str, container: Container, asked: set[str]) -> Iterator[str]:
+    environ = container.environ
+    if environ.get("HOST", "0.0.0.0") != "0.0.0.0":
         yield "it listens where nobody else comes"
-    if "BACKEND" in environ.asked and "BACKEND" in container.environ:
-        backend = BackendSettings.from_environ(container.environ)
+    if overlay == "gke" and "ENVIRONMENT" in asked and not Environ(environ).production:
+        yield "it does not know that this is production"
+    if "BACKEND" in asked and "BACKEND" in environ:
+        backend = BackendSettings.from_environ(environ)
         for name, value in EXPECTED[overlay].items():
             if getattr(backend, name) != value:
                 yield f"its {name} is {getattr(backend, name)!r}"

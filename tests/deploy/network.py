@@ -22,6 +22,8 @@ class Edge:
 
 
 ANYWHERE = "0.0.0.0/0"
+PUBLIC = "public/addresses"
+PRIVATE = {"10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16", "100.64.0.0/10"}
 DNS = "kube-dns"
 METADATA = (("169.254.169.254/32", 80), ("169.254.169.252/32", 988))
 
@@ -37,6 +39,7 @@ def call_graph(overlay: str) -> set[Edge]:
     clients += ("provision",)
     calls |= {Edge(client, "199.36.153.8/30", 443) for client in clients}
     calls |= {Edge(client, address, port) for client in clients for address, port in METADATA}
+    calls |= {Edge(client, PUBLIC, 443) for client in (*topology.TOPICS, "gateway")}
     return calls | {Edge(cidr, "gateway", HTTP) for cidr in ("35.191.0.0/16", "130.211.0.0/22")}
 
 
@@ -98,7 +101,8 @@ def _peers(manifests: Manifests, peers: Iterable[Document] | None) -> Iterator[s
         yield ANYWHERE
     for peer in peers or ():
         if "ipBlock" in peer:
-            yield peer["ipBlock"]["cidr"]
+            block = peer["ipBlock"]
+            yield PUBLIC if set(block.get("except", ())) == PRIVATE else block["cidr"]
         elif "namespaceSelector" not in peer:
             yield from (workload.name for workload in manifests.selected(peer["podSelector"]))
 

@@ -113,6 +113,8 @@ FAULTS = (
     Fault("gke", "NetworkPolicy", "google-apis", "spec.egress.0.to.0.ipBlock.cidr", "0.0.0.0/0"),
     Fault("gke", "NetworkPolicy", "google-apis", "spec.egress.2.ports.0.port", 80),
     Fault("gke", "NetworkPolicy", "google-apis", "spec.podSelector", LEFT_OUT),
+    Fault("gke", "NetworkPolicy", "token-issuer", "spec.egress.0.to.0.ipBlock.except", GONE),
+    Fault("gke", "NetworkPolicy", "token-issuer", "spec.egress.0.to.0.ipBlock.except.0", "10.0.0.0/16"),
     Fault("local", "NetworkPolicy", "firestore", "spec.ingress.0.from", ANYBODY),
     Fault("local", "NetworkPolicy", "stock-from-seed", "spec.podSelector", LEFT_OUT),
     # Coming and going.

@@ -1,6 +1,5 @@
 """Setting a Google Cloud project up: printed before done, safe to repeat, and removed again."""
 
-import json
 import os
 import subprocess
 import sys
@@ -27,7 +26,7 @@ class Project:
     def __init__(self, directory: Path) -> None:
         self._state = directory / "state"
         self._state.mkdir()
-        (directory / "gcloud").symlink_to(ROOT / "tests/support/gcloud.py")
+        (directory / "gcloud").symlink_to(ROOT / "tests/support/gcloud")
         self._environ = {
             **os.environ,
             "PATH": f"{directory}:{Path(sys.executable).parent}:{os.environ['PATH']}",
@@ -50,13 +49,13 @@ class Project:
     def there(self) -> Mapping[str, list[str]]:
         """What was made and not removed, with the words that made it."""
         made = (path for path in self._state.iterdir() if path.name != "calls")
-        return {path.name: json.loads(path.read_text()) for path in made}
+        return {path.name: path.read_text().rstrip("\n").split("\t") for path in made}
 
     @property
     def changes(self) -> list[list[str]]:
         """What it was told to do, but to look."""
         calls = self._state / "calls"
-        told = [json.loads(line) for line in calls.read_text().splitlines()] if calls.exists() else []
+        told = [line.split("\t") for line in calls.read_text().splitlines()] if calls.exists() else []
         return [words for words in told if "describe" not in words]
 
     def forget_calls(self) -> None:

@@ -40,6 +40,16 @@ def test_a_backend_that_is_named_wrongly_is_found(variable: str):
     assert found(manifests)
 
 
+@pytest.mark.parametrize("variable", ["AUTH_ISSUER", "AUTH_AUDIENCE", "ENVIRONMENT"])
+def test_a_production_that_would_run_open_or_not_at_all_is_found(variable: str):
+    manifests = rendered("gke")
+    (told,) = (each for each in manifests.of("ConfigMap") if each["metadata"]["name"].startswith("signin-"))
+
+    del told["data"][variable]
+
+    assert found(manifests)
+
+
 def test_a_backlog_of_somebody_else_is_found():
     manifests = rendered("gke")
     autoscaler = manifests.find("HorizontalPodAutoscaler", "stock")
