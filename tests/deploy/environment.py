@@ -43,11 +43,11 @@ class Recorded(Mapping[str, str]):
 def check(manifests: Manifests) -> Iterator[str]:
     for workload in manifests.workloads:
         for container in workload.everything:
-            for problem in _container(manifests.overlay, container):
+            for problem in problems_of(manifests.overlay, container):
                 yield f"{workload.name}/{container.name}: {problem}"
 
 
-def _container(overlay: str, container: Container) -> Iterator[str]:
+def problems_of(overlay: str, container: Container) -> Iterator[str]:
     readers = _readers(container)
     if not readers:
         return

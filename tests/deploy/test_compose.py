@@ -1,0 +1,75 @@
+"""compose.yaml tells every process what its settings read, and what the manifests tell it too."""
+
+import re
+
+import pytest
+import yaml
+
+from contract import topology
+from tests.deploy.environment import problems_of
+from tests.deploy.ports import ADDRESS
+from tests.support.manifests import ROOT, Container, rendered
+
+COMPOSE = yaml.safe_load((ROOT / "compose.yaml").read_text())
+SERVICES = COMPOSE["services"]
+OURS = sorted(name for name, service in SERVICES.items() if "build" in service)
+LISTENING = {"firestore": 8081, "pubsub": 8085} | {
+    name: int(SERVICES[name]["environment"]["PORT"]) for name in (*topology.TOPICS, "gateway")
+}
+
+
+def container(name: str) -> Container:
+    service = SERVICES[name]
+    spec = {"image": f"{service['build']['target']}:dev", "args": service.get("command", [])}
+    return Container(name, spec, service["environment"])
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_a_process_is_content_with_what_it_is_told(name: str):
+    assert list(problems_of("local", container(name))) == []
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_whom_a_process_is_told_of_listens_there(name: str):
+    for variable, value in SERVICES[name]["environment"].items():
+        address = ADDRESS.fullmatch(value)
+        assert address is None or LISTENING[address["host"]] == int(address["port"]), variable
+
+
+@pytest.mark.parametrize("name", topology.TOPICS)
+def test_a_service_has_the_topics_of_the_topology(name: str):
+    environ = SERVICES[name]["environment"]
+
+    assert environ["EVENT_PUBLISH_TOPIC"] == topology.TOPICS[name]
+    assert environ["EVENT_SUBSCRIBE_TOPICS"] == ",".join(topology.subscribed_topics(name))
+    assert environ["EVENT_DEAD_LETTER_TOPIC"] == topology.DEAD_LETTER_TOPIC
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_what_is_built_is_a_stage_of_the_dockerfile(name: str):
+    stages = re.findall(r"^FROM \S+ AS (\S+)$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+
+    assert SERVICES[name]["build"]["target"] in stages
+
+
+@pytest.mark.parametrize("name", ["firestore", "pubsub"])
+def test_an_emulator_is_the_same_as_in_the_cluster(name: str):
+    (workload,) = (each for each in rendered("local").workloads if each.name == name)
+    in_cluster = workload.containers[0].spec
+
+    assert SERVICES[name]["image"] == in_cluster["image"]
+    assert SERVICES[name]["command"].split() == [*in_cluster["command"], *in_cluster["args"]]
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_a_process_is_as_unprivileged_as_in_the_cluster(name: str):
+    service = SERVICES[name]
+
+    assert service["read_only"] is True
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+
+
+def test_what_waits_waits_for_something_that_is_there():
+    for service in SERVICES.values():
+        assert set(service.get("depends_on", ())) <= SERVICES.keys()
