@@ -35,6 +35,9 @@ _ALL = {
     "schema": {"type": "boolean", "default": False},
 }
 
+_OPEN: dict[str, Any] = {"security": []}
+"""Nobody has to sign in for it."""
+
 
 @dataclass(slots=True)
 class Lifecycle:
@@ -100,11 +103,11 @@ def create_app(
 def _own(clients: Clients, lifecycle: Lifecycle) -> APIRouter:
     router = APIRouter(tags=["gateway"])
 
-    @router.get("/", summary="Say who this is", response_class=PlainTextResponse)
+    @router.get("/", summary="Say who this is", response_class=PlainTextResponse, openapi_extra=_OPEN)
     async def name() -> Response:
         return PlainTextResponse("api-gateway")
 
-    @router.get("/healthz", summary="Whether the process is alive")
+    @router.get("/healthz", summary="Whether the process is alive", openapi_extra=_OPEN)
     async def healthz() -> Response:
         return JSONResponse({"status": "ok"})
 
@@ -113,7 +116,7 @@ def _own(clients: Clients, lifecycle: Lifecycle) -> APIRouter:
         summary="Whether requests can be served",
         description=_READY,
         responses={status: problem(status) for status in (400, 503)},
-        openapi_extra={"parameters": [_ALL]},
+        openapi_extra={**_OPEN, "parameters": [_ALL]},
     )
     async def readyz(request: Request) -> Response:
         demanded = _demanded(request.query_params.get("all", "false"))

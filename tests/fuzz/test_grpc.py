@@ -3,7 +3,8 @@
 import asyncio
 import os
 import random
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +15,16 @@ from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 
+from rpc import purchase_pb2 as pb
 from sagakit.server import ERROR_DOMAIN
 from services.gateway.clients import SERVICES
+from tests.support.issuer import an_issuer
 from tests.support.suite import Suite, running_suite
 
 SEED = int(os.environ.get("FUZZ_SEED", "1"))
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "15")) * 10
 
+Metadata = tuple[tuple[str, str], ...]
 METHODS = [method for service in SERVICES.values() for method in service.methods]
 FORESEEN = {
     grpc.StatusCode.INVALID_ARGUMENT,
@@ -28,6 +32,8 @@ FORESEEN = {
     grpc.StatusCode.FAILED_PRECONDITION,
     grpc.StatusCode.ABORTED,
     grpc.StatusCode.RESOURCE_EXHAUSTED,
+    grpc.StatusCode.UNAUTHENTICATED,
+    grpc.StatusCode.PERMISSION_DENIED,
 }
 INTS = (0, 1, -1, 2, 8, 9, 100, 101, 1_000_000, 1_000_001, 2**31, 2**53, 2**63 - 1, -(2**63))
 STRINGS = (
@@ -54,9 +60,14 @@ KNOWN = ("c1", "c2", "c3", "k1", "k2", "blue", "red", "yellow", "gold")
 class Chance:
     """Requests by chance, the same for the same seed."""
 
-    def __init__(self, seed: int, orderids: Iterable[str]) -> None:
+    def __init__(self, seed: int, orderids: Iterable[str], tokens: Sequence[Metadata]) -> None:
         self._random = random.Random(seed)
         self._ids = (*KNOWN, *orderids)
+        self._tokens = tokens
+
+    def metadata(self) -> Metadata:
+        """On whose behalf a request is made."""
+        return self._random.choice(self._tokens)
 
     def request(self, method: MethodDescriptor) -> bytes:
         if self._random.random() < 0.1:
@@ -89,13 +100,12 @@ class Callers:
             service.full_name: grpc.aio.insecure_channel(targets[name]) for name, service in SERVICES.items()
         }
 
-    async def call(self, method: MethodDescriptor, request: bytes) -> grpc.StatusCode:
+    async def call(self, method: MethodDescriptor, request: bytes, metadata: Metadata) -> grpc.StatusCode:
         """How it was answered: with such a message as it has to be, or with a refusal that says why."""
         service = method.containing_service.full_name
+        call = self._channels[service].unary_unary(f"/{service}/{method.name}")
         try:
-            answer = await self._channels[service].unary_unary(f"/{service}/{method.name}")(
-                request, timeout=30
-            )
+            answer = await call(request, timeout=30, metadata=metadata)
         except grpc.aio.AioRpcError as error:
             assert error.code() in FORESEEN, f"{method.full_name}({request!r}): {error}"
             assert_says_why(error)
@@ -118,28 +128,55 @@ def assert_says_why(error: grpc.aio.AioRpcError) -> None:
         assert bad.field_violations[0].description
 
 
-@pytest.fixture
-async def suite(tmp_path: Path) -> AsyncIterator[Suite]:
+@dataclass(frozen=True)
+class Target:
+    """A suite, and in whose name it is called: by the first of them everything may be done."""
+
+    suite: Suite
+    tokens: Sequence[Metadata]
+
+
+@pytest.fixture(params=["open", "signed-in"])
+async def target(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[Target]:
     environ = {"BACKEND": "embedded", "EMBEDDED_FILE": str(tmp_path / "data.sqlite3")}
-    async with running_suite(environ) as running:
-        yield running
+    if request.param == "open":
+        async with running_suite(environ) as running:
+            yield Target(running, [(), bearer("no token of anybody's")])
+        return
+    with an_issuer() as issuer:
+        operator = issuer.token("root", scope="saga.operator")
+        async with running_suite({**environ, **issuer.environ}, operator_token=operator) as running:
+            tokens = [operator, issuer.token("alice"), issuer.token("bob"), issuer.token(exp=1), "?", ""]
+            yield Target(running, [bearer(token) for token in tokens])
 
 
-async def test_no_request_is_a_defect_and_every_refusal_has_its_reason(suite: Suite):
-    orderids = [(await suite.order(f"c{number}", blue=1)).orderid for number in range(4)]
-    chance = Chance(SEED, orderids)
+def bearer(token: str) -> Metadata:
+    return (("authorization", f"Bearer {token}"),) if token else ()
+
+
+async def an_order(target: Target, cartid: str) -> str:
+    purchase, whose = target.suite.purchase, target.tokens[0]
+    await purchase.CreateCart(pb.CreateCartRequest(cartid=cartid), metadata=whose)
+    await purchase.SetItem(pb.SetItemRequest(cartid=cartid, itemid="blue", count=1), metadata=whose)
+    await purchase.CloseCart(pb.CloseCartRequest(cartid=cartid), metadata=whose)
+    answer = await purchase.Checkout(pb.CheckoutRequest(cartid=cartid), metadata=whose)
+    return answer.order_ticket.orderid
+
+
+async def test_no_request_is_a_defect_and_every_refusal_has_its_reason(target: Target):
+    orderids = [await an_order(target, f"c{number}") for number in range(4)]
+    chance = Chance(SEED, orderids, target.tokens)
     seen: dict[str, set[grpc.StatusCode]] = {method.full_name: set() for method in METHODS}
 
-    callers = Callers(suite.services.targets)
+    callers = Callers(target.suite.services.targets)
     for _ in range(EXAMPLES):
-        answers = [(method, callers.call(method, chance.request(method))) for method in METHODS]
-        for (method, _), code in zip(
-            answers, await asyncio.gather(*(call for _, call in answers)), strict=True
-        ):
+        calls = [callers.call(method, chance.request(method), chance.metadata()) for method in METHODS]
+        for method, code in zip(METHODS, await asyncio.gather(*calls), strict=True):
             seen[method.full_name].add(code)
     await callers.close()
 
     for name, codes in seen.items():
         assert grpc.StatusCode.INVALID_ARGUMENT in codes, name
         assert codes & {grpc.StatusCode.OK, grpc.StatusCode.FAILED_PRECONDITION}, f"{name} was hardly tried"
-    await suite.balances(30)
+        assert (grpc.StatusCode.UNAUTHENTICATED in codes) == (len(target.tokens) > 2), name
+    await target.suite.balances(30)

@@ -6,38 +6,52 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.support.local_suite import embedded
+import pytest
+
+from tests.support.local_suite import LocalSuite, embedded
 
 CONFIG = Path(__file__).with_name("schemathesis.toml")
+ST = Path(sys.executable).with_name("st")
 CASES = re.compile(r"(\d+) generated, (\d+) passed")
 
 
-def test_every_answer_is_as_documented(tmp_path: Path):
+@pytest.mark.parametrize("arguments", [(), ("--sign-in",)], ids=["open", "signed-in"])
+def test_every_answer_is_as_documented(tmp_path: Path, arguments: tuple[str, ...]):
     examples = int(os.environ.get("FUZZ_EXAMPLES", "15"))
 
-    with embedded(tmp_path) as local:
-        fuzzed = fuzz(f"{local.facts['gateway']}/openapi.json", examples, tmp_path)
+    with embedded(tmp_path, *arguments) as local:
+        document = f"{local.facts['gateway']}/openapi.json"
+        headers = ("-H", f"Authorization: Bearer {token_of(local)}") if arguments else ()
+        fuzzed = fuzz(document, tmp_path, "-n", str(examples), *headers)
         audit = local.sagactl("audit", "--wait", "30")
 
     assert fuzzed.returncode == 0, fuzzed.stdout
     generated, passed = map(int, CASES.search(fuzzed.stdout).groups())
-    assert generated == passed >= 28 * examples
+    assert generated == passed >= 10 * examples, "operations without parameters have few cases"
     assert audit.returncode == 0, audit.stdout
 
 
-def fuzz(document: str, examples: int, directory: Path) -> "subprocess.CompletedProcess[str]":
-    """What schemathesis says after that many examples an operation, in each of its phases."""
-    options = (
-        "--checks",
-        "all",
-        "-n",
-        str(examples),
-        "--seed",
-        os.environ.get("FUZZ_SEED", "1"),
-        "--no-color",
-    )
+def token_of(local: LocalSuite) -> str:
+    return local.sagactl("token", "fuzzer").stdout.strip()
+
+
+def fuzz(document: str, directory: Path, *options: str) -> "subprocess.CompletedProcess[str]":
+    """What schemathesis says, all its checks on, in all of its phases."""
+    seed = os.environ.get("FUZZ_SEED", "1")
     return subprocess.run(
-        [Path(sys.executable).with_name("st"), "--config-file", CONFIG, "run", document, *options],
+        [
+            ST,
+            "--config-file",
+            CONFIG,
+            "run",
+            document,
+            "--checks",
+            "all",
+            "--seed",
+            seed,
+            "--no-color",
+            *options,
+        ],
         cwd=directory,
         capture_output=True,
         text=True,

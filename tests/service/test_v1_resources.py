@@ -100,6 +100,8 @@ async def test_an_answer_that_the_client_has_is_not_sent_again(suite: Suite, cli
     await client.post(f"{location}:cancel")
     changed = await client.get(location, headers={"If-None-Match": tag})
 
+    for answer in (known, weak, any_, other):
+        assert answer.headers["cache-control"] == "private, no-cache", "ask every time whether it changed"
     for answer in (known, weak, any_):
         assert (answer.status_code, answer.content, answer.headers["etag"]) == (304, b"", tag)
     assert (other.status_code, other.headers["etag"]) == (200, tag)

@@ -206,6 +206,23 @@ async def test_ids_stay_in_their_segment_of_the_path():
     assert api.asked[0].url.raw_path == b"/v1/carts/..%2Fx/items/a%2Fb%3Fc"
 
 
+ORDER = {"orderid": "o", "status": "reserved", "cart_items": []}
+
+
+async def test_the_end_of_an_order_is_waited_for_at_the_server_and_no_longer_than_it_takes():
+    api = Api(ok(ORDER), ok({**ORDER, "status": "canceled", "reason": "client"}))
+
+    async with api.client() as client:
+        order = await client.end_of("o", seconds=10)
+
+    assert order == Order("o", "canceled", (), reason="client")
+    assert len(api.asked) == 2
+    for request in api.asked:
+        wait = float(request.url.params["wait"])
+        assert 9 < wait <= 10
+        assert request.extensions["timeout"]["read"] == pytest.approx(15 + wait, abs=0.01)
+
+
 def stream(*events: tuple[str, str, dict]) -> httpx.Response:
     text = "retry: 1000\n\n: still here\n\n" + "".join(
         f"event: {name}\nid: {id_}\ndata: {json.dumps(data)}\n\n" for name, id_, data in events

@@ -6,7 +6,8 @@ import re
 from starlette.requests import Request
 from starlette.responses import Response
 
-_TAG = re.compile(r'(?:W/)?("[^"]*")')
+_TAG = re.compile(r'"[^"]*"')
+"""Without the W/ of a weak one, which counts as well (https://www.rfc-editor.org/rfc/rfc9110#section-13.1.2)."""
 
 
 def unless_known(request: Request, response: Response) -> Response:
