@@ -43,7 +43,7 @@ _DESCRIPTION = (
     "each as it happens, and an `end` once nothing more will. A client that comes back with the "
     "`Last-Event-ID` it saw last, to any gateway, is told what it has not seen; one that has seen the end "
     "hears 204. The stream breaks off now and then (a gateway that stops, a token that expires): come back. "
-    "Comments come at least every 15 seconds, so a longer silence means that the connection is gone."
+    "Comments come at least every 10 seconds, so a longer silence means that the connection is gone."
 )
 _PARAMETERS = [
     {"name": "orderid", "in": "path", "required": True, "schema": {"type": "string", "pattern": ID_PATTERN}},
@@ -64,7 +64,7 @@ class Patience:
     """Streams and long polls together."""
     stream_seconds: float = 900
     """The longest a stream lasts; clients come back."""
-    heartbeat_seconds: float = 15
+    heartbeat_seconds: float = 10
     send_seconds: float = 10
     """How long a client may take to make room for what it is sent."""
 
