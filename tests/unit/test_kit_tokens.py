@@ -152,6 +152,16 @@ async def test_a_key_for_encrypting_signs_nothing(issuer: Issuer):
         await Tokens(settings(issuer), KeySet(fetch, Runtime())).verify(issuer.token())
 
 
+async def test_the_issuer_cannot_have_another_algorithm_believed(issuer: Issuer):
+    key = {**public("first", issuer.keys["first"]), "alg": "RS512"}
+
+    async def fetch():
+        return {"keys": [key]}
+
+    with pytest.raises(Unauthenticated):
+        await Tokens(settings(issuer), KeySet(fetch, Runtime())).verify(issuer.token(algorithm="RS512"))
+
+
 async def test_the_only_key_needs_no_name(issuer: Issuer):
     assert (await tokens(issuer).verify(issuer.token(kid=None))).sub == "alice"
 
