@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from sagakit import callers
 from sagakit.errors import InvalidArgument
 from sagakit.inbox import Inbox
 from sagakit.store import Changes, Decide, Snapshot, Store
@@ -61,11 +62,13 @@ class Commands:
         if not command.commandid:
             return (await self._store.transact(keys, decide, repeatable=repeatable)).result
         name = f"{command.about}:{command.commandid}"
+        # Names outlive carts that expire: who opens the next one under the same id is told nothing of it.
+        request = {**command.request, "by": callers.current().sub}
         once = self._inbox.once(
             name,
             decide,
-            remember=lambda result: {"request": command.request, "answer": answer.remember(result)},
-            recall=lambda row: answer.recall(_checked(row, command)["answer"]),
+            remember=lambda result: {"request": request, "answer": answer.remember(result)},
+            recall=lambda row: answer.recall(_checked(row, request)["answer"]),
             # Else a repeat of what changed nothing could change what somebody has done meanwhile.
             always=True,
         )
@@ -80,7 +83,7 @@ class Commands:
         ).result
 
 
-def _checked(row: Entity, command: Command) -> Entity:
-    if row["request"] != command.request:
+def _checked(row: Entity, request: Entity) -> Entity:
+    if row["request"] != request:
         raise InvalidArgument("commandid", "this commandid was used for another request", REUSED)
     return row

@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from contract.tickets import PAID, CartItem
+from sagakit.callers import Caller, serving
 from sagakit.errors import InvalidArgument, NotAllowed, NotFound
 from services.purchase.commands import REUSED
 from services.purchase.settings import Settings
@@ -159,6 +160,20 @@ async def test_a_name_means_nothing_to_another_cart(bench: Bench):
     other = await bench.purchase.set_item("d", "gold", 1, "k")
 
     assert (other.cartid, other.items) == ("d", (CartItem("gold", 1),))
+
+
+async def test_a_name_outlives_a_cart_and_tells_nobody_else_of_it(bench: Bench):
+    with serving(Caller("alice", operator=False)):
+        await bench.purchase.create_cart("hers", "k")
+    bench.tables.rows = {key: row for key, row in bench.tables.rows.items() if key.name != "hers"}
+
+    with serving(Caller("bob", operator=False)):
+        with pytest.raises(InvalidArgument) as refused:
+            await bench.purchase.create_cart("hers", "k")
+        his = await bench.purchase.create_cart("hers", "another")
+
+    assert refused.value.why == REUSED
+    assert his.created
 
 
 async def test_a_call_that_was_refused_may_be_made_again_under_its_name(bench: Bench):
