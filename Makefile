@@ -1,6 +1,6 @@
 .DEFAULT_GOAL := help
 .PHONY: help run clean check lint types imports proto-check test ci simulate fuzz bench docs proto proto-release lock chaos overload \
-	manifests images push deploy project project-teardown
+	manifests images push deploy project project-teardown test-cloud
 
 PYTHON ?= python3
 REGISTRY ?= localhost/saga
@@ -79,6 +79,9 @@ project: $(VENV)/.run ## Print what a Google Cloud project needs: PROJECT_ID=…
 
 project-teardown: $(VENV)/.run ## Print what would remove it again, all but the database; do it: EXECUTE=1
 	@$(BIN)/python -m deploy.gcp teardown
+
+test-cloud: $(VENV)/.dev ## The contract suites against a real project, in what is removed again: PROJECT_ID=… [REGION=…]
+	@deploy/gcp/test-cloud
 
 docs: $(VENV)/.run ## Draw the saga in docs/architecture.md again, from its tables
 	$(BIN)/python -m sagactl.diagram

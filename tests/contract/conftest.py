@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support import cloud
 from tests.support.brokers import BROKERS, Broker
 from tests.support.stores import STORES, OpenTables, opener
 
@@ -14,7 +15,8 @@ def open_tables(request: pytest.FixtureRequest, tmp_path: Path, project: str) ->
     """Opens tables of the test's own, as often as it has processes."""
     on_emulator = request.param in ("firestore", "datastore")
     emulator = request.getfixturevalue(f"{request.param}_emulator") if on_emulator else ""
-    return opener(request.param, tmp_path / "data.sqlite3", project, emulator)
+    owner = cloud.own_prefix() if request.param == cloud.CLOUD else project
+    return opener(request.param, tmp_path / "data.sqlite3", owner, emulator)
 
 
 @pytest.fixture
@@ -39,7 +41,8 @@ def broker_at(request: pytest.FixtureRequest, tmp_path: Path, project: str) -> B
 
     def named(name: str) -> Broker:
         emulator = request.getfixturevalue("pubsub_emulator") if name == "pubsub" else ""
-        return Broker(name, tmp_path / "data.sqlite3", project, emulator)
+        owner = cloud.own_prefix() if name == cloud.CLOUD else project
+        return Broker(name, tmp_path / "data.sqlite3", owner, emulator)
 
     return named
 

@@ -100,7 +100,7 @@ async def test_a_message_given_back_comes_again_after_a_pause_and_counts_attempt
     assert listener.attempts == [1, 2, 3]
     # The second delivery the Pub/Sub emulator makes at once, whatever the policy.
     assert listener.times[2] - listener.times[1] >= 0.45
-    assert broker.name == "pubsub" or listener.times[1] - listener.times[0] >= 0.45
+    assert broker.name != "embedded" or listener.times[1] - listener.times[0] >= 0.45
     assert await listener.stays_silent(1)
 
 
@@ -131,7 +131,7 @@ async def test_a_message_that_is_given_back_too_often_goes_to_the_dead_letters(b
     assert listener.attempts == [1, 2, 3, 4, 5]
     attributes = letters.deliveries[0].message.attributes
     assert attributes["eventid"] == "e1"
-    assert attributes["CloudPubSubDeadLetterSourceSubscription"] == ONE
+    assert attributes["CloudPubSubDeadLetterSourceSubscription"].endswith(ONE)
     assert int(attributes["CloudPubSubDeadLetterSourceDeliveryCount"]) == 5
     assert await listener.stays_silent(1.5)
 

@@ -16,11 +16,15 @@ from sagakit.embedded.database import Database
 from sagakit.gcp.provision import DEAD_AFTER_SECONDS, PubsubProvisioner, open_pubsub_provisioner
 from sagakit.gcp.pubsub import open_pubsub
 from sagakit.runtime import Runtime
+from tests.support import cloud
 from tests.support.eventually import eventually
 
 ROOT = Path(__file__).parents[2]
 
-BROKERS = ["embedded", pytest.param("pubsub", marks=pytest.mark.emulators)]
+BROKERS = (
+    [cloud.CLOUD] if cloud.PROJECT else ["embedded", pytest.param("pubsub", marks=pytest.mark.emulators)]
+)
+"""Where a real project is named, that alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +34,7 @@ class Broker:
     name: str
     file: Path
     project: str
+    """For a real one: what everything of the test's own in it begins with."""
     emulator: str
 
     @property
@@ -41,11 +46,15 @@ class Broker:
         """As each process does."""
         if self.name == "embedded":
             return self._embedded()
+        if self.name == cloud.CLOUD:
+            return cloud.open_cloud_bus(self.project, self.lease_seconds)
         return open_pubsub(self.project, self.emulator, self.lease_seconds)
 
     def provisioner(self) -> AbstractAsyncContextManager[Provisioner]:
         if self.name == "embedded":
             return self._embedded()
+        if self.name == cloud.CLOUD:
+            return cloud.open_cloud_provisioner(self.project)
         return open_pubsub_provisioner(self.project, self.emulator)
 
     async def provision(self, topic: str, *subscriptions: str, **settings) -> None:
@@ -60,8 +69,9 @@ class Broker:
     async def leave_behind(self, spec: SubscriptionSpec) -> None:
         """An expiring subscription whose process died long ago."""
         async with self.provisioner() as provisioner:
-            if isinstance(provisioner, PubsubProvisioner):
-                provisioner.now = lambda: time.time() - 2 * DEAD_AFTER_SECONDS
+            inner = provisioner.provisioner if isinstance(provisioner, cloud.OwnProvisioner) else provisioner
+            if isinstance(inner, PubsubProvisioner):
+                inner.now = lambda: time.time() - 2 * DEAD_AFTER_SECONDS
             await provisioner.ensure_subscription(spec)
 
     @asynccontextmanager

@@ -10,15 +10,20 @@ from sagakit.embedded.database import Database
 from sagakit.embedded.tables import EmbeddedTables
 from sagakit.gcp.datastore import open_datastore
 from sagakit.tables import Tables
+from tests.support import cloud
 from tests.support.tables import MemoryTables
 
-STORES = [
-    "memory",
-    "embedded",
-    pytest.param("firestore", marks=pytest.mark.emulators),
-    pytest.param("datastore", marks=pytest.mark.emulators),
-]
-"""The fake of the unit tests, and the three that the fake stands for."""
+STORES = (
+    [cloud.CLOUD]
+    if cloud.PROJECT
+    else [
+        "memory",
+        "embedded",
+        pytest.param("firestore", marks=pytest.mark.emulators),
+        pytest.param("datastore", marks=pytest.mark.emulators),
+    ]
+)
+"""The fake of the unit tests, and the three that the fake stands for; or a real project alone."""
 
 OpenTables = Callable[[], AbstractAsyncContextManager[Tables]]
 """Opens the same tables, as another process would."""
@@ -30,6 +35,8 @@ def opener(store: str, file: Path, project: str, emulator: str) -> OpenTables:
         return lambda: _memory(memory)
     if store == "embedded":
         return lambda: _embedded(file)
+    if store == cloud.CLOUD:
+        return lambda: cloud.open_cloud_tables(project)
     return lambda: open_datastore(project, "", emulator)
 
 

@@ -1,0 +1,121 @@
+"""A real project for the contract suites: everything in it is called by a prefix of the test's own.
+
+CLOUD_PROJECT and CLOUD_DATABASE name it; CLOUD_DATASTORE_EMULATOR and CLOUD_PUBSUB_EMULATOR stand in for
+Google where the way there is tried without a project.
+"""
+
+import os
+import uuid
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+
+from sagakit.bus import Bus, Delivery, Message, Provisioner, Subscription, SubscriptionSpec
+from sagakit.gcp.datastore import open_datastore
+from sagakit.gcp.provision import open_pubsub_provisioner
+from sagakit.gcp.pubsub import open_pubsub
+from sagakit.tables import Key, Mutation, Row, Tables
+
+CLOUD = "cloud"
+PROJECT = os.environ.get("CLOUD_PROJECT", "")
+RUN = os.environ.get("CLOUD_RUN", "saga-test")
+"""Begins the name of every topic and subscription of this run: whatever is left of it can be swept."""
+
+
+def own_prefix() -> str:
+    return f"{RUN}-{uuid.uuid4().hex[:8]}-"
+
+
+@asynccontextmanager
+async def open_cloud_tables(prefix: str) -> AsyncIterator[Tables]:
+    """Tables of one's own, in a database that others use at the same time."""
+    emulator = os.environ.get("CLOUD_DATASTORE_EMULATOR", "")
+    async with open_datastore(PROJECT, os.environ.get("CLOUD_DATABASE", ""), emulator) as tables:
+        yield OwnTables(tables, prefix)
+
+
+@asynccontextmanager
+async def open_cloud_bus(prefix: str, lease_seconds: int) -> AsyncIterator[Bus]:
+    async with open_pubsub(PROJECT, _pubsub(), lease_seconds) as bus:
+        yield OwnBus(bus, prefix)
+
+
+@asynccontextmanager
+async def open_cloud_provisioner(prefix: str) -> AsyncIterator[Provisioner]:
+    async with open_pubsub_provisioner(PROJECT, _pubsub()) as provisioner:
+        yield OwnProvisioner(provisioner, prefix)
+
+
+def _pubsub() -> str:
+    return os.environ.get("CLOUD_PUBSUB_EMULATOR", "")
+
+
+class OwnTables:
+    """`Tables` whose kinds begin with a prefix."""
+
+    def __init__(self, tables: Tables, prefix: str) -> None:
+        self._tables = tables
+        self._prefix = prefix
+
+    async def lookup(self, keys: Sequence[Key]) -> dict[Key, Row]:
+        found = await self._tables.lookup([self._there(key) for key in keys])
+        return {self._here(key): row for key, row in found.items()}
+
+    async def commit(self, mutations: Sequence[Mutation]) -> None:
+        await self._tables.commit([replace(each, key=self._there(each.key)) for each in mutations])
+
+    async def due(self, kind: str, start: str, end: str, limit: int) -> list[tuple[Key, Row]]:
+        found = await self._tables.due(self._prefix + kind, start, end, limit)
+        return [(self._here(key), row) for key, row in found]
+
+    async def page(self, kind: str, after: str, limit: int) -> list[tuple[Key, Row]]:
+        found = await self._tables.page(self._prefix + kind, after, limit)
+        return [(self._here(key), row) for key, row in found]
+
+    async def expire(self, now: float, limit: int) -> int:
+        return await self._tables.expire(now, limit)
+
+    def _there(self, key: Key) -> Key:
+        return Key(self._prefix + key.kind, key.name)
+
+    def _here(self, key: Key) -> Key:
+        return Key(key.kind.removeprefix(self._prefix), key.name)
+
+
+class OwnBus:
+    """A `Bus` whose topics and subscriptions begin with a prefix."""
+
+    def __init__(self, bus: Bus, prefix: str) -> None:
+        self._bus = bus
+        self._prefix = prefix
+
+    async def publish(self, topic: str, messages: Sequence[Message]) -> None:
+        await self._bus.publish(self._prefix + topic, messages)
+
+    def subscribe(self, name: str, receive: Callable[[Delivery], None], max_outstanding: int) -> Subscription:
+        return self._bus.subscribe(self._prefix + name, receive, max_outstanding)
+
+
+class OwnProvisioner:
+    """A `Provisioner` of such topics and subscriptions."""
+
+    def __init__(self, provisioner: Provisioner, prefix: str) -> None:
+        self.provisioner = provisioner
+        self._prefix = prefix
+
+    async def ensure_topic(self, topic: str) -> None:
+        await self.provisioner.ensure_topic(self._prefix + topic)
+
+    async def ensure_subscription(self, spec: SubscriptionSpec) -> None:
+        dead = spec.dead_letter_topic and self._prefix + spec.dead_letter_topic
+        own = replace(
+            spec, name=self._prefix + spec.name, topic=self._prefix + spec.topic, dead_letter_topic=dead
+        )
+        await self.provisioner.ensure_subscription(own)
+
+    async def remove_subscription(self, name: str) -> None:
+        await self.provisioner.remove_subscription(self._prefix + name)
+
+    async def sweep(self, prefix: str) -> list[str]:
+        swept = await self.provisioner.sweep(self._prefix + prefix)
+        return [name.removeprefix(self._prefix) for name in swept]
