@@ -1,0 +1,172 @@
+"""`make images`, `make push` and `make deploy`: what they have docker and kubectl do."""
+
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.support.images import IMAGES
+from tests.support.manifests import ROOT
+
+BASE = re.search(r"^ARG BASE=(\S+)$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)[1]
+MINE = {"PROJECT_ID": "my-proj", "REGION": "europe-west4", "DOMAIN": "shop.example.com", "TAG": "v7"}
+
+
+class Machine:
+    """A machine that has some tools, each of which notes what it was told."""
+
+    def __init__(self, directory: Path) -> None:
+        self._bin = directory / "bin"
+        self._bin.mkdir()
+        self._calls = directory / "calls"
+        for tool in ("bash", "sed", "cat", "dirname", "mkdir"):
+            self._has(tool, Path(shutil.which(tool)))
+
+    def _has(self, name: str, tool: Path) -> None:
+        (self._bin / name).symlink_to(tool)
+
+    def install(self, name: str, also: str = "") -> None:
+        """A tool that notes what it was told, and does what `also` says."""
+        tool = self._bin / name
+        tool.write_text(f'#!/bin/bash\necho "{name} $*" >>"{self._calls}"\n{also}\n')
+        tool.chmod(0o755)
+
+    def run(self, *argv: str, **environ: str) -> subprocess.CompletedProcess[str]:
+        told = {"PATH": str(self._bin), **environ}
+        return subprocess.run([*argv], cwd=ROOT, env=told, capture_output=True, text=True, check=False)
+
+    @property
+    def calls(self) -> list[str]:
+        return self._calls.read_text().splitlines() if self._calls.exists() else []
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Machine:
+    return Machine(tmp_path)
+
+
+def built(machine: Machine) -> list[str]:
+    return [call for call in machine.calls if not call.startswith("docker info")]
+
+
+@pytest.mark.parametrize("tool", ["docker", "podman"])
+def test_every_image_is_built_by_what_is_there(tool: str, machine: Machine):
+    machine.install(tool)
+
+    assert machine.run("deploy/images", "build", "reg/saga", "v7").returncode == 0
+
+    assert built(machine) == [
+        f"{tool} build --build-arg BASE={BASE} --target {name} --tag reg/saga/{name}:v7 ." for name in IMAGES
+    ]
+
+
+def test_a_docker_without_its_daemon_is_passed_over(machine: Machine):
+    machine.install("docker", "exit 1")
+    machine.install("buildah")
+
+    assert machine.run("deploy/images", "push", "reg/saga", "v7").returncode == 0
+
+    assert built(machine) == [f"buildah push reg/saga/{name}:v7" for name in IMAGES]
+
+
+def test_another_base_can_be_named(machine: Machine):
+    machine.install("podman")
+
+    machine.run("deploy/images", "build", "reg/saga", "v7", "my/base:1")
+
+    assert all("--build-arg BASE=my/base:1 " in call for call in machine.calls)
+
+
+def test_a_build_that_fails_ends_it(machine: Machine):
+    machine.install("podman", "exit 3")
+
+    assert machine.run("deploy/images", "build", "reg/saga", "v7").returncode == 3
+    assert len(machine.calls) == 1
+
+
+def test_a_machine_with_nothing_to_build_with_is_told_so(machine: Machine):
+    done = machine.run("deploy/images", "build", "reg/saga", "v7")
+
+    assert done.returncode != 0
+    assert "needs docker" in done.stderr
+
+
+@pytest.fixture
+def kubectl(machine: Machine) -> None:
+    """One that notes what it is told, but really renders."""
+    real = shutil.which("kubectl")
+    machine.install("kubectl", f'[ "$1" != kustomize ] || PATH={os.environ["PATH"]} exec {real} "$@"')
+
+
+def images(rendered: str) -> set[str]:
+    found = set(re.findall(r"image: (\S+)", rendered))
+    return {image for image in found if "cloudsdktool" not in image}
+
+
+@pytest.mark.usefixtures("kubectl")
+@pytest.mark.parametrize(
+    ("overlay", "environ", "registry"),
+    [
+        ("local", {"TAG": "v7"}, "localhost/saga"),
+        ("local", {"TAG": "v7", "REGISTRY": "reg/mine"}, "reg/mine"),
+        ("gke", MINE, "europe-west4-docker.pkg.dev/my-proj/saga"),
+    ],
+)
+def test_the_images_are_those_of_the_registry_and_tag(
+    overlay: str, environ: Mapping[str, str], registry: str, machine: Machine
+):
+    done = machine.run("deploy/k8s/apply", overlay, RENDER="1", **environ)
+
+    assert done.returncode == 0, done.stderr
+    assert images(done.stdout) == {f"{registry}/{name}:v7" for name in IMAGES}
+
+
+@pytest.mark.usefixtures("kubectl")
+def test_what_is_mine_takes_the_place_of_every_placeholder(machine: Machine):
+    signin = {"AUTH_ISSUER": "https://id.example.com", "AUTH_AUDIENCE": "shop"}
+
+    done = machine.run("deploy/k8s/apply", "gke", RENDER="1", **MINE, **signin)
+
+    documents = list(yaml.safe_load_all(done.stdout))
+    told = {}
+    for document in documents:
+        if document["kind"] == "ConfigMap":
+            told |= document["data"]
+    assert told["GOOGLE_CLOUD_PROJECT"] == "my-proj"
+    assert told["AUTH_ISSUER"] == "https://id.example.com"
+    assert told["AUTH_AUDIENCE"] == "shop"
+    specs = [document.get("spec", {}) for document in documents]
+    assert [spec["hostnames"] for spec in specs if "hostnames" in spec] == [["shop.example.com"]]
+    assert not re.search(r"\b(PROJECT_ID|REGION|DOMAIN)\b", done.stdout)
+
+
+@pytest.mark.usefixtures("kubectl")
+def test_deploying_makes_jobs_again_applies_and_waits_for_every_deployment(machine: Machine):
+    assert machine.run("deploy/k8s/apply", "gke", **MINE).returncode == 0
+
+    first, second, *waits = machine.calls
+    assert first.startswith("kubectl delete job --namespace saga")
+    assert second == "kubectl apply -k build/deploy/gke"
+    assert [call.split()[-1] for call in waits] == [
+        f"deployment/{name}" for name in IMAGES if name != "sagactl"
+    ]
+
+
+@pytest.mark.usefixtures("kubectl")
+@pytest.mark.parametrize("missing", ["PROJECT_ID", "REGION", "DOMAIN"])
+def test_what_gke_needs_is_asked_for_before_anything_is_done(missing: str, machine: Machine):
+    done = machine.run("deploy/k8s/apply", "gke", **{**MINE, missing: ""})
+
+    assert done.returncode == 2
+    assert missing in done.stderr
+    assert machine.calls == []
+
+
+@pytest.mark.usefixtures("kubectl")
+def test_an_overlay_that_is_none_is_refused(machine: Machine):
+    assert "OVERLAY must be local or gke" in machine.run("deploy/k8s/apply", "embedded").stderr
