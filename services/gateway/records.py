@@ -34,10 +34,14 @@ class RecordReader:
                 self._ask("delivery", "GetDelivery", GetDeliveryRequest(orderid=orderid)),
                 return_exceptions=True,
             )
+        for each in found:
+            # A defect is no answer of a service's.
+            if isinstance(each, BaseException) and not isinstance(each, AioRpcError):
+                raise each
         history, *others = found
         if isinstance(history, AioRpcError):
             raise Unavailable(f"purchase: {history.code().name}") from history
-        reservation, charge, shipment = (None if isinstance(each, BaseException) else each for each in others)
+        reservation, charge, shipment = (None if isinstance(each, AioRpcError) else each for each in others)
         return Records(
             history=tuple(history.history),
             reservation=reservation and reservation.reservation,
@@ -52,6 +56,4 @@ class RecordReader:
 
 def _is_an_answer(found: object) -> bool:
     """Whether it says what there is; that there is nothing says so too."""
-    return not isinstance(found, BaseException) or (
-        isinstance(found, AioRpcError) and found.code() == grpc.StatusCode.NOT_FOUND
-    )
+    return not isinstance(found, AioRpcError) or found.code() == grpc.StatusCode.NOT_FOUND

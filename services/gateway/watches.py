@@ -26,7 +26,7 @@ class Watch:
     """One order, for as long as somebody follows it; any number may."""
 
     def __init__(self, orderid: str, look: Look, runtime: Runtime) -> None:
-        self._orderid = orderid
+        self.orderid = orderid
         self._look = look
         self._runtime = runtime
         self._bell = asyncio.Event()
@@ -92,9 +92,9 @@ class Watch:
     async def _catch_up(self) -> bool:
         """Look; whether everybody could be asked."""
         try:
-            records = await self._look(self._orderid, self.followers[-1])
+            records = await self._look(self.orderid, self.followers[-1])
         except Unavailable as error:
-            log.warning("cannot look", orderid=self._orderid, error=str(error))
+            log.warning("cannot look", orderid=self.orderid, error=str(error))
             return False
         self._looked = True
         self._add(records.moves())
@@ -163,5 +163,15 @@ class Watches:
         watch = self._watches[orderid] = Watch(orderid, self._look, self._runtime)
         watch.closed = self._closed
         # In a context of its own: it outlives the request that began it, and its deadline.
-        self._tasks[orderid] = asyncio.create_task(watch.run(), context=contextvars.Context())
+        task = asyncio.create_task(watch.run(), context=contextvars.Context())
+        task.add_done_callback(lambda done: _over(watch, done))
+        self._tasks[orderid] = task
         return watch
+
+
+def _over(watch: Watch, done: "asyncio.Task[None]") -> None:
+    """Nobody is to wait for what a defect has ended: whoever follows it is sent away, and comes back."""
+    error = None if done.cancelled() else done.exception()
+    if error is not None:
+        log.error("watch failed", orderid=watch.orderid, exc_info=error)
+        watch.close()

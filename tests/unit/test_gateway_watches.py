@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 
 import pytest
+from structlog.testing import capture_logs
 
 from contract.tickets import TicketMessage
 from rpc.delivery_pb2 import Shipment
@@ -371,3 +372,15 @@ async def test_whoever_waits_is_sent_elsewhere_when_the_process_stops():
             await waiting
         async with watches.following("o-2", ME) as late:
             assert late.closed
+
+
+async def test_a_defect_keeps_nobody_waiting():
+    async def look(orderid: str, bearer: Bearer) -> Records:
+        raise ZeroDivisionError
+
+    watches = Watches(look, Runtime())
+    with capture_logs() as logs:
+        async with watches.following("o-1", ME) as watch, asyncio.timeout(5):
+            await watch.until(lambda: watch.closed)
+
+    assert [line["event"] for line in logs] == ["watch failed"]
