@@ -2,12 +2,14 @@
 
 import asyncio
 import time
+from collections.abc import Sequence
 from contextlib import asynccontextmanager
+from typing import Any
 
 import grpc
 import pytest
 
-from rpc import purchase_pb2
+from rpc import purchase_pb2, stock_pb2
 from sagakit.runtime import Runtime
 from services.gateway import sse
 from services.gateway.app import Lifecycle, create_app
@@ -21,20 +23,31 @@ from tests.support.eventually import eventually
 from tests.support.sse import follow
 
 EVENTS = "/v1/orders/o-1/events"
-HISTORY = purchase_pb2.GetOrderHistoryResponse(
-    orderid="o-1",
-    history=[{"status": "pre-approved", "time": "2026-11-21T12:00:00.000Z", "cause": "checkout"}],
-)
+REFUSED = ["purchase.pre-approved", "stock.reserve-failed", "purchase.reserve-failed", "end"]
+
+
+def noon(second: int) -> str:
+    return f"2026-11-21T12:00:0{second}.000Z"
+
+
+def history(*statuses: str) -> purchase_pb2.GetOrderHistoryResponse:
+    """A history of those, one after the other."""
+    moves = [{"status": status, "time": noon(2 * at), "cause": status} for at, status in enumerate(statuses)]
+    return purchase_pb2.GetOrderHistoryResponse(orderid="o-1", history=moves)
 
 
 @asynccontextmanager
 async def gateway(
-    patience: Patience = DEFAULT_PATIENCE, limits: Limits = DEFAULT_EDGE.limits, *, hears: bool = True
+    patience: Patience = DEFAULT_PATIENCE,
+    limits: Limits = DEFAULT_EDGE.limits,
+    *,
+    hears: bool = True,
+    **answers: Sequence[Any],
 ):
     """A client of a gateway before fakes that know one order, which stays as it is; with its watches."""
     nothing = [Refusal(grpc.StatusCode.NOT_FOUND)]
     only = {"GetReservation": nothing, "GetPayment": nothing, "GetDelivery": nothing}
-    async with fakes(GetOrderHistory=[HISTORY], **only) as services:
+    async with fakes(**{"GetOrderHistory": [history("pre-approved")], **only, **answers}) as services:
         clients = Clients(targets_of(services.values()), 10)
         watches = Watches(RecordReader(clients).read, Runtime())
         app = create_app(clients, Lifecycle(), Edge(limits), watches if hears else None, patience)
@@ -102,8 +115,8 @@ async def test_silence_is_filled_with_comments():
 
 
 async def test_a_stream_lasts_so_long_and_can_be_gone_on_with():
-    async with gateway(Patience(stream_seconds=0.3, heartbeat_seconds=0.05)) as (client, _, _):
-        async with asyncio.timeout(10):
+    async with gateway(Patience(stream_seconds=2, heartbeat_seconds=0.05)) as (client, _, _):
+        async with asyncio.timeout(20):
             first = await follow(client, "o-1")
             second = await follow(client, "o-1", first[-1].id)
 
@@ -112,13 +125,28 @@ async def test_a_stream_lasts_so_long_and_can_be_gone_on_with():
 
 
 @pytest.mark.parametrize(
-    "seen", ["", "nonsense", ",,,", "purchase.approved", "a" * 4000, "purchase.pre-approved "]
+    ("seen", "told"),
+    [
+        *(
+            (seen, REFUSED)
+            for seen in ("", "nonsense", ",,,", "purchase.approved", "a" * 4000, "stock.reserved-")
+        ),
+        ("purchase.pre-approved", REFUSED[1:]),
+        ("stock.reserve-failed,purchase.pre-approved", REFUSED[2:]),
+        ("purchase.pre-approved,stock.reserve-failed,purchase.reserve-failed", ["end"]),
+    ],
 )
-async def test_an_id_that_is_none_of_ours_hides_nothing(seen: str):
-    async with gateway(Patience(stream_seconds=0.1, heartbeat_seconds=0.05)) as (client, _, _):
+async def test_what_the_last_id_names_is_not_told_again_and_all_else_is(seen: str, told: list[str]):
+    answers = {
+        "GetOrderHistory": [history("pre-approved", "reserve-failed")],
+        "GetReservation": [
+            stock_pb2.GetReservationResponse(reservation={"status": "refused", "time": noon(1)})
+        ],
+    }
+    async with gateway(**answers) as (client, _, _):
         sent = await follow(client, "o-1", seen)
 
-    assert [each.word for each in sent] == ["purchase.pre-approved"]
+    assert [each.word for each in sent] == told
 
 
 async def test_who_has_seen_the_end_is_not_to_come_back():

@@ -47,6 +47,16 @@ class SignedIn:
     client: httpx.AsyncClient
     backend: dict[str, str]
 
+    async def suite_reserves(self, orderid: str) -> None:
+        """Return once stock has set aside what is in the order."""
+        path = f"/v1/orders/{orderid}"
+
+        async def reserved() -> bool:
+            answer = await self.client.get(path, headers=self.as_("root", scope=SCOPE))
+            return bool(answer.json()["status"] == "reserved")
+
+        await eventually(reserved, 20)
+
     def as_(self, sub: str, **claims) -> dict[str, str]:
         return bearer(self.issuer.token(sub, **claims))
 
@@ -272,9 +282,10 @@ async def test_the_catalogue_is_changed_by_operators_alone(signed_in: SignedIn):
 async def test_a_stream_ends_with_its_token(signed_in: SignedIn):
     await signed_in.suite.services.stop("payment")
     orderid = await order(signed_in, "alice", "c-1")
-    signed_in.client.headers = signed_in.as_("alice", exp=time.time() + 2)
+    await signed_in.suite_reserves(orderid)
+    signed_in.client.headers = signed_in.as_("alice", exp=time.time() + 3)
 
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(20):
         sent = await follow(signed_in.client, orderid)
 
     assert [each.word for each in sent] == ["purchase.pre-approved", "stock.reserved"]
