@@ -227,6 +227,28 @@ class FieldError(BaseModel):
 class Problem(BaseModel):
     """What went wrong (RFC 9457)."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "type": "about:blank",
+                    "title": "Bad Request",
+                    "status": 400,
+                    "detail": "count: Input should be greater than or equal to 1",
+                    "reason": "invalid-argument",
+                    "errors": [{"field": "count", "message": "Input should be greater than or equal to 1"}],
+                },
+                {
+                    "type": "about:blank",
+                    "title": "Not Found",
+                    "status": 404,
+                    "detail": "there is no cart 1234567",
+                    "reason": "unknown-cart",
+                },
+            ]
+        }
+    )
+
     type: str
     title: str
     status: int

@@ -2,6 +2,7 @@
 
 import re
 
+import grpc
 import pytest
 from google.protobuf import json_format
 from google.protobuf.descriptor import FieldDescriptor
@@ -10,7 +11,7 @@ from google.protobuf.message_factory import GetMessageClass
 from services.gateway.answers import as_json
 from services.gateway.clients import SERVICES
 from services.gateway.operations import OPERATIONS
-from tests.service.gateway_harness import suite
+from tests.service.gateway_harness import Refusal, suite
 
 NOT_EXPOSED = {"PutItem", "GetReservation", "SetItem"}
 SINCE = {
@@ -146,6 +147,17 @@ async def test_every_body_is_documented_with_an_example(operation):
         "example": operation.answer_example,
     }
     assert post["summary"]
+
+
+async def test_the_examples_of_problems_are_what_is_answered():
+    async with suite(GetCart=[Refusal(grpc.StatusCode.NOT_FOUND, "there is no cart 1234567")]) as (client, _):
+        schema = (await client.get("/openapi.json")).json()["components"]["schemas"]["Problem"]
+        malformed = await client.put("/v1/carts/1234567/items/blue", json={"count": 0})
+        unknown = await client.get("/v1/carts/1234567")
+
+    invalid, not_found = schema["examples"]
+    assert malformed.json() == invalid
+    assert unknown.json() == {**not_found, "reason": "not-found"}, "a real service gives the reason"
 
 
 @each_operation

@@ -12,15 +12,15 @@ from services.gateway.models import CartItem, Count, Id, Request
 
 
 class CartPath(Request):
-    cartid: Id
+    cartid: Id = Field(examples=["1234567"])
 
 
 class CartItemPath(CartPath):
-    itemid: Id
+    itemid: Id = Field(examples=["blue"])
 
 
 class OrderPath(Request):
-    orderid: Id
+    orderid: Id = Field(examples=["0b0c1c52-6f0b-4d0a-9a3e-2f6f1f0a8b5d"])
 
 
 class OrderView(Request):
@@ -34,7 +34,7 @@ class OrderView(Request):
 
 
 class ItemPath(Request):
-    itemid: Id
+    itemid: Id = Field(examples=["blue"])
 
 
 class Page(Request):
