@@ -6,10 +6,12 @@ from collections.abc import Callable, Mapping
 
 from contract import topology
 from sagactl.errors import CannotRun
-from sagakit.backends import open_provisioner
+from sagakit.backends import BackendSettings, open_backend, open_provisioner
 from sagakit.bus import SubscriptionSpec
 from sagakit.errors import Unavailable
+from sagakit.runtime import Runtime
 from sagakit.settings import BadSetting
+from sagakit.tables import Key
 
 AGAIN_SECONDS = 1.0
 """How soon a backend that is away is asked again."""
@@ -39,16 +41,33 @@ async def provision(environ: Mapping[str, str]) -> list[str]:
     ]
 
 
-async def provision_waiting(environ: Mapping[str, str], wait_seconds: float) -> list[str]:
-    """As `provision`, for a backend that may only just be starting."""
+async def provision_waiting(
+    environ: Mapping[str, str], wait_seconds: float, *, store: bool = False
+) -> list[str]:
+    """As `provision`, for a backend that may only just be starting; with `store`, that answers then."""
     deadline = time.monotonic() + wait_seconds
     while True:
         try:
-            return await provision(environ)
+            return await _provision_and_look(environ, store=store)
         except CannotRun as error:
             if isinstance(error.__cause__, BadSetting) or time.monotonic() >= deadline:
                 raise
         await asyncio.sleep(AGAIN_SECONDS)
+
+
+async def _provision_and_look(environ: Mapping[str, str], *, store: bool) -> list[str]:
+    lines = await provision(environ)
+    if store:
+        await _store_answers(environ)
+    return lines
+
+
+async def _store_answers(environ: Mapping[str, str]) -> None:
+    try:
+        async with open_backend(BackendSettings.from_environ(environ), Runtime()) as backend:
+            await backend.tables.lookup([Key("Anything", "is-anybody-there")])
+    except Unavailable as error:
+        raise CannotRun(f"the store is away: {error}") from error
 
 
 async def keep_provisioned(

@@ -2,6 +2,8 @@
 
 import asyncio
 import os
+from collections.abc import Coroutine
+from typing import Any
 
 import click
 
@@ -23,23 +25,29 @@ from sagactl.signals import StopSignals
     metavar="SECONDS",
     help="Again and again until told to stop, for an emulator that forgets everything when it restarts.",
 )
-def provision(wait: float, every: float | None) -> None:
+@click.option("--store", is_flag=True, help="With --wait: until the store answers, too.")
+def provision(wait: float, every: float | None, store: bool) -> None:
     """Make the topics and subscriptions of the backend that the environment names; safe to repeat."""
     if every is not None:
-        asyncio.run(_until_stopped(every))
+        asyncio.run(_until_stopped(keep_provisioned(os.environ, every, click.echo)))
         return
-    for line in asyncio.run(provision_waiting(os.environ, wait)):
+    lines = asyncio.run(_until_stopped(provision_waiting(os.environ, wait, store=store)))
+    if lines is None:
+        raise click.ClickException("stopped before everything was there")
+    for line in lines:
         click.echo(line)
 
 
-async def _until_stopped(every_seconds: float) -> None:
+async def _until_stopped(work: Coroutine[Any, Any, list[str] | None]) -> list[str] | None:
+    """What `work` returns; None where it was asked to stop first.
+
+    In a container this is process 1, which no signal ends that it does not handle.
+    """
     signals = StopSignals()
-    # In a container this is process 1, which no signal ends that it does not handle.
     signals.install()
-    keeping = asyncio.create_task(keep_provisioned(os.environ, every_seconds, click.echo))
-    asked = asyncio.create_task(signals.asked.wait())
-    await asyncio.wait([keeping, asked], return_when=asyncio.FIRST_COMPLETED)
-    asked.cancel()
-    if keeping.done():
-        await keeping
-    keeping.cancel()
+    tasks = asyncio.create_task(work), asyncio.create_task(signals.asked.wait())
+    await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    for task in tasks:
+        if not task.done():
+            task.cancel()
+    return tasks[0].result() if tasks[0].done() else None

@@ -1,6 +1,7 @@
 """Names that the code gives: gRPC services, paths, topics, subscriptions."""
 
 from collections.abc import Iterator
+from functools import cache
 
 from contract import topology
 from sagactl.provision import subscription_specs
@@ -48,6 +49,7 @@ def _probes(name: str, container: Container) -> Iterator[str]:
                 yield f"{name}: {kind} asks {probe.get('grpc')}"
 
 
+@cache
 def _gateway_paths() -> set[str]:
     app = create_app(Clients({}, 1), Lifecycle())
     return set(app.openapi()["paths"])

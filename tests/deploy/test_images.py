@@ -81,13 +81,13 @@ def test_an_image_adds_little_to_its_base(name: str, built):
 def test_the_images_run_as_the_local_overlay_says_in_its_order_and_end_when_told(built, tmp_path: Path):
     """Non-root, on a read-only file system, with its environment, arguments, probes and grace."""
     with Pods(built, "local", tmp_path) as pods:
-        pods.start_emulators()
+        pods.start("gateway")  # waits for nobody
         pods.start("pubsub", "provision")
+        pods.start_emulators()
         pods.until_ready("firestore", "pubsub")
         for service in ("purchase", "stock", "payment", "delivery"):
             pods.finish(service, "provisioned")
             pods.start(service)
-        pods.start("gateway")
         pods.until_ready("purchase", "stock", "payment", "delivery", "gateway")
         pods.finish("seed")
 

@@ -17,7 +17,8 @@ PREFIX = "localhost/saga"
 BASE = f"{PREFIX}/ci-base:bookworm"
 IMAGES = ("purchase", "stock", "payment", "delivery", "gateway", "sagactl")
 TOOLS = ("buildah", "mmdebstrap")
-_ALONE = ("unshare", "--mount", "--propagation", "private")
+# Process 1 of its own, as in a container: no signal ends it that it does not handle.
+_ALONE = ("unshare", "--pid", "--fork", "--kill-child", "--mount", "--propagation", "private")
 _SUDO = () if os.geteuid() == 0 else ("sudo", "-n")
 
 # Everything read-only but what the manifest mounts, and nothing to be seen of the machine but these.
@@ -95,6 +96,14 @@ class Image:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
+
+
+def terminate(process: subprocess.Popen[bytes]) -> None:
+    """SIGTERM to the process inside, as a cluster sends it."""
+    pid = process.pid
+    while children := Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+        pid = int(children[0])
+    run("kill", "-TERM", str(pid))
 
 
 @contextmanager

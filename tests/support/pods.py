@@ -18,7 +18,7 @@ from grpc_health.v1.health_pb2_grpc import HealthStub
 
 from sagactl.emulators import FIRESTORE, PUBSUB, command
 from sagactl.ports import LOOPBACK
-from tests.support.images import Image
+from tests.support.images import Image, terminate
 from tests.support.manifests import Container, Workload, rendered
 
 READY_SECONDS = 60
@@ -99,7 +99,7 @@ class Pods:
     def stop(self) -> dict[str, int]:
         """SIGTERM to all, and their exit statuses; TimeoutExpired where one takes longer than its grace."""
         for _, process in self._running.values():
-            process.terminate()
+            terminate(process)
         return {
             name: process.wait(workload.pod["terminationGracePeriodSeconds"])
             for name, (workload, process) in self._running.items()

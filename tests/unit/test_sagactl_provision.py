@@ -59,6 +59,9 @@ async def test_a_backend_that_is_only_just_starting_is_waited_for(tmp_path):
     await asyncio.sleep(0)
     async with running(PUBSUB, tmp_path / "log", port):
         lines = await asyncio.wait_for(waiting, 90)
+        no_store = {**environ, "DATASTORE_EMULATOR_HOST": "127.0.0.1:1"}
+        with pytest.raises(CannotRun, match="the store is away"):
+            await asyncio.wait_for(provision_waiting(no_store, 0, store=True), 60)
 
     assert "topic com.example.dead-letter" in lines
 
