@@ -9,7 +9,11 @@ from sagactl.provision import subscription_specs, topics
 
 
 def teardown(where: Where, *, with_data: bool) -> Iterator[Step]:
-    """Everything that `setup` made but the APIs; the database only `with_data`, which cannot be undone."""
+    """Everything that `setup` made but the APIs; the database only `with_data`, which cannot be undone.
+
+    The custom role stays, granted to nobody: for weeks after its end none of its name could be made.
+    (https://cloud.google.com/iam/docs/creating-custom-roles#deleting-custom-role)
+    """
     maps = ("certificate-manager", "maps")
     yield _removed("certificate map entry", (*maps, "entries"), NAME, f"--map={NAME}")
     yield _removed("certificate map", maps, NAME)
@@ -20,7 +24,6 @@ def teardown(where: Where, *, with_data: bool) -> Iterator[Step]:
         yield _removed("DNS record", ("dns", "record-sets"), name, f"--zone={zone}", f"--type={kind}")
     yield _removed("DNS zone", ("dns", "managed-zones"), zone)
     yield from access.revoked(where.project, NAME)
-    yield _removed("role", ("iam", "roles"), access.BROADCAST_ROLE, f"--project={where.project}")
     place = f"--location={where.region}"
     yield _removed("repository", ("artifacts", "repositories"), NAME, place)
     for spec in subscription_specs():

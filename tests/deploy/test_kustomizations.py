@@ -47,6 +47,13 @@ def test_one_that_matches_nothing_is_found(directory: str, text: str, instead: s
     assert list(unmatched(tree / directory))
 
 
+def test_without_kubectl_it_is_said_what_is_missing(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("PATH", "")
+
+    with pytest.raises(pytest.fail.Exception, match="kubectl is missing"):
+        kustomize(K8S / "overlays" / "local")
+
+
 def unmatched(directory: Path) -> Iterator[str]:
     """Images and patch targets of a kustomization that are not among what it loads."""
     file = directory / "kustomization.yaml"
