@@ -206,3 +206,25 @@ async def test_headers_that_are_too_large_are_refused_unread():
 
     assert answer.startswith(b"HTTP/1.1 4")
     assert b"Traceback" not in answer
+
+
+async def test_no_request_on_a_connection_that_is_kept_alive_is_cut_off_when_a_gateway_stops():
+    """New connections a balancer sends elsewhere; those that are there it does not know how to end."""
+    answered = []
+
+    async def ask_until_it_says_farewell(client):
+        farewell = False
+        while not farewell:
+            answer = await client.get("/")
+            farewell = answer.headers.get("connection") == "close"
+            answered.append(answer.status_code)
+
+    async with running(DRAIN_DELAY_SECONDS="1") as (process, client):
+        asking = [asyncio.create_task(ask_until_it_says_farewell(client)) for _ in range(16)]
+        await until(lambda: asyncio.sleep(0, len(answered) > 100))
+
+        process.send_signal(signal.SIGTERM)
+        await asyncio.wait_for(asyncio.gather(*asking), WAIT_SECONDS)
+
+        assert await asyncio.wait_for(process.wait(), WAIT_SECONDS) == 0
+    assert set(answered) == {200}
