@@ -58,7 +58,8 @@ class Cluster:
         self, processes: Supervisor, broker: Broker, gateways: list[str], environ: Mapping[str, str]
     ) -> None:
         self._processes = processes
-        self._frozen: set[str] = set()
+        self._frozen: set[int] = set()
+        self._killed: set[int] = set()
         self.broker = broker
         self.gateways = gateways
         """Their URLs."""
@@ -66,11 +67,11 @@ class Cluster:
         """Names the emulators, past what goes wrong on the way to them."""
 
     def victims(self, service: str) -> list[Kept]:
-        """Its processes that run, none of them frozen."""
+        """Its processes that run, none of them frozen, nor killed and not gone yet."""
         return [
             kept
             for kept in self._processes.named(service)
-            if kept.facts["pid"] and kept.program.name not in self._frozen
+            if kept.facts["pid"] and kept.facts["pid"] not in self._frozen | self._killed
         ]
 
     def memory(self) -> dict[str, float]:
@@ -82,18 +83,19 @@ class Cluster:
         }
 
     def kill(self, kept: Kept) -> None:
+        self._killed.add(kept.facts["pid"])
         os.kill(kept.facts["pid"], signal.SIGKILL)
 
     async def freeze(self, kept: Kept, seconds: float) -> None:
         """It does nothing for so long, and then goes on as if no time had passed."""
-        pid, name = kept.facts["pid"], kept.program.name
-        self._frozen.add(name)
+        pid = kept.facts["pid"]
+        self._frozen.add(pid)
         os.kill(pid, signal.SIGSTOP)
         try:
             await asyncio.sleep(seconds)
         finally:
             os.kill(pid, signal.SIGCONT)
-            self._frozen.discard(name)
+            self._frozen.discard(pid)
 
 
 def _resident(pid: int) -> float:
