@@ -20,9 +20,15 @@ LONGEST_PAUSE_SECONDS = 600.0
 REPEATS_PER_SECOND = 50.0
 """Of one process: what a broker that lost everything is told again must not be what fills it up."""
 BURST = 100.0
+WINDOW = 100
+"""Words of one process that nobody has answered: where more wait, further words would wait with them."""
+LOOK_SECONDS = 0.25
 
 Remind = Callable[[str, Entity, float, str], Changes[bool]]
-"""A pure function of (name, entity, now, eventid): what is said again of what waits, with a later `due`."""
+"""A pure function of (name, entity, now, eventid): what is said again of what waits, with a later `due`.
+
+Its result: whether it is only said again, so that it may as well be left unsaid.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +52,12 @@ def waiting(name: str, until: float | None) -> Entity:
 
 
 class Watch:
-    """Reminds of the entities of one kind that are past their `due`, each as one step."""
+    """Reminds of the entities of one kind that are past their `due`, each as one step.
+
+    Its answers may be late because whoever gives them has a backlog, which a word more makes longer. So only
+    so many words are unanswered at a time, as in a window of TCP: where messages were lost, answers free it
+    within moments; in a backlog, the rest waits for its next turn as if it had been said.
+    """
 
     def __init__(self, store: Store, remind: Remind, runtime: Runtime, keeps_up: Callable[[], bool]) -> None:
         """`keeps_up`: whether the service hears its answers; one that lags has them in its backlog."""
@@ -54,6 +65,9 @@ class Watch:
         self._remind = remind
         self._runtime = runtime
         self._keeps_up = keeps_up
+        self._unanswered: dict[Key, str | None] = {}
+        """What was said again, with the `due` it was left with."""
+        self._looked_at = float("-inf")
         self._allowance = BURST
         self._counted_at = runtime.now()
 
@@ -67,17 +81,37 @@ class Watch:
     async def claim(self, key: Key, _row: Row) -> None:
         """Remind of it, unless somebody else has, or has answered in the meantime."""
         now, eventid = self._runtime.now(), self._runtime.new_id()
+        # What was said before holds its place in the window: it may have been lost.
+        unsaid = key not in self._unanswered and await self._nobody_answers(now)
 
         def decide(found: Snapshot) -> Changes[bool]:
             entity = found.get(key)
             if entity is None or not is_due(key.name, entity.get(INDEXED), now):
                 return Changes(False)
-            return self._remind(key.name, entity, now, eventid)
+            changes = self._remind(key.name, entity, now, eventid)
+            return Changes(False, changes.writes) if unsaid and changes.result else changes
 
         try:
             changes = await self._store.transact([key], decide)
         except Contention:
             return
+        self._allowance -= len(changes.events)
         if changes.result:
-            self._allowance -= 1
+            self._unanswered[key] = changes.writes[key].get(INDEXED)
             log.info("last word repeated", kind=key.kind, name=key.name)
+
+    async def _nobody_answers(self, now: float) -> bool:
+        """Whether the window is full: looked after now and then, and only then."""
+        if len(self._unanswered) < WINDOW:
+            return False
+        if now - self._looked_at >= LOOK_SECONDS:
+            self._looked_at = now
+            found = await self._store.read(list(self._unanswered))
+            self._unanswered = {
+                key: due for key, due in self._unanswered.items() if _waits_still(found.get(key), due)
+            }
+        return len(self._unanswered) >= WINDOW
+
+
+def _waits_still(entity: Entity | None, due: str | None) -> bool:
+    return entity is not None and due is not None and entity.get(INDEXED) == due

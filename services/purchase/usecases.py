@@ -140,8 +140,9 @@ class UseCases:
         writes = self._written(ticket, now)
         if ticket.status == RESERVED:
             return Changes(False, writes)
-        again = {} if ticket.status in tickets.FAILED else {AGAIN: "true"}
-        return Changes(True, writes, [_announcement(ticket, eventid, now, again)])
+        closed = ticket.status in tickets.FAILED
+        again = {} if closed else {AGAIN: "true"}
+        return Changes(not closed, writes, [_announcement(ticket, eventid, now, again)])
 
     def _put_cart(self) -> Callable[[Cart], Mapping[Key, Entity]]:
         """What writes a cart that was touched just now."""

@@ -12,7 +12,7 @@ from sagakit.runtime import Runtime
 from sagakit.store import Changes, Store
 from sagakit.sweeper import Sweeper
 from sagakit.tables import INDEXED, Delete, Entity, Insert, Key, Mutation, Tables, Update
-from sagakit.watch import BURST, Patience, Remind, Watch, waiting
+from sagakit.watch import BURST, WINDOW, Patience, Remind, Watch, waiting
 from tests.support.clock import START, Clock
 from tests.support.handbus import HandBus
 from tests.support.steps import OUTBOX, TOPIC, an_event
@@ -60,6 +60,12 @@ class Bench:
 
     def repeats(self, name: str = "a") -> int:
         return self.tables.rows[Key(KIND, name)].entity["repeats"]
+
+    async def answered(self, names: Iterable[str]) -> None:
+        """Those whose word was repeated have an answer."""
+        for name in names:
+            if INDEXED in self.tables.rows[Key(KIND, name)].entity and self.repeats(name):
+                await self.change(name, {"repeats": self.repeats(name)})
 
     async def pass_and_sweep(self, seconds: float) -> None:
         await self.clock.advance(seconds)
@@ -172,19 +178,76 @@ async def test_nothing_is_repeated_while_the_service_lags_behind(bench: Bench):
 
 
 async def test_repeats_are_limited_per_second(bench: Bench):
+    """However quickly they are answered."""
+    names = [str(number) for number in range(400)]
+    await bench.waits(*names, seconds=0)
+    repeated = []
+
+    for seconds in (0.001, 1, 2):
+        await bench.pass_and_sweep(seconds)
+        repeated.append(sum(bench.repeats(name) for name in names))
+        await bench.answered(names)
+
+    assert repeated == [100, 150, 250]
+
+
+async def test_where_nobody_answers_only_so_many_words_are_on_their_way(bench: Bench):
+    """They would wait in somebody's backlog, and be its greater part."""
     names = [str(number) for number in range(400)]
     await bench.waits(*names, seconds=0)
 
-    def repeated() -> int:
-        return sum(bench.repeats(name) for name in names)
+    for _ in range(14):
+        await bench.pass_and_sweep(1)
 
-    await bench.pass_and_sweep(0.001)
-    at_once = repeated()
+    assert len(said(bench.tables)) == WINDOW
+    assert {bench.repeats(name) for name in names} == {1}, "the rest waits for its next turn"
+
+
+async def test_as_soon_as_there_are_answers_more_is_said(bench: Bench):
+    names = [str(number) for number in range(300)]
+    await bench.waits(*names, seconds=0)
     await bench.pass_and_sweep(1)
-    after_a_second = repeated()
+
+    await bench.answered(names)
+    await bench.pass_and_sweep(60)
+
+    left = len(names) - WINDOW
+    assert len(said(bench.tables)) == WINDOW + min(left, WINDOW)
+
+
+async def test_words_that_nobody_answers_are_said_again_in_their_turn_and_no_others(bench: Bench):
+    """They may be lost, rather than in a backlog."""
+    names = [str(number) for number in range(150)]
+    await bench.waits(*names, seconds=0)
+    await bench.pass_and_sweep(1)
+    await bench.pass_and_sweep(1)
+    at_first = len(said(bench.tables))
+
+    await bench.pass_and_sweep(31)
     await bench.pass_and_sweep(2)
 
-    assert (at_once, after_a_second, repeated()) == (100, 150, 250)
+    assert {bench.repeats(name) for name in names} == {2}
+    assert (at_first, len(said(bench.tables))) == (WINDOW, 2 * WINDOW)
+
+
+async def test_what_must_be_said_is_said_though_nobody_answers(bench: Bench):
+    """The deadline of an order is no repetition."""
+
+    def close(name: str, entity: Entity, now: float, eventid: str) -> Changes[bool]:
+        if name != "late":
+            return remind(name, entity, now, eventid)
+        return Changes(False, {Key(KIND, name): {"repeats": 0}}, [an_event(eventid)])
+
+    bench.watch, bench.sweeper = bench.a_watch(bench.runtime, remind=close)
+    await bench.waits(*(str(number) for number in range(150)), seconds=0)
+    await bench.pass_and_sweep(1)
+    await bench.waits("late", seconds=0)
+
+    await bench.pass_and_sweep(1)
+
+    (closed,) = [each for each in said(bench.tables) if "again" not in each["attributes"]]
+    assert INDEXED not in bench.tables.rows[Key(KIND, "late")].entity
+    assert closed["claims"] == 0
 
 
 async def test_patience_that_was_not_needed_for_long_is_not_saved_up(bench: Bench):
