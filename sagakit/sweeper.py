@@ -17,6 +17,10 @@ PAGES_PER_VISIT = 10
 TRAILING_SECONDS = 15 * 60.0
 """How far behind the last visit a shard is still looked at: clocks apart, commits that took long."""
 LOOK_AT_ALL_SECONDS = 10 * 60.0
+REST = 30
+"""For how long a shard's answer is rested after, by how long it took: a store that is busy, or that reads a
+whole kind for it as the Firestore emulator does, must not be kept busy by being looked through."""
+MOST_REST_SECONDS = 10.0
 
 Claim = Callable[[Key, Row], Awaitable[None]]
 
@@ -47,6 +51,7 @@ class Sweeper:
         self._pass_seconds = pass_seconds
         self._marks: dict[int, float] = {}
         self._marks_forgotten_at = runtime.now()
+        self._took = 0.0
 
     async def run(self) -> None:
         """Sweep until cancelled."""
@@ -54,7 +59,8 @@ class Sweeper:
             shards = list(range(SHARDS))
             self._runtime.random.shuffle(shards)
             for shard in shards:
-                await self._runtime.sleep(self._runtime.random.uniform(0, 2 * self._pass_seconds / SHARDS))
+                pause = self._runtime.random.uniform(0, 2 * self._pass_seconds / SHARDS)
+                await self._runtime.sleep(max(pause, min(REST * self._took, MOST_REST_SECONDS)))
                 await self._visit_with_care(shard)
 
     async def sweep(self) -> None:
@@ -69,7 +75,9 @@ class Sweeper:
             limit = min(PAGE, self._room())
             if limit <= 0:
                 return
+            asked_at = self._runtime.now()
             rows = await self._tables.due(self._kind, self._start(shard, now), bound(shard, now), limit)
+            self._took = self._runtime.now() - asked_at
             for key, row in rows:
                 await self._claim(key, row)
             if len(rows) < limit:

@@ -250,3 +250,22 @@ async def test_running_visits_every_shard_in_each_pass_in_an_order_of_its_own(be
         assert 4 * SHARDS < len(order) < 8 * SHARDS
     assert orders[0][:SHARDS] != orders[1][:SHARDS]
     await settled()
+
+
+async def test_a_store_that_takes_long_is_looked_through_more_rarely(bench: Bench):
+    """What the store is busy with, in part, may be this."""
+
+    class SlowTables(QueriedTables):
+        async def due(self, *args):
+            await bench.runtime.sleep(0.1)
+            return await super().due(*args)
+
+    slow = SlowTables(bench.memory)
+    sweeper = Sweeper(slow, KIND, bench.claim, bench.runtime, pass_seconds=10)
+    sweeping = asyncio.create_task(sweeper.run())
+
+    await bench.clock.advance(62)
+    sweeping.cancel()
+    await asyncio.gather(sweeping, return_exceptions=True)
+
+    assert 18 <= len(slow.ranges) <= 20, "a visit of 0.1 s, three seconds of rest"
