@@ -13,7 +13,7 @@ from tests.chaos.faults import Fault, Faults
 
 ERRORS = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.INTERNAL, grpc.StatusCode.DEADLINE_EXCEEDED)
 """What a call that was done is answered with."""
-FAREWELL_SECONDS = 2.0
+FAREWELL_SECONDS = 10.0
 
 
 class Proxy(grpc.GenericRpcHandler):
@@ -53,7 +53,7 @@ class Proxy(grpc.GenericRpcHandler):
                 request, metadata=_metadata(context), timeout=context.time_remaining() or None
             )
         except grpc.aio.AioRpcError as error:
-            await context.abort(error.code(), error.details() or "", error.trailing_metadata())
+            await context.abort(error.code(), error.details() or "", _trailing(error))
         return answer
 
     async def _stream(
@@ -87,12 +87,17 @@ async def _end(call: Any) -> None:
     The emulator (0.8.20) goes on handing messages to streams that are cancelled, for a lease each time; it
     knows only of those whose requests have ended.
     """
-    with suppress(asyncio.InvalidStateError, grpc.aio.AioRpcError, TimeoutError):
+    with suppress(asyncio.InvalidStateError, grpc.aio.AioRpcError, asyncio.CancelledError):
+        await call.done_writing()
+    with suppress(grpc.aio.AioRpcError, asyncio.CancelledError, TimeoutError):
         async with asyncio.timeout(FAREWELL_SECONDS):
-            await call.done_writing()
             async for _ in call:
                 pass
     call.cancel()
+
+
+def _trailing(error: grpc.aio.AioRpcError) -> tuple[tuple[str, Any], ...]:
+    return tuple(error.trailing_metadata() or ())
 
 
 def _metadata(context: Any) -> tuple[tuple[str, Any], ...]:
