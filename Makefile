@@ -56,8 +56,9 @@ chaos: $(VENV)/.dev ## Processes killed and emulators failing under load: [KILLS
 	GRPC_ENABLE_FORK_SUPPORT=0 $(BIN)/python -m tests.chaos --kills $(or $(KILLS),30) --seed $(or $(SEED),1) \
 		$(if $(CALM),--calm)
 
-overload: $(VENV)/.dev ## Ten times the customers that keep the suite busy: [SECONDS=15] [SEED=1]
-	GRPC_ENABLE_FORK_SUPPORT=0 $(BIN)/python -m tests.chaos --overload $(or $(SECONDS),15) --seed $(or $(SEED),1)
+overload: $(VENV)/.dev ## Ten times the customers that keep the suite busy: [SECONDS=20] [SEED=1] [BACKEND=embedded]
+	GRPC_ENABLE_FORK_SUPPORT=0 $(BIN)/python -m tests.chaos --overload $(or $(SECONDS),20) --seed $(or $(SEED),1) \
+		--backend $(or $(BACKEND),embedded)
 
 bench: $(VENV)/.dev ## Latency and throughput, beside what the emulators themselves allow
 	$(BIN)/python -m bench

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.chaos import verdict
-from tests.chaos.cluster import Cluster, running_cluster
+from tests.chaos.cluster import Backend, Cluster, embedded, emulators, running_cluster
 from tests.chaos.faults import Faults
 from tests.chaos.overload import Overload
 from tests.chaos.recovery import Recovery
@@ -34,8 +34,10 @@ MOST_REPEATED = 0.5
 class Campaign:
     """`problems` is empty where every promise was kept."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, backend: str) -> None:
+        """`backend`: emulators; or embedded, where nothing goes wrong on the way."""
         self._seed = seed
+        self._backend = {"emulators": emulators, "embedded": embedded}[backend]
         self._faults = Faults(seed)
         self.logs = Path(tempfile.mkdtemp(prefix="chaos-"))
         """Kept where there are problems."""
@@ -84,18 +86,19 @@ class Campaign:
         """A suite under load; afterwards it is judged."""
         began = time.monotonic()
         async with (
-            running_cluster(self.logs, self._faults, environ, self.problems) as cluster,
+            self._backend(self.logs, self._faults) as backend,
+            running_cluster(self.logs, backend, environ, self.problems) as cluster,
             open_shop(cluster.gateways, cluster.environ, self._seed, customers) as shop,
         ):
             yield cluster, shop
             ran = time.monotonic() - began
             await shop.close()
-            await self._judge(cluster, shop, SETTLE_SECONDS + ran)
+            await self._judge(backend, shop, SETTLE_SECONDS + ran)
             self.figures |= _of_orders(shop, ran)
         if not self.problems:
             shutil.rmtree(self.logs)
 
-    async def _judge(self, cluster: Cluster, shop: Shop, patience_seconds: float) -> None:
+    async def _judge(self, backend: Backend, shop: Shop, patience_seconds: float) -> None:
         deadline = time.monotonic() + patience_seconds
         found = await verdict.of_books(shop.tables)
         while found and time.monotonic() < deadline:
@@ -105,7 +108,7 @@ class Campaign:
             *found,
             *verdict.of_customers(shop.ledger, await verdict.read_tickets(shop.tables)),
             *shop.problems,
-            *await verdict.of_dead_letters(cluster.environ),
+            *await verdict.of_dead_letters(backend.direct),
         ]
 
 

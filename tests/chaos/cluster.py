@@ -5,7 +5,7 @@ import os
 import signal
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sagactl import suite
@@ -24,6 +24,7 @@ REPLICAS = 2
 GRACE_SECONDS = 30.0
 """What a process has to drain: its own limits add up to 21 s."""
 READY_SECONDS = 60.0
+_PLAIN = {"LOG_FORMAT": "json", "no_proxy": LOOPBACK, "NO_PROXY": LOOPBACK}
 # Kubernetes starts a container again at once, the first time; a pause would only make the test longer.
 PAUSES = Backoff(first_seconds=0.1, cap_seconds=0.2, attempts=1 << 30)
 WRONG_ENDS = ("ended (exit status", "cannot be started", "did not end within")
@@ -55,7 +56,7 @@ class Cluster:
     """The processes, and the emulators behind them."""
 
     def __init__(
-        self, processes: Supervisor, broker: Broker, gateways: list[str], environ: Mapping[str, str]
+        self, processes: Supervisor, broker: Broker | None, gateways: list[str], environ: Mapping[str, str]
     ) -> None:
         self._processes = processes
         self._frozen: set[int] = set()
@@ -103,21 +104,22 @@ def _resident(pid: int) -> float:
     return int(line.split()[1]) / 1024
 
 
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """What is behind the services."""
+
+    direct: Mapping[str, str]
+    """Names it."""
+    led: Mapping[str, str]
+    """Leads to it past what goes wrong on the way."""
+    broker: Broker | None
+    """None: it is the embedded one."""
+
+
 @asynccontextmanager
-async def running_cluster(
-    directory: Path, faults: Faults, extra: Mapping[str, str], complaints: list[str]
-) -> AsyncIterator[Cluster]:
-    """Ready when it is yielded; drained afterwards.
-
-    `complaints` gets a line about each process that ended otherwise than by a SIGKILL of ours, or did not
-    end in time when it was asked to.
-    """
-
-    def say(line: str) -> None:
-        if any(words in line for words in WRONG_ENDS):
-            complaints.append(line)
-
-    broker_port, *ports = free_ports(3 + (len(suite.SERVICES) + 1) * REPLICAS)
+async def emulators(directory: Path, faults: Faults) -> AsyncIterator[Backend]:
+    """Google's, each behind a proxy."""
+    broker_port, *ports = free_ports(3)
     async with AsyncExitStack() as stack:
         datastore = await stack.enter_async_context(running(FIRESTORE, directory / "firestore.log"))
         pubsub = f"{LOOPBACK}:{broker_port}"
@@ -129,24 +131,48 @@ async def running_cluster(
             await stack.enter_async_context(proxied(emulator, ports.pop(), faults))
             for emulator in (datastore, pubsub)
         ]
-        processes = Supervisor(say, GRACE_SECONDS, PAUSES)
-        stack.push_async_callback(processes.stop, asyncio.Event())
-        environ = {**os.environ, **_environ(*ways), **extra, "no_proxy": LOOPBACK, "NO_PROXY": LOOPBACK}
-        gateways = await _start(processes, ports, environ, directory)
-        yield Cluster(processes, broker, gateways, direct)
-        faults.end()
+        yield Backend(direct, _environ(*ways), broker)
+
+
+@asynccontextmanager
+async def embedded(directory: Path, _: Faults) -> AsyncIterator[Backend]:
+    """One file, with nothing on the way to it."""
+    environ = {"BACKEND": "embedded", "EMBEDDED_FILE": str(directory / "embedded.sqlite3")}
+    await provision(environ)
+    yield Backend(environ, environ, None)
+
+
+@asynccontextmanager
+async def running_cluster(
+    directory: Path, backend: Backend, extra: Mapping[str, str], complaints: list[str]
+) -> AsyncIterator[Cluster]:
+    """Ready when it is yielded; drained afterwards.
+
+    `complaints` gets a line about each process that ended otherwise than by a SIGKILL of ours, or did not
+    end in time when it was asked to.
+    """
+
+    def say(line: str) -> None:
+        if any(words in line for words in WRONG_ENDS):
+            complaints.append(line)
+
+    processes = Supervisor(say, GRACE_SECONDS, PAUSES)
+    environ = {**os.environ, **backend.led, **extra, **_PLAIN}
+    try:
+        gateways = await _start(processes, environ, directory)
+        yield Cluster(processes, backend.broker, gateways, backend.direct)
+    finally:
+        await processes.stop(asyncio.Event())
 
 
 def _environ(datastore: str, pubsub: str) -> dict[str, str]:
     hosts = {"DATASTORE_EMULATOR_HOST": datastore, "PUBSUB_EMULATOR_HOST": pubsub}
-    return {"BACKEND": "gcp", "GOOGLE_CLOUD_PROJECT": "chaos", "LOG_FORMAT": "json", **hosts}
+    return {"BACKEND": "gcp", "GOOGLE_CLOUD_PROJECT": "chaos", **hosts}
 
 
-async def _start(
-    processes: Supervisor, ports: list[int], environ: Mapping[str, str], directory: Path
-) -> list[str]:
+async def _start(processes: Supervisor, environ: Mapping[str, str], directory: Path) -> list[str]:
     """Start everything; the gateways' URLs, once all is ready."""
-    gateway_ports = [ports.pop() for _ in range(REPLICAS)]
+    gateway_ports, ports = free_ports(REPLICAS), free_ports(len(suite.SERVICES) * REPLICAS)
     addresses = suite.place(ports, REPLICAS)
     programs = suite.service_programs(addresses, environ, directory)
     for number, port in enumerate(gateway_ports, start=1):
