@@ -43,7 +43,8 @@ proto-check: $(VENV)/.dev ## Lint the protos, find breaking changes, compare the
 test: $(VENV)/.dev ## Every test suite; what needs Google's emulators is skipped where there is no gcloud
 	$(BIN)/python -m pytest
 
-ci: check $(VENV)/.checkov test simulate chaos overload bench ## Exactly what CI runs
+ci: check $(VENV)/.checkov test simulate chaos overload ## Exactly what CI runs
+	$(MAKE) bench QUICK=1
 
 simulate: $(VENV)/.dev ## Sagas on virtual time with everything going wrong: [SAGAS=10000] [SEED=1]
 	PYTHONHASHSEED=0 $(BIN)/python -m tests.simulation --sagas $(or $(SAGAS),10000) --seed $(or $(SEED),1)
@@ -60,8 +61,8 @@ overload: $(VENV)/.dev ## Ten times the customers that keep the suite busy: [SEC
 	GRPC_ENABLE_FORK_SUPPORT=0 $(BIN)/python -m tests.chaos --overload $(or $(SECONDS),20) --seed $(or $(SEED),1) \
 		--backend $(or $(BACKEND),embedded)
 
-bench: $(VENV)/.dev ## Latency and throughput, beside what the emulators themselves allow
-	$(BIN)/python -m bench
+bench: $(VENV)/.dev ## Latency, throughput and cost, beside what the backend itself allows: [BACKEND=emulators] [QUICK=1]
+	GRPC_ENABLE_FORK_SUPPORT=0 $(BIN)/python -m bench --backend $(or $(BACKEND),emulators) $(if $(QUICK),--quick)
 
 manifests: $(VENV)/.dev $(VENV)/.checkov ## Render the manifests and check them, without a cluster
 	$(BIN)/python -m pytest -q tests/deploy --ignore=tests/deploy/test_images.py

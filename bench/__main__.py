@@ -1,86 +1,93 @@
-"""`make bench`: the suite on Google's emulators, measured from outside, and the raw chain in the same run."""
+"""`make bench`: the suite measured from outside, beside what its backend itself allows, in one run."""
 
+import argparse
 import asyncio
-import json
 import os
 import platform
-import statistics
 import subprocess
 import sys
 import tempfile
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
 
-import httpx
-
-from bench.orders import Endings, idle_sagas, throughput
-from bench.rawchain import raw_chain
-from bench.suite import running_suite
+from bench.figures import draw, show, store
+from bench.growth import Growth
+from bench.scenarios import Bench
+from bench.targets import targets
 from sagactl.emulators import FIRESTORE, PUBSUB, running, why_unavailable
 
-IDLE_ORDERS = 60
-RESULTS = Path("build/bench.json")
+RESULTS, PLOT = Path("build/bench.json"), Path("build/bench.svg")
+EMULATORS, EMBEDDED = "emulators", "embedded"
 
 
-def quantiles(milliseconds: list[float]) -> dict[str, float]:
-    ordered = sorted(milliseconds)
-    return {
-        "p50_ms": round(statistics.median(ordered), 1),
-        "p99_ms": round(ordered[min(len(ordered) - 1, int(len(ordered) * 0.99))], 1),
-    }
+def main() -> None:
+    """Print, store and draw the figures. Skipped, with the reason, where there are no emulators."""
+    parser = argparse.ArgumentParser(prog="bench")
+    parser.add_argument("--backend", choices=(EMULATORS, EMBEDDED), default=EMULATORS)
+    parser.add_argument("--quick", action="store_true", help="less than a minute")
+    asked = parser.parse_args()
+    missing = why_unavailable(FIRESTORE, PUBSUB) if asked.backend == EMULATORS else None
+    if missing is not None:
+        sys.exit(f"no emulators to measure: {missing}" if os.environ.get("CI") == "true" else 0)
+    bench = asyncio.run(_measured(asked.backend, quick=asked.quick))
+    reached = targets(bench.results)
+    facts = {**_facts(), "backend": asked.backend, "quick": asked.quick}
+    store(RESULTS, facts, bench.results, reached)
+    draw(PLOT, ", ".join(map(str, facts.values())), bench.results)
+    print("", *reached, "", f"{RESULTS} and {PLOT} have it all.", sep="\n")
 
 
-async def measure() -> dict[str, object]:
+async def _measured(backend: str, *, quick: bool) -> Bench:
+    async with _backend(backend) as environ:
+        bench = Bench(environ, idle_orders=24 if quick else 100, orders_per_client=8 if quick else 25)
+        async with bench.suite() as suite:
+            await _stage(bench, bench.idle(suite))
+            for clients in (16, 64) if quick else (1, 16, 64, 256):
+                await _stage(bench, bench.throughput(suite, f"red, {clients} clients", clients))
+                if bench.on_emulators and clients in {16, 64}:
+                    await _stage(bench, bench.raw_rate(clients))
+            if not quick:
+                await _stage(bench, bench.from_carts(suite, 64))
+                await _stage(bench, bench.hot_item(suite, 64))
+                await _stage(bench, bench.start(suite))
+        if bench.on_emulators:
+            await _stage(bench, bench.cost(orders=10 if quick else 50))
+        if bench.on_emulators and not quick:
+            await _stage(bench, bench.baseline(clients=16, orders=48))
+            await _stage(bench, bench.growth(Growth()))
+    return bench
+
+
+async def _stage(bench: Bench, scenario: object) -> None:
+    """Run a scenario, and show what is new."""
+    before = dict(bench.results)
+    await scenario  # type: ignore[misc]
+    print(show({name: each for name, each in bench.results.items() if before.get(name) != each}), flush=True)
+
+
+@asynccontextmanager
+async def _backend(backend: str) -> AsyncIterator[Mapping[str, str]]:
+    """What names it; emulators of its own."""
+    if backend == EMBEDDED:
+        yield {"BACKEND": EMBEDDED}
+        return
     with tempfile.TemporaryDirectory() as directory:
         logs = Path(directory)
         async with (
             running(FIRESTORE, logs / "firestore.log") as datastore,
             running(PUBSUB, logs / "pubsub.log") as pubsub,
         ):
-            environ = {
-                "BACKEND": "emulators",
-                "GOOGLE_CLOUD_PROJECT": "bench",
-                "DATASTORE_EMULATOR_HOST": datastore,
-                "PUBSUB_EMULATOR_HOST": pubsub,
-            }
-            os.environ.update(environ)  # Google's subscriber client finds the emulator there.
-            async with running_suite(logs / "run", environ) as gateway:
-                return await _scenarios(gateway)
+            hosts = {"DATASTORE_EMULATOR_HOST": datastore, "PUBSUB_EMULATOR_HOST": pubsub}
+            yield {"BACKEND": EMULATORS, **hosts}
 
 
-async def _scenarios(gateway: str) -> dict[str, object]:
-    limits = httpx.Limits(max_connections=128, max_keepalive_connections=128)
-    results: dict[str, object] = {}
-    async with httpx.AsyncClient(base_url=gateway, limits=limits, timeout=60) as client:
-        await idle_sagas(client, 10)  # Both emulators' Java is slow until it is warm.
-        raw = await raw_chain(IDLE_ORDERS, hops=2)
-        checkouts, sagas = await idle_sagas(client, IDLE_ORDERS)
-        results["raw chain, two hops"] = quantiles(raw)
-        results["checkout, idle"] = quantiles(checkouts)
-        results["saga, red, idle"] = quantiles(sagas)
-        over = statistics.median(sagas) - statistics.median(raw)
-        results["saga over raw chain"] = {"p50_ms": round(over, 1), "target_ms": 50}
-        endings = Endings()
-        async with endings.watching():
-            for clients in (16, 64):
-                rate, latencies = await throughput(client, endings, clients, orders=clients * 20)
-                results[f"{clients} clients"] = {"orders_per_s": round(rate, 1), **quantiles(latencies)}
-    return results
-
-
-def main() -> None:
-    """Print and store the figures. Skipped, with the reason, where there are no emulators."""
-    missing = why_unavailable(FIRESTORE, PUBSUB)
-    if missing is not None:
-        sys.exit(f"no emulators to measure: {missing}" if os.environ.get("CI") == "true" else 0)
-    results = asyncio.run(measure())
+def _facts() -> dict[str, str]:
     commit = subprocess.run(
-        ("git", "rev-parse", "--short", "HEAD"), capture_output=True, text=True, check=False
+        ("git", "describe", "--always", "--dirty"), capture_output=True, text=True, check=False
     ).stdout.strip()
     machine = f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
-    RESULTS.parent.mkdir(exist_ok=True)
-    RESULTS.write_text(json.dumps({"commit": commit, "machine": machine, **results}, indent=2))
-    for name, figures in results.items():
-        print(f"{name:<22}", "  ".join(f"{key} {value:>7}" for key, value in figures.items()))
+    return {"commit": commit, "machine": machine}
 
 
 if __name__ == "__main__":

@@ -1,119 +1,170 @@
-"""Orders through the gateway: one at a time, and as many as so many clients can do."""
+"""Orders through a gateway: one at a time, or by as many clients as are asked for; when they ended."""
 
 import asyncio
+import itertools
 import json
-import os
 import time
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Self
 
-import httpx
-from google.cloud import pubsub_v1
-
+from bench.http import Connection
+from contract.tickets import APPROVED
 from contract.topology import TOPICS
+from sagakit.backends import BackendSettings, open_messages
+from sagakit.bus import Delivery, SubscriptionSpec
+from sagakit.runtime import Runtime
 
 SAGA_SECONDS = 120.0
+MAX_OUTSTANDING = 1_000
+NextItem = Callable[[], str]
 
 
-async def post(client: httpx.AsyncClient, path: str, **body: object) -> dict:
-    answer = await client.post(f"/purchase/api/{path}", json=body)
-    answer.raise_for_status()
-    return answer.json()
+def always(itemid: str) -> NextItem:
+    return lambda: itemid
 
 
-async def prepared_cart(client: httpx.AsyncClient, itemid: str) -> str:
-    """A closed cart with one piece in it."""
-    cartid = str(uuid.uuid4())
-    await post(client, "create_cart", cartid=cartid)
-    await post(client, "add_item", cartid=cartid, itemid=itemid, count=1)
-    await post(client, "close_cart", cartid=cartid)
-    return cartid
-
-
-async def approved(client: httpx.AsyncClient, orderid: str, pause: float) -> None:
-    async with asyncio.timeout(SAGA_SECONDS):
-        while True:
-            ticket = (await post(client, "get_order_ticket", orderid=orderid))["order_ticket"]
-            if ticket["status"] == "approved":
-                return
-            await asyncio.sleep(pause)
-
-
-async def idle_sagas(client: httpx.AsyncClient, orders: int) -> tuple[list[float], list[float]]:
-    """Milliseconds of each checkout, and from checkout to approved, one red order at a time."""
-    checkouts, sagas = [], []
-    for _ in range(orders):
-        cartid = await prepared_cart(client, "red")
-        started = time.perf_counter()
-        ticket = (await post(client, "checkout", cartid=cartid))["order_ticket"]
-        checkouts.append((time.perf_counter() - started) * 1000)
-        await approved(client, ticket["orderid"], 0.002)
-        sagas.append((time.perf_counter() - started) * 1000)
-    return checkouts, sagas
-
-
-async def throughput(
-    client: httpx.AsyncClient, endings: "Endings", clients: int, orders: int
-) -> tuple[float, list[float]]:
-    """Red orders a second from checkout to approved, carts prepared, and each saga's milliseconds.
-
-    The end is seen on the topic, which takes one more hop than the saga itself.
-    """
-    gate = asyncio.Semaphore(clients)
-    carts: list[str] = []
-
-    async def prepare() -> None:
-        async with gate:
-            carts.append(await prepared_cart(client, "red"))
-
-    async def shop() -> float:
-        async with gate:
-            began = time.perf_counter()
-            ticket = (await post(client, "checkout", cartid=carts.pop()))["order_ticket"]
-            return await endings.of(ticket["orderid"]) - began
-
-    await asyncio.gather(*(prepare() for _ in range(orders)))
-    started = time.perf_counter()
-    latencies = await asyncio.gather(*(shop() for _ in range(orders)))
-    return orders / (time.perf_counter() - started), [seconds * 1000 for seconds in latencies]
+def in_turn(itemids: list[str]) -> NextItem:
+    following: Iterator[str] = itertools.cycle(itemids)
+    return lambda: next(following)
 
 
 class Endings:
-    """When each order was announced as approved, as a subscriber of the topic sees it."""
+    """When each order was announced as approved, as a subscriber of purchase's topic hears it."""
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._times: dict[str, asyncio.Future[float]] = {}
 
     async def of(self, orderid: str) -> float:
+        """The moment, by `time.perf_counter`. Raises TimeoutError where it does not come."""
         async with asyncio.timeout(SAGA_SECONDS):
             return await self._time(orderid)
 
-    @asynccontextmanager
-    async def watching(self) -> AsyncIterator[None]:
-        subscriber = pubsub_v1.SubscriberClient()
-        project = os.environ["GOOGLE_CLOUD_PROJECT"]
-        name = subscriber.subscription_path(project, f"bench.{uuid.uuid4().hex[:8]}")
-        topic = f"projects/{project}/topics/{TOPICS['purchase']}"
-        await asyncio.to_thread(subscriber.create_subscription, name=name, topic=topic)
-        pull = subscriber.subscribe(name, self._receive)
-        try:
-            yield
-        finally:
-            pull.cancel()
-            await asyncio.to_thread(pull.result)
-
-    def _receive(self, message: pubsub_v1.subscriber.message.Message) -> None:
-        ticket = json.loads(message.data)
-        if ticket["status"] == "approved":
-            self._loop.call_soon_threadsafe(self._note, ticket["orderid"], time.perf_counter())
-        message.ack()
-
-    def _note(self, orderid: str, when: float) -> None:
-        future = self._time(orderid)
-        if not future.done():
-            future.set_result(when)
+    def receive(self, delivery: Delivery) -> None:
+        ticket = json.loads(delivery.message.data)
+        if ticket["status"] == APPROVED:
+            time_of_it = self._time(ticket["orderid"])
+            if not time_of_it.done():
+                time_of_it.set_result(time.perf_counter())
+        delivery.ack()
 
     def _time(self, orderid: str) -> "asyncio.Future[float]":
         return self._times.setdefault(orderid, self._loop.create_future())
+
+
+@asynccontextmanager
+async def watched(environ: Mapping[str, str]) -> AsyncIterator[Endings]:
+    """The endings of orders in the suite over that backend, from now on."""
+    settings = BackendSettings.from_environ(environ)
+    async with open_messages(settings, Runtime()) as messages:
+        name = f"bench.{uuid.uuid4().hex[:8]}"
+        await messages.provisioner.ensure_subscription(SubscriptionSpec(name, TOPICS["purchase"], None))
+        endings = Endings()
+        pull = messages.bus.subscribe(name, endings.receive, MAX_OUTSTANDING)
+        try:
+            yield endings
+        finally:
+            await pull.close()
+            await messages.provisioner.remove_subscription(name)
+
+
+@dataclass(slots=True)
+class Times:
+    """Milliseconds of each order."""
+
+    checkouts: list[float] = field(default_factory=list)
+    sagas: list[float] = field(default_factory=list)
+    """From checkout to approved, as it was asked for where it was idle, as it was announced under load."""
+
+
+async def closed_cart(connection: Connection, itemid: str) -> str:
+    """A cart with one piece in it."""
+    cartid = str(uuid.uuid4())
+    await connection.ask("/purchase/api/create_cart", cartid=cartid)
+    await connection.ask("/purchase/api/add_item", cartid=cartid, itemid=itemid, count=1)
+    await connection.ask("/purchase/api/close_cart", cartid=cartid)
+    return cartid
+
+
+async def one_at_a_time(gateway: str, itemid: str, orders: int) -> Times:
+    """Each order after the last is approved; its end is seen by asking for the ticket every 2 ms."""
+    times, connection = Times(), Connection(gateway)
+    for _ in range(orders):
+        cartid = await closed_cart(connection, itemid)
+        started = time.perf_counter()
+        ticket = (await connection.ask("/purchase/api/checkout", cartid=cartid))["order_ticket"]
+        times.checkouts.append((time.perf_counter() - started) * 1000)
+        await _approved(connection, ticket["orderid"])
+        times.sagas.append((time.perf_counter() - started) * 1000)
+    connection.close()
+    return times
+
+
+async def _approved(connection: Connection, orderid: str) -> None:
+    async with asyncio.timeout(SAGA_SECONDS):
+        while True:
+            answer = await connection.ask("/purchase/api/get_order_ticket", orderid=orderid)
+            if answer["order_ticket"]["status"] == APPROVED:
+                return
+            await asyncio.sleep(0.002)
+
+
+class Clients:
+    """So many of them, each with a connection and one order at a time."""
+
+    def __init__(self, gateway: str, endings: Endings, clients: int) -> None:
+        self._endings = endings
+        self._connections = [Connection(gateway) for _ in range(clients)]
+
+    async def prepare(self, orders: int, item: NextItem) -> list[str]:
+        """So many closed carts."""
+        carts: list[str] = []
+
+        async def fill(connection: Connection) -> None:
+            while len(carts) + len(self._connections) <= orders or len(carts) < orders:
+                carts.append(await closed_cart(connection, item()))
+
+        await asyncio.gather(*(fill(connection) for connection in self._connections))
+        return carts[:orders]
+
+    async def check_out(self, carts: list[str]) -> tuple[float, Times]:
+        """Orders a second from their checkouts to the last one's end, and their times."""
+        times, left = Times(), list(carts)
+
+        async def shop(connection: Connection) -> None:
+            while left:
+                await self._order(connection, left.pop(), times)
+
+        return await self._rate(shop, times)
+
+    async def shop(self, orders: int, item: NextItem) -> tuple[float, Times]:
+        """The same from the carts' creation on."""
+        times, numbers = Times(), iter(range(orders))
+
+        async def shop(connection: Connection) -> None:
+            for _ in numbers:
+                await self._order(connection, await closed_cart(connection, item()), times)
+
+        return await self._rate(shop, times)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for connection in self._connections:
+            connection.close()
+
+    async def _order(self, connection: Connection, cartid: str, times: Times) -> None:
+        began = time.perf_counter()
+        answer = await connection.ask("/purchase/api/checkout", cartid=cartid)
+        times.checkouts.append((time.perf_counter() - began) * 1000)
+        ended = await self._endings.of(answer["order_ticket"]["orderid"])
+        times.sagas.append((ended - began) * 1000)
+
+    async def _rate(self, shop: Callable[[Connection], object], times: Times) -> tuple[float, Times]:
+        began = time.perf_counter()
+        await asyncio.gather(*(shop(connection) for connection in self._connections))  # type: ignore[call-overload]
+        return len(times.sagas) / (time.perf_counter() - began), times

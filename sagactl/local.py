@@ -11,6 +11,7 @@ from sagactl.emulators import Emulator
 from sagactl.errors import CannotRun
 from sagactl.logs import tail
 from sagactl.plan import Plan
+from sagactl.ports import LOOPBACK
 from sagactl.probe import wait_until_answers, wait_until_listens
 from sagactl.racing import first
 from sagactl.signals import StopSignals
@@ -91,7 +92,7 @@ class LocalSuite:
         await self._run_tool("provision")
         self._start_services()
         await self._run_tool("seed")
-        await self._answers("the gateway", f"{self._plan.gateway}/readyz?all=true", READY_SECONDS)
+        await self._answers("the gateway", f"{LOOPBACK}:{self._plan.gateway_port}", "readyz?all=true")
         return True
 
     async def _asked_to_stop(self) -> bool:
@@ -106,19 +107,21 @@ class LocalSuite:
             self._emulators.keep(program, echo=unseen, recover=partial(self._recover, emulator))
 
     async def _emulators_answer(self) -> None:
-        seconds = READY_SECONDS if self._plan.emulators else RUNNING_SECONDS
         hosts = {name: self._plan.backend_environ.get(name) for name in (DATASTORE_HOST, PUBSUB_HOST)}
-        await asyncio.gather(
-            *(
-                self._answers(f"{name}={host}", f"http://{host}/", seconds)
-                for name, host in hosts.items()
-                if host
-            )
-        )
+        is_up = self._answers if self._plan.emulators else self._listens_at
+        await asyncio.gather(*(is_up(f"{name}={host}", host) for name, host in hosts.items() if host))
 
-    async def _answers(self, what: str, url: str, seconds: float) -> None:
+    async def _listens_at(self, what: str, address: str) -> None:
+        """For what is said to run already; a proxy that somebody has put before it speaks gRPC only."""
+        host, _, port = address.rpartition(":")
         try:
-            await wait_until_answers(url, seconds)
+            await wait_until_listens(host, int(port), RUNNING_SECONDS)
+        except (TimeoutError, ValueError) as error:
+            raise CannotRun(f"{what} does not answer; logs: {self._plan.logs}") from error
+
+    async def _answers(self, what: str, address: str, path: str = "") -> None:
+        try:
+            await wait_until_answers(f"http://{address}/{path}", READY_SECONDS)
         except TimeoutError as error:
             raise CannotRun(f"{what} does not answer; logs: {self._plan.logs}") from error
 

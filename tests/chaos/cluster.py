@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from bench.proxy import proxied
 from sagactl import suite
 from sagactl.catalogue import CATALOGUE
 from sagactl.emulators import FIRESTORE, PUBSUB, running
@@ -18,7 +19,7 @@ from sagactl.stock import put_if_absent
 from sagactl.supervisor import Kept, Supervisor
 from sagakit.runtime import Backoff
 from tests.chaos.faults import Faults
-from tests.chaos.proxy import proxied
+from tests.chaos.proxy import faulty
 
 REPLICAS = 2
 GRACE_SECONDS = 30.0
@@ -128,7 +129,7 @@ async def emulators(directory: Path, faults: Faults) -> AsyncIterator[Backend]:
         await broker.start()
         stack.push_async_callback(broker.stop)
         ways = [
-            await stack.enter_async_context(proxied(emulator, ports.pop(), faults))
+            await stack.enter_async_context(proxied(emulator, ports.pop(), faulty(faults)))
             for emulator in (datastore, pubsub)
         ]
         yield Backend(direct, _environ(*ways), broker)

@@ -1,7 +1,4 @@
-"""More customers than the suite can serve, who do not wait for as long as they are told to.
-
-They speak HTTP/1.1 by themselves: a client library would take more of the machine than what it loads.
-"""
+"""More customers than the suite can serve, who do not wait for as long as they are told to."""
 
 import asyncio
 import json
@@ -12,6 +9,7 @@ from itertools import count
 from random import Random
 from typing import Any
 
+from bench.http import Connection
 from tests.chaos.shop import BASKETS, OK, Accepted, Shop
 
 IMPATIENCE_SECONDS = (0.05, 0.2)
@@ -19,42 +17,6 @@ REFUSALS = frozenset({429, 503})
 ANSWER_SECONDS = 30.0
 FACES = 100
 """Customers that come in at a time: a listening socket keeps only so many waiting."""
-
-
-class Connection:
-    """A connection to a gateway that is kept."""
-
-    def __init__(self, gateway: str) -> None:
-        self._host = gateway.removeprefix("http://")
-        self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
-
-    async def post(self, path: str, body: Mapping[str, Any]) -> tuple[int, Mapping[str, str], bytes]:
-        """Status, headers and body. Raises OSError, EOFError or TimeoutError where there is no answer."""
-        try:
-            async with asyncio.timeout(ANSWER_SECONDS):
-                return await self._post(path, json.dumps(body).encode())
-        except BaseException:
-            self.close()
-            raise
-
-    async def _post(self, path: str, body: bytes) -> tuple[int, Mapping[str, str], bytes]:
-        if self._streams is None:
-            host, port = self._host.split(":")
-            self._streams = await asyncio.open_connection(host, int(port))
-        reader, writer = self._streams
-        head = f"POST {path} HTTP/1.1\r\nHost: {self._host}\r\nContent-Type: application/json\r\n"
-        writer.write(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
-        status, *lines = (await reader.readuntil(b"\r\n\r\n")).decode().strip().split("\r\n")
-        headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
-        answer = await reader.readexactly(int(headers.get("content-length", "0")))
-        if headers.get("connection") == "close":
-            self.close()
-        return int(status.split()[1]), headers, answer
-
-    def close(self) -> None:
-        if self._streams is not None:
-            self._streams[1].close()
-            self._streams = None
 
 
 class Crowd:
@@ -78,7 +40,7 @@ class Crowd:
         return (len(self._shop.ledger) - before) / (time.monotonic() - began)
 
     async def _customer(self, number: int, door: asyncio.Semaphore) -> None:
-        connection = Connection(self._gateways[number % len(self._gateways)])
+        connection = Connection(self._gateways[number % len(self._gateways)], ANSWER_SECONDS)
         async with door:
             await self._insist(connection, "get_cart", {"cartid": "nobody-s"})
         while time.monotonic() < self._until:

@@ -7,12 +7,12 @@ from random import Random
 import grpc
 import pytest
 
+from bench.proxy import proxied
 from contract.tickets import CartItem
-from sagactl.ports import free_ports
 from sagactl.suite import GATEWAY, SERVICES
 from services.purchase.ticket import Ticket
 from tests.chaos.faults import MENU, Fault, Faults
-from tests.chaos.proxy import proxied
+from tests.chaos.proxy import faulty
 from tests.chaos.shop import Accepted
 from tests.chaos.storm import victims
 from tests.chaos.verdict import of_customers
@@ -124,7 +124,7 @@ async def test_a_call_through_the_proxy_meets_what_was_chosen(fault, seen, answe
 
     async with (
         serving(SERVICE, {"Commit": commit}) as server,
-        proxied(server, free_ports(1)[0], Always(fault)) as proxy,
+        proxied(server, 0, faulty(Always(fault))) as proxy,
         grpc.aio.insecure_channel(proxy) as channel,
     ):
         try:

@@ -1,0 +1,95 @@
+"""Tables as they are after a long time: a hundred thousand copies of an order that really went through."""
+
+import asyncio
+import uuid
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from itertools import islice
+
+from contract.tickets import APPROVED, TicketMessage
+from contract.topology import TOPICS
+from sagakit.outbox import Outbox
+from sagakit.runtime import Runtime
+from sagakit.tables import Insert, Key, Mutation, Row, Tables, Update
+from services.delivery.storage import delivery_key
+from services.purchase.storage import ticket_key, to_ticket
+from services.stock.storage import (
+    item_entity,
+    item_key,
+    reservation_key,
+    shard_key,
+    to_item,
+    to_reservation,
+    to_shard,
+)
+
+COMMITS = 4
+"""Under way at a time."""
+BATCH = 400
+"""Entities of each: Datastore takes 500."""
+
+
+@dataclass(frozen=True, slots=True)
+class Growth:
+    """What a long time leaves behind."""
+
+    orders: int = 100_000
+    inbox_rows: int = 100_000
+    outbox_rows: int = 10_000
+    """… a crash does: events about orders that have long ended."""
+
+
+async def grow(tables: Tables, orderid: str, growth: Growth) -> None:
+    """Leave behind what so many orders like `orderid`, which has ended, would have."""
+    keys = [ticket_key(orderid), reservation_key(orderid), delivery_key(orderid)]
+    rows = await tables.lookup(keys)
+    names = [str(uuid.uuid4()) for _ in range(growth.orders)]
+    await _sell(tables, rows[reservation_key(orderid)], growth.orders)
+    copies = (Insert(Key(key.kind, name), rows[key].entity) for name in names for key in keys)
+    await _commit(tables, copies)
+    await _commit(tables, _inbox(await _an_inbox_row(tables), growth.inbox_rows))
+    await _commit(tables, _outbox(rows[ticket_key(orderid)], names[: growth.outbox_rows]))
+
+
+async def _sell(tables: Tables, row: Row, orders: int) -> None:
+    """So many more pieces were put in and sold, where this reservation had its own from."""
+    for taken in to_reservation("copied", row.entity).taken:
+        keys = item, shard = item_key(taken.itemid), shard_key(taken.itemid, taken.shard)
+        found = await tables.lookup(keys)
+        before, pieces = to_item(taken.itemid, found[item].entity), to_shard(found[shard].entity)
+        more = taken.count * orders
+        await tables.commit(
+            [
+                Update(item, item_entity(replace(before, stock=before.stock + more)), found[item].version),
+                Update(shard, asdict(replace(pieces, sold=pieces.sold + more)), found[shard].version),
+            ]
+        )
+
+
+async def _an_inbox_row(tables: Tables) -> Row:
+    ((_, row), *_) = await tables.page("StockReceivedEvent", "", 1)
+    return row
+
+
+def _inbox(row: Row, count: int) -> Iterator[Mutation]:
+    kinds = [f"{service.capitalize()}ReceivedEvent" for service in TOPICS]
+    for number in range(count):
+        yield Insert(Key(kinds[number % len(kinds)], str(uuid.uuid4())), row.entity)
+
+
+def _outbox(row: Row, orderids: Sequence[str]) -> Iterator[Mutation]:
+    ticket = to_ticket("copied", row.entity)
+    outbox = Outbox("PurchasePublishEvent", Runtime())
+    for orderid in orderids:
+        message = TicketMessage(orderid, APPROVED, ticket.items)
+        yield from outbox.inserts([message.to_event(str(uuid.uuid4()), {})])
+
+
+async def _commit(tables: Tables, mutations: Iterable[Mutation]) -> None:
+    left = iter(mutations)
+
+    async def worker() -> None:
+        while batch := list(islice(left, BATCH)):
+            await tables.commit(batch)
+
+    await asyncio.gather(*(worker() for _ in range(COMMITS)))

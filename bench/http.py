@@ -1,0 +1,59 @@
+"""A client that costs little: HTTP/1.1 over a kept connection, nothing else.
+
+A client library would take more of a small machine than what is measured.
+"""
+
+import asyncio
+import json
+from collections.abc import Mapping
+from typing import Any
+
+ANSWER_SECONDS = 60.0
+
+
+class Refused(Exception):
+    """An answer that is no success."""
+
+
+class Connection:
+    """A connection to a gateway."""
+
+    def __init__(self, gateway: str, answer_seconds: float = ANSWER_SECONDS) -> None:
+        self._host = gateway.removeprefix("http://")
+        self._answer_seconds = answer_seconds
+        self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+
+    async def ask(self, path: str, **body: object) -> Any:
+        """The answer. Raises Refused where it is no success, and what `post` raises."""
+        status, _, answer = await self.post(path, body)
+        if status != 200:
+            raise Refused(f"{path} was answered {status}: {answer.decode(errors='replace')}")
+        return json.loads(answer)
+
+    async def post(self, path: str, body: Mapping[str, Any]) -> tuple[int, Mapping[str, str], bytes]:
+        """Status, headers and body. Raises OSError, EOFError or TimeoutError where there is no answer."""
+        try:
+            async with asyncio.timeout(self._answer_seconds):
+                return await self._post(path, json.dumps(body).encode())
+        except BaseException:
+            self.close()
+            raise
+
+    async def _post(self, path: str, body: bytes) -> tuple[int, Mapping[str, str], bytes]:
+        if self._streams is None:
+            host, port = self._host.split(":")
+            self._streams = await asyncio.open_connection(host, int(port))
+        reader, writer = self._streams
+        head = f"POST {path} HTTP/1.1\r\nHost: {self._host}\r\nContent-Type: application/json\r\n"
+        writer.write(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+        status, *lines = (await reader.readuntil(b"\r\n\r\n")).decode().strip().split("\r\n")
+        headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+        answer = await reader.readexactly(int(headers.get("content-length", "0")))
+        if headers.get("connection") == "close":
+            self.close()
+        return int(status.split()[1]), headers, answer
+
+    def close(self) -> None:
+        if self._streams is not None:
+            self._streams[1].close()
+            self._streams = None
