@@ -162,7 +162,8 @@ class Bench:
 
     async def baseline(self, clients: int, orders: int) -> None:
         """The textbook way, with the same clients."""
-        environ = {**self.environ, "GOOGLE_CLOUD_PROJECT": f"baseline-{uuid.uuid4().hex[:8]}"}
+        project = f"baseline-{uuid.uuid4().hex[:8]}"
+        environ = {**self.hosts, "BACKEND": "gcp", "GOOGLE_CLOUD_PROJECT": project}
         async with (
             running_baseline(environ) as gateway,
             watched(environ) as endings,
