@@ -4,11 +4,16 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sagakit.bus import Bus, Mailbox, Provisioner
 from sagakit.runtime import Runtime
 from sagakit.settings import Environ
 from sagakit.tables import Tables
+
+if TYPE_CHECKING:
+    from sagakit.embedded.bus import EmbeddedBus
+    from sagakit.embedded.database import Database
 
 BACKENDS = ("gcp", "embedded")
 
@@ -52,17 +57,10 @@ class Backend:
 async def open_backend(settings: BackendSettings, runtime: Runtime) -> AsyncIterator[Backend]:
     """Connected lazily: a backend that is away is met as Unavailable, by whoever uses it."""
     if settings.backend == "embedded":
-        from sagakit.embedded.bus import EmbeddedBus
-        from sagakit.embedded.database import Database
         from sagakit.embedded.tables import EmbeddedTables
 
-        database = Database(settings.embedded_file)
-        bus = EmbeddedBus(database, runtime)
-        try:
+        async with _embedded(settings, runtime) as (database, bus):
             yield Backend(EmbeddedTables(database), bus)
-        finally:
-            await bus.close()
-            await database.close()
     else:
         from sagakit.gcp.datastore import open_datastore
         from sagakit.gcp.pubsub import open_pubsub
@@ -79,14 +77,8 @@ async def open_provisioner(environ: Mapping[str, str]) -> AsyncIterator[Provisio
     """For making the topics and subscriptions of the backend that the environment names."""
     settings = BackendSettings.from_environ(environ)
     if settings.backend == "embedded":
-        from sagakit.embedded.bus import EmbeddedBus
-        from sagakit.embedded.database import Database
-
-        database = Database(settings.embedded_file)
-        try:
-            yield EmbeddedBus(database, Runtime())
-        finally:
-            await database.close()
+        async with _embedded(settings, Runtime()) as (_, bus):
+            yield bus
     else:
         from sagakit.gcp.provision import open_pubsub_provisioner
 
@@ -106,16 +98,8 @@ class Messages:
 async def open_messages(settings: BackendSettings, runtime: Runtime) -> AsyncIterator[Messages]:
     """The backend's broker, without its store. Connected lazily, as by `open_backend`."""
     if settings.backend == "embedded":
-        from sagakit.embedded.bus import EmbeddedBus
-        from sagakit.embedded.database import Database
-
-        database = Database(settings.embedded_file)
-        bus = EmbeddedBus(database, runtime)
-        try:
+        async with _embedded(settings, runtime) as (_, bus):
             yield Messages(bus, bus)
-        finally:
-            await bus.close()
-            await database.close()
     else:
         from sagakit.gcp.provision import open_pubsub_provisioner
         from sagakit.gcp.pubsub import open_pubsub
@@ -144,3 +128,20 @@ async def open_mailbox(settings: BackendSettings, name: str) -> AsyncIterator[Ma
 
         async with open_pubsub_mailbox(settings.project, settings.pubsub_emulator, name) as mailbox:
             yield mailbox
+
+
+@asynccontextmanager
+async def _embedded(
+    settings: BackendSettings, runtime: Runtime
+) -> "AsyncIterator[tuple[Database, EmbeddedBus]]":
+    """The file and the bus in it, closed in the right order."""
+    from sagakit.embedded.bus import EmbeddedBus
+    from sagakit.embedded.database import Database
+
+    database = Database(settings.embedded_file)
+    bus = EmbeddedBus(database, runtime)
+    try:
+        yield database, bus
+    finally:
+        await bus.close()
+        await database.close()

@@ -23,6 +23,10 @@ def main() -> None:
     parser.add_argument("--overload", type=float, metavar="SECONDS", help="no kills: far too many customers")
     parser.add_argument("--backend", choices=("emulators", "embedded"), default="emulators")
     asked = parser.parse_args()
+    if asked.backend == "embedded" and not asked.overload:
+        parser.error(
+            "the embedded backend is for --overload: there is no broker to empty, nothing on the way to it"
+        )
     missing = why_unavailable(FIRESTORE, PUBSUB) if asked.backend == "emulators" else None
     if missing is not None:
         sys.exit(f"no emulators to fail: {missing}" if os.environ.get("CI") == "true" else 0)
