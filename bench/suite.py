@@ -57,7 +57,7 @@ class RunningSuite:
     async def use(self) -> dict[str, Use]:
         """By program; a service's replicas each, no emulators."""
         programs = await ask(self._control, "ps", "")
-        return {each["name"]: _use(each["pid"]) for each in programs if "emulator" not in each["name"]}
+        return {each["name"]: used(each["pid"]) for each in programs if "emulator" not in each["name"]}
 
     async def restarted(self, service: str) -> float:
         """Stop and start a service of one process; the seconds from its start to its answer SERVING."""
@@ -124,7 +124,7 @@ async def running_suite(
         await reading
 
 
-def _use(pid: int) -> Use:
+def used(pid: int) -> Use:
     stat = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     resident = Path(f"/proc/{pid}/statm").read_text().split()[1]
     cpu_seconds = (int(stat[11]) + int(stat[12])) / _TICKS_PER_SECOND

@@ -48,37 +48,38 @@ async def read_books(tables: Tables) -> Books:
     """The books one after the other: they agree with one another only when nothing is going on."""
     books = Books()
     await _read_orders(tables, books)
-    async for itemid, entity in _all(tables, ITEM):
+    async for itemid, entity in every(tables, ITEM):
         books.items[itemid] = to_item(itemid, entity)
-    async for name, entity in _all(tables, SHARD):
+    async for name, entity in every(tables, SHARD):
         itemid, _, number = name.rpartition(":")
         books.shards[itemid, int(number)] = to_shard(entity)
-    async for orderid, entity in _all(tables, RESERVATION):
+    async for orderid, entity in every(tables, RESERVATION):
         reservation = to_reservation(orderid, entity)
         books.orders[orderid].reservation = reservation.status
         for taken in reservation.taken:
             books.taken[taken.itemid, taken.shard, reservation.status] += taken.count
     for service in TOPICS:
-        async for _ in _all(tables, f"{service.capitalize()}PublishEvent"):
+        async for _ in every(tables, f"{service.capitalize()}PublishEvent"):
             books.outboxes[service] += 1
     return books
 
 
 async def _read_orders(tables: Tables, books: Books) -> None:
-    async for orderid, entity in _all(tables, TICKET):
+    async for orderid, entity in every(tables, TICKET):
         ticket = to_ticket(orderid, entity)
         order = books.orders[orderid]
         order.ticket, order.waits, order.amount = ticket.status, ticket.waits_for_answer, ticket.amount
-    async for orderid, entity in _all(tables, PAYMENT):
+    async for orderid, entity in every(tables, PAYMENT):
         books.orders[orderid].payment = to_charge(orderid, entity).status
-    async for orderid, _ in _all(tables, DELIVERY):
+    async for orderid, _ in every(tables, DELIVERY):
         books.orders[orderid].delivered = True
-    async for orderid, entity in _all(tables, LEDGER):
+    async for orderid, entity in every(tables, LEDGER):
         entry = to_entry(entity)
         books.orders[orderid].charged, books.orders[orderid].refunded = entry.charged, entry.refunded
 
 
-async def _all(tables: Tables, kind: str) -> AsyncIterator[tuple[str, Entity]]:
+async def every(tables: Tables, kind: str) -> AsyncIterator[tuple[str, Entity]]:
+    """All entities of a kind with their names, read a page at a time."""
     after = ""
     while page := await tables.page(kind, after, PAGE):
         for key, row in page:

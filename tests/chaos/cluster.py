@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bench.proxy import proxied
+from bench.suite import used
 from sagactl import suite
 from sagactl.catalogue import CATALOGUE
 from sagactl.emulators import FIRESTORE, PUBSUB, running
@@ -79,7 +80,7 @@ class Cluster:
     def memory(self) -> dict[str, float]:
         """What each of the processes has in memory, in MB."""
         return {
-            kept.program.name: _resident(kept.facts["pid"])
+            kept.program.name: used(kept.facts["pid"]).megabytes
             for kept in self._processes.named("")
             if kept.facts["pid"]
         }
@@ -98,11 +99,6 @@ class Cluster:
         finally:
             os.kill(pid, signal.SIGCONT)
             self._frozen.discard(pid)
-
-
-def _resident(pid: int) -> float:
-    (line,) = [line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if "VmRSS" in line]
-    return int(line.split()[1]) / 1024
 
 
 @dataclass(frozen=True, slots=True)

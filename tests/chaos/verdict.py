@@ -6,23 +6,18 @@ from pathlib import Path
 
 from contract.tickets import APPROVED, CANCELED, PAYMENT_FAILED, RESERVE_FAILED
 from sagactl.audit import problems, read_books
+from sagactl.books import every
 from sagactl.letters import read
 from sagactl.looking import open_letters
 from sagakit.tables import Tables
 from services.purchase.storage import TICKET, to_ticket
 from services.purchase.ticket import Ticket
 from tests.chaos.shop import Accepted
-
-PAGE = 300
+from tests.support.ledger import differences
 
 
 async def read_tickets(tables: Tables) -> dict[str, Ticket]:
-    tickets: dict[str, Ticket] = {}
-    after = ""
-    while page := await tables.page(TICKET, after, PAGE):
-        tickets |= {key.name: to_ticket(key.name, row.entity) for key, row in page}
-        after = page[-1][0].name
-    return tickets
+    return {orderid: to_ticket(orderid, entity) async for orderid, entity in every(tables, TICKET)}
 
 
 async def of_books(tables: Tables) -> list[str]:
@@ -37,17 +32,20 @@ async def of_dead_letters(environ: Mapping[str, str]) -> list[str]:
 
 def of_customers(ledger: Mapping[str, Accepted], tickets: Mapping[str, Ticket]) -> Iterator[str]:
     """Where the customers' ledger and the tickets differ."""
-    yield from (f"order {orderid} is lost" for orderid in ledger.keys() - tickets.keys())
-    yield from (f"nobody has placed the order {orderid}" for orderid in tickets.keys() - ledger.keys())
+    baskets = {orderid: order.basket for orderid, order in ledger.items()}
+    ordered = {orderid: _basket(ticket) for orderid, ticket in tickets.items()}
+    yield from differences(baskets, ordered)
     carts = Counter(ticket.cartid for ticket in tickets.values())
     yield from (f"cart {cartid} was ordered {times} times" for cartid, times in carts.items() if times > 1)
     for orderid in ledger.keys() & tickets.keys():
         order, ticket = ledger[orderid], tickets[orderid]
-        ordered = {item.itemid: item.count for item in ticket.items}
-        if ordered != order.basket:
-            yield f"order {orderid} is for {ordered} instead of {dict(order.basket)}"
         if ticket.status not in endings(order):
-            yield f"order {orderid} for {ordered} is {ticket.status} ({ticket.reason}), not {endings(order)}"
+            reason = f"is {ticket.status} ({ticket.reason}), not {endings(order)}"
+            yield f"order {orderid} for {ordered[orderid]} {reason}"
+
+
+def _basket(ticket: Ticket) -> dict[str, int]:
+    return {item.itemid: item.count for item in ticket.items}
 
 
 def endings(order: Accepted) -> set[str]:

@@ -29,6 +29,7 @@ from tests.simulation.observer import Observer
 from tests.simulation.process import Died, SimProcess
 from tests.simulation.tables import SimDatabase, SimTables
 from tests.simulation.weather import FAIR, Weather
+from tests.support.ledger import differences
 
 BUILD = {
     "purchase": build_purchase,
@@ -252,15 +253,7 @@ class World:
             orderid: {item["itemid"]: item["count"] for item in row.entity["items"]}
             for orderid, row in self.database.kinds.get(TICKET, {}).items()
         }
-        return [
-            *(f"order {orderid} is lost" for orderid in self._accepted if orderid not in tickets),
-            *(f"nobody placed the order {orderid}" for orderid in tickets if orderid not in self._accepted),
-            *(
-                f"order {orderid} is for {tickets[orderid]} instead of {basket}"
-                for orderid, basket in self._accepted.items()
-                if tickets.get(orderid, basket) != basket
-            ),
-        ]
+        return list(differences(self._accepted, tickets))
 
     def _of_broker(self) -> list[str]:
         often = [eventid for eventid, times in self.broker.published.items() if times > MOST_PUBLISHED]
