@@ -29,7 +29,7 @@ def service_programs(addresses: Addresses, environ: Mapping[str, str], logs: Pat
         _module(
             name=service if len(listening) == 1 else f"{service}-{number}",
             module=f"services.{service}",
-            environ={**environ, **_topics(service), **_listening(address)},
+            environ={**environ, **topics(service), **_listening(address)},
             logs=logs,
         )
         for service, listening in addresses.items()
@@ -53,7 +53,8 @@ def _module(name: str, module: str, environ: Mapping[str, str], logs: Path) -> P
     return Program(name, (sys.executable, "-m", module), environ, logs / f"{name}.log")
 
 
-def _topics(service: str) -> dict[str, str]:
+def topics(service: str) -> dict[str, str]:
+    """What tells a service where to publish and what to hear."""
     return {
         "EVENT_PUBLISH_TOPIC": topology.TOPICS[service],
         "EVENT_SUBSCRIBE_TOPICS": ",".join(topology.subscribed_topics(service)),

@@ -10,7 +10,7 @@ from random import Random
 from typing import Any
 
 from bench.http import Connection
-from tests.chaos.shop import BASKETS, OK, Accepted, Shop
+from tests.chaos.shop import BASKETS, INSIST_SECONDS, OK, Accepted, Shop
 
 IMPATIENCE_SECONDS = (0.05, 0.2)
 REFUSALS = frozenset({429, 503})
@@ -42,7 +42,7 @@ class Crowd:
     async def _customer(self, number: int, door: asyncio.Semaphore) -> None:
         connection = Connection(self._gateways[number % len(self._gateways)], ANSWER_SECONDS)
         async with door:
-            await self._insist(connection, "get_cart", {"cartid": "nobody-s"})
+            await self._insist(connection, "get_cart", {"cartid": "nobody-s"}, self._until)
         while time.monotonic() < self._until:
             await self._order(connection, f"crowd-{next(self._numbers)}")
         connection.close()
@@ -62,16 +62,19 @@ class Crowd:
         answer = b""
         for call, body in calls:
             # An order whose checkout was begun is insisted on: it may have been accepted.
-            answer = await self._insist(connection, call, body, give_up=call != "checkout")
+            until = time.monotonic() + INSIST_SECONDS if call == "checkout" else self._until
+            answer = await self._insist(connection, call, body, until)
             if not answer:
+                if call == "checkout":
+                    self._shop.problems.append(f"the checkout of {cartid} had no answer")
                 return
         self._shop.ledger[json.loads(answer)["order_ticket"]["orderid"]] = Accepted(basket, time.monotonic())
 
     async def _insist(
-        self, connection: Connection, call: str, body: Mapping[str, Any], *, give_up: bool = True
+        self, connection: Connection, call: str, body: Mapping[str, Any], until: float
     ) -> bytes:
         """The answer; none where the time is up."""
-        while not give_up or time.monotonic() < self._until:
+        while time.monotonic() < until:
             try:
                 status, headers, answer = await connection.post(f"/purchase/api/{call}", body)
             except (OSError, EOFError, TimeoutError) as error:

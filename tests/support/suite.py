@@ -9,7 +9,6 @@ from functools import partial
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from contract import topology
 from rpc import delivery_pb2 as delivery_pb
 from rpc import payment_pb2 as payment_pb
 from rpc import purchase_pb2 as pb
@@ -18,6 +17,7 @@ from rpc.delivery_pb2_grpc import DeliveryStub
 from rpc.payment_pb2_grpc import PaymentStub
 from rpc.purchase_pb2_grpc import PurchaseStub
 from rpc.stock_pb2_grpc import StockStub
+from sagactl import suite
 from sagactl.audit import problems, read_books
 from sagactl.catalogue import CATALOGUE
 from sagactl.provision import provision
@@ -53,9 +53,7 @@ def service_environ(service: str, backend_environ: Mapping[str, str]) -> dict[st
         "SWEEP_SECONDS": "0.5",
         "REPEAT_AFTER": "2",
         **backend_environ,
-        "EVENT_PUBLISH_TOPIC": topology.TOPICS[service],
-        "EVENT_SUBSCRIBE_TOPICS": ",".join(topology.subscribed_topics(service)),
-        "EVENT_DEAD_LETTER_TOPIC": topology.DEAD_LETTER_TOPIC,
+        **suite.topics(service),
         "PORT": "0",
     }
 
