@@ -34,6 +34,7 @@ ERROR_DOMAIN = "saga.example.com"
 DEFAULT_DEADLINE_SECONDS = 30.0
 MAX_CONCURRENT_CALLS = 1_000
 MAX_MESSAGE_BYTES = 1024 * 1024
+TIDY_SECONDS = 1.0
 SERVER_OPTIONS = (
     # A port that is taken is an error, not something to share.
     ("grpc.so_reuseport", 0),
@@ -116,6 +117,14 @@ class GrpcServer:
         """Take no new calls; end those under way that take longer than the grace."""
         if self._server is not None:
             await self._server.stop(grace_seconds)
+            await _calls_ended()
+
+
+async def _calls_ended() -> None:
+    """Calls that were cancelled have tidied up: `stop()` does not wait for them (grpc/grpc#37239)."""
+    names = {task: getattr(task.get_coro(), "__qualname__", "") for task in asyncio.all_tasks()}
+    if calls := [task for task, name in names.items() if name == "_schedule_rpc_coro"]:
+        await asyncio.wait(calls, timeout=TIDY_SECONDS)
 
 
 if TYPE_CHECKING:

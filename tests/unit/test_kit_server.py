@@ -324,5 +324,26 @@ async def test_stop_lets_calls_under_way_finish():
         await asyncio.wait_for(stopping, 5)
 
 
+async def test_stop_lets_calls_that_are_given_up_tidy_up():
+    begun, tidied = asyncio.Event(), asyncio.Event()
+
+    async def behaviour(request: bytes, context: Any) -> bytes:
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(0.05)
+            tidied.set()
+        return b"never"
+
+    async with a_server(behaviour) as (server, channel):
+        answer = asyncio.ensure_future(call(channel))
+        await begun.wait()
+        answer.cancel()
+        await server.stop(5)
+
+        assert tidied.is_set()
+
+
 async def test_stopping_what_never_started_is_fine():
     await GrpcServer("127.0.0.1", 0, [], []).stop(1)
