@@ -4,14 +4,16 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
+import grpc
 from google.api_core import exceptions
-from google.cloud.datastore_v1 import DatastoreAsyncClient, types
+from google.cloud.datastore_v1 import types
 from google.cloud.datastore_v1.services.datastore.transports import DatastoreGrpcAsyncIOTransport
+from google.cloud.datastore_v1.services.datastore.transports.base import DEFAULT_CLIENT_INFO
 
 from sagakit import deadline
 from sagakit.errors import Contention, OutcomeUnknown, Poison, SagaError, Unavailable
-from sagakit.gcp.channels import aio_transport, away
-from sagakit.gcp.values import from_entity, from_key, to_entity, to_key
+from sagakit.gcp.channels import PlainCall, aio_channel, away
+from sagakit.gcp.values import fill, from_entity, from_key, to_key
 from sagakit.tables import INDEXED, Delete, Insert, Key, Mutation, Row, Update
 
 CALL_SECONDS = 5.0
@@ -33,11 +35,13 @@ _NOT_APPLIED = (
 _LookupRequest: Any = types.LookupRequest.pb()
 _CommitRequest: Any = types.CommitRequest.pb()
 _RunQueryRequest: Any = types.RunQueryRequest.pb()
-_MutationPb: Any = types.Mutation.pb()
 _Partition: Any = types.PartitionId.pb()
 _Query: Any = types.Query.pb()
 _Filter: Any = types.Filter.pb()
 _Operator = types.PropertyFilter.Operator
+_TRANSACTIONAL = types.CommitRequest.Mode.TRANSACTIONAL
+# The default would keep the server's entity and commit the rest.
+_FAIL = types.Mutation.ConflictResolutionStrategy.FAIL
 
 _NOT_FINISHED = types.QueryResultBatch.MoreResultsType.NOT_FINISHED
 
@@ -47,22 +51,26 @@ _NAME = "__key__"
 class DatastoreTables:
     """One database of one project."""
 
-    def __init__(
-        self, client: DatastoreAsyncClient, project: str, database: str, call_seconds: float
-    ) -> None:
-        self._client = client
+    def __init__(self, channel: grpc.aio.Channel, project: str, database: str, call_seconds: float) -> None:
         self._call_seconds = call_seconds
         self._address = {"project_id": project, "database_id": database}
         self._partition = _Partition(**self._address)
+        self._lookup = self._method(channel, "Lookup", types.LookupResponse.pb())
+        self._commit = self._method(channel, "Commit", types.CommitResponse.pb())
+        self._run_query = self._method(channel, "RunQuery", types.RunQueryResponse.pb())
+
+    def _method(self, channel: grpc.aio.Channel, name: str, response: Any) -> PlainCall:
+        routing = {field: value for field, value in self._address.items() if value}
+        return PlainCall(
+            channel, f"/google.datastore.v1.Datastore/{name}", response, DEFAULT_CLIENT_INFO, routing
+        )
 
     async def lookup(self, keys: Sequence[Key]) -> dict[Key, Row]:
         found: dict[Key, Row] = {}
         wanted = [to_key(self._partition, key) for key in keys]
         for _ in range(DEFERRED_ROUNDS):
             request = _LookupRequest(**self._address, keys=wanted)
-            response = types.LookupResponse.pb(
-                await self._call(self._client.lookup, types.LookupRequest.wrap(request))
-            )
+            response = await self._call(self._lookup, request)
             found.update(_rows(response.found))
             if not response.deferred:
                 return found
@@ -70,16 +78,12 @@ class DatastoreTables:
         raise Unavailable("Datastore kept deferring a lookup")
 
     async def commit(self, mutations: Sequence[Mutation]) -> None:
-        request = _CommitRequest(
-            **self._address,
-            mode=types.CommitRequest.Mode.TRANSACTIONAL,
-            single_use_transaction={"read_write": {}},
-            mutations=[self._mutation(mutation) for mutation in mutations],
-        )
+        request = _CommitRequest(**self._address, mode=_TRANSACTIONAL)
+        request.single_use_transaction.read_write.SetInParent()
+        for mutation in mutations:
+            self._add(request.mutations.add(), mutation)
         try:
-            await self._client.commit(
-                types.CommitRequest.wrap(request), retry=None, timeout=deadline.left(self._call_seconds)
-            )
+            await self._commit(request, deadline.left(self._call_seconds))
         except exceptions.GoogleAPICallError as error:
             raise _commit_error(error) from error
 
@@ -116,29 +120,27 @@ class DatastoreTables:
 
     async def _batch(self, query: Any) -> Any:
         request = _RunQueryRequest(**self._address, partition_id=self._partition, query=query)
-        response = await self._call(self._client.run_query, types.RunQueryRequest.wrap(request))
-        return types.RunQueryResponse.pb(response).batch
+        return (await self._call(self._run_query, request)).batch
 
-    async def _call(self, method: Any, request: Any) -> Any:
+    async def _call(self, method: PlainCall, request: Any) -> Any:
         try:
-            return await method(request, retry=None, timeout=deadline.left(self._call_seconds))
+            return await method(request, deadline.left(self._call_seconds))
         except exceptions.GoogleAPICallError as error:
             raise away(error) from error
 
-    def _mutation(self, mutation: Mutation) -> Any:
+    def _add(self, pb: Any, mutation: Mutation) -> None:
         key = to_key(self._partition, mutation.key)
         match mutation:
             case Insert(_, entity):
-                return _MutationPb(insert=to_entity(key, entity))
+                pb.insert.key.CopyFrom(key)
+                fill(pb.insert, entity)
             case Update(_, entity, version):
-                return _MutationPb(
-                    update=to_entity(key, entity),
-                    base_version=version,
-                    # The default would keep the server's entity and commit the rest.
-                    conflict_resolution_strategy=types.Mutation.ConflictResolutionStrategy.FAIL,
-                )
+                pb.update.key.CopyFrom(key)
+                fill(pb.update, entity)
+                pb.base_version = version
+                pb.conflict_resolution_strategy = _FAIL
             case Delete():
-                return _MutationPb(delete=key)
+                pb.delete.CopyFrom(key)
 
 
 def _commit_error(error: exceptions.GoogleAPICallError) -> SagaError:
@@ -165,8 +167,8 @@ async def open_datastore(
     project: str, database: str, emulator: str, call_seconds: float = CALL_SECONDS
 ) -> AsyncIterator[DatastoreTables]:
     """Tables in `database` of `project`; in the emulator at `host:port` where one is named."""
-    transport = aio_transport(DatastoreGrpcAsyncIOTransport, emulator)
+    channel = aio_channel(DatastoreGrpcAsyncIOTransport, emulator)
     try:
-        yield DatastoreTables(DatastoreAsyncClient(transport=transport), project, database, call_seconds)
+        yield DatastoreTables(channel, project, database, call_seconds)
     finally:
-        await transport.close()
+        await channel.close()

@@ -11,13 +11,13 @@ from google.cloud import pubsub_v1
 from google.cloud.pubsub_v1.subscriber.message import Message as PubsubMessage
 from google.cloud.pubsub_v1.types import FlowControl
 from google.pubsub_v1 import types
-from google.pubsub_v1.services.publisher import PublisherAsyncClient
 from google.pubsub_v1.services.publisher.transports import PublisherGrpcAsyncIOTransport
+from google.pubsub_v1.services.publisher.transports.base import DEFAULT_CLIENT_INFO
 from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcTransport
 
 from sagakit.bus import Delivery, Message
 from sagakit.errors import Poison, Unavailable
-from sagakit.gcp.channels import CHANNEL_OPTIONS, GOOGLE_OPTIONS, aio_transport, away
+from sagakit.gcp.channels import CHANNEL_OPTIONS, GOOGLE_OPTIONS, PlainCall, aio_channel, away
 from sagakit.gcp.farewell import FarewellTransport
 from sagakit.gcp.scheduler import LoopScheduler
 
@@ -36,30 +36,43 @@ class PubsubBus:
 
     def __init__(
         self,
-        publisher: PublisherAsyncClient,
+        channel: grpc.aio.Channel,
         subscriber: pubsub_v1.SubscriberClient,
         project: str,
         lease_seconds: int = LEASE_SECONDS,
     ) -> None:
-        self._publisher = publisher
+        """`channel`: to publish over."""
+        self._channel = channel
+        self._publishing: dict[str, PlainCall] = {}
         self._subscriber = subscriber
         self._project = project
         self._lease_seconds = lease_seconds
         self._pulls: set[PubsubSubscription] = set()
 
     async def publish(self, topic: str, messages: Sequence[Message]) -> None:
+        path = f"projects/{self._project}/topics/{topic}"
         request = _PublishRequest(
-            topic=f"projects/{self._project}/topics/{topic}",
+            topic=path,
             messages=[{"data": each.data, "attributes": dict(each.attributes)} for each in messages],
         )
         try:
-            await self._publisher.publish(
-                types.PublishRequest.wrap(request), retry=None, timeout=PUBLISH_SECONDS
-            )
+            await self._publisher(path)(request, PUBLISH_SECONDS)
         except exceptions.InvalidArgument as error:
             raise Poison(f"unpublishable: {error.message}") from error
         except exceptions.GoogleAPICallError as error:
             raise away(error) from error
+
+    def _publisher(self, path: str) -> PlainCall:
+        """Kept for each topic: each has a routing header of its own."""
+        if path not in self._publishing:
+            self._publishing[path] = PlainCall(
+                self._channel,
+                "/google.pubsub.v1.Publisher/Publish",
+                types.PublishResponse.pb(),
+                DEFAULT_CLIENT_INFO,
+                {"topic": path},
+            )
+        return self._publishing[path]
 
     def subscribe(
         self, name: str, receive: Callable[[Delivery], None], max_outstanding: int
@@ -147,14 +160,14 @@ async def open_pubsub(
     project: str, emulator: str, lease_seconds: int = LEASE_SECONDS
 ) -> AsyncIterator[PubsubBus]:
     """The bus of `project`; of the emulator at `host:port` where one is named."""
-    transport = aio_transport(PublisherGrpcAsyncIOTransport, emulator)
+    channel = aio_channel(PublisherGrpcAsyncIOTransport, emulator)
     subscriber = pubsub_v1.SubscriberClient(transport=subscriber_transport(emulator))
-    bus = PubsubBus(PublisherAsyncClient(transport=transport), subscriber, project, lease_seconds)
+    bus = PubsubBus(channel, subscriber, project, lease_seconds)
     try:
         yield bus
     finally:
         await bus.close()
-        await transport.close()
+        await channel.close()
         # The threads of a pull that is not over, as where the broker is away, end with their channel.
         await asyncio.to_thread(subscriber.close)
 

@@ -5,13 +5,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 from google.cloud.datastore_v1 import types
-from google.protobuf.timestamp_pb2 import Timestamp
 
 from sagakit.tables import INDEXED, Entity, Key
 
 EntityPb: Any = types.Entity.pb()
 KeyPb: Any = types.Key.pb()
-ValuePb: Any = types.Value.pb()
 
 
 def to_key(partition: Any, key: Key) -> Any:
@@ -31,38 +29,52 @@ def _looks_reserved(name: str) -> bool:
 
 
 def to_entity(key: Any, entity: Entity) -> Any:
-    """Everything unindexed but the one property that has an index."""
-    properties = {name: _value(value, name != INDEXED) for name, value in entity.items()}
-    return EntityPb(key=key, properties=properties)
+    """A new one; everything unindexed but the one property that has an index."""
+    pb = EntityPb(key=key)
+    fill(pb, entity)
+    return pb
+
+
+def fill(pb: Any, entity: Entity) -> None:
+    """Give an entity its properties where it stands: built apart, messages are copied into one another."""
+    properties = pb.properties
+    for name, value in entity.items():
+        _set(properties[name], value, name != INDEXED)
 
 
 def from_entity(entity: Any) -> dict[str, Any]:
     return {name: _from_value(value) for name, value in entity.properties.items()}
 
 
-def _value(value: Any, unindexed: bool = True) -> Any:
+def _set(pb: Any, value: Any, unindexed: bool = True) -> None:
     match value:
         case None:
-            return ValuePb(null_value=0, exclude_from_indexes=unindexed)
+            pb.null_value = 0
         case bool():
-            return ValuePb(boolean_value=value, exclude_from_indexes=unindexed)
+            pb.boolean_value = value
         case int():
-            return ValuePb(integer_value=value, exclude_from_indexes=unindexed)
+            pb.integer_value = value
         case float():
-            return ValuePb(double_value=value, exclude_from_indexes=unindexed)
+            pb.double_value = value
         case str():
-            return ValuePb(string_value=value, exclude_from_indexes=unindexed)
+            pb.string_value = value
         case bytes():
-            return ValuePb(blob_value=value, exclude_from_indexes=unindexed)
+            pb.blob_value = value
         case datetime():
-            return ValuePb(timestamp_value=_timestamp(value), exclude_from_indexes=unindexed)
+            pb.timestamp_value.FromDatetime(value)
         case Mapping():
-            properties = {name: _value(each) for name, each in value.items()}
-            return ValuePb(entity_value=EntityPb(properties=properties), exclude_from_indexes=unindexed)
+            pb.entity_value.SetInParent()  # also where there is nothing in it
+            for name, each in value.items():
+                _set(pb.entity_value.properties[name], each)
         case list() | tuple():
+            pb.array_value.SetInParent()
+            for each in value:
+                _set(pb.array_value.values.add(), each)
             # Datastore wants the exclusion on an array's members, not on the array.
-            return ValuePb(array_value={"values": [_value(each) for each in value]})
-    raise TypeError(f"{type(value).__name__} cannot be stored")
+            return
+        case _:
+            raise TypeError(f"{type(value).__name__} cannot be stored")
+    pb.exclude_from_indexes = unindexed
 
 
 def _from_value(value: Any) -> Any:
@@ -77,9 +89,3 @@ def _from_value(value: Any) -> Any:
         case "null_value" | None:
             return None
     return getattr(value, kind)
-
-
-def _timestamp(value: datetime) -> Timestamp:
-    timestamp = Timestamp()
-    timestamp.FromDatetime(value)
-    return timestamp
