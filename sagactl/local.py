@@ -4,7 +4,7 @@ import asyncio
 from functools import partial
 from typing import Any
 
-from sagactl import emulators, suite
+from sagactl import colours, emulators, suite
 from sagactl.backend import DATASTORE_HOST, PUBSUB_HOST
 from sagactl.child import Program, run_once, unseen
 from sagactl.emulators import Emulator
@@ -35,6 +35,7 @@ class LocalSuite:
         self._plan = plan
         self._terminal = terminal
         self._stop = stop
+        self._paint = colours.paint()
         self._emulators = Supervisor(terminal.say, emulators.STOP_SECONDS)
         self._services = Supervisor(terminal.say, DRAIN_SECONDS)
 
@@ -146,15 +147,15 @@ class LocalSuite:
         programs.append(suite.gateway_program(plan.addresses, plan.gateway_port, plan.environ, plan.logs))
         width = max(len(program.name) for program in programs)
         for program in programs:
-            self._services.keep(program, echo=partial(self._echo, f"{program.name:<{width}} | "))
+            self._services.keep(program, echo=partial(self._echo, program.name, width))
 
     async def _run_tool(self, command: str) -> None:
         stock = {"STOCK_ADDRESS": self._plan.addresses["stock"][0]}
         where = {**stock, "RUN_DIR": str(self._plan.run_dir)}
         await run_once(suite.tool_program(command, {**self._plan.environ, **where}, self._plan.logs))
 
-    def _echo(self, prefix: str, line: str) -> None:
-        self._terminal.say(prefix + line)
+    def _echo(self, name: str, width: int, line: str) -> None:
+        self._terminal.say(self._paint.program(name, f"{name:<{width}} | ") + self._paint.line(line))
 
 
 async def _given_up(supervisor: Supervisor) -> bool:

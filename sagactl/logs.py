@@ -32,13 +32,18 @@ class Lines:
 
 def tail(log: Path, lines: int = 15) -> str:
     """The last lines of a log, fit for a terminal."""
+    return "\n".join(f"  {line}" for line in last_lines(log, lines)) or "(no log)"
+
+
+def last_lines(log: Path, lines: int) -> list[str]:
+    """Fit for a terminal each; none where there is no log."""
     try:
         with log.open("rb") as file:
             file.seek(max(0, log.stat().st_size - _TAIL_BYTES))
             last = file.read().rstrip().split(b"\n")[-lines:]
     except OSError:
-        return "(no log)"
-    return "\n".join(f"  {fit(line)}" for line in last)
+        return []
+    return [fit(line) for line in last]
 
 
 def fit(line: bytes) -> str:

@@ -70,10 +70,10 @@ def make_plan(options: Options, environ: Mapping[str, str]) -> Plan:
         emulators=started,
         backend_environ=backend_environ,
         environ={
+            **_FOR_A_TERMINAL,
             **environ,
             **backend_environ,
             **(development.environ(run_dir) if options.sign_in else {}),
-            **_FOR_A_TERMINAL,
             **_bypassing_proxies(environ),
         },
         addresses=suite.place(ports[:service_count], options.replicas),

@@ -147,7 +147,8 @@ class Consumer:
             log.exception("event failed", attempt=delivery.attempt)
         else:
             delivery.ack()
-            log.info(outcome.value, attempt=delivery.attempt)
+            say = log.debug if outcome is Outcome.IGNORED else log.info
+            say(outcome.value, attempt=delivery.attempt)
 
     async def _outcome(self, subscription: str, delivery: Delivery) -> Outcome:
         try:

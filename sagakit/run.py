@@ -89,7 +89,7 @@ def main(name: str, build: Build) -> None:
     """Run the service called `name` until SIGTERM or SIGINT; exit 1, naming the cause, if it cannot start."""
     try:
         settings = ServiceSettings.from_environ(os.environ)
-        logs.configure(name, settings.log_format)
+        logs.configure(name, settings.logs)
         asyncio.run(_main(name, settings, build))
     except (BadSetting, OSError) as error:
         sys.exit(f"{name}: {error}")

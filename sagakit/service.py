@@ -7,6 +7,7 @@ from typing import Any
 from sagakit.backends import BackendSettings
 from sagakit.consumer import Handler
 from sagakit.inbox import Inbox
+from sagakit.log import LogSettings
 from sagakit.runtime import Runtime
 from sagakit.settings import Environ
 from sagakit.store import Store
@@ -25,7 +26,7 @@ class ServiceSettings:
     dead_letter_topic: str
     host: str
     port: int
-    log_format: str
+    logs: LogSettings
     production: bool
     drain_delay_seconds: float
     """How long a service that is told to stop goes on serving, until balancers have noticed."""
@@ -47,7 +48,7 @@ class ServiceSettings:
             dead_letter_topic=env.text("EVENT_DEAD_LETTER_TOPIC"),
             host=env.text("HOST", "127.0.0.1"),
             port=env.integer("PORT", low=0, high=65_535),
-            log_format=env.choice("LOG_FORMAT", ("console", "json"), "console"),
+            logs=LogSettings.from_environ(environ),
             production=env.production,
             drain_delay_seconds=env.seconds("DRAIN_DELAY_SECONDS", 0),
             sweep_seconds=env.seconds("SWEEP_SECONDS", 10, low=0.1),

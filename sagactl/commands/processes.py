@@ -3,15 +3,17 @@
 import asyncio
 import time
 from collections.abc import Iterator, Mapping
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import click
 
+from sagactl.colours import paint
 from sagactl.commands import options
 from sagactl.control import ask
 from sagactl.errors import CannotRun
-from sagactl.logs import fit, tail
+from sagactl.logs import fit, last_lines
 from sagactl.runfile import Suite, read_suite
 
 _POLL_SECONDS = 0.2
@@ -62,10 +64,9 @@ def logs(program: str, lines: int, follow: bool, run_dir: Path) -> None:
         known = ", ".join(sorted(each.stem for each in log.parent.glob("*.log"))) or "none"
         raise CannotRun(f"there is no log of {program}; there are: {known}")
     end = log.stat().st_size
-    click.echo(tail(log, lines))
-    if follow:
-        for line in _grown(log, end):
-            click.echo(f"  {line}")
+    painted = paint()
+    for line in chain(last_lines(log, lines), _grown(log, end) if follow else ()):
+        click.echo(f"  {painted.line(line)}")
 
 
 def _grown(log: Path, end: int) -> Iterator[str]:

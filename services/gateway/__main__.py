@@ -31,7 +31,7 @@ def main() -> None:
     """Serve until SIGTERM or SIGINT; exit 1, naming the variable at fault, where it cannot."""
     try:
         settings = Settings.from_environ(os.environ)
-        logs.configure("gateway", settings.log_format)
+        logs.configure("gateway", settings.logs)
         at = listen(settings.host, settings.port)
     except BadSetting as error:
         sys.exit(f"gateway: {error}")

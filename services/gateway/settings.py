@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from sagakit.backends import BackendSettings
+from sagakit.log import LogSettings
 from sagakit.settings import BadSetting, Environ
 from sagakit.tokens import AuthSettings
 from services.gateway.clients import SERVICES
@@ -33,7 +34,7 @@ class Settings:
     production: bool
     drain_delay_seconds: float
     """How long a gateway that is told to stop goes on serving, until balancers have noticed."""
-    log_format: str
+    logs: LogSettings
     messages: BackendSettings | None
     """The broker at which it hears what happens to orders; None: it does not, and streams nothing."""
     patience: Patience
@@ -57,7 +58,7 @@ class Settings:
             auth=AuthSettings.from_environ(environ),
             production=env.production,
             drain_delay_seconds=env.seconds("DRAIN_DELAY_SECONDS", 0),
-            log_format=env.choice("LOG_FORMAT", ("console", "json"), "console"),
+            logs=LogSettings.from_environ(environ),
             messages=_messages(environ),
             patience=Patience(
                 most_followers=env.integer("MAX_FOLLOWERS", 1_000, low=1),

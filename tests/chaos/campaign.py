@@ -77,7 +77,7 @@ class Campaign:
                 self.problems.append(f"{repeats} last words repeated, for {len(shop.ledger)} orders")
 
     def _logged(self, event: str) -> int:
-        return sum(log.read_text().count(f'"event": "{event}"') for log in self.logs.glob("*.log"))
+        return sum(log.read_text().count(f'"message": "{event}"') for log in self.logs.glob("*.log"))
 
     @asynccontextmanager
     async def _suite(

@@ -49,7 +49,7 @@ async def running(**environ):
 
 async def serving(process):
     """The line it says so with; others may come before it."""
-    while (said := json.loads(await process.stdout.readline()))["event"] != "serving":
+    while (said := json.loads(await process.stdout.readline()))["message"] != "serving":
         pass
     return said
 

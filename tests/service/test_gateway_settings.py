@@ -2,6 +2,7 @@
 
 import pytest
 
+from sagakit.log import LogSettings
 from sagakit.settings import BadSetting
 from services.gateway.edge import Limits
 from services.gateway.settings import Settings
@@ -32,7 +33,7 @@ def test_only_the_addresses_have_to_be_given():
         auth=None,
         production=False,
         drain_delay_seconds=0,
-        log_format="console",
+        logs=LogSettings(),
         messages=None,
         patience=Patience(most_followers=1_000, stream_seconds=900),
     )
@@ -85,6 +86,7 @@ def test_an_address_becomes_what_grpc_dials(address, target):
         ("MAX_CONCURRENT_REQUESTS", "0"),
         ("DRAIN_DELAY_SECONDS", "-1"),
         ("LOG_FORMAT", "xml"),
+        ("LOG_LEVEL", "loud"),
     ],
 )
 def test_what_makes_no_sense_is_named(name, value):

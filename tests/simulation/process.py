@@ -9,6 +9,7 @@ import grpc
 
 from contract import topology
 from sagakit.backends import Backend, BackendSettings
+from sagakit.log import LogSettings
 from sagakit.messaging import Messaging
 from sagakit.runtime import Runtime
 from sagakit.service import Build, ServiceSettings
@@ -112,7 +113,7 @@ def settings_of(service: str) -> ServiceSettings:
         host="",
         port=0,
         production=False,
-        log_format="console",
+        logs=LogSettings(),
         drain_delay_seconds=0,
         sweep_seconds=10,
         patience=Patience(),

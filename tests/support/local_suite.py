@@ -98,9 +98,11 @@ def suite(
 
 
 @contextmanager
-def embedded(directory: Path, *arguments: str) -> Iterator[LocalSuite]:
+def embedded(
+    directory: Path, *arguments: str, environ: Mapping[str, str] | None = None
+) -> Iterator[LocalSuite]:
     """A suite that is ready, on the embedded backend."""
-    with suite(directory, "--backend", "embedded", *arguments) as local:
+    with suite(directory, "--backend", "embedded", *arguments, environ=environ) as local:
         local.until_ready()
         yield local
 

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from contract.fields import MAX_AMOUNT
 from sagakit.backends import BackendSettings
+from sagakit.log import LogSettings
 from sagakit.service import ServiceSettings
 from sagakit.settings import BadSetting, Environ
 from sagakit.watch import Patience
@@ -90,7 +91,7 @@ def test_a_service_needs_no_more_than_the_wire_contract_says():
     assert settings.publish_topic == "com.example.stock"
     assert settings.subscribe_topics == ("com.example.purchase",)
     assert (settings.host, settings.port) == ("127.0.0.1", 8081)
-    assert settings.log_format == "console"
+    assert settings.logs == LogSettings("console", "info", "a-project")
     assert settings.backend == BackendSettings("gcp", "a-project", "", "", "", Path())
 
 
@@ -111,6 +112,7 @@ def test_what_is_missing_is_named(name: str):
         ("PORT", "65536"),
         ("BACKEND", "aws"),
         ("LOG_FORMAT", "xml"),
+        ("LOG_LEVEL", "loud"),
         ("DRAIN_DELAY_SECONDS", "soon"),
         ("SWEEP_SECONDS", "0"),
         ("REPEAT_AFTER", "0"),

@@ -1,0 +1,64 @@
+"""A log line as Cloud Logging reads it: what it shows, joins with a trace, and reports as an error."""
+
+import json
+from collections.abc import Callable, MutableMapping
+from typing import Any
+
+from opentelemetry import trace
+
+Line = MutableMapping[str, Any]
+
+TRACE = "logging.googleapis.com/trace"
+SPAN = "logging.googleapis.com/spanId"
+SAMPLED = "logging.googleapis.com/trace_sampled"
+REPORTED_ERROR = "type.googleapis.com/google.devtools.clouderrorreporting.v1beta1.ReportedErrorEvent"
+
+
+def to_entry(service: str, project: str) -> Callable[[object, str, Line], Line]:
+    """The last processor but the renderer: the special fields first, then the facts under their own names.
+
+    https://cloud.google.com/logging/docs/structured-logging and, for lines with a traceback,
+    https://cloud.google.com/error-reporting/docs/formatting-error-messages
+    """
+
+    def processor(_logger: object, _name: str, line: Line) -> Line:
+        entry: Line = {
+            "severity": line.pop("level").upper(),
+            "time": line.pop("time"),
+            "message": line.pop("event"),
+            "serviceContext": {"service": service},
+            **_where_in_a_trace(project),
+        }
+        if stack := line.pop("exception", None):
+            entry["@type"], entry["stack_trace"] = REPORTED_ERROR, stack
+        return {**entry, **{name: value for name, value in line.items() if name not in entry}}
+
+    return processor
+
+
+def add_trace(_logger: object, _name: str, line: Line) -> Line:
+    """For a terminal: the trace under which the line was written, if one is recorded."""
+    span = trace.get_current_span().get_span_context()
+    if span.is_valid and span.trace_flags.sampled:
+        line["trace"] = trace.format_trace_id(span.trace_id)
+    return line
+
+
+def strict_json(line: Line, **options: Any) -> str:
+    """JSON, where Python would write NaN and Infinity, which it does not know, as words."""
+    try:
+        return json.dumps(line, allow_nan=False, **options)
+    except ValueError:
+        return json.dumps(json.loads(json.dumps(line, **options), parse_constant=str))
+
+
+def _where_in_a_trace(project: str) -> Line:
+    span = trace.get_current_span().get_span_context()
+    if not span.is_valid:
+        return {}
+    traceid = trace.format_trace_id(span.trace_id)
+    return {
+        TRACE: f"projects/{project}/traces/{traceid}" if project else traceid,
+        SPAN: trace.format_span_id(span.span_id),
+        SAMPLED: span.trace_flags.sampled,
+    }
