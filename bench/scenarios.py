@@ -13,7 +13,7 @@ from bench.growth import Growth, grow
 from bench.http import Connection
 from bench.orders import Clients, NextItem, Times, always, closed_cart, in_turn, one_at_a_time, watched
 from bench.proxy import proxied
-from bench.raw import raw_chain, raw_rate
+from bench.raw import SETTLED, TO_APPROVED, raw_chain, raw_rate
 from bench.suite import RunningSuite, running_baseline, running_suite
 from bench.wire import Meter, metering
 from sagactl.catalogue import CatalogueItem
@@ -107,8 +107,11 @@ class Bench:
         self.results[name] = {"orders_per_s": round(rate, 1), **quantiles(times.sagas)}
 
     async def raw_rate(self, clients: int) -> None:
-        rate = await raw_rate(self.environ, clients, clients * self.orders_per_client)
-        self.results[f"raw rate, {clients} clients"] = {"orders_per_s": round(rate, 1)}
+        """Of the calls up to approved, and of all the calls there are about an order."""
+        orders = clients * self.orders_per_client
+        for name, steps in (("raw rate", SETTLED), ("raw rate to approved", TO_APPROVED)):
+            rate = await raw_rate(self.environ, clients, orders, steps)
+            self.results[f"{name}, {clients} clients"] = {"orders_per_s": round(rate, 1)}
 
     async def hot_item(self, suite: RunningSuite, clients: int) -> None:
         """Everybody wants the same item, and everybody another one, in turns."""
