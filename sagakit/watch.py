@@ -86,7 +86,7 @@ class Watch:
 
         def decide(found: Snapshot) -> Changes[bool]:
             entity = found.get(key)
-            if entity is None or not is_due(key.name, entity.get(INDEXED), now):
+            if entity is None or not is_due(entity.get(INDEXED), now):
                 return Changes(False)
             changes = self._remind(key.name, entity, now, eventid)
             return Changes(False, changes.writes) if unsaid and changes.result else changes

@@ -1,9 +1,10 @@
 """Outbox rows and the `due` index: what is stored, and in which order it comes."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sagakit.due import SHARDS, bound, due_at, shard_of
+from sagakit.due import SHARDS, bound, due_at, is_due, shard_of
 from sagakit.outbox import LEFT_TO_THE_RELAY_SECONDS, Outbox
 from sagakit.tables import INDEXED, Key, Row
 from tests.support.clock import START, Clock
@@ -48,6 +49,16 @@ def test_names_spread_over_the_shards():
         counts[shard_of(f"event-{number}")] += 1
 
     assert min(counts) > 60
+
+
+@pytest.mark.parametrize("shard", [0, SHARDS - 1, 255])
+def test_what_is_due_is_so_in_whichever_shard_it_was_put(shard: int):
+    """As where it was put there when there were fewer shards."""
+    due = bound(shard, START)
+
+    assert is_due(due, START + 0.001)
+    assert not is_due(due, START)
+    assert not is_due(None, START)
 
 
 def test_a_row_keeps_the_event_and_is_due_after_the_relay_had_its_time():
