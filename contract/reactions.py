@@ -9,6 +9,7 @@ import structlog
 from contract.tickets import ORDER_TICKET, TicketMessage
 from sagakit.consumer import Handler, Outcome
 from sagakit.events import Event
+from sagakit.spans import note
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,8 @@ def handlers(reactions: Mapping[str, Reaction], usecases: object) -> Mapping[str
     async def order_ticket(event: Event) -> Outcome:
         ticket = TicketMessage.from_event(event)
         structlog.contextvars.bind_contextvars(orderid=ticket.orderid, status=ticket.status)
+        note("orderid", ticket.orderid)
+        note("status", ticket.status)
         reaction = reactions.get(ticket.status)
         if reaction is None:
             return Outcome.IGNORED

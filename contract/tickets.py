@@ -54,7 +54,7 @@ class TicketMessage:
             body["amount"] = self.amount
         if self.reason is not None:
             body["reason"] = self.reason
-        return Event(eventid, ORDER_TICKET, json.dumps(body).encode(), attributes)
+        return Event(eventid, ORDER_TICKET, json.dumps(body).encode(), attributes, about=self.orderid)
 
     @classmethod
     def from_event(cls, event: Event) -> "TicketMessage":

@@ -30,6 +30,11 @@ class BackendSettings:
     pubsub_emulator: str
     embedded_file: Path
 
+    @property
+    def messaging_system(self) -> str:
+        """What OpenTelemetry calls the broker."""
+        return "gcp_pubsub" if self.backend == "gcp" else self.backend
+
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> "BackendSettings":
         env = Environ(environ)

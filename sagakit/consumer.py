@@ -11,6 +11,7 @@ from sagakit.bus import Bus, Delivery, Message
 from sagakit.errors import Contention, Poison, Unavailable
 from sagakit.events import Event, timestamp
 from sagakit.runtime import Backoff, Runtime
+from sagakit.spans import failed, note
 
 log = structlog.get_logger()
 
@@ -131,22 +132,30 @@ class Consumer:
     ) -> None:
         eventid = delivery.message.attributes.get("eventid", "")
         structlog.contextvars.bind_contextvars(eventid=eventid, subscription=subscription)
+        with self._runtime.spans.processing(subscription, delivery):
+            await self._settle(subscription, delivery, trouble)
+
+    async def _settle(self, subscription: str, delivery: Delivery, trouble: "asyncio.Future[None]") -> None:
         try:
             outcome = await self._outcome(subscription, delivery)
         except Unavailable as error:
             # Pulling on would only drive healthy events towards the dead letters.
             delivery.nack()
+            failed(error)
             if not trouble.done():
                 trouble.set_exception(error)
         except (Contention, TimeoutError) as error:
             delivery.nack()
+            failed(error)
             log.warning("event put off", attempt=delivery.attempt, error=repr(error))
-        except Exception:
+        except Exception as error:
             # A defect of ours: the event is kept, and comes again after a pause.
             delivery.nack()
+            failed(error)
             log.exception("event failed", attempt=delivery.attempt)
         else:
             delivery.ack()
+            note("outcome", outcome.value)
             say = log.debug if outcome is Outcome.IGNORED else log.info
             say(outcome.value, attempt=delivery.attempt)
 
@@ -162,6 +171,7 @@ class Consumer:
             letter = self._dead_letter(subscription, delivery.message, poison.reason)
             await self._bus.publish(self._dead_letter_topic, [letter])
             structlog.contextvars.bind_contextvars(reason=poison.reason)
+            failed(poison)
             return Outcome.REFUSED
 
     def _dead_letter(self, subscription: str, message: Message, reason: str) -> Message:

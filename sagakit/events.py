@@ -19,6 +19,8 @@ class Event:
     body: bytes
     attributes: Mapping[str, str] = field(default_factory=dict)
     """What else travels with it: `time`, `again`, `traceparent`, and whatever a publisher added."""
+    about: str = ""
+    """What it is about (an orderid), for whoever traces it; it does not travel."""
 
     def to_message(self) -> Message:
         return Message(self.body, {**self.attributes, "eventid": self.eventid, "type": self.type})

@@ -1,16 +1,18 @@
 """The relay: publishes what was just committed, in batches, and takes it out of the outbox afterwards."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TypeVar
 
 import structlog
+from opentelemetry.trace import INVALID_SPAN, Span
 
 from sagakit.bus import Bus
 from sagakit.errors import Contention, Poison, SagaError, Unavailable
 from sagakit.events import Event
 from sagakit.outbox import Outbox
 from sagakit.runtime import Backoff, Runtime
+from sagakit.spans import fail
 from sagakit.tables import MAX_MUTATIONS, Key, Row, Tables
 
 log = structlog.get_logger()
@@ -43,6 +45,8 @@ class Relay:
         self._idle = asyncio.Event()
         self._idle.set()
         self._broker_is_away = False
+        self._under_way: dict[str, Span] = {}
+        """Of what is traced, by eventid."""
 
     @property
     def room(self) -> int:
@@ -56,10 +60,15 @@ class Relay:
         """When an event was last finished with, where there are some to be; None: there is nothing to do."""
         return self._moved_at if self._unfinished else None
 
-    def offer(self, events: Iterable[Event]) -> None:
+    def created(self, events: Sequence[Event]) -> Sequence[Event]:
+        """The events as they will be published, where they are traced."""
+        return self._runtime.spans.created(self._topic, events)
+
+    def offer(self, events: Iterable[Event], claims: int = 0) -> None:
         """Publish these soon. They are in the outbox, so nothing is lost where that fails. Never blocks."""
         for event in events:
             if self._unfinished < MAX_WAITING:
+                self._begin(event, claims)
                 self._moved_at = self._moved_at if self._unfinished else self._runtime.now()
                 self._unfinished += 1
                 self._idle.clear()
@@ -71,8 +80,9 @@ class Relay:
             await self._tables.commit([self._outbox.claim(key, row)])
         except Contention:
             return
-        log.info("outbox row adopted", eventid=key.name, claims=row.entity["claims"] + 1)
-        self.offer([self._outbox.event(key, row)])
+        claims = row.entity["claims"] + 1
+        log.info("outbox row adopted", eventid=key.name, claims=claims)
+        self.offer([self._outbox.event(key, row)], claims)
 
     async def run(self) -> None:
         """Publish until cancelled."""
@@ -96,6 +106,7 @@ class Relay:
         except Poison as poison:
             if len(batch) == 1:
                 log.error("event cannot be published", eventid=batch[0].eventid, reason=poison.reason)
+                self._end(batch, poison)
                 self._finish(1)
             else:
                 for event in batch:
@@ -103,9 +114,11 @@ class Relay:
         except Unavailable as error:
             self._broker_is_away = True
             log.warning("events left to the sweeper", count=len(batch), error=str(error))
+            self._end(batch, error)
             self._finish(len(batch))
         else:
             self._broker_is_away = False
+            self._end(batch)
             for event in batch:
                 self._published.put_nowait(event.eventid)
 
@@ -131,6 +144,21 @@ class Relay:
             except SagaError as error:
                 log.warning("published events stay in the outbox", count=len(eventids), error=str(error))
             self._finish(len(eventids))
+
+    def _begin(self, event: Event, claims: int) -> None:
+        # One that is adopted while it is still under way goes on under its first span.
+        if self._runtime.spans.on and event.eventid not in self._under_way:
+            self._under_way[event.eventid] = self._runtime.spans.publishing(self._topic, event, claims)
+
+    def _end(self, batch: list[Event], error: SagaError | None = None) -> None:
+        if not self._under_way:
+            return
+        for event in batch:
+            span = self._under_way.pop(event.eventid, INVALID_SPAN)
+            span.set_attribute("messaging.batch.message_count", len(batch))
+            if error is not None:
+                fail(span, type(error).__name__, str(error))
+            span.end()
 
     def _finish(self, count: int) -> None:
         self._unfinished -= count

@@ -9,12 +9,15 @@ import structlog
 
 from sagakit import log as logs
 from sagakit.backends import Backend, open_backend
+from sagakit.callspans import TracedServer
 from sagakit.messaging import Messaging
 from sagakit.runtime import Runtime
 from sagakit.server import GrpcServer
 from sagakit.service import Build, ServiceSettings
 from sagakit.settings import BadSetting
 from sagakit.signin import SignIn, tokens
+from sagakit.spans import Spans
+from sagakit.tracing import open_tracer
 
 log = structlog.get_logger()
 
@@ -38,6 +41,7 @@ class Process:
             service.servicers,
             service.names,
             reflected=not settings.production,
+            traced=TracedServer(runtime.spans.tracer) if runtime.spans.tracer else None,
             sign_in=SignIn(tokens(settings.auth, runtime)) if settings.auth else None,
         )
         self._open = settings.auth is None
@@ -99,6 +103,7 @@ async def _main(name: str, settings: ServiceSettings, build: Build) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    runtime = Runtime()
-    async with open_backend(settings.backend, runtime) as backend:
-        await Process(name, settings, backend, runtime, build).run(stop)
+    async with open_tracer(name, settings.environ) as tracer:
+        runtime = Runtime(spans=Spans(tracer, settings.backend.messaging_system))
+        async with open_backend(settings.backend, runtime) as backend:
+            await Process(name, settings, backend, runtime, build).run(stop)

@@ -7,6 +7,8 @@ from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from random import Random
 
+from sagakit.spans import Spans
+
 
 @dataclass(frozen=True, slots=True)
 class Runtime:
@@ -18,6 +20,8 @@ class Runtime:
     random: Random = field(default_factory=Random)
     new_id: Callable[[], str] = lambda: str(uuid.uuid4())
     """A new id that cannot be guessed."""
+    spans: Spans = field(default_factory=Spans)
+    """What is traced; by default nothing."""
 
 
 @dataclass(frozen=True, slots=True)

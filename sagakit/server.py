@@ -27,6 +27,7 @@ from sagakit.errors import (
     Unauthenticated,
     Unavailable,
 )
+from sagakit.spans import note
 
 log = structlog.get_logger()
 
@@ -71,6 +72,7 @@ class GrpcServer:
         names: Sequence[str],
         *,
         reflected: bool = True,
+        traced: grpc.aio.ServerInterceptor | None = None,
         sign_in: grpc.aio.ServerInterceptor | None = None,
     ) -> None:
         """`names`: the full names of the gRPC services, for health and, if it is `reflected`, reflection."""
@@ -78,7 +80,8 @@ class GrpcServer:
         self._servicers = servicers
         self._names = names
         self._reflected = reflected
-        self._sign_in = sign_in
+        interceptors = (traced, ErrorInterceptor(), sign_in)
+        self._interceptors = [each for each in interceptors if each is not None]
         self._health = HealthServicer()
         self._server: grpc.aio.Server | None = None
         self.port = port
@@ -87,7 +90,7 @@ class GrpcServer:
     async def start(self) -> None:
         """Listen. Raises OSError where the address cannot be had."""
         self._server = grpc.aio.server(
-            interceptors=[ErrorInterceptor(), *([self._sign_in] if self._sign_in else [])],
+            interceptors=self._interceptors,
             options=SERVER_OPTIONS,
             maximum_concurrent_rpcs=MAX_CONCURRENT_CALLS,
         )
@@ -142,7 +145,7 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
     ) -> "MethodHandler | None":
         handler = await continuation(handler_call_details)
         if handler is None:
-            return grpc.unary_unary_rpc_method_handler(_unknown)
+            return grpc.unary_unary_rpc_method_handler(unknown_method)
         if handler.unary_unary is None:
             return handler
         # Requests are read in there: gRPC itself answers INTERNAL, a defect of ours, to what is no message.
@@ -150,7 +153,8 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
         return grpc.unary_unary_rpc_method_handler(guarded, None, handler.response_serializer)
 
 
-async def _unknown(_: bytes, context: Any) -> None:
+async def unknown_method(_: bytes, context: Any) -> None:
+    """Answers calls of what is not there."""
     await _abort(context, code_pb2.UNIMPLEMENTED, "unknown-method", "there is no such method here")
 
 
@@ -162,7 +166,9 @@ def _guarded(behavior: Any, deserialize: Callable[[bytes], Any] | None, method: 
             # What is called in there is told as well: to give up there spares the work.
             with deadline.within(seconds):
                 async with asyncio.timeout(seconds):
-                    return await behavior(_read(request, deserialize), context)
+                    message = _read(request, deserialize)
+                    note("orderid", getattr(message, "orderid", ""))
+                    return await behavior(message, context)
         except grpc.aio.AbortError:
             # The servicer has answered already: the health service does so.
             raise

@@ -1,7 +1,7 @@
 """Steps: one lookup, one pure function, one commit, and again from fresh reads when a race was lost."""
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Generic, TypeVar
 
 from sagakit.errors import Contention, OutcomeUnknown
@@ -10,6 +10,7 @@ from sagakit.locks import KeyedLocks
 from sagakit.outbox import Outbox
 from sagakit.relay import Relay
 from sagakit.runtime import Backoff, Runtime
+from sagakit.spans import note
 from sagakit.tables import Entity, Insert, Key, Mutation, Row, Tables, Update
 
 R = TypeVar("R")
@@ -75,6 +76,7 @@ class Store:
         self._outbox = outbox
         self._relay = relay
         self._runtime = runtime
+        self._spans = runtime.spans
         self._locks = KeyedLocks()
 
     async def read(self, keys: Sequence[Key]) -> Snapshot:
@@ -108,18 +110,20 @@ class Store:
         idempotent by construction; else OutcomeUnknown.
         """
         wanted = tuple(keys)
-        for _ in range(KEY_ROUNDS):
-            try:
-                async with self._locks.hold(wanted):
-                    return await self._attempts((*reading, *wanted), decide, repeatable)
-            except MoreKeys as more:
-                wanted = (*wanted, *more.keys)
-        raise Contention("what the step must see kept growing")
+        with self._spans.step():
+            for _ in range(KEY_ROUNDS):
+                try:
+                    async with self._locks.hold(wanted):
+                        return await self._attempts((*reading, *wanted), decide, repeatable)
+                except MoreKeys as more:
+                    wanted = (*wanted, *more.keys)
+            raise Contention("what the step must see kept growing")
 
     async def _attempts(self, keys: Sequence[Key], decide: Decide[R], repeatable: bool) -> Changes[R]:
         wanted = tuple(keys)
         unknown_outcomes = 0
-        for pause in LOST_RACE.pauses(self._runtime.random):
+        for attempt, pause in enumerate(LOST_RACE.pauses(self._runtime.random), 1):
+            note("attempt", attempt)
             changes, mutations = await self._decided(wanted, decide)
             if changes.nothing:
                 return changes
@@ -141,7 +145,14 @@ class Store:
 
     async def _decided(self, keys: Sequence[Key], decide: Decide[R]) -> tuple[Changes[R], list[Mutation]]:
         found = await self.read(keys) if keys else Snapshot({}, ())
-        changes = decide(found)
+        changes = self._traced(decide(found))
         mutations = [found.writing(key, entity) for key, entity in changes.writes.items()]
         mutations += self._outbox.inserts(changes.events)
         return changes, mutations
+
+    def _traced(self, changes: Changes[R]) -> Changes[R]:
+        """What waits and what is said carry the context of the step: the trace goes on from there."""
+        if changes.nothing or not self._spans.on:
+            return changes
+        events = self._relay.created(changes.events)
+        return replace(changes, writes=self._spans.marked(changes.writes), events=events)

@@ -78,8 +78,10 @@ class Sweeper:
             asked_at = self._runtime.now()
             rows = await self._tables.due(self._kind, self._start(shard, now), bound(shard, now), limit)
             self._took = self._runtime.now() - asked_at
-            for key, row in rows:
-                await self._claim(key, row)
+            with self._runtime.spans.sweeping(self._kind, len(rows)):
+                for key, row in rows:
+                    with self._runtime.spans.claiming(key, row):
+                        await self._claim(key, row)
             if len(rows) < limit:
                 self._marks[shard] = now
                 return

@@ -15,6 +15,7 @@ from sagakit.backends import Messages, open_messages
 from sagakit.runtime import Runtime
 from sagakit.settings import BadSetting
 from sagakit.signin import tokens
+from sagakit.tracing import open_tracer
 from services.gateway.app import Lifecycle, create_app
 from services.gateway.broadcast import Broadcast
 from services.gateway.clients import Clients
@@ -32,15 +33,15 @@ def main() -> None:
     try:
         settings = Settings.from_environ(os.environ)
         logs.configure("gateway", settings.logs)
-        at = listen(settings.host, settings.port)
+        asyncio.run(_run(settings, listen(settings.host, settings.port)))
     except BadSetting as error:
         sys.exit(f"gateway: {error}")
-    asyncio.run(_run(settings, at))
 
 
 async def _run(settings: Settings, at: socket.socket) -> None:
     async with AsyncExitStack() as stack:
-        clients = Clients(settings.targets, settings.limits.request_seconds)
+        tracer = await stack.enter_async_context(open_tracer("gateway", os.environ))
+        clients = Clients(settings.targets, settings.limits.request_seconds, tracer)
         watches = Watches(RecordReader(clients).read, Runtime())
         if settings.messages is None:
             log.warning("no event streams", why="neither BACKEND nor GOOGLE_CLOUD_PROJECT is set")
@@ -56,6 +57,7 @@ async def _run(settings: Settings, at: socket.socket) -> None:
             edge=_edge(settings),
             watches=watches if settings.messages else None,
             patience=settings.patience,
+            tracer=tracer,
         )
 
         def drain() -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from fastapi import APIRouter, FastAPI
 from grpc.aio import AioRpcError
+from opentelemetry.trace import Tracer
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
@@ -18,6 +19,7 @@ from services.gateway.middleware import Farewell
 from services.gateway.places import Places
 from services.gateway.routes import api, problem, schemas
 from services.gateway.stream import DEFAULT_PATIENCE, Patience, Streams
+from services.gateway.tracing import Traced
 from services.gateway.v1.documentation import bodies
 from services.gateway.v1.routes import resources
 from services.gateway.waiting import Waiting
@@ -67,6 +69,7 @@ def create_app(
     edge: Edge = DEFAULT_EDGE,
     watches: Watches | None = None,
     patience: Patience = DEFAULT_PATIENCE,
+    tracer: Tracer | None = None,
 ) -> FastAPI:
     """The gateway over `clients`, which it opens at its start and closes at its end.
 
@@ -97,6 +100,8 @@ def create_app(
         app.add_exception_handler(error, answer_problem)
     install(app, edge)
     app.add_middleware(Farewell, draining=lambda: lifecycle.draining)
+    if tracer is not None:
+        app.add_middleware(Traced, tracer=tracer)
     return app
 
 

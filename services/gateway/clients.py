@@ -12,10 +12,12 @@ from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from grpc_health.v1.health_pb2_grpc import HealthStub
+from opentelemetry.trace import Tracer
 
 from contract.calls import service_config
 from rpc import delivery_pb2, payment_pb2, purchase_pb2, stock_pb2
 from sagakit import deadline
+from sagakit.callspans import TracedClient
 from services.gateway import behalf
 
 SERVICES: Mapping[str, ServiceDescriptor] = {
@@ -46,10 +48,13 @@ _CHANNEL_OPTIONS = (
 class Clients:
     """A channel to each service, open from entering to leaving."""
 
-    def __init__(self, targets: Mapping[str, str], timeout_seconds: float) -> None:
+    def __init__(
+        self, targets: Mapping[str, str], timeout_seconds: float, tracer: Tracer | None = None
+    ) -> None:
         """`targets`: what gRPC dials, by the names of SERVICES. No call takes longer than the timeout."""
         self._targets = targets
         self._timeout_seconds = timeout_seconds
+        self._interceptors = None if tracer is None else [TracedClient(tracer)]
         self._calls: dict[str, grpc.aio.UnaryUnaryMultiCallable[Any, Any]] = {}
         self._health: dict[str, Any] = {}
         self._channels = AsyncExitStack()
@@ -57,7 +62,9 @@ class Clients:
     async def __aenter__(self) -> Self:
         for name, service in SERVICES.items():
             # A channel belongs to the loop that runs when it is made.
-            channel = grpc.aio.insecure_channel(self._targets[name], _options(service))
+            channel = grpc.aio.insecure_channel(
+                self._targets[name], _options(service), interceptors=self._interceptors
+            )
             await self._channels.enter_async_context(channel)
             channel.get_state(try_to_connect=True)
             self._health[name] = HealthStub(channel)

@@ -15,8 +15,15 @@ from services.gateway.limits import Rate
 from services.gateway.middleware import Admission, BodyLimit, LastResort
 
 MAX_BODY_BYTES = 64 * 1024
-_READABLE = ("ETag", "Location", "Retry-After", "WWW-Authenticate")
-_SENDABLE = ("Authorization", "Content-Type", "Idempotency-Key", "If-None-Match", "Last-Event-ID")
+_READABLE = ("ETag", "Location", "Retry-After", "WWW-Authenticate", "traceresponse")
+_SENDABLE = (
+    "Authorization",
+    "Content-Type",
+    "Idempotency-Key",
+    "If-None-Match",
+    "Last-Event-ID",
+    "traceparent",
+)
 _PREFLIGHT_SECONDS = 600
 
 

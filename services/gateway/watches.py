@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 
 import structlog
+from opentelemetry import context
 
 from contract.tickets import RESERVE_FAILED, TicketMessage
 from sagakit.errors import Unavailable
@@ -162,8 +163,10 @@ class Watches:
     def _begin(self, orderid: str) -> Watch:
         watch = self._watches[orderid] = Watch(orderid, self._look, self._runtime)
         watch.closed = self._closed
-        # In a context of its own: it outlives the request that began it, and its deadline.
-        task = asyncio.create_task(watch.run(), context=contextvars.Context())
+        # In a context of its own, but for the trace: it outlives the request that began it, and its deadline.
+        own = contextvars.Context()
+        own.run(context.attach, context.get_current())
+        task = asyncio.create_task(watch.run(), context=own)
         task.add_done_callback(lambda done: _over(watch, done))
         self._tasks[orderid] = task
         return watch

@@ -46,6 +46,9 @@ NOWHERE = "127.0.0.1:1"
 Between = Callable[[Backend], Backend]
 """Puts something between a service and its backend."""
 
+RuntimeOf = Callable[[str], Runtime]
+"""The runtime of each service, by its name."""
+
 
 def service_environ(service: str, backend_environ: Mapping[str, str]) -> dict[str, str]:
     """What a service is told, by the one list of topics, and to be quick about it."""
@@ -64,13 +67,15 @@ async def running_service(
     backend_environ: Mapping[str, str],
     between: Between = lambda backend: backend,
     port: int = 0,
+    runtime_of: RuntimeOf = lambda _: Runtime(),
 ) -> AsyncIterator[str]:
     """Yields "host:port" once the service says SERVING; drains it afterwards."""
     environ = {**service_environ(service, backend_environ), "PORT": str(port)}
     settings = ServiceSettings.from_environ(environ)
     stop = asyncio.Event()
+    runtime = runtime_of(service)
     async with open_backend(settings.backend, Runtime()) as backend:
-        process = Process(service, settings, between(backend), Runtime(), BUILDERS[service])
+        process = Process(service, settings, between(backend), runtime, BUILDERS[service])
         task = asyncio.create_task(process.run(stop))
         try:
             await eventually(partial(_serving, process, task))
@@ -95,9 +100,10 @@ async def _serving(process: Process, task: "asyncio.Task[None]") -> bool:
 class Services:
     """Processes of the services, each of which can be stopped and started again."""
 
-    def __init__(self, environ: Mapping[str, str], between: Between) -> None:
+    def __init__(self, environ: Mapping[str, str], between: Between, runtime_of: RuntimeOf) -> None:
         self._environ = environ
         self._between = between
+        self._runtime_of = runtime_of
         self._running: dict[str, AsyncExitStack] = {}
         self._ports: dict[str, list[int]] = {}
 
@@ -106,7 +112,9 @@ class Services:
         stack = self._running[service] = AsyncExitStack()
         ports = self._ports.get(service, [0] * replicas)
         listening = [
-            await stack.enter_async_context(running_service(service, self._environ, self._between, port))
+            await stack.enter_async_context(
+                running_service(service, self._environ, self._between, port, self._runtime_of)
+            )
             for port in ports
         ]
         self._ports[service] = [int(address.rpartition(":")[2]) for address in listening]
@@ -200,10 +208,11 @@ async def running_suite(
     without: Sequence[str] = (),
     between: Between = lambda backend: backend,
     operator_token: str = "",
+    runtime_of: RuntimeOf = lambda _: Runtime(),
 ) -> AsyncIterator[Suite]:
     """The suite, provisioned and seeded; gRPC calls take turns among the replicas."""
     await provision(backend_environ)
-    services = Services(backend_environ, between)
+    services = Services(backend_environ, between, runtime_of)
     async with AsyncExitStack() as stack:
         settings = ServiceSettings.from_environ(service_environ("stock", backend_environ))
         backend = await stack.enter_async_context(open_backend(settings.backend, Runtime()))

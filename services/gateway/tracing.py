@@ -1,0 +1,63 @@
+"""Spans of requests: where the trace of an order begins, or goes on from whoever asks for it."""
+
+import re
+
+from opentelemetry.trace import Span, SpanKind, Tracer
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from sagakit.spans import fail, within
+from sagakit.traceparent import TRACEPARENT, context_of, traceparent_of
+from services.gateway.middleware import PROBES
+
+TRACERESPONSE = "traceresponse"
+"""Tells a client which trace its request is in (https://w3c.github.io/trace-context/#traceresponse-header)."""
+_CONVERTED = re.compile(r":\w+}")
+"""What a parameter of a route is checked by, which is nobody's business."""
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+
+
+class Traced:
+    """A span for every request but probes; its answer names it."""
+
+    def __init__(self, app: ASGIApp, tracer: Tracer) -> None:
+        self._app = app
+        self._tracer = tracer
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["path"] in PROBES:
+            await self._app(scope, receive, send)
+            return
+        # Whoever names two is believed in neither.
+        callers = Headers(scope=scope).getlist(TRACEPARENT)
+        context = context_of(callers[0] if len(callers) == 1 else None)
+        method = scope["method"] if scope["method"] in _METHODS else "HTTP"
+        span = self._tracer.start_span(method, context, SpanKind.SERVER)
+
+        async def answering(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message)[TRACERESPONSE] = traceparent_of(span)
+                _answered(span, message["status"])
+            await send(message)
+
+        with within(span):
+            span.set_attribute("http.request.method", method)
+            span.set_attribute("url.path", scope["path"])
+            try:
+                await self._app(scope, receive, answering)
+            finally:
+                _name(span, method, scope)
+
+
+def _answered(span: Span, status: int) -> None:
+    span.set_attribute("http.response.status_code", status)
+    if status >= 500:
+        fail(span, str(status), "")
+
+
+def _name(span: Span, method: str, scope: Scope) -> None:
+    """By the route, which is known only once the request has found it."""
+    if routed := getattr(scope.get("route"), "path", ""):
+        path = _CONVERTED.sub("}", routed)
+        span.update_name(f"{method} {path}")
+        span.set_attribute("http.route", path)

@@ -1,0 +1,294 @@
+"""One trace from the request to the end of the saga, whatever the backend, and whoever publishes."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import httpx
+import pytest
+from opentelemetry.trace import SpanKind, StatusCode
+
+from sagakit.backends import Backend
+from sagakit.bus import Bus, Message
+from sagakit.runtime import Runtime
+from services.gateway.app import Lifecycle, create_app
+from services.gateway.clients import Clients
+from tests.support.eventually import eventually
+from tests.support.lossy import losing
+from tests.support.suite import Suite, running_suite
+from tests.support.traces import Traces, service_of, trace_id_of
+
+CALLERS = "4bf92f3577b34da6a3ce929d0e0e4736"
+TRACEPARENT = f"00-{CALLERS}-00f067aa0ba902b7-01"
+
+BLUE = """
+gateway: POST /purchase/api/checkout
+  gateway: com.example.service.purchase.Purchase/Checkout
+    purchase: com.example.service.purchase.Purchase/Checkout
+      purchase: step
+        purchase: create com.example.purchase
+          stock: process com.example.purchase
+            stock: step
+              stock: create com.example.stock
+                payment: process com.example.stock
+                  payment: step
+                    payment: create com.example.payment
+                      purchase: process com.example.payment
+                        purchase: step
+                          purchase: create com.example.purchase
+                            delivery: process com.example.purchase
+                              delivery: step
+                                delivery: create com.example.delivery
+                                  purchase: process com.example.delivery
+                                    purchase: step
+                                  delivery: publish com.example.delivery
+                            payment: process com.example.purchase
+                              payment: step
+                            stock: process com.example.purchase
+                              stock: step
+                            purchase: publish com.example.purchase
+                      payment: publish com.example.payment
+                purchase: process com.example.stock
+                  purchase: step
+                stock: publish com.example.stock
+          purchase: publish com.example.purchase
+"""
+
+RED = """
+gateway: POST /purchase/api/checkout
+  gateway: com.example.service.purchase.Purchase/Checkout
+    purchase: com.example.service.purchase.Purchase/Checkout
+      purchase: step
+        purchase: create com.example.purchase
+          stock: process com.example.purchase
+            stock: step
+              stock: create com.example.stock
+                purchase: process com.example.stock
+                  purchase: step
+                    purchase: create com.example.purchase
+                      delivery: process com.example.purchase
+                        delivery: step
+                          delivery: create com.example.delivery
+                            purchase: process com.example.delivery
+                              purchase: step
+                            delivery: publish com.example.delivery
+                      payment: process com.example.purchase
+                        payment: step
+                      stock: process com.example.purchase
+                        stock: step
+                      purchase: publish com.example.purchase
+                stock: publish com.example.stock
+          purchase: publish com.example.purchase
+"""
+
+
+RED_CLAIMED = RED.replace(
+    "          stock: process",
+    "          purchase: claim PurchasePublishEvent\n          stock: process",
+    1,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Shop:
+    """A traced suite with a traced gateway before it."""
+
+    suite: Suite
+    traces: Traces
+    client: httpx.AsyncClient
+
+    async def order(self, itemid: str, **headers: str) -> httpx.Response:
+        """What checkout answered."""
+        await self.post("create_cart", cartid="c")
+        await self.post("add_item", cartid="c", itemid=itemid, count=1)
+        await self.post("close_cart", cartid="c")
+        return await self.post("checkout", headers, cartid="c")
+
+    async def post(
+        self, what: str, headers: Mapping[str, str] | None = None, **body: object
+    ) -> httpx.Response:
+        answer = await self.client.post(f"/purchase/api/{what}", json=body, headers=headers)
+        return answer.raise_for_status()
+
+    async def tree_becomes(self, trace_id: str, expected: str) -> None:
+        """Handlers that have nothing to do are left out: who listens to what is not the saga's business."""
+        with suppress(AssertionError):
+            await eventually(lambda: self._is(trace_id, expected), 20)
+        assert without_idle(self.traces.tree(trace_id)) == expected.strip()
+
+    async def _is(self, trace_id: str, expected: str) -> bool:
+        return without_idle(self.traces.tree(trace_id)) == expected.strip()
+
+
+def without_idle(tree: str) -> str:
+    """Without the events that led to no step."""
+    lines = tree.splitlines()
+    depths = [len(line) - len(line.lstrip()) for line in [*lines, ""]]
+    return "\n".join(
+        line
+        for line, depth, following in zip(lines, depths, depths[1:], strict=False)
+        if ": process " not in line or following > depth
+    )
+
+
+def trace_id_in(answer: httpx.Response) -> str:
+    return answer.headers["traceresponse"].split("-")[1]
+
+
+def as_traced(traces: Traces, service: str) -> Runtime:
+    return traces.runtime_of(service)
+
+
+@asynccontextmanager
+async def traced(
+    environ: Mapping[str, str], runtime_of: Callable[[Traces, str], Runtime] = as_traced, **more: Any
+) -> AsyncIterator[Shop]:
+    traces = Traces()
+    async with running_suite(environ, runtime_of=partial(runtime_of, traces), **more) as suite:
+        tracer = traces.tracer("gateway")
+        clients = Clients(suite.services.targets, 10, tracer)
+        transport = httpx.ASGITransport(create_app(clients, Lifecycle(), tracer=tracer))
+        async with clients, httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
+            yield Shop(suite, traces, client)
+
+
+@pytest.mark.parametrize(("itemid", "tree"), [("blue", BLUE), ("red", RED)])
+async def test_a_whole_saga_is_one_trace(backend_environ, itemid: str, tree: str):
+    async with traced(backend_environ) as shop:
+        answer = await shop.order(itemid)
+
+        await shop.tree_becomes(trace_id_in(answer), tree)
+
+    spans = shop.traces.of(trace_id_in(answer))
+    orderid = answer.json()["order_ticket"]["orderid"]
+    assert {span.status.status_code for span in spans} == {StatusCode.UNSET}
+    assert not any(span.links for span in spans)
+    about = [span for span in spans if span.name != "step" and "http.route" not in span.attributes]
+    assert {span.attributes.get("orderid") for span in about} == {orderid}
+
+
+async def test_a_message_is_described_by_the_conventions_and_by_our_own_words(backend_environ):
+    async with traced(backend_environ) as shop:
+        trace_id = trace_id_in(await shop.order("red"))
+        await shop.tree_becomes(trace_id, RED)
+
+    create, publish, process = (
+        shop.traces.one(trace_id, f"{what} com.example.stock", by)
+        for what, by in (("create", "stock"), ("publish", "stock"), ("process", "purchase"))
+    )
+    eventid = create.attributes["eventid"]
+    common = {
+        "messaging.system": "a broker",
+        "messaging.destination.name": "com.example.stock",
+        "messaging.message.id": eventid,
+        "eventid": eventid,
+        "orderid": create.attributes["orderid"],
+    }
+    assert [span.kind for span in (create, publish, process)] == [
+        SpanKind.PRODUCER,
+        SpanKind.CLIENT,
+        SpanKind.CONSUMER,
+    ]
+    assert create.attributes == {
+        **common,
+        "messaging.operation.name": "create",
+        "messaging.operation.type": "create",
+    }
+    assert publish.attributes == {
+        **common,
+        "messaging.operation.name": "publish",
+        "messaging.operation.type": "send",
+        "messaging.batch.message_count": 1,
+        "attempt": 1,
+    }
+    assert process.attributes == {
+        **common,
+        "messaging.operation.name": "process",
+        "messaging.operation.type": "process",
+        "messaging.destination.subscription.name": "purchase-service.com.example.stock",
+        "attempt": 1,
+        "status": "paid",
+        "outcome": "event applied",
+    }
+
+
+class Stuck:
+    """A broker that takes nothing while `held`: whoever stops meanwhile has left it in the outbox."""
+
+    def __init__(self, bus: Bus, held: asyncio.Event) -> None:
+        self._bus = bus
+        self._held = held
+        self.subscribe = bus.subscribe
+
+    async def publish(self, topic: str, messages: Sequence[Message]) -> None:
+        if self._held.is_set():
+            await asyncio.Event().wait()
+        await self._bus.publish(topic, messages)
+
+
+async def test_what_a_process_left_unpublished_is_published_in_the_same_trace_with_a_link(backend_environ):
+    held, minutes = asyncio.Event(), 0
+
+    def later(traces: Traces, service: str) -> Runtime:
+        started_at = 60 * minutes
+        return replace(traces.runtime_of(service), now=lambda: time.time() + started_at)
+
+    def stuck(backend: Backend) -> Backend:
+        return replace(backend, bus=Stuck(backend.bus, held))
+
+    # Nobody's watch is to find the order first.
+    environ = {**backend_environ, "REPEAT_AFTER": "3600"}
+    async with traced(environ, later, between=stuck) as shop:
+        held.set()
+        trace_id = trace_id_in(await shop.order("red"))
+        await shop.suite.services.stop("purchase")
+        held.clear()
+        minutes = 1
+        await shop.suite.services.start("purchase")
+
+        await shop.tree_becomes(trace_id, RED_CLAIMED)
+
+    claim = shop.traces.one(trace_id, "claim PurchasePublishEvent", "purchase")
+    sweep = shop.traces.linked(claim)
+    assert (sweep.name, sweep.parent) == ("sweep PurchasePublishEvent", None)
+    assert trace_id_of(sweep) != trace_id
+    (publish,) = (span for span in shop.traces.of(trace_id) if span.attributes.get("attempt") == 2)
+    assert publish.name == "publish com.example.purchase"
+    assert shop.traces.linked(publish) == claim
+    assert publish.attributes["eventid"] == claim.attributes["name"]
+
+
+async def test_a_last_word_that_is_repeated_is_part_of_the_trace_and_has_a_link(backend_environ):
+    lost = []
+
+    def first_answer(topic: str, status: str) -> bool:
+        lost.append(status)
+        return lost.count("paid") == 1 and status == "paid"
+
+    async with traced(backend_environ, between=losing(first_answer)) as shop:
+        answer = await shop.order("red")
+        await shop.suite.ticket_becomes(answer.json()["order_ticket"]["orderid"], "approved")
+        await shop.suite.balances()
+
+    spans = shop.traces.of(trace_id_in(answer))
+    claims = [span for span in spans if span.name in {"claim OrderTicket", "claim Reservation"}]
+    assert claims
+    for claim in claims:
+        sweep = shop.traces.linked(claim)
+        assert sweep.name == claim.name.replace("claim", "sweep")
+        assert sweep.parent is None
+        assert trace_id_of(sweep) != trace_id_of(claim)
+    assert "delivery" in {service_of(span) for span in spans if span.name == "step"}
+
+
+async def test_a_request_goes_on_with_the_trace_of_whoever_sent_it(backend_environ):
+    async with traced(backend_environ) as shop:
+        answer = await shop.order("red", traceparent=TRACEPARENT)
+        await shop.tree_becomes(CALLERS, RED)
+
+    assert trace_id_in(answer) == CALLERS
+    assert shop.traces.of(CALLERS)[0].parent.span_id == 0x00F067AA0BA902B7
