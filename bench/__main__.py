@@ -11,13 +11,15 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from bench import endurance, scenarios
 from bench.figures import draw, show, store
 from bench.growth import Growth
-from bench.scenarios import Bench
+from bench.rounds import Bench
 from bench.targets import targets
 from sagactl.emulators import FIRESTORE, PUBSUB, running, why_unavailable
 
 RESULTS, PLOT = Path("build/bench.json"), Path("build/bench.svg")
+SOAK_SECONDS = 600
 EMULATORS, EMBEDDED = "emulators", "embedded"
 
 
@@ -40,22 +42,37 @@ def main() -> None:
 
 async def _measured(backend: str, *, quick: bool) -> Bench:
     async with _backend(backend) as environ:
-        bench = Bench(environ, idle_orders=24 if quick else 100, orders_per_client=8 if quick else 25)
-        async with bench.suite() as suite:
-            await _stage(bench, bench.idle(suite))
-            for clients in (16, 64) if quick else (1, 16, 64, 256):
-                await _stage(bench, bench.throughput(suite, f"red, {clients} clients", clients))
-                if bench.on_emulators and clients in {16, 64}:
-                    await _stage(bench, bench.raw_rate(clients))
-            if not quick:
-                await _stage(bench, bench.from_carts(suite, 64))
-                await _stage(bench, bench.hot_item(suite, 64))
-                await _stage(bench, bench.start(suite))
-        if bench.on_emulators:
-            await _stage(bench, bench.cost(orders=10 if quick else 50))
-        if bench.on_emulators and not quick:
-            await _stage(bench, bench.baseline(clients=16, orders=48))
-            await _stage(bench, bench.growth(Growth()))
+        if quick:
+            return await _in_a_minute(Bench(environ, idle_orders=24, orders_per_client=8))
+        return await _in_full(Bench(environ, idle_orders=100, orders_per_client=25))
+
+
+async def _in_a_minute(bench: Bench) -> Bench:
+    await scenarios.warm(bench, orders=300)
+    async with bench.suite() as suite:
+        await _stage(bench, scenarios.idle(bench, suite))
+        for clients in (16, 64):
+            await _stage(bench, scenarios.beside_raw(bench, suite, clients))
+    if bench.on_emulators:
+        await _stage(bench, scenarios.cost(bench, orders=10))
+    return bench
+
+
+async def _in_full(bench: Bench) -> Bench:
+    await scenarios.warm(bench)
+    async with bench.suite() as suite:
+        await _stage(bench, scenarios.idle(bench, suite))
+        for clients in (1, 16, 64, 256):
+            await _stage(bench, scenarios.beside_raw(bench, suite, clients))
+        await _stage(bench, scenarios.from_carts(bench, suite, 64))
+        await _stage(bench, scenarios.hot_item(bench, suite, 64))
+        await _stage(bench, scenarios.start(bench, suite))
+    if bench.on_emulators:
+        await _stage(bench, scenarios.cost(bench, orders=50))
+        await _stage(bench, scenarios.baseline(bench, clients=16, orders=48))
+        await _stage(bench, endurance.growth(bench, Growth()))
+    async with bench.suite() as suite:
+        await _stage(bench, endurance.soak(bench, suite, 64, SOAK_SECONDS))
     return bench
 
 

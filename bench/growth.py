@@ -2,7 +2,8 @@
 
 import asyncio
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass, replace
 from itertools import islice
 
@@ -10,7 +11,7 @@ from contract.tickets import APPROVED, TicketMessage
 from contract.topology import TOPICS
 from sagakit.outbox import Outbox
 from sagakit.runtime import Runtime
-from sagakit.tables import Insert, Key, Mutation, Row, Tables, Update
+from sagakit.tables import Delete, Entity, Insert, Key, Mutation, Row, Tables, Update
 from services.delivery.storage import delivery_key
 from services.purchase.storage import ticket_key, to_ticket
 from services.stock.storage import (
@@ -39,16 +40,24 @@ class Growth:
     """… a crash does: events about orders that have long ended."""
 
 
-async def grow(tables: Tables, orderid: str, growth: Growth) -> None:
-    """Leave behind what so many orders like `orderid`, which has ended, would have."""
+@asynccontextmanager
+async def grown(tables: Tables, orderid: str, growth: Growth) -> AsyncIterator[None]:
+    """Meanwhile there is what so many orders like `orderid`, which has ended, would have left behind.
+
+    Then what is left of it is removed, so that the books can be read: the emulators take seconds for each
+    page of a kind that has grown so far.
+    """
     keys = [ticket_key(orderid), reservation_key(orderid), delivery_key(orderid)]
     rows = await tables.lookup(keys)
     names = [str(uuid.uuid4()) for _ in range(growth.orders)]
+    copies = [(Key(key.kind, name), rows[key].entity) for name in names for key in keys]
+    copies += _inbox(await _an_inbox_row(tables), growth.inbox_rows)
     await _sell(tables, rows[reservation_key(orderid)], growth.orders)
-    copies = (Insert(Key(key.kind, name), rows[key].entity) for name in names for key in keys)
-    await _commit(tables, copies)
-    await _commit(tables, _inbox(await _an_inbox_row(tables), growth.inbox_rows))
+    await _commit(tables, (Insert(key, entity) for key, entity in copies))
     await _commit(tables, _outbox(rows[ticket_key(orderid)], names[: growth.outbox_rows]))
+    yield
+    await _commit(tables, (Delete(key) for key, _ in copies))
+    await _sell(tables, rows[reservation_key(orderid)], -growth.orders)
 
 
 async def _sell(tables: Tables, row: Row, orders: int) -> None:
@@ -71,10 +80,9 @@ async def _an_inbox_row(tables: Tables) -> Row:
     return row
 
 
-def _inbox(row: Row, count: int) -> Iterator[Mutation]:
+def _inbox(row: Row, count: int) -> list[tuple[Key, Entity]]:
     kinds = [f"{service.capitalize()}ReceivedEvent" for service in TOPICS]
-    for number in range(count):
-        yield Insert(Key(kinds[number % len(kinds)], str(uuid.uuid4())), row.entity)
+    return [(Key(kinds[number % len(kinds)], str(uuid.uuid4())), row.entity) for number in range(count)]
 
 
 def _outbox(row: Row, orderids: Sequence[str]) -> Iterator[Mutation]:

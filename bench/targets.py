@@ -1,7 +1,6 @@
 """What was promised, and whether a run keeps it; promises about what was not measured are left out."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 from bench.figures import Figures, Target, at_least, at_most
 
@@ -40,6 +39,9 @@ def _others(results: Mapping[str, Figures]) -> Iterator[Target]:
         yield at_most("CPU of all our processes, an order", busy["cpu_ms"], 15, "ms")
     if busy:
         yield at_most("memory of a process", max(busy["mb_of"].values()), 150, "MB")
+    if soak := results.get("soak, 64 clients"):
+        growth = max(soak["mb_at_last"][name] / megabytes for name, megabytes in soak["mb_at_first"].items())
+        yield at_most("memory after the long run, of that at a tenth", 100 * growth, 110, "%")
     if start := results.get("start of a service"):
         yield at_most("start of a service to serving", start["median_s"], 1.5, "s")
 
@@ -52,11 +54,8 @@ def _growth(results: Mapping[str, Figures]) -> Iterator[Target]:
     before, after = results["empty tables, 16 clients"], results["grown tables, 16 clients"]
     ratio = 100 * after["orders_per_s"] / before["orders_per_s"]
     yield at_least("throughput, grown tables, of empty ones", ratio, 90, "%")
-    yield at_most("operations, grown tables, of empty ones", 100 * _sum(after) / _sum(before), 110, "%")
-
-
-def _sum(figures: Mapping[str, Any]) -> int:
-    return sum(figures["operations"].values())
+    few, many = (sum(results[f"{name} tables, an order"].values()) for name in ("empty", "grown"))
+    yield at_most("operations, grown tables, of empty ones", 100 * many / few, 110, "%")
 
 
 def _p50(results: Mapping[str, Figures], name: str) -> float:

@@ -76,8 +76,10 @@ class Sweeper:
             if limit <= 0:
                 return
             asked_at = self._runtime.now()
-            rows = await self._tables.due(self._kind, self._start(shard, now), bound(shard, now), limit)
-            self._took = self._runtime.now() - asked_at
+            try:
+                rows = await self._tables.due(self._kind, self._start(shard, now), bound(shard, now), limit)
+            finally:
+                self._took = self._runtime.now() - asked_at
             with self._runtime.spans.sweeping(self._kind, len(rows)):
                 for key, row in rows:
                     with self._runtime.spans.claiming(key, row):

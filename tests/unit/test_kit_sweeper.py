@@ -252,13 +252,17 @@ async def test_running_visits_every_shard_in_each_pass_in_an_order_of_its_own(be
     await settled()
 
 
-async def test_a_store_that_takes_long_is_looked_through_more_rarely(bench: Bench):
-    """What the store is busy with, in part, may be this."""
+@pytest.mark.parametrize("answers", [True, False])
+async def test_a_store_that_takes_long_is_looked_through_more_rarely(bench: Bench, answers: bool):
+    """What the store is busy with, in part, may be this; also where it gives up on it in the end."""
 
     class SlowTables(QueriedTables):
         async def due(self, *args):
             await bench.runtime.sleep(0.1)
-            return await super().due(*args)
+            rows = await super().due(*args)
+            if not answers:
+                raise Unavailable("took too long")
+            return rows
 
     slow = SlowTables(bench.memory)
     sweeper = Sweeper(slow, KIND, bench.claim, bench.runtime, pass_seconds=10)
