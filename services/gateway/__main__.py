@@ -9,7 +9,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 import structlog
 
-from contract.topology import TOPICS
+from contract.broadcast import ticket_broadcast
 from sagakit import log as logs
 from sagakit.backends import Messages, open_messages
 from sagakit.runtime import Runtime
@@ -17,7 +17,6 @@ from sagakit.settings import BadSetting
 from sagakit.signin import tokens
 from sagakit.tracing import open_tracer
 from services.gateway.app import Lifecycle, create_app
-from services.gateway.broadcast import Broadcast
 from services.gateway.clients import Clients
 from services.gateway.edge import Edge
 from services.gateway.records import RecordReader
@@ -78,7 +77,7 @@ def _edge(settings: Settings) -> Edge:
 @asynccontextmanager
 async def _hearing(messages: Messages, watches: Watches) -> AsyncIterator[None]:
     """Meanwhile what is published reaches the watches."""
-    broadcast = Broadcast(messages, TOPICS, watches.hear, watches.catch_up, Runtime())
+    broadcast = ticket_broadcast(messages, watches.hear, watches.catch_up, Runtime())
     async with asyncio.TaskGroup() as tasks:
         hearing = tasks.create_task(broadcast.run())
         try:

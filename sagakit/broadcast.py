@@ -1,4 +1,4 @@
-"""Hears everything that any service publishes, through subscriptions of this process's own."""
+"""Hears everything that is published, through subscriptions of this process's own."""
 
 import asyncio
 from collections.abc import Callable, Mapping
@@ -6,12 +6,9 @@ from contextlib import suppress
 
 import structlog
 
-from contract.tickets import AGAIN, ORDER_TICKET, TicketMessage
-from contract.topology import broadcast_name
 from sagakit.backends import Messages
-from sagakit.bus import Delivery, SubscriptionSpec
-from sagakit.errors import Poison, Unavailable
-from sagakit.events import Event, timestamp
+from sagakit.bus import Delivery, Message, SubscriptionSpec
+from sagakit.errors import Unavailable
 from sagakit.runtime import Backoff, Runtime
 
 log = structlog.get_logger()
@@ -25,8 +22,8 @@ LASTED_SECONDS = 30.0
 """What was heard for so long was no failure: the next try comes soon."""
 AFTER_A_GAP = Backoff(first_seconds=0.2, cap_seconds=5.0, attempts=0)
 
-Hear = Callable[[str, TicketMessage, str, bool], None]
-"""Of the service that speaks, the ticket, when it said so (RFC 3339), and whether it is a repetition."""
+Receive = Callable[[str, Message], None]
+"""Of the source that speaks, and what it said."""
 
 
 class Broadcast:
@@ -36,39 +33,43 @@ class Broadcast:
         self,
         messages: Messages,
         topics: Mapping[str, str],
-        hear: Hear,
+        receive: Receive,
         catch_up: Callable[[], None],
+        name: Callable[[str, str], str],
         runtime: Runtime,
     ) -> None:
-        """`topics` by service. `catch_up` is called where something may have been missed."""
+        """`topics` by source. `catch_up` is called where something may have been missed; `name` makes the
+        name of a subscription of an id of its own and its topic.
+        """
         self._messages = messages
         self._topics = topics
-        self._hear = hear
+        self._receive = receive
         self._catch_up = catch_up
+        self._name = name
         self._runtime = runtime
 
     async def run(self) -> None:
         """Hear until cancelled; then the subscriptions are removed, where the broker is there to do it."""
         async with asyncio.TaskGroup() as topics:
-            for service, topic in self._topics.items():
-                topics.create_task(self._keep_hearing(service, topic))
+            for source, topic in self._topics.items():
+                topics.create_task(self._keep_hearing(source, topic))
 
-    async def _keep_hearing(self, service: str, topic: str) -> None:
+    async def _keep_hearing(self, source: str, topic: str) -> None:
         failures = 0
         while True:
             began = self._runtime.now()
             try:
-                await self._hear_topic(service, topic)
+                await self._hear_topic(source, topic)
             except Unavailable as error:
                 failures = 0 if self._runtime.now() - began > LASTED_SECONDS else failures + 1
                 log.warning("broadcast lost", topic=topic, error=str(error))
             await self._runtime.sleep(self._runtime.random.uniform(0.5, 1) * AFTER_A_GAP.longest(failures))
 
-    async def _hear_topic(self, service: str, topic: str) -> None:
+    async def _hear_topic(self, source: str, topic: str) -> None:
         """Raises Unavailable once nothing is heard any more."""
         # Under a name that nobody had: the emulator hands messages to pulls that are long gone.
         spec = SubscriptionSpec(
-            broadcast_name(self._runtime.new_id(), topic),
+            self._name(self._runtime.new_id(), topic),
             topic,
             None,
             expires_after_seconds=EXPIRES_AFTER_SECONDS,
@@ -76,7 +77,7 @@ class Broadcast:
         try:
             await self._messages.provisioner.ensure_subscription(spec)
             pull = self._messages.bus.subscribe(
-                spec.name, lambda delivery: self._receive(service, delivery), MAX_OUTSTANDING
+                spec.name, lambda delivery: self._take(source, delivery), MAX_OUTSTANDING
             )
             # What was said before there was a subscription is on record.
             self._catch_up()
@@ -99,11 +100,7 @@ class Broadcast:
             except Unavailable as error:
                 log.warning("broadcast not renewed", subscription=spec.name, error=str(error))
 
-    def _receive(self, service: str, delivery: Delivery) -> None:
+    def _take(self, source: str, delivery: Delivery) -> None:
         # Whatever it is, it is on record with whoever said it: nothing is lost with it.
         delivery.ack()
-        with suppress(Poison):
-            event = Event.from_message(delivery.message)
-            if event.type == ORDER_TICKET:
-                time = event.attributes.get("time") or timestamp(self._runtime.now())
-                self._hear(service, TicketMessage.from_event(event), time, AGAIN in event.attributes)
+        self._receive(source, delivery.message)

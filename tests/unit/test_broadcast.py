@@ -1,21 +1,19 @@
-"""A gateway's own subscriptions: made, made anew when they are lost, and gone with it."""
+"""A process's own subscriptions: made, made anew when they are lost, and gone with it."""
 
 import asyncio
 import json
 
 import pytest
 
-from contract.topology import BROADCAST_PREFIX
+from contract.broadcast import ticket_broadcast
+from contract.topology import BROADCAST_PREFIX, TOPICS
 from sagakit.backends import Messages
+from sagakit.broadcast import EXPIRES_AFTER_SECONDS, RENEW_SECONDS
 from sagakit.bus import Message, SubscriptionSpec
 from sagakit.errors import Unavailable
 from sagakit.runtime import Runtime
-from services.gateway.broadcast import EXPIRES_AFTER_SECONDS, RENEW_SECONDS, Broadcast
 from tests.support.eventually import eventually
 from tests.support.handbus import HandBus, HandPull
-
-TOPICS = {"stock": "com.example.stock", "payment": "com.example.payment"}
-
 
 class Provisioned:
     """Remembers what was made and removed; fails as often as it is told."""
@@ -49,9 +47,8 @@ class Gateway:
         self.heard: list[tuple[str, str, str, bool]] = []
         self.caught_up = 0
         self.slept: list[float] = []
-        self.broadcast = Broadcast(
+        self.broadcast = ticket_broadcast(
             Messages(self.bus, self.provisioned),
-            TOPICS,
             lambda service, ticket, time, again: self.heard.append((service, ticket.status, time, again)),
             self._catch_up,
             Runtime(sleep=self._sleep),

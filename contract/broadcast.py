@@ -1,0 +1,31 @@
+"""What every service says of tickets, heard by one process for itself."""
+
+from collections.abc import Callable
+from contextlib import suppress
+
+from contract.tickets import AGAIN, ORDER_TICKET, TicketMessage
+from contract.topology import TOPICS, broadcast_name
+from sagakit.backends import Messages
+from sagakit.broadcast import Broadcast
+from sagakit.bus import Message
+from sagakit.errors import Poison
+from sagakit.events import Event, timestamp
+from sagakit.runtime import Runtime
+
+Hear = Callable[[str, TicketMessage, str, bool], None]
+"""Of the service that speaks, the ticket, when it said so (RFC 3339), and whether it is a repetition."""
+
+
+def ticket_broadcast(
+    messages: Messages, hear: Hear, catch_up: Callable[[], None], runtime: Runtime
+) -> Broadcast:
+    """Not started yet; `catch_up` is called where something may have been missed."""
+
+    def receive(service: str, message: Message) -> None:
+        with suppress(Poison):
+            event = Event.from_message(message)
+            if event.type == ORDER_TICKET:
+                time = event.attributes.get("time") or timestamp(runtime.now())
+                hear(service, TicketMessage.from_event(event), time, AGAIN in event.attributes)
+
+    return Broadcast(messages, TOPICS, receive, catch_up, broadcast_name, runtime)
