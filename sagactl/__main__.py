@@ -12,6 +12,7 @@ COMMANDS = {
     "start": "sagactl.commands.processes",
     "restart": "sagactl.commands.processes",
     "logs": "sagactl.commands.processes",
+    "watch": "sagactl.commands.watch",
     "order": "sagactl.commands.order",
     "stuck": "sagactl.commands.stuck",
     "audit": "sagactl.commands.audit",

@@ -3,12 +3,15 @@
 import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 from contract.topology import DEAD_LETTER_SUBSCRIPTION
+from sagactl.control import ask
 from sagactl.errors import CannotRun
+from sagactl.live.watching import Sources
 from sagactl.runfile import read_suite
-from sagakit.backends import BackendSettings, open_backend, open_mailbox
+from sagakit.backends import BackendSettings, open_backend, open_mailbox, open_messages
 from sagakit.bus import Bus, Mailbox
 from sagakit.errors import Unavailable
 from sagakit.runtime import Runtime
@@ -37,6 +40,26 @@ async def open_letters(
         open_backend(settings, Runtime()) as backend,
     ):
         yield mailbox, backend.bus
+
+
+@asynccontextmanager
+async def open_sources(run_dir: Path, environ: Mapping[str, str] = os.environ) -> AsyncIterator[Sources]:
+    """All there is to watch. CannotRun as for `open_tables`."""
+    suite = read_suite(run_dir) if _local(run_dir, environ) else None
+    async with (
+        _looking(run_dir, environ) as settings,
+        open_messages(settings, Runtime()) as messages,
+        open_backend(settings, Runtime()) as backend,
+    ):
+        yield Sources(
+            where=f"{settings.backend}, {suite.gateway}"
+            if suite
+            else f"{settings.backend}, {settings.project}",
+            messages=messages,
+            tables=backend.tables,
+            letters=partial(open_mailbox, settings, DEAD_LETTER_SUBSCRIPTION),
+            programs=partial(ask, Path(suite.control), "ps", "") if suite else None,
+        )
 
 
 @asynccontextmanager

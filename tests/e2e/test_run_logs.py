@@ -2,14 +2,13 @@
 
 import json
 import os
-import pty
-import subprocess
 from collections import Counter
 
 import pytest
 
 from contract.topology import TOPICS
-from tests.support.local_suite import SAGACTL, embedded, environment, until
+from tests.support.local_suite import SAGACTL, WAIT_SECONDS, embedded, environment, until
+from tests.support.pseudoterminal import at_a_terminal
 
 ORDERS = 10
 PATIENT = {"LOG_FORMAT": "json", "REPEAT_AFTER": "600"}
@@ -56,50 +55,17 @@ def test_every_line_of_every_process_is_a_json_object_and_an_order_leaves_a_line
     ("environ", "coloured"), [({"TERM": "xterm", "NO_COLOR": ""}, True), ({"NO_COLOR": "1"}, False)]
 )
 def test_at_a_terminal_each_service_has_its_colour_unless_unwanted(tmp_path, environ, coloured):
-    master, slave = pty.openpty()
-    shown = b""
-    command = [*SAGACTL, "up", "--backend", "embedded", "--port", "0"]
-    told = environment(environ)
-    with subprocess.Popen(command, cwd=tmp_path, env=told, stdin=slave, stdout=slave, stderr=slave) as up:
-        os.close(slave)
-        while b"\nready: " not in shown:
-            shown += os.read(master, 65_536)
-        logs = shown_at_a_terminal([*SAGACTL, "logs", "stock"], tmp_path, told)
-        up.terminate()
-        # As a terminal does it: read on until nobody is left who writes.
-        until(lambda: drained(master))
-        assert up.wait(15) == 0
-    os.close(master)
+    command, told = (*SAGACTL, "up", "--backend", "embedded", "--port", "0"), environment(environ)
+    with at_a_terminal(command, tmp_path, told) as suite:
+        until(lambda: "\nready: " in suite.shown)
+        with at_a_terminal((*SAGACTL, "logs", "stock"), tmp_path, told) as logs:
+            assert logs.process.wait(WAIT_SECONDS) == 0
+        suite.type(b"\x03")
+        assert suite.process.wait(WAIT_SECONDS) == 0
 
-    assert (b"\x1b[33m\x1b[1mstock" in shown) == coloured
-    assert (b"\x1b[36m\x1b[1mpurchase" in shown) == coloured
-    assert b"stock    | " in shown
-    assert b"serving" in logs
-    assert (b"\x1b[" in shown, b"\x1b[" in logs) == (coloured, coloured)
+    assert ("\x1b[33m\x1b[1mstock" in suite.shown) == coloured
+    assert ("\x1b[36m\x1b[1mpurchase" in suite.shown) == coloured
+    assert "stock    | " in suite.shown
+    assert "serving" in logs.shown
+    assert ("\x1b[" in suite.shown, "\x1b[" in logs.shown) == (coloured, coloured)
     assert "\x1b" not in (tmp_path / ".run/logs/stock.log").read_text()
-
-
-def shown_at_a_terminal(command, directory, environ):
-    master, slave = pty.openpty()
-    with subprocess.Popen(
-        command, cwd=directory, env=environ, stdin=slave, stdout=slave, stderr=slave
-    ) as process:
-        os.close(slave)
-        shown = b""
-        while data := read(master):
-            shown += data
-        assert process.wait(15) == 0
-    os.close(master)
-    return shown
-
-
-def drained(master):
-    return not read(master)
-
-
-def read(master):
-    """Nothing once there is nobody left who writes."""
-    try:
-        return os.read(master, 65_536)
-    except OSError:
-        return b""

@@ -15,6 +15,7 @@ from sagakit.runtime import Runtime
 from tests.support.eventually import eventually
 from tests.support.handbus import HandBus, HandPull
 
+
 class Provisioned:
     """Remembers what was made and removed; fails as often as it is told."""
 

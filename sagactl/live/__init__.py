@@ -1,0 +1,1 @@
+"""`sagactl watch`: what the suite does, as it does it."""

@@ -1,0 +1,160 @@
+"""What has been heard of the orders lately, added up: a pure model of events and a clock."""
+
+from collections import Counter, OrderedDict, deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from math import ceil
+
+from contract.tickets import (
+    APPROVED,
+    CANCELED,
+    PAYMENT_FAILED,
+    PRE_APPROVED,
+    RESERVE_FAILED,
+    TicketMessage,
+)
+
+ACCEPTED = "accepted"
+WINDOWS = (10, 60)
+"""Over how many seconds rates are taken."""
+MOST_SAID = 200
+MOST_ORDERS = 20_000
+"""Remembered, the latest heard of; of one that was forgotten only what is new is counted again."""
+
+_ENDS = {
+    ("purchase", APPROVED),
+    ("purchase", PAYMENT_FAILED),
+    ("purchase", CANCELED),
+    # Purchase has nothing to add to that, and publishes nothing.
+    ("stock", RESERVE_FAILED),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What a service said of an order."""
+
+    at: float
+    """When it was heard, in seconds since the epoch."""
+    service: str
+    orderid: str
+    status: str
+    reason: str | None
+    since_checkout: float | None
+    """Seconds, by the clocks of the services; None: its checkout was not heard."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """Orders a second over the last `window` seconds, or since listening began, by what became of them."""
+
+    window: int
+    orders: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """Everything there is to show at a moment."""
+
+    rates: tuple[Rates, ...]
+    ended: int
+    """Orders in the longest window; the next two are of those whose checkout was heard as well."""
+    p50: float | None
+    """Seconds from checkout to approved, or closed as failed."""
+    p95: float | None
+    dead_letters: int
+    """Heard since listening began."""
+    said: tuple[Said, ...]
+    """The latest last."""
+
+
+@dataclass(slots=True)
+class _Order:
+    words: set[tuple[str, str]] = field(default_factory=set)
+    opened_at: float | None = None
+    ended: bool = False
+
+
+class Board:
+    """Hears; and says how it stands."""
+
+    def __init__(self, now: Callable[[], float]) -> None:
+        self._now = now
+        self._began = now()
+        self._orders: OrderedDict[str, _Order] = OrderedDict()
+        self._counts: deque[tuple[float, str]] = deque()
+        self._took: deque[tuple[float, float | None]] = deque()
+        self._said: deque[Said] = deque(maxlen=MOST_SAID)
+        self._dead_letters = 0
+
+    def hear(self, service: str, ticket: TicketMessage, time: str, again: bool) -> None:
+        """A service says something of an order. What it has said before, and repetitions, are not counted."""
+        order = self._order(ticket.orderid)
+        word = (service, ticket.status)
+        if again or word in order.words:
+            return
+        order.words.add(word)
+        at = _seconds(time, self._now())
+        if word == ("purchase", PRE_APPROVED):
+            order.opened_at = at
+            self._counts.append((self._now(), ACCEPTED))
+        since = None if order.opened_at is None else max(0.0, at - order.opened_at)
+        self._said.append(Said(self._now(), service, ticket.orderid, ticket.status, ticket.reason, since))
+        if word in _ENDS and not order.ended:
+            order.ended = True
+            self._counts.append((self._now(), _became(ticket)))
+            self._took.append((self._now(), since))
+
+    def hear_dead_letter(self) -> None:
+        """Some event could not be dealt with."""
+        self._dead_letters += 1
+
+    def figures(self) -> Figures:
+        """As of now."""
+        self._forget()
+        took = sorted(since for _, since in self._took if since is not None)
+        return Figures(
+            rates=tuple(self._rates(window) for window in WINDOWS),
+            ended=len(self._took),
+            p50=_quantile(took, 0.5),
+            p95=_quantile(took, 0.95),
+            dead_letters=self._dead_letters,
+            said=tuple(self._said),
+        )
+
+    def _rates(self, window: int) -> Rates:
+        now = self._now()
+        counted = Counter(what for at, what in self._counts if at > now - window)
+        seconds = min(window, max(1.0, now - self._began))
+        return Rates(window, {what: count / seconds for what, count in counted.most_common()})
+
+    def _order(self, orderid: str) -> _Order:
+        order = self._orders.setdefault(orderid, _Order())
+        self._orders.move_to_end(orderid)
+        if len(self._orders) > MOST_ORDERS:
+            self._orders.popitem(last=False)
+        return order
+
+    def _forget(self) -> None:
+        for heard in (self._counts, self._took):
+            while heard and heard[0][0] <= self._now() - max(WINDOWS):
+                heard.popleft()
+
+
+def _became(ticket: TicketMessage) -> str:
+    if ticket.status == APPROVED:
+        return APPROVED
+    # Of "sold-out: yellow" the kind of reason only: there may be as many items as you like.
+    return f"{ticket.status} {ticket.reason.partition(':')[0]}" if ticket.reason else ticket.status
+
+
+def _quantile(ordered: list[float], share: float) -> float | None:
+    return ordered[ceil(share * len(ordered)) - 1] if ordered else None
+
+
+def _seconds(time: str, otherwise: float) -> float:
+    try:
+        return datetime.fromisoformat(time).timestamp()
+    except ValueError:
+        return otherwise
