@@ -2,6 +2,7 @@
 
 import asyncio
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from sagactl import colours, emulators, suite
@@ -17,6 +18,7 @@ from sagactl.racing import first
 from sagactl.signals import StopSignals
 from sagactl.supervisor import Kept, Supervisor
 from sagactl.terminal import Terminal
+from sagakit.errors import NotFound, Unavailable
 
 READY_SECONDS = 60.0
 RUNNING_SECONDS = 5.0
@@ -39,13 +41,13 @@ class LocalSuite:
         self._emulators = Supervisor(terminal.say, emulators.STOP_SECONDS)
         self._services = Supervisor(terminal.say, DRAIN_SECONDS)
 
-    async def start(self) -> bool:
+    async def start(self, control: Path) -> bool:
         """Return once it is ready, or was asked to stop before: whether it is ready.
 
-        CannotRun where something does not start.
+        `control` is where `control` is asked from elsewhere. CannotRun where something does not start.
         """
         return await first(
-            self._get_ready(),
+            self._get_ready(control),
             self._asked_to_stop(),
             _given_up(self._emulators),
             _given_up(self._services),
@@ -56,10 +58,13 @@ class LocalSuite:
         await first(self._asked_to_stop(), self._emulators.broken(), self._services.broken())
 
     async def control(self, what: str, name: str) -> list[dict[str, Any]]:
-        """Do what another terminal asks for; how the programs are that it concerns. CannotRun: no such."""
+        """Do what is asked for from elsewhere; how the programs are that it concerns.
+
+        NotFound where there is no such program, Unavailable where it does not come up.
+        """
         kept = [*self._emulators.named(name), *self._services.named(name)]
         if not kept:
-            raise CannotRun(f"there is no {name}; there are: {', '.join(self._names())}")
+            raise NotFound("unknown-program", f"there is no {name}; there are: {', '.join(self._names())}")
         for number, each in enumerate(kept):
             if what == "restart" and number:
                 await asyncio.sleep(REJOIN_SECONDS)
@@ -80,18 +85,18 @@ class LocalSuite:
             try:
                 await wait_until_listens(host, int(port), LISTEN_SECONDS)
             except TimeoutError as error:
-                raise CannotRun(f"{kept.program.name} does not come up: {error}") from error
+                raise Unavailable(f"{kept.program.name} does not come up: {error}") from error
 
     async def end(self) -> None:
         """Return once nothing of it is left: the services drained, or killed when in a hurry."""
         await self._services.stop(self._stop.hurry)
         await self._emulators.stop(self._stop.hurry)
 
-    async def _get_ready(self) -> bool:
+    async def _get_ready(self, control: Path) -> bool:
         self._start_emulators()
         await self._emulators_answer()
         await self._run_tool("provision")
-        self._start_services()
+        self._start_services(control)
         await self._run_tool("seed")
         await self._answers("the gateway", f"{LOOPBACK}:{self._plan.gateway_port}", "readyz?all=true")
         return True
@@ -141,10 +146,11 @@ class LocalSuite:
                 self._terminal.say(f"the {emulator.title} is set up again")
                 return
 
-    def _start_services(self) -> None:
+    def _start_services(self, control: Path) -> None:
         plan = self._plan
         programs = suite.service_programs(plan.addresses, plan.environ, plan.logs)
-        programs.append(suite.gateway_program(plan.addresses, plan.gateway_port, plan.environ, plan.logs))
+        environ = {**plan.environ, suite.CONTROL: str(control)}
+        programs.append(suite.gateway_program(plan.addresses, plan.gateway_port, environ, plan.logs))
         width = max(len(program.name) for program in programs)
         for program in programs:
             self._services.keep(program, echo=partial(self._echo, program.name, width))

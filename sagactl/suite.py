@@ -12,6 +12,8 @@ SERVICES = tuple(topology.TOPICS)
 """Those that speak gRPC and events; the gateway comes on top, once."""
 
 GATEWAY = "gateway"
+CONTROL = "CONTROL_SOCKET"
+"""The variable that tells the gateway where services can be stopped and started; only a local one is told."""
 
 Addresses = Mapping[str, Sequence[str]]
 """Where each service listens, "host:port" for each of its processes."""

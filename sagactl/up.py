@@ -7,11 +7,11 @@ from pathlib import Path
 
 from sagactl import runfile, tryout
 from sagactl.backend import EMBEDDED, Choice
-from sagactl.control import controlled
 from sagactl.local import LocalSuite
 from sagactl.plan import Options, Plan, make_plan
 from sagactl.signals import StopSignals
 from sagactl.terminal import Terminal
+from sagakit.control import controlled
 
 
 async def up(options: Options) -> None:
@@ -35,8 +35,8 @@ async def _run(plan: Plan, terminal: Terminal, stop: StopSignals) -> None:
     runfile.begin(plan.run_dir, plan.logs)
     local = LocalSuite(plan, terminal, stop)
     try:
-        if await local.start():
-            async with controlled(local.control) as control:
+        async with controlled(local.control) as control:
+            if await local.start(control):
                 runfile.write_suite(plan.run_dir, _suite(plan, control))
                 terminal.say(_ready_lines(plan))
                 await local.run()
@@ -78,7 +78,8 @@ def _ready_lines(plan: Plan) -> str:
             "",
             *(f"  {line}" for line in walk),
             "",
-            f"Every request with an example: {plan.gateway}/docs    Logs: {plan.logs}    Stop: Ctrl-C",
+            f"In a browser: {plan.gateway}/ui    Every request with an example: {plan.gateway}/docs",
+            f"Logs: {plan.logs}    Stop: Ctrl-C",
             "",
         ]
     )

@@ -11,10 +11,11 @@ import click
 
 from sagactl.colours import paint
 from sagactl.commands import options
-from sagactl.control import ask
 from sagactl.errors import CannotRun
 from sagactl.logs import fit, last_lines
 from sagactl.runfile import Suite, read_suite
+from sagakit.control import ask
+from sagakit.errors import SagaError
 
 _POLL_SECONDS = 0.2
 
@@ -81,7 +82,11 @@ def _grown(log: Path, end: int) -> Iterator[str]:
 
 
 def _do(what: str, name: str, run_dir: Path) -> None:
-    for each in asyncio.run(ask(Path(_suite(run_dir).control), what, name)):
+    try:
+        programs = asyncio.run(ask(Path(_suite(run_dir).control), what, name))
+    except SagaError as error:
+        raise CannotRun(str(error)) from error
+    for each in programs:
         click.echo(_in_a_line(each))
 
 

@@ -57,6 +57,7 @@ async def _run(settings: Settings, at: socket.socket) -> None:
             watches=watches if settings.messages else None,
             patience=settings.patience,
             tracer=tracer,
+            control=settings.control,
         )
 
         def drain() -> None:

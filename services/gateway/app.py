@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from fastapi import APIRouter, FastAPI
@@ -16,8 +17,10 @@ from services.gateway.clients import NEEDED, SERVICES, Clients
 from services.gateway.edge import DEFAULT_EDGE, Edge, install
 from services.gateway.errors import Problem, answer_problem
 from services.gateway.middleware import Farewell
+from services.gateway.page import FILES, PAGE, PageConfig, PageFiles, page, wants_page
 from services.gateway.places import Places
 from services.gateway.routes import api, problem, schemas
+from services.gateway.steering import Steering
 from services.gateway.stream import DEFAULT_PATIENCE, Patience, Streams
 from services.gateway.tracing import Traced
 from services.gateway.v1.documentation import bodies
@@ -70,10 +73,12 @@ def create_app(
     watches: Watches | None = None,
     patience: Patience = DEFAULT_PATIENCE,
     tracer: Tracer | None = None,
+    control: Path | None = None,
 ) -> FastAPI:
     """The gateway over `clients`, which it opens at its start and closes at its end.
 
-    Without `watches`, which are kept up from outside, it streams nothing.
+    Without `watches`, which are kept up from outside, it streams nothing. `control` is the socket of a suite
+    on this machine, whose services are stopped and started from the page; without it they are not.
     """
     body_timeout_seconds = edge.limits.request_seconds
 
@@ -95,7 +100,12 @@ def create_app(
     places = Places(patience.most_followers)
     app.include_router(resources(clients, body_timeout_seconds, Waiting(clients, watches, places)))
     app.include_router(Streams(clients, watches, places, patience).router())
-    app.include_router(_own(clients, lifecycle))
+    files = PageFiles(directory=FILES, html=True)
+    app.include_router(_own(clients, lifecycle, files))
+    if control is not None:
+        app.include_router(Steering(control).router())
+    app.include_router(page(files, PageConfig(sign_in=app.signs_in, steers=control is not None)))
+    app.mount(PAGE, files)
     for error in (Problem, AioRpcError, HTTPException):
         app.add_exception_handler(error, answer_problem)
     install(app, edge)
@@ -105,12 +115,21 @@ def create_app(
     return app
 
 
-def _own(clients: Clients, lifecycle: Lifecycle) -> APIRouter:
+def _own(clients: Clients, lifecycle: Lifecycle, files: PageFiles) -> APIRouter:
     router = APIRouter(tags=["gateway"])
 
-    @router.get("/", summary="Say who this is", response_class=PlainTextResponse, openapi_extra=_OPEN)
-    async def name() -> Response:
-        return PlainTextResponse("api-gateway")
+    @router.get(
+        "/",
+        summary="Say who this is; to a browser, which asks for HTML, with the page of /ui",
+        response_class=PlainTextResponse,
+        responses={200: {"content": {"text/html": {"schema": {"type": "string"}}}}},
+        openapi_extra=_OPEN,
+    )
+    async def name(request: Request) -> Response:
+        by_browser = wants_page(request.headers.get("accept", ""))
+        answer = await files.shop(request) if by_browser else PlainTextResponse("api-gateway")
+        answer.headers["Vary"] = "Accept"
+        return answer
 
     @router.get("/healthz", summary="Whether the process is alive", openapi_extra=_OPEN)
     async def healthz() -> Response:

@@ -13,6 +13,8 @@ from services.gateway.behalf import Bearer
 from services.gateway.errors import Problem
 from services.gateway.limits import Rate
 from services.gateway.middleware import PROBES
+from services.gateway.page import PAGE
+from services.gateway.steering import STEERING
 
 OPEN_TO_ALL = (*PROBES, "/", "/docs", "/openapi.json")
 """What tells nothing of anybody's."""
@@ -44,7 +46,7 @@ class Entrance:
         self._forwarded_hops = forwarded_hops
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"] in PROBES:
+        if scope["type"] != "http" or scope["path"] in PROBES or _of_page(scope["path"]):
             await self._app(scope, receive, send)
             return
         problem: Problem | None = None
@@ -71,6 +73,13 @@ class Entrance:
         token = bearer_of(headers.get("authorization", ""))
         caller = await tokens.verify(token)
         return f"sub {caller.sub}", Bearer(token, caller.expires_at, caller.operator)
+
+
+def _of_page(path: str) -> bool:
+    """A file of the page: nobody's, and a dozen at once, which must not use up what a client may ask for."""
+    if path == STEERING or path.startswith(f"{STEERING}/"):
+        return False
+    return path == PAGE or path.startswith(f"{PAGE}/")
 
 
 def too_many(wait_seconds: float, whose: str) -> Problem:

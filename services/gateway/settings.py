@@ -4,6 +4,7 @@ import ipaddress
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from sagakit.backends import BackendSettings
 from sagakit.log import LogSettings
@@ -38,6 +39,8 @@ class Settings:
     messages: BackendSettings | None
     """The broker at which it hears what happens to orders; None: it does not, and streams nothing."""
     patience: Patience
+    control: Path | None
+    """The socket at which the services can be stopped and started: `sagactl up` tells its gateway."""
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> "Settings":
@@ -64,12 +67,20 @@ class Settings:
                 most_followers=env.integer("MAX_FOLLOWERS", 1_000, low=1),
                 stream_seconds=env.seconds("STREAM_SECONDS", 900, low=1),
             ),
+            control=_control(env),
         )
 
 
 def _messages(environ: Mapping[str, str]) -> BackendSettings | None:
     named = any(environ.get(name, "").strip() for name in ("BACKEND", "GOOGLE_CLOUD_PROJECT"))
     return BackendSettings.from_environ(environ) if named else None
+
+
+def _control(env: Environ) -> Path | None:
+    socket = env.text("CONTROL_SOCKET", "")
+    if socket and env.production:
+        raise BadSetting("CONTROL_SOCKET", "must not be set in production: anybody could stop services")
+    return Path(socket) if socket else None
 
 
 def _origins(env: Environ) -> tuple[str, ...]:

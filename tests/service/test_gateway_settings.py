@@ -1,5 +1,7 @@
 """The gateway's environment."""
 
+from pathlib import Path
+
 import pytest
 
 from sagakit.log import LogSettings
@@ -36,6 +38,7 @@ def test_only_the_addresses_have_to_be_given():
         logs=LogSettings(),
         messages=None,
         patience=Patience(most_followers=1_000, stream_seconds=900),
+        control=None,
     )
 
 
@@ -92,3 +95,16 @@ def test_an_address_becomes_what_grpc_dials(address, target):
 def test_what_makes_no_sense_is_named(name, value):
     with pytest.raises(BadSetting, match=name):
         Settings.from_environ({**ADDRESSES, name: value})
+
+
+def test_services_can_be_stopped_from_the_page_where_a_suite_says_so():
+    assert Settings.from_environ(ADDRESSES | {"CONTROL_SOCKET": "/tmp/control"}).control == Path(
+        "/tmp/control"
+    )
+
+
+def test_nobody_stops_services_in_production():
+    production = {"ENVIRONMENT": "production", "AUTH_ISSUER": "https://issuer", "AUTH_AUDIENCE": "saga"}
+
+    with pytest.raises(BadSetting, match="CONTROL_SOCKET must not be set in production"):
+        Settings.from_environ(ADDRESSES | production | {"CONTROL_SOCKET": "/tmp/control"})

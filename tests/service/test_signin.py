@@ -165,10 +165,31 @@ async def test_two_tokens_are_none(signed_in: SignedIn):
 
 
 async def test_probes_and_the_documentation_need_no_token(signed_in: SignedIn):
-    for path in ("/", "/healthz", "/readyz", "/docs", "/openapi.json"):
+    for path in (
+        "/",
+        "/healthz",
+        "/readyz",
+        "/docs",
+        "/openapi.json",
+        "/ui",
+        "/ui/services.js",
+        "/ui/config",
+    ):
         assert (await signed_in.client.get(path)).status_code == 200
     document = (await signed_in.client.get("/openapi.json")).json()
     assert document["security"] == [{"bearer": []}]
+
+
+async def test_the_page_knows_that_it_has_to_ask_for_a_token(signed_in: SignedIn):
+    assert (await signed_in.client.get("/ui/config")).json()["sign_in"] is True
+
+
+async def test_services_are_not_stopped_by_whoever_has_no_token(signed_in: SignedIn):
+    for answer in (
+        await signed_in.client.get("/ui/services"),
+        await signed_in.client.post("/ui/services/stock:stop"),
+    ):
+        assert_problem(answer, 401, "unauthenticated")
 
 
 @pytest.mark.parametrize("headers", TOKENS.values(), ids=TOKENS)

@@ -1,4 +1,4 @@
-"""The local suite under control from another terminal: a socket that only its user can open."""
+"""A suite of local processes under control from elsewhere: a socket that only its user can open."""
 
 import asyncio
 import json
@@ -9,14 +9,15 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from sagactl.errors import CannotRun
+from sagakit.errors import NotFound, SagaError, Unavailable
 
 ANSWER_SECONDS = 60.0
 """What a service has to drain, and its successor to come up."""
 _SOCKET = "control"
 
 Answer = Callable[[str, str], Awaitable[list[dict[str, Any]]]]
-"""(what to do, program) → the programs it concerns, as they are afterwards. Raises CannotRun."""
+"""(what to do, program) → the programs it concerns, as they are afterwards. Raises NotFound where there is no
+such program, and whatever SagaError says why it could not be done."""
 
 
 @asynccontextmanager
@@ -29,8 +30,8 @@ async def controlled(answer: Answer) -> AsyncIterator[Path]:
         request = json.loads(await reader.readline())
         try:
             reply: dict[str, Any] = {"programs": await answer(request["do"], request["name"])}
-        except CannotRun as error:
-            reply = {"error": error.message}
+        except SagaError as error:
+            reply = {"error": str(error), "unknown": isinstance(error, NotFound)}
         writer.write(json.dumps(reply).encode() + b"\n")
         await writer.drain()
         writer.close()
@@ -44,7 +45,9 @@ async def controlled(answer: Answer) -> AsyncIterator[Path]:
 
 
 async def ask(socket: Path, what: str, name: str) -> list[Mapping[str, Any]]:
-    """The programs it concerns, as they are afterwards. CannotRun where the suite refuses, or is gone."""
+    """The programs it concerns, as they are afterwards. Unavailable where the suite cannot do it, or is gone;
+    NotFound where it has no such program.
+    """
     try:
         async with asyncio.timeout(ANSWER_SECONDS):
             reader, writer = await asyncio.open_unix_connection(socket)
@@ -52,8 +55,8 @@ async def ask(socket: Path, what: str, name: str) -> list[Mapping[str, Any]]:
             reply = json.loads(await reader.readline())
             writer.close()
     except (OSError, ValueError, TimeoutError) as error:
-        raise CannotRun(f"the suite does not answer: {error}") from error
+        raise Unavailable(f"the suite does not answer: {error}") from error
     if "error" in reply:
-        raise CannotRun(reply["error"])
+        raise NotFound("unknown-program", reply["error"]) if reply["unknown"] else Unavailable(reply["error"])
     programs: list[Mapping[str, Any]] = reply["programs"]
     return programs

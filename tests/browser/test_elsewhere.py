@@ -1,0 +1,46 @@
+"""The page of other suites: one over Google's emulators, and one where people sign in."""
+
+import pytest
+from playwright.sync_api import expect
+
+from sagactl.emulators import FIRESTORE, PUBSUB, why_unavailable
+from tests.support import local_suite
+
+
+def test_whoever_has_to_sign_in_is_asked_for_a_token_and_shops_with_it(visit, tmp_path):
+    with local_suite.embedded(tmp_path, "--sign-in") as suite:
+        visitor = visit(suite)
+        visitor.refusals = {401}
+        expect(visitor.page.get_by_label("Bearer token")).to_be_focused()
+
+        visitor.page.get_by_label("Bearer token").fill("no token at all")
+        visitor.page.keyboard.press("Enter")
+        expect(visitor.page.get_by_label("Bearer token")).to_be_visible()
+        visitor.page.get_by_label("Bearer token").fill(suite.sagactl("token", "somebody").stdout.strip())
+        visitor.page.get_by_role("button", name="Sign in").click()
+        visitor.choose("paid")
+        visitor.sees("approved")
+        visitor.sees_it_over()
+        visitor.page.reload()
+
+        visitor.sees("approved")
+        visitor.page.get_by_role("button", name="Sign out").click()
+        expect(visitor.page.get_by_label("Bearer token")).to_be_visible()
+        expect(visitor.page.get_by_role("button", name="Check out")).to_be_hidden()
+
+
+@pytest.mark.emulators
+def test_over_googles_emulators_an_order_is_seen_to_be_approved(visit, tmp_path):
+    missing = why_unavailable(FIRESTORE, PUBSUB)
+    if missing is not None:
+        pytest.skip(missing)
+    with local_suite.suite(tmp_path, "--backend", "emulators") as suite:
+        suite.until_ready()
+        visitor = visit(suite)
+
+        visitor.choose("paid")
+        visitor.sees("approved")
+        visitor.sees_it_over()
+
+        assert visitor.moves("stock") == ["reserved", "sold"]
+        assert visitor.moves("delivery") == ["delivery-arranged"]
