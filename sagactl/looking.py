@@ -7,12 +7,12 @@ from functools import partial
 from pathlib import Path
 
 from contract.topology import DEAD_LETTER_SUBSCRIPTION
-from sagactl.control import ask
 from sagactl.errors import CannotRun
 from sagactl.live.watching import Sources
 from sagactl.runfile import read_suite
 from sagakit.backends import BackendSettings, open_backend, open_mailbox, open_messages
 from sagakit.bus import Bus, Mailbox
+from sagakit.control import ask
 from sagakit.errors import Unavailable
 from sagakit.runtime import Runtime
 from sagakit.settings import BadSetting

@@ -10,7 +10,6 @@ import structlog
 
 from contract.broadcast import ticket_broadcast
 from contract.topology import DEAD_LETTER_TOPIC, TOPICS, broadcast_name
-from sagactl.errors import CannotRun
 from sagactl.live.backlog import Backlog, Pile, count_letters, read_backlog, rest_after
 from sagactl.live.board import Board
 from sagactl.live.state import State
@@ -37,7 +36,7 @@ class Sources:
     letters: Callable[[], AbstractAsyncContextManager[Mailbox]]
     """Opens the dead letters."""
     programs: Callable[[], Awaitable[Sequence[Mapping[str, Any]]]] | None
-    """Asks a local suite for its processes; CannotRun: it is gone. None: there is no local suite."""
+    """Asks a local suite for its processes; Unavailable: it is gone. None: there is no local suite."""
 
 
 class Watching:
@@ -139,9 +138,9 @@ class Watching:
         while self._sources.programs is not None:
             try:
                 self._programs = await self._sources.programs()
-            except CannotRun as error:
+            except SagaError as error:
                 self._programs = []
-                self._trouble = error.message, self._runtime.now()
+                self._trouble = str(error), self._runtime.now()
             await self._runtime.sleep(PROGRAMS_SECONDS)
 
     def _cannot_look(self, error: SagaError) -> None:

@@ -8,7 +8,6 @@ import pytest
 import structlog
 
 from contract.topology import BROADCAST_PREFIX, DEAD_LETTER_TOPIC, TOPICS
-from sagactl.errors import CannotRun
 from sagactl.live.backlog import EVERY_SECONDS, Pile
 from sagactl.live.watching import LETTERS_SECONDS, PROGRAMS_SECONDS, TROUBLE_SECONDS, Sources, Watching
 from sagakit.backends import Messages
@@ -70,7 +69,7 @@ class Suite:
 
     async def _ask(self):
         if self.programs is None:
-            raise CannotRun("the suite does not answer")
+            raise Unavailable("the suite does not answer")
         return self.programs
 
     def publish(self, topic, status="reserved"):
