@@ -148,9 +148,11 @@ class LocalSuite:
 
     def _start_services(self, control: Path) -> None:
         plan = self._plan
-        programs = suite.service_programs(plan.addresses, plan.environ, plan.logs)
+        programs = suite.service_programs(plan.addresses, plan.environ, plan.logs, plan.metrics)
         environ = {**plan.environ, suite.CONTROL: str(control)}
-        programs.append(suite.gateway_program(plan.addresses, plan.gateway_port, environ, plan.logs))
+        programs.append(
+            suite.gateway_program(plan.addresses, plan.gateway_port, environ, plan.logs, plan.metrics)
+        )
         width = max(len(program.name) for program in programs)
         for program in programs:
             self._services.keep(program, echo=partial(self._echo, program.name, width))

@@ -40,6 +40,8 @@ class Plan:
     environ: Mapping[str, str]
     """The environment of every process of the suite."""
     addresses: suite.Addresses
+    metrics: suite.Addresses
+    """Where each process, the gateway among them, serves its metrics."""
     gateway_port: int
     run_dir: Path
     sign_in: bool
@@ -58,7 +60,9 @@ def make_plan(options: Options, environ: Mapping[str, str]) -> Plan:
     choice = choose(options.backend, environ, why_unavailable(FIRESTORE, PUBSUB, environ=environ))
     to_start = () if choice.backend == EMBEDDED or choice.named else (FIRESTORE, PUBSUB)
     service_count = len(suite.SERVICES) * options.replicas
-    gateway_port, *ports = free_ports(1 + service_count + len(to_start), avoid=options.port)
+    process_count = service_count + 1
+    gateway_port, *ports = free_ports(1 + service_count + process_count + len(to_start), avoid=options.port)
+    ports, metrics_ports = ports[process_count:], ports[:process_count]
     if options.port:
         check_free(options.port)
         gateway_port = options.port
@@ -77,6 +81,7 @@ def make_plan(options: Options, environ: Mapping[str, str]) -> Plan:
             **_bypassing_proxies(environ),
         },
         addresses=suite.place(ports[:service_count], options.replicas),
+        metrics=suite.place(metrics_ports, options.replicas, (*suite.SERVICES, suite.GATEWAY)),
         gateway_port=gateway_port,
         run_dir=run_dir,
         sign_in=options.sign_in,

@@ -6,7 +6,7 @@ import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from sagactl.errors import CannotRun
@@ -31,6 +31,8 @@ class Suite:
     """What names the backend's whereabouts, emulators included."""
     control: str
     """The socket at which it takes orders."""
+    metrics: Mapping[str, list[str]] = field(default_factory=dict)
+    """Where each service and the gateway serve their metrics, "host:port" for each of their processes."""
 
 
 @contextmanager

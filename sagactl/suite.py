@@ -19,31 +19,49 @@ Addresses = Mapping[str, Sequence[str]]
 """Where each service listens, "host:port" for each of its processes."""
 
 
-def place(ports: Sequence[int], replicas: int) -> dict[str, list[str]]:
-    """Shares `ports` out, `replicas` of them for each service."""
+def place(ports: Sequence[int], replicas: int, services: Sequence[str] = SERVICES) -> dict[str, list[str]]:
+    """Shares `ports` out, `replicas` of them for each service; there is one gateway only."""
     following = iter(ports)
-    return {service: [f"{LOOPBACK}:{next(following)}" for _ in range(replicas)] for service in SERVICES}
+    counts = {service: 1 if service == GATEWAY else replicas for service in services}
+    return {
+        service: [f"{LOOPBACK}:{next(following)}" for _ in range(count)] for service, count in counts.items()
+    }
 
 
-def service_programs(addresses: Addresses, environ: Mapping[str, str], logs: Path) -> list[Program]:
-    """A program for every process of every service."""
+def service_programs(
+    addresses: Addresses, environ: Mapping[str, str], logs: Path, metrics: Addresses | None = None
+) -> list[Program]:
+    """A program for every process of every service; `metrics`: where each serves them, if it does."""
     return [
         _module(
-            name=service if len(listening) == 1 else f"{service}-{number}",
+            name=service if len(listening) == 1 else f"{service}-{number + 1}",
             module=f"services.{service}",
-            environ={**environ, **topics(service), **_listening(address)},
+            environ={
+                **environ,
+                **topics(service),
+                **_listening(address),
+                **(_measured(metrics[service][number]) if metrics else {}),
+            },
             logs=logs,
         )
         for service, listening in addresses.items()
-        for number, address in enumerate(listening, start=1)
+        for number, address in enumerate(listening)
     ]
 
 
-def gateway_program(addresses: Addresses, port: int, environ: Mapping[str, str], logs: Path) -> Program:
+def gateway_program(
+    addresses: Addresses,
+    port: int,
+    environ: Mapping[str, str],
+    logs: Path,
+    metrics: Addresses | None = None,
+) -> Program:
     """The gateway, told where the services are."""
     where = {f"{service.upper()}_ADDRESS": ",".join(listening) for service, listening in addresses.items()}
     told = {**environ, **where, **_listening(f"{LOOPBACK}:{port}")}
-    return _module(GATEWAY, f"services.{GATEWAY}", told, logs)
+    return _module(
+        GATEWAY, f"services.{GATEWAY}", told | (_measured(*metrics[GATEWAY]) if metrics else {}), logs
+    )
 
 
 def tool_program(command: str, environ: Mapping[str, str], logs: Path) -> Program:
@@ -67,3 +85,7 @@ def topics(service: str) -> dict[str, str]:
 def _listening(address: str) -> dict[str, str]:
     host, port = address.split(":")
     return {"HOST": host, "PORT": port}
+
+
+def _measured(address: str) -> dict[str, str]:
+    return {"METRICS_PORT": address.split(":")[1]}

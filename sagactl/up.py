@@ -50,7 +50,10 @@ async def _run(plan: Plan, terminal: Terminal, stop: StopSignals) -> None:
 def _suite(plan: Plan, control: Path) -> runfile.Suite:
     addresses = {service: list(listening) for service, listening in plan.addresses.items()}
     backend = plan.choice.backend
-    return runfile.Suite(os.getpid(), backend, plan.gateway, addresses, plan.backend_environ, str(control))
+    metrics = {service: list(serving) for service, serving in plan.metrics.items()}
+    return runfile.Suite(
+        os.getpid(), backend, plan.gateway, addresses, plan.backend_environ, str(control), metrics
+    )
 
 
 def _backend_line(choice: Choice, plan: Plan) -> str:

@@ -7,7 +7,9 @@ from enum import StrEnum
 
 import structlog
 
+from sagakit import metrics
 from sagakit.bus import Bus, Delivery, Message
+from sagakit.deliveries import DeliveryMeter
 from sagakit.errors import Contention, Poison, Unavailable
 from sagakit.events import Event, timestamp
 from sagakit.runtime import Backoff, Runtime
@@ -31,6 +33,11 @@ class Outcome(StrEnum):
     REPEATED = "event repeated"
     IGNORED = "event ignored"
     REFUSED = "event refused"
+
+    @property
+    def label(self) -> str:
+        """Its name among metrics."""
+        return self.name.lower()
 
 
 Handler = Callable[[Event], Awaitable[Outcome]]
@@ -61,6 +68,9 @@ class Consumer:
         self._pulled: set[str] = set()
         self._full_at = float("-inf")
         self._moved_at = runtime.now()
+        self._meter = DeliveryMeter(
+            runtime, subscriptions, self._in_hand, self._pulled, lambda: self.keeps_up
+        )
 
     @property
     def keeps_up(self) -> bool:
@@ -132,10 +142,13 @@ class Consumer:
     ) -> None:
         eventid = delivery.message.attributes.get("eventid", "")
         structlog.contextvars.bind_contextvars(eventid=eventid, subscription=subscription)
+        since = self._meter.handed_over(subscription, delivery.message.attributes)
         with self._runtime.spans.processing(subscription, delivery):
-            await self._settle(subscription, delivery, trouble)
+            became = await self._settle(subscription, delivery, trouble)
+        self._meter.settled(subscription, since, became)
 
-    async def _settle(self, subscription: str, delivery: Delivery, trouble: "asyncio.Future[None]") -> None:
+    async def _settle(self, subscription: str, delivery: Delivery, trouble: "asyncio.Future[None]") -> str:
+        """Returns what became of it, as metrics call it."""
         try:
             outcome = await self._outcome(subscription, delivery)
         except Unavailable as error:
@@ -144,20 +157,24 @@ class Consumer:
             failed(error)
             if not trouble.done():
                 trouble.set_exception(error)
+            return metrics.PAUSED
         except (Contention, TimeoutError) as error:
             delivery.nack()
             failed(error)
             log.warning("event put off", attempt=delivery.attempt, error=repr(error))
+            return metrics.PUT_OFF
         except Exception as error:
             # A defect of ours: the event is kept, and comes again after a pause.
             delivery.nack()
             failed(error)
             log.exception("event failed", attempt=delivery.attempt)
+            return metrics.FAILED
         else:
             delivery.ack()
             note("outcome", outcome.value)
             say = log.debug if outcome is Outcome.IGNORED else log.info
             say(outcome.value, attempt=delivery.attempt)
+            return outcome.label
 
     async def _outcome(self, subscription: str, delivery: Delivery) -> Outcome:
         try:
@@ -172,6 +189,7 @@ class Consumer:
             await self._bus.publish(self._dead_letter_topic, [letter])
             structlog.contextvars.bind_contextvars(reason=poison.reason)
             failed(poison)
+            self._meter.refused(poison.reason)
             return Outcome.REFUSED
 
     def _dead_letter(self, subscription: str, message: Message, reason: str) -> Message:

@@ -15,14 +15,19 @@ def shard_of(name: str) -> int:
     return zlib.crc32(name.encode()) % SHARDS
 
 
-def due_at(name: str, when: float) -> str:
-    """The `due` of the entity called `name` that wants attention at `when` (seconds since the epoch)."""
-    return bound(shard_of(name), when)
+def due_at(name: str, moment: float) -> str:
+    """The `due` of the entity called `name` that wants attention at `moment` (seconds since the epoch)."""
+    return bound(shard_of(name), moment)
 
 
-def bound(shard: int, when: float) -> str:
-    """Sorts before every `due` of the shard from `when` on, and after every earlier one."""
-    return f"{shard:02x}:{_digits(when)}"
+def bound(shard: int, moment: float) -> str:
+    """Sorts before every `due` of the shard from `moment` on, and after every earlier one."""
+    return f"{shard:02x}:{_digits(moment)}"
+
+
+def when(due: str) -> float:
+    """The moment that a `due` names (seconds since the epoch)."""
+    return int(due.partition(":")[2]) / 1000
 
 
 def is_due(due: str | None, now: float) -> bool:

@@ -40,3 +40,12 @@ class Event:
 def timestamp(now: float) -> str:
     """Seconds since the epoch as the text of the `time` attribute (RFC 3339, UTC, milliseconds)."""
     return datetime.fromtimestamp(now, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def said_at(attributes: Mapping[str, str]) -> float | None:
+    """Seconds since the epoch from the `time` attribute; None: there is none, or it is no such time."""
+    try:
+        said = datetime.fromisoformat(attributes["time"])
+    except (KeyError, ValueError):
+        return None
+    return None if said.tzinfo is None else said.timestamp()

@@ -1,6 +1,7 @@
 """The inbox: names of events and commands already applied, written with what they changed."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
@@ -52,6 +53,6 @@ class Inbox:
             if changes.nothing and not always:
                 return changes
             remembered = {**remember(changes.result), EXPIRES_AT: expires_at}
-            return Changes(changes.result, {**changes.writes, key: remembered}, changes.events)
+            return replace(changes, writes={**changes.writes, key: remembered})
 
         return decide_once

@@ -4,11 +4,13 @@ import asyncio
 from contextlib import suppress
 from functools import partial
 
+from sagakit import metrics
 from sagakit.backends import Backend
 from sagakit.consumer import Consumer
 from sagakit.expiry import Expiry
 from sagakit.inbox import Inbox
 from sagakit.outbox import Outbox
+from sagakit.overdue import Overdue
 from sagakit.relay import Relay
 from sagakit.runtime import Runtime
 from sagakit.service import Build, Kit, ServiceSettings
@@ -35,9 +37,13 @@ class Messaging:
         outbox = Outbox(f"{name.capitalize()}PublishEvent", runtime)
         self._inbox = Inbox(f"{name.capitalize()}ReceivedEvent", runtime)
         self._relay = Relay(backend.tables, backend.bus, settings.publish_topic, outbox, runtime)
-        store = Store(backend.tables, outbox, self._relay, runtime)
+        overdue = Overdue()
+        store = Store(backend.tables, outbox, self._relay, runtime, wrote=overdue.moved)
         kit = Kit(store, self._inbox, runtime, settings.patience, backend.tables, settings.environ)
         self.service = build(kit)
+        overdue.began.update(self.service.began)
+        runtime.metrics.gauge(metrics.OVERDUE, lambda: overdue.counts(runtime.now()))
+        runtime.metrics.gauge(metrics.OVERDUE_AGE, lambda: overdue.oldest_ages(runtime.now()))
         self._consumer = Consumer(
             backend.bus,
             [f"{name}-service.{topic}" for topic in settings.subscribe_topics],
@@ -49,7 +55,7 @@ class Messaging:
         sweeping = partial(Sweeper, backend.tables, runtime=runtime, pass_seconds=settings.sweep_seconds)
         self._sweepers = [sweeping(outbox.kind, self._relay.adopt, room=lambda: self._relay.room)]
         for kind, remind in self.service.reminders.items():
-            watch = Watch(store, remind, runtime, keeps_up=lambda: self._consumer.keeps_up)
+            watch = Watch(store, remind, runtime, keeps_up=lambda: self._consumer.keeps_up, overdue=overdue)
             self._sweepers.append(sweeping(kind, watch.claim, room=watch.room))
         self._expiry = Expiry(backend.tables, runtime)
         self._consuming: asyncio.Task[None] | None = None

@@ -7,7 +7,9 @@ from typing import TypeVar
 import structlog
 from opentelemetry.trace import INVALID_SPAN, Span
 
-from sagakit.bus import Bus
+from sagakit import metrics
+from sagakit.backlog import Backlog
+from sagakit.bus import Bus, Message
 from sagakit.errors import Contention, Poison, SagaError, Unavailable
 from sagakit.events import Event
 from sagakit.outbox import Outbox
@@ -47,6 +49,9 @@ class Relay:
         self._broker_is_away = False
         self._under_way: dict[str, Span] = {}
         """Of what is traced, by eventid."""
+        self._backlog = Backlog(runtime)
+        self._publishes = runtime.metrics.histogram(metrics.PUBLISH_DURATION)
+        self._taken = runtime.metrics.counter(metrics.PUBLISHED)
 
     @property
     def room(self) -> int:
@@ -73,6 +78,7 @@ class Relay:
                 self._unfinished += 1
                 self._idle.clear()
                 self._waiting.put_nowait(event)
+                self._backlog.take(event)
 
     async def adopt(self, key: Key, row: Row) -> None:
         """Publish a row that whoever committed it has left behind, unless another process got it first."""
@@ -106,16 +112,14 @@ class Relay:
         except Poison as poison:
             if len(batch) == 1:
                 log.error("event cannot be published", eventid=batch[0].eventid, reason=poison.reason)
-                self._end(batch, poison)
-                self._finish(1)
+                self._give_up(batch, poison)
             else:
                 for event in batch:
                     await self._publish([event])
         except Unavailable as error:
             self._broker_is_away = True
             log.warning("events left to the sweeper", count=len(batch), error=str(error))
-            self._end(batch, error)
-            self._finish(len(batch))
+            self._give_up(batch, error)
         else:
             self._broker_is_away = False
             self._end(batch)
@@ -126,12 +130,24 @@ class Relay:
         messages = [event.to_message() for event in batch]
         for pause in PUBLISH_AGAIN.pauses(self._runtime.random):
             try:
-                await self._bus.publish(self._topic, messages)
+                await self._hand_over(messages)
             except Unavailable:
                 await self._runtime.sleep(pause)
             else:
                 return
-        await self._bus.publish(self._topic, messages)
+        await self._hand_over(messages)
+
+    async def _hand_over(self, messages: Sequence[Message]) -> None:
+        began, outcome = self._runtime.now(), metrics.AWAY
+        try:
+            await self._bus.publish(self._topic, messages)
+            self._taken.add(len(messages))
+            outcome = metrics.TAKEN
+        except Poison:
+            outcome = metrics.REFUSED
+            raise
+        finally:
+            self._publishes.record(max(0.0, self._runtime.now() - began), {"outcome": outcome})
 
     async def _deleting(self) -> None:
         while True:
@@ -143,6 +159,7 @@ class Relay:
                 await self._tables.commit(self._outbox.deletes(eventids))
             except SagaError as error:
                 log.warning("published events stay in the outbox", count=len(eventids), error=str(error))
+            self._backlog.done(eventids)
             self._finish(len(eventids))
 
     def _begin(self, event: Event, claims: int) -> None:
@@ -159,6 +176,11 @@ class Relay:
             if error is not None:
                 fail(span, type(error).__name__, str(error))
             span.end()
+
+    def _give_up(self, batch: list[Event], error: SagaError) -> None:
+        self._end(batch, error)
+        self._backlog.give_up([event.eventid for event in batch])
+        self._finish(len(batch))
 
     def _finish(self, count: int) -> None:
         self._unfinished -= count

@@ -4,12 +4,14 @@ import asyncio
 import os
 import signal
 import sys
+from contextlib import AsyncExitStack
 
 import structlog
 
 from sagakit import log as logs
 from sagakit.backends import Backend, open_backend
 from sagakit.callspans import TracedServer
+from sagakit.exposition import exposed
 from sagakit.messaging import Messaging
 from sagakit.runtime import Runtime
 from sagakit.server import GrpcServer
@@ -43,6 +45,7 @@ class Process:
             reflected=not settings.production,
             traced=TracedServer(runtime.spans.tracer) if runtime.spans.tracer else None,
             sign_in=SignIn(tokens(settings.auth, runtime)) if settings.auth else None,
+            measures=runtime.metrics,
         )
         self._open = settings.auth is None
 
@@ -103,7 +106,9 @@ async def _main(name: str, settings: ServiceSettings, build: Build) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    async with open_tracer(name, settings.environ) as tracer:
-        runtime = Runtime(spans=Spans(tracer, settings.backend.messaging_system))
-        async with open_backend(settings.backend, runtime) as backend:
-            await Process(name, settings, backend, runtime, build).run(stop)
+    async with AsyncExitStack() as stack:
+        tracer = await stack.enter_async_context(open_tracer(name, settings.environ))
+        metrics = stack.enter_context(exposed(name, settings.host, settings.metrics_port))
+        runtime = Runtime(spans=Spans(tracer, settings.backend.messaging_system), metrics=metrics)
+        backend = await stack.enter_async_context(open_backend(settings.backend, runtime))
+        await Process(name, settings, backend, runtime, build).run(stop)

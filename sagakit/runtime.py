@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from random import Random
 
+from sagakit.measures import NO_METRICS, Metrics
 from sagakit.spans import Spans
 
 
@@ -20,6 +21,8 @@ class Runtime:
     random: Random = field(default_factory=Random)
     new_id: Callable[[], str] = lambda: str(uuid.uuid4())
     """A new id that cannot be guessed."""
+    metrics: Metrics = NO_METRICS
+    """Where it is told what happens."""
     spans: Spans = field(default_factory=Spans)
     """What is traced; by default nothing."""
 

@@ -14,7 +14,7 @@ from grpc_health.v1._async import HealthServicer
 from grpc_reflection.v1alpha import reflection
 from grpc_status import rpc_status
 
-from sagakit import deadline
+from sagakit import deadline, metrics
 from sagakit.errors import (
     Contention,
     Forbidden,
@@ -27,6 +27,8 @@ from sagakit.errors import (
     Unauthenticated,
     Unavailable,
 )
+from sagakit.measures import NO_METRICS, Metrics
+from sagakit.red import MeasuredCalls
 from sagakit.spans import note
 
 log = structlog.get_logger()
@@ -74,14 +76,19 @@ class GrpcServer:
         reflected: bool = True,
         traced: grpc.aio.ServerInterceptor | None = None,
         sign_in: grpc.aio.ServerInterceptor | None = None,
+        measures: Metrics = NO_METRICS,
     ) -> None:
         """`names`: the full names of the gRPC services, for health and, if it is `reflected`, reflection."""
         self._address = f"{host}:{port}"
         self._servicers = servicers
         self._names = names
         self._reflected = reflected
-        interceptors = (traced, ErrorInterceptor(), sign_in)
+        measured = MeasuredCalls(measures, unknown_method) if measures.enabled else None
+        # The first is outermost.
+        interceptors = (traced, measured, ErrorInterceptor(), sign_in)
         self._interceptors = [each for each in interceptors if each is not None]
+        self._serving = False
+        measures.gauge(metrics.SERVING, lambda: [(self._serving, {})])
         self._health = HealthServicer()
         self._server: grpc.aio.Server | None = None
         self.port = port
@@ -112,6 +119,7 @@ class GrpcServer:
 
     async def set_serving(self, serving: bool) -> None:
         """What health checks hear from now on, for the server as a whole and for each service."""
+        self._serving = serving
         status = health_pb2.HealthCheckResponse
         for name in ("", *self._names):
             await self._health.set(name, status.SERVING if serving else status.NOT_SERVING)

@@ -8,6 +8,7 @@ from sagakit.backends import BackendSettings
 from sagakit.consumer import Handler
 from sagakit.inbox import Inbox
 from sagakit.log import LogSettings
+from sagakit.overdue import Began
 from sagakit.runtime import Runtime
 from sagakit.settings import Environ
 from sagakit.store import Store
@@ -36,6 +37,8 @@ class ServiceSettings:
     """Where the service finds settings of its own."""
     auth: AuthSettings | None = None
     """Whose tokens are believed; None: nobody signs in."""
+    metrics_port: int | None = None
+    """Where metrics can be had; None: nothing is measured."""
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> "ServiceSettings":
@@ -55,6 +58,7 @@ class ServiceSettings:
             patience=Patience(env.seconds("REPEAT_AFTER", 15, low=0.1)),
             environ=environ,
             auth=AuthSettings.from_environ(environ),
+            metrics_port=env.metrics_port(),
         )
 
 
@@ -83,6 +87,8 @@ class Service:
     """By event type."""
     reminders: Mapping[str, Remind] = field(default_factory=dict)
     """By the kind of what may wait for an answer."""
+    began: Mapping[str, Began] = field(default_factory=dict)
+    """By the same kinds, since when it waits; without, it counts from when it is first found waiting."""
     needs: Sequence[Callable[[], Awaitable[None]]] = ()
     """Each raises Unavailable while something the handlers need, beside the store, is away."""
 

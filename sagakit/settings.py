@@ -52,6 +52,10 @@ class Environ:
             raise BadSetting(name, f"must be from {low} to {high}, not {value}")
         return value
 
+    def metrics_port(self) -> int | None:
+        """Where METRICS_PORT has metrics served; None: nowhere."""
+        return self.integer("METRICS_PORT", low=0, high=65_535) if self.text("METRICS_PORT", "") else None
+
     def seconds(self, name: str, default: float | None = None, low: float = 0, high: float = 86_400) -> float:
         text = self.text(name, None if default is None else str(default))
         try:

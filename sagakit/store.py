@@ -4,6 +4,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Generic, TypeVar
 
+from sagakit import metrics
 from sagakit.errors import Contention, OutcomeUnknown
 from sagakit.events import Event
 from sagakit.locks import KeyedLocks
@@ -59,6 +60,8 @@ class Changes(Generic[R]):
     result: R
     writes: Mapping[Key, Entity] = field(default_factory=dict)
     events: Sequence[Event] = ()
+    count: Callable[[], None] | None = None
+    """Called once it is committed, to count what happened. A commit without an answer may go uncounted."""
 
     @property
     def nothing(self) -> bool:
@@ -71,13 +74,24 @@ Decide = Callable[[Snapshot], Changes[R]]
 class Store:
     """A service's own data, with the outbox of what it says about it."""
 
-    def __init__(self, tables: Tables, outbox: Outbox, relay: Relay, runtime: Runtime) -> None:
+    def __init__(
+        self,
+        tables: Tables,
+        outbox: Outbox,
+        relay: Relay,
+        runtime: Runtime,
+        wrote: Callable[[Iterable[Key]], None] = lambda _: None,
+    ) -> None:
+        """`wrote` is told of what every commit has written."""
         self._tables = tables
         self._outbox = outbox
         self._relay = relay
         self._runtime = runtime
         self._spans = runtime.spans
         self._locks = KeyedLocks()
+        self._wrote = wrote
+        self._steps = runtime.metrics.histogram(metrics.STEP_DURATION)
+        self._lost_races = runtime.metrics.counter(metrics.LOST_RACES)
 
     async def read(self, keys: Sequence[Key]) -> Snapshot:
         """The entities as of their latest commits. One call."""
@@ -109,6 +123,17 @@ class Store:
         an answer is tried again only if `repeatable`: the step carries an inbox row, or is
         idempotent by construction; else OutcomeUnknown.
         """
+        began, outcome = self._runtime.now(), metrics.RAISED
+        try:
+            changes = await self._rounds(keys, decide, reading, repeatable)
+            outcome = metrics.UNCHANGED if changes.nothing else metrics.COMMITTED
+            return changes
+        finally:
+            self._steps.record(max(0.0, self._runtime.now() - began), {"outcome": outcome})
+
+    async def _rounds(
+        self, keys: Sequence[Key], decide: Decide[R], reading: Sequence[Key], repeatable: bool
+    ) -> Changes[R]:
         wanted = tuple(keys)
         with self._spans.step():
             for _ in range(KEY_ROUNDS):
@@ -134,9 +159,12 @@ class Store:
                 if not repeatable or unknown_outcomes > UNKNOWN_OUTCOMES_BORNE:
                     raise
             except Contention:
-                pass
+                self._lost_races.add(1)
             else:
                 self._relay.offer(changes.events)
+                self._wrote(changes.writes)
+                if changes.count is not None:
+                    changes.count()
                 return changes
             # Which key collided is not said, so all that were inserted blind are read from now on.
             wanted = tuple(dict.fromkeys((*wanted, *changes.writes)))

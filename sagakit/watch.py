@@ -4,12 +4,13 @@ What waits carries `due`, and is found by it as outbox rows are; what is settled
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import structlog
 
-from sagakit.due import due_at, is_due
+from sagakit.due import due_at, is_due, when
 from sagakit.errors import Contention
+from sagakit.overdue import Overdue
 from sagakit.runtime import Backoff, Runtime
 from sagakit.store import Changes, Snapshot, Store
 from sagakit.tables import INDEXED, Entity, Key, Row
@@ -59,14 +60,25 @@ class Watch:
     within moments; in a backlog, the rest waits for its next turn as if it had been said.
     """
 
-    def __init__(self, store: Store, remind: Remind, runtime: Runtime, keeps_up: Callable[[], bool]) -> None:
-        """`keeps_up`: whether the service hears its answers; one that lags has them in its backlog."""
+    def __init__(
+        self,
+        store: Store,
+        remind: Remind,
+        runtime: Runtime,
+        keeps_up: Callable[[], bool],
+        overdue: Overdue | None = None,
+    ) -> None:
+        """`keeps_up`: whether the service hears its answers; one that lags has them in its backlog.
+
+        `overdue` is told what was found waiting.
+        """
         self._store = store
         self._remind = remind
         self._runtime = runtime
         self._keeps_up = keeps_up
         self._unanswered: dict[Key, str | None] = {}
         """What was said again, with the `due` it was left with."""
+        self._overdue = overdue or Overdue()
         self._looked_at = float("-inf")
         self._allowance = BURST
         self._counted_at = runtime.now()
@@ -76,7 +88,11 @@ class Watch:
         now = self._runtime.now()
         earned = max(0.0, now - self._counted_at) * REPEATS_PER_SECOND
         self._allowance, self._counted_at = min(BURST, self._allowance + earned), now
-        return int(self._allowance) if self._keeps_up() else 0
+        if not self._keeps_up():
+            self._overdue.blind(now)
+            return 0
+        self._overdue.forget(now)
+        return int(self._allowance)
 
     async def claim(self, key: Key, _row: Row) -> None:
         """Remind of it, unless somebody else has, or has answered in the meantime."""
@@ -89,16 +105,23 @@ class Watch:
             if entity is None or not is_due(entity.get(INDEXED), now):
                 return Changes(False)
             changes = self._remind(key.name, entity, now, eventid)
-            return Changes(False, changes.writes) if unsaid and changes.result else changes
+            return replace(changes, result=False, events=()) if unsaid and changes.result else changes
 
         try:
             changes = await self._store.transact([key], decide)
         except Contention:
             return
         self._allowance -= len(changes.events)
+        self._note(key, changes.writes.get(key), now)
         if changes.result:
             self._unanswered[key] = changes.writes[key].get(INDEXED)
             log.info("last word repeated", kind=key.kind, name=key.name)
+
+    def _note(self, key: Key, entity: Entity | None, now: float) -> None:
+        if entity is None or (due := entity.get(INDEXED)) is None:
+            self._overdue.moved([key])
+        else:
+            self._overdue.saw(key, entity, when(due), now)
 
     async def _nobody_answers(self, now: float) -> bool:
         """Whether the window is full: looked after now and then, and only then."""

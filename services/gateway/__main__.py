@@ -12,6 +12,8 @@ import structlog
 from contract.broadcast import ticket_broadcast
 from sagakit import log as logs
 from sagakit.backends import Messages, open_messages
+from sagakit.exposition import exposed
+from sagakit.measures import Metrics
 from sagakit.runtime import Runtime
 from sagakit.settings import BadSetting
 from sagakit.signin import tokens
@@ -33,13 +35,14 @@ def main() -> None:
         settings = Settings.from_environ(os.environ)
         logs.configure("gateway", settings.logs)
         asyncio.run(_run(settings, listen(settings.host, settings.port)))
-    except BadSetting as error:
+    except (BadSetting, OSError) as error:
         sys.exit(f"gateway: {error}")
 
 
 async def _run(settings: Settings, at: socket.socket) -> None:
     async with AsyncExitStack() as stack:
         tracer = await stack.enter_async_context(open_tracer("gateway", os.environ))
+        metrics = stack.enter_context(exposed("gateway", settings.host, settings.metrics_port))
         clients = Clients(settings.targets, settings.limits.request_seconds, tracer)
         watches = Watches(RecordReader(clients).read, Runtime())
         if settings.messages is None:
@@ -53,7 +56,7 @@ async def _run(settings: Settings, at: socket.socket) -> None:
         app = create_app(
             clients,
             lifecycle,
-            edge=_edge(settings),
+            edge=_edge(settings, metrics),
             watches=watches if settings.messages else None,
             patience=settings.patience,
             tracer=tracer,
@@ -66,12 +69,13 @@ async def _run(settings: Settings, at: socket.socket) -> None:
         await serve(app, at, drain, settings.drain_delay_seconds, watches.close)
 
 
-def _edge(settings: Settings) -> Edge:
+def _edge(settings: Settings, metrics: Metrics) -> Edge:
     return Edge(
         settings.limits,
         tokens=tokens(settings.auth, Runtime()) if settings.auth else None,
         cors_origins=settings.cors_origins,
         encrypted=settings.production,
+        metrics=metrics,
     )
 
 

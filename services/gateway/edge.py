@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
+from sagakit.measures import NO_METRICS, Metrics
 from sagakit.tokens import Tokens
 from services.gateway.deadline import Deadline
 from services.gateway.entrance import Entrance, Overall
 from services.gateway.headers import SecurityHeaders
 from services.gateway.limits import Rate
+from services.gateway.metrics import MeasuredRequests
 from services.gateway.middleware import Admission, BodyLimit, LastResort
 
 MAX_BODY_BYTES = 64 * 1024
@@ -52,6 +54,7 @@ class Edge:
     cors_origins: Sequence[str] = ()
     """The web pages whose scripts may read answers."""
     encrypted: bool = False
+    metrics: Metrics = NO_METRICS
 
 
 DEFAULT_EDGE = Edge()
@@ -82,6 +85,8 @@ def install(app: FastAPI, edge: Edge) -> None:
             max_age=_PREFLIGHT_SECONDS,
         )
     app.add_middleware(SecurityHeaders, encrypted=edge.encrypted)
+    if edge.metrics.enabled:
+        app.add_middleware(MeasuredRequests, metrics=edge.metrics)
 
 
 def _rate(per_second: float) -> Rate | None:

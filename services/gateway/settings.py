@@ -41,6 +41,8 @@ class Settings:
     patience: Patience
     control: Path | None
     """The socket at which the services can be stopped and started: `sagactl up` tells its gateway."""
+    metrics_port: int | None = None
+    """Where metrics can be had; None: nothing is measured."""
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> "Settings":
@@ -68,6 +70,7 @@ class Settings:
                 stream_seconds=env.seconds("STREAM_SECONDS", 900, low=1),
             ),
             control=_control(env),
+            metrics_port=env.metrics_port(),
         )
 
 

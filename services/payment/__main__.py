@@ -24,6 +24,7 @@ def build(kit: Kit) -> Service:
         names=[DESCRIPTOR.services_by_name["Payment"].full_name],
         handlers=handlers(REACTIONS, usecases),
         reminders={PAYMENT: usecases.remind},
+        began={PAYMENT: lambda entity: float(entity["time"])},
         needs=[provider.answers],
     )
 

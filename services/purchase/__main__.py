@@ -9,7 +9,7 @@ from sagakit.service import Kit, Service
 from services.purchase.handlers import handlers
 from services.purchase.servicer import Servicer
 from services.purchase.settings import Settings
-from services.purchase.storage import TICKET
+from services.purchase.storage import TICKET, opened_at
 from services.purchase.usecases import UseCases
 
 
@@ -21,6 +21,7 @@ def build(kit: Kit) -> Service:
         names=[DESCRIPTOR.services_by_name["Purchase"].full_name],
         handlers=handlers(usecases, kit.runtime),
         reminders={TICKET: usecases.remind},
+        began={TICKET: opened_at},
     )
 
 

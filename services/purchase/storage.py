@@ -66,6 +66,11 @@ def to_ticket(orderid: str, entity: Entity) -> Ticket:
     )
 
 
+def opened_at(entity: Entity) -> float:
+    """When a ticket's checkout was (seconds since the epoch)."""
+    return float(entity["history"][0]["time"])
+
+
 CART_ANSWER: Answer[Cart] = Answer(
     remember=lambda cart: {"cartid": cart.cartid, **_cart(cart)},
     recall=lambda entity: to_cart(entity["cartid"], entity),

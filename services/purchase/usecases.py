@@ -1,6 +1,7 @@
 """What can be done with carts and tickets, each as one step."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from types import MappingProxyType
 
 from contract.tickets import AGAIN, RESERVED, TicketMessage
@@ -17,6 +18,7 @@ from services.purchase import cart as carts
 from services.purchase import ticket as tickets
 from services.purchase.cart import Cart, Opened
 from services.purchase.commands import Command, Commands
+from services.purchase.metrics import Orders
 from services.purchase.owners import cart_of, may_see_cart, may_see_ticket, ticket_of
 from services.purchase.settings import Settings
 from services.purchase.storage import (
@@ -44,6 +46,7 @@ class UseCases:
         self._runtime = runtime
         self._patience = patience
         self._settings = settings
+        self._orders = Orders(runtime.metrics)
 
     async def create_cart(self, cartid: str, commandid: str = "") -> Opened:
         """A new open cart, or the one that is there."""
@@ -90,7 +93,8 @@ class UseCases:
                 return Changes(ticket_of(found, cart.orderid))
             ticket = tickets.opened(orderid, cartid, cart.items, now, cart.owner)
             writes = {**put(carts.check_out(cart, orderid)), **self._written(ticket, now)}
-            return Changes(ticket, writes, [_announcement(ticket, eventid, now)])
+            said = [_announcement(ticket, eventid, now)]
+            return Changes(ticket, writes, said, self._orders.opened)
 
         command = Command(commandid, cartid, {"checkout": cartid})
         return await self._commands.run(
@@ -109,7 +113,8 @@ class UseCases:
             after = tickets.withdrawn(before, tickets.CLIENT, now)
             if after == before:
                 return Changes(before)
-            return Changes(after, self._written(after, now), [_announcement(after, eventid, now)])
+            said = [_announcement(after, eventid, now)]
+            return Changes(after, self._written(after, now), said, self._counting(before, after))
 
         command = Command(commandid, orderid, {"cancel": orderid})
         return await self._commands.run(
@@ -129,20 +134,28 @@ class UseCases:
             if after == before and not say:
                 return Changes(Outcome.IGNORED)
             said = [_announcement(after, eventid, report.time)] if say else []
-            return Changes(Outcome.APPLIED, self._written(after, report.time), said)
+            writes = self._written(after, report.time)
+            return Changes(Outcome.APPLIED, writes, said, self._counting(before, after))
 
         once = self._inbox.once(report.eventid, decide, recall=lambda _: Outcome.REPEATED)
         return (await self._store.transact([ticket_key(orderid)], once)).result
 
     def remind(self, orderid: str, entity: Entity, now: float, eventid: str) -> Changes[bool]:
         """Repeat the status of a ticket that has waited; close one that has waited for too long."""
-        ticket = tickets.reminded(to_ticket(orderid, entity), now, self._settings.order_deadline_seconds)
+        before = to_ticket(orderid, entity)
+        ticket = tickets.reminded(before, now, self._settings.order_deadline_seconds)
         writes = self._written(ticket, now)
         if ticket.status == RESERVED:
             return Changes(False, writes)
         closed = ticket.status in tickets.FAILED
         again = {} if closed else {AGAIN: "true"}
-        return Changes(not closed, writes, [_announcement(ticket, eventid, now, again)])
+        said = [_announcement(ticket, eventid, now, again)]
+        return Changes(not closed, writes, said, self._counting(before, ticket))
+
+    def _counting(self, before: Ticket, after: Ticket) -> Callable[[], None] | None:
+        """What counts an order that has ended, if it has."""
+        ended = before.status in tickets.OPEN and after.status not in tickets.OPEN
+        return partial(self._orders.ended, after) if ended else None
 
     def _put_cart(self) -> Callable[[Cart], Mapping[Key, Entity]]:
         """What writes a cart that was touched just now."""

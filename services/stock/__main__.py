@@ -24,6 +24,7 @@ def build(kit: Kit) -> Service:
         names=[DESCRIPTOR.services_by_name["Stock"].full_name],
         handlers=handlers(REACTIONS, usecases),
         reminders={RESERVATION: usecases.remind},
+        began={RESERVATION: lambda entity: float(entity["time"])},
     )
 
 

@@ -5,6 +5,7 @@ import heapq
 from itertools import count
 from random import Random
 
+from sagakit.measures import NO_METRICS, Metrics
 from sagakit.runtime import Runtime
 
 START = 1_000_000.0
@@ -44,9 +45,9 @@ class Clock:
         self._now = until
         await settled()
 
-    def runtime(self, seed: int = 1) -> Runtime:
+    def runtime(self, seed: int = 1, metrics: Metrics = NO_METRICS) -> Runtime:
         """A runtime in which nothing happens by accident."""
-        return Runtime(self.now, self.sleep, Random(seed), lambda: f"id-{next(self._ids)}")
+        return Runtime(self.now, self.sleep, Random(seed), lambda: f"id-{next(self._ids)}", metrics)
 
 
 async def settled() -> None:

@@ -1,0 +1,50 @@
+"""The gateway's metrics: rate, errors and duration of its requests."""
+
+import time
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from sagakit.measures import SECONDS, Histogram, Metrics
+
+REQUEST_DURATION = Histogram(
+    "http.server.request.duration",
+    SECONDS,
+    "Requests answered, to the end of the answer; of event streams, as long as somebody followed.",
+    ("http.request.method", "http.route", "http.response.status_code"),
+)
+METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS")
+OTHER_METHOD = "_OTHER"
+NO_ROUTE = ""
+"""Where a request came to no route: nothing is at its path, or it was turned away before."""
+NOT_ANSWERED = "499"
+"""The client was gone before there was an answer."""
+
+
+class MeasuredRequests:
+    """The outermost, so that whatever answers is measured."""
+
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+        self._app = app
+        self._durations = metrics.histogram(REQUEST_DURATION)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        began, status = time.monotonic(), NOT_ANSWERED
+
+        async def observed(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = str(message["status"])
+            await send(message)
+
+        try:
+            await self._app(scope, receive, observed)
+        finally:
+            labels = {
+                "http.request.method": scope["method"] if scope["method"] in METHODS else OTHER_METHOD,
+                "http.route": getattr(scope.get("route"), "path_format", NO_ROUTE),
+                "http.response.status_code": status,
+            }
+            self._durations.record(time.monotonic() - began, labels)

@@ -1,0 +1,45 @@
+"""Purchase's metrics: what becomes of orders."""
+
+from sagakit.measures import SECONDS, Counter, Histogram, Metrics
+from sagakit.metrics import OTHER, known
+from services.purchase.ticket import CLIENT, TIMEOUT, Ticket
+
+NO_REASON = ""
+REASONS = (
+    NO_REASON,
+    "no-items",
+    "unknown-item",
+    "sold-out",
+    "no-amount",
+    "declined",
+    CLIENT,
+    TIMEOUT,
+    OTHER,
+)
+"""Why orders fail, as far as it is told apart: what services say after a colon is left out."""
+
+ORDERS_OPENED = Counter("saga.orders.opened", "{order}", "Orders that a checkout has opened.")
+ORDER_DURATION = Histogram(
+    "saga.order.duration",
+    SECONDS,
+    "Orders that have ended, from checkout until they were approved or closed as failed.",
+    ("outcome", "reason"),
+    (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0),
+)
+
+
+class Orders:
+    """Counts orders as they open and end."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._opened = metrics.counter(ORDERS_OPENED)
+        self._durations = metrics.histogram(ORDER_DURATION)
+
+    def opened(self) -> None:
+        self._opened.add(1)
+
+    def ended(self, ticket: Ticket) -> None:
+        """It was open before its last move, and is no longer."""
+        reason = known(ticket.reason or NO_REASON, REASONS)
+        seconds = max(0.0, ticket.history[-1].time - ticket.opened_at)
+        self._durations.record(seconds, {"outcome": ticket.status, "reason": reason})

@@ -1,0 +1,90 @@
+"""What the suite declares to be measured, as Prometheus sees it; and what is exposed."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import httpx
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.parser import text_string_to_metric_families
+
+from sagakit import metrics as kit
+from sagakit.exposition import over
+from sagakit.measures import Counter, Histogram, Instrument, Metrics
+from services.gateway import metrics as gateway
+from services.purchase import metrics as purchase
+
+DECLARED = {
+    "every service": [each for each in vars(kit).values() if isinstance(each, Instrument)],
+    "purchase": [each for each in vars(purchase).values() if isinstance(each, Instrument)],
+    "gateway": [each for each in vars(gateway).values() if isinstance(each, Instrument)],
+}
+ALL = [instrument for instruments in DECLARED.values() for instrument in instruments]
+
+
+@dataclass(frozen=True)
+class Series:
+    """A name that can be asked for, and the labels it has."""
+
+    name: str
+    labels: frozenset[str]
+
+
+def base_name(instrument: Instrument) -> str:
+    """As the exporter writes it, before what it adds for the instrument's kind."""
+    return instrument.name.replace(".", "_") + ("_seconds" if instrument.unit == "s" else "")
+
+
+def series_of(instrument: Instrument) -> Iterator[Series]:
+    name, labels = base_name(instrument), frozenset(each.replace(".", "_") for each in instrument.attributes)
+    match instrument:
+        case Histogram():
+            yield Series(f"{name}_bucket", labels | {"le"})
+            yield Series(f"{name}_sum", labels)
+            yield Series(f"{name}_count", labels)
+        case Counter():
+            yield Series(f"{name}_total", labels)
+        case _:
+            yield Series(name, labels)
+
+
+def declared_series() -> set[Series]:
+    return {series for instrument in ALL for series in series_of(instrument)}
+
+
+class Samples(list[tuple[str, dict[str, str], float]]):
+    """What was exposed at a moment."""
+
+    def series(self) -> set[Series]:
+        return {Series(name, frozenset(labels)) for name, labels, _ in self}
+
+    def value(self, name: str, **labels: str) -> float:
+        """The sum of all that have these labels; 0 where there are none."""
+        return sum(value for found, has, value in self if found == name and labels.items() <= has.items())
+
+
+def parsed(text: str) -> Samples:
+    return Samples(
+        (sample.name, sample.labels, sample.value)
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    )
+
+
+def scraped(addresses: Iterable[str]) -> Samples:
+    """What all of these expose, together."""
+    answers = [httpx.get(f"http://{each}/metrics", trust_env=False, timeout=20) for each in addresses]
+    return Samples(sample for answer in answers for sample in parsed(answer.raise_for_status().text))
+
+
+class Measured:
+    """Metrics without an endpoint."""
+
+    def __init__(self) -> None:
+        self._registry = CollectorRegistry()
+        self.metrics = Metrics(over(self._registry, "test").get_meter("saga"))
+
+    def samples(self) -> Samples:
+        return parsed(generate_latest(self._registry).decode())
+
+    def value(self, name: str, **labels: str) -> float:
+        return self.samples().value(name, **labels)
