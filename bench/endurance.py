@@ -16,6 +16,8 @@ from sagakit.runtime import Runtime
 
 CLIENTS = 16
 OPERATIONS = ("reads", "writes", "deletes")
+QUIET_SECONDS = 10
+QUIET_BY_SECONDS = 600
 SOAK_ROUND = 20
 """Orders of each client between two looks at the memory."""
 
@@ -30,6 +32,7 @@ async def growth(bench: Bench, how_far: Growth) -> None:
         async with open_backend(settings, Runtime()) as backend, grown(backend.tables, orderid, how_far):
             for name, suite, meter in both * ROUNDS:
                 await _like_ever(bench, name, suite, meter)
+            await _quiet(grown_meter)
 
 
 async def _like_ever(bench: Bench, name: str, suite: RunningSuite, meter: Meter) -> None:
@@ -41,6 +44,14 @@ async def _like_ever(bench: Bench, name: str, suite: RunningSuite, meter: Meter)
     # What a crash has left is put in order meanwhile, once: the fewest are what an order asks for.
     operations = {key: counts.get(key, 0.0) for key in OPERATIONS}
     bench.keep(f"{name} tables, an order", operations, lambda each: -sum(each.values()))
+
+
+async def _quiet(meter: Meter) -> None:
+    """Nobody has committed anything for a while: what the crash had left is dealt with everywhere."""
+    async with asyncio.timeout(QUIET_BY_SECONDS):
+        commits = -1
+        while commits != (commits := meter.counts["RPC Commit"]):  # noqa: ASYNC110  it is a counter
+            await asyncio.sleep(QUIET_SECONDS)
 
 
 async def soak(bench: Bench, suite: RunningSuite, clients: int, seconds: float) -> None:

@@ -12,6 +12,7 @@ from sagakit import log as logs
 from sagakit.backends import Backend, open_backend
 from sagakit.callspans import TracedServer
 from sagakit.exposition import exposed
+from sagakit.garbage import collect_rarely
 from sagakit.messaging import Messaging
 from sagakit.runtime import Runtime
 from sagakit.server import GrpcServer
@@ -97,6 +98,7 @@ def main(name: str, build: Build) -> None:
     try:
         settings = ServiceSettings.from_environ(os.environ)
         logs.configure(name, settings.logs)
+        collect_rarely()
         asyncio.run(_main(name, settings, build))
     except (BadSetting, OSError) as error:
         sys.exit(f"{name}: {error}")
