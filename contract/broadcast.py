@@ -11,9 +11,10 @@ from sagakit.bus import Message
 from sagakit.errors import Poison
 from sagakit.events import Event, timestamp
 from sagakit.runtime import Runtime
+from sagakit.traceparent import TRACEPARENT, trace_id_of
 
-Hear = Callable[[str, TicketMessage, str, bool], None]
-"""Of the service that speaks, the ticket, when it said so (RFC 3339), and whether it is a repetition."""
+Hear = Callable[[str, TicketMessage, str, bool, str | None], None]
+"""Of the service that speaks, the ticket, when it said so (RFC 3339), whether it is repeated, its trace."""
 
 
 def ticket_broadcast(
@@ -26,6 +27,7 @@ def ticket_broadcast(
             event = Event.from_message(message)
             if event.type == ORDER_TICKET:
                 time = event.attributes.get("time") or timestamp(runtime.now())
-                hear(service, TicketMessage.from_event(event), time, AGAIN in event.attributes)
+                ticket, again = TicketMessage.from_event(event), AGAIN in event.attributes
+                hear(service, ticket, time, again, trace_id_of(event.attributes.get(TRACEPARENT)))
 
     return Broadcast(messages, TOPICS, receive, catch_up, broadcast_name, runtime)

@@ -563,6 +563,7 @@ class OrderMove(_message.Message):
     TIME_FIELD_NUMBER: _builtins.int
     CAUSE_FIELD_NUMBER: _builtins.int
     EVENTID_FIELD_NUMBER: _builtins.int
+    TRACE_ID_FIELD_NUMBER: _builtins.int
     status: _builtins.str
     """What the ticket became, or delivery-arranged, which leaves it approved."""
     time: _builtins.str
@@ -571,6 +572,8 @@ class OrderMove(_message.Message):
     """checkout, client (who canceled it), timeout, or what another service reported."""
     eventid: _builtins.str
     """The event that reported it; absent where no event was the cause."""
+    trace_id: _builtins.str
+    """The trace it happened in (32 hexadecimal digits); absent where nothing was traced."""
     def __init__(
         self,
         *,
@@ -578,14 +581,20 @@ class OrderMove(_message.Message):
         time: _builtins.str = ...,
         cause: _builtins.str = ...,
         eventid: _builtins.str | None = ...,
+        trace_id: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_eventid", b"_eventid", "eventid", b"eventid"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_eventid", b"_eventid", "_trace_id", b"_trace_id", "eventid", b"eventid", "trace_id", b"trace_id"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_eventid", b"_eventid", "cause", b"cause", "eventid", b"eventid", "status", b"status", "time", b"time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_eventid", b"_eventid", "_trace_id", b"_trace_id", "cause", b"cause", "eventid", b"eventid", "status", b"status", "time", b"time", "trace_id", b"trace_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__eventid: _TypeAlias = _typing.Literal["eventid"]  # noqa: Y015
     _WhichOneofArgType__eventid: _TypeAlias = _typing.Literal["_eventid", b"_eventid"]  # noqa: Y015
+    _WhichOneofReturnType__trace_id: _TypeAlias = _typing.Literal["trace_id"]  # noqa: Y015
+    _WhichOneofArgType__trace_id: _TypeAlias = _typing.Literal["_trace_id", b"_trace_id"]  # noqa: Y015
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__eventid) -> _WhichOneofReturnType__eventid | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__trace_id) -> _WhichOneofReturnType__trace_id | None: ...
 
 Global___OrderMove: _TypeAlias = OrderMove  # noqa: Y015
 

@@ -52,6 +52,7 @@ async def _events(response: httpx.Response) -> AsyncIterator[OrderEvent]:
 def _event(fields: dict[str, str]) -> OrderEvent:
     try:
         data = json.loads(fields["data"])
-        return OrderEvent(fields["id"], data.get("service"), data["status"], data.get("time"))
+        more = data.get("time"), data.get("trace_id")
+        return OrderEvent(fields["id"], data.get("service"), data["status"], *more)
     except (ValueError, KeyError, AttributeError) as error:
         raise BadAnswer(f"the event {fields} is none of an order") from error

@@ -66,10 +66,13 @@ class OrderMove:
     cause: str
     """checkout, client, timeout, or what another service reported."""
     eventid: str | None = None
+    trace_id: str | None = None
+    """The trace it happened in, if it was traced."""
 
     @classmethod
     def of(cls, json: Json) -> "OrderMove":
-        return cls(json["status"], json["time"], json["cause"], json.get("eventid"))
+        more = json.get("eventid"), json.get("trace_id")
+        return cls(json["status"], json["time"], json["cause"], *more)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +105,8 @@ class OrderEvent:
     """None: the end, after which nothing more happens to the order."""
     status: str
     time: str | None = None
+    trace_id: str | None = None
+    """The trace it happened in, if it was traced."""
 
 
 def _items(json: Json) -> tuple[CartItem, ...]:

@@ -35,6 +35,8 @@ def span_context_of(traceparent: object) -> SpanContext:
 
 def trace_id_of(traceparent: object) -> str | None:
     """The id of the trace that a `traceparent` belongs to."""
+    if traceparent is None:
+        return None
     return _hex(span_context_of(traceparent))
 
 

@@ -88,7 +88,9 @@ class Board:
         self._said: deque[Said] = deque(maxlen=MOST_SAID)
         self._dead_letters = 0
 
-    def hear(self, service: str, ticket: TicketMessage, time: str, again: bool) -> None:
+    def hear(
+        self, service: str, ticket: TicketMessage, time: str, again: bool, _trace_id: str | None = None
+    ) -> None:
         """A service says something of an order. What it has said before, and repetitions, are not counted."""
         order = self._order(ticket.orderid)
         word = (service, ticket.status)

@@ -60,6 +60,7 @@ async def _run(settings: Settings, at: socket.socket) -> None:
             watches=watches if settings.messages else None,
             patience=settings.patience,
             tracer=tracer,
+            trace_url=settings.trace_url,
             control=settings.control,
         )
 

@@ -73,6 +73,7 @@ def create_app(
     watches: Watches | None = None,
     patience: Patience = DEFAULT_PATIENCE,
     tracer: Tracer | None = None,
+    trace_url: str = "",
     control: Path | None = None,
 ) -> FastAPI:
     """The gateway over `clients`, which it opens at its start and closes at its end.
@@ -104,7 +105,8 @@ def create_app(
     app.include_router(_own(clients, lifecycle, files))
     if control is not None:
         app.include_router(Steering(control).router())
-    app.include_router(page(files, PageConfig(sign_in=app.signs_in, steers=control is not None)))
+    config = PageConfig(sign_in=app.signs_in, steers=control is not None, trace_url=trace_url)
+    app.include_router(page(files, config))
     app.mount(PAGE, files)
     for error in (Problem, AioRpcError, HTTPException):
         app.add_exception_handler(error, answer_problem)

@@ -130,6 +130,9 @@ class OrderMove(BaseModel):
     eventid: str | SkipJsonSchema[None] = Field(
         default_factory=lambda: None, description="The event that reported it."
     )
+    trace_id: str | SkipJsonSchema[None] = Field(
+        default_factory=lambda: None, description="The trace it happened in, if it was traced."
+    )
 
 
 class Charge(BaseModel):

@@ -49,6 +49,8 @@ class Move:
     """RFC 3339, UTC, by the clock of the service."""
     amount: int | None = None
     reason: str | None = None
+    trace_id: str | None = None
+    """The trace it happened in, as far as it was traced."""
 
     @property
     def word(self) -> str:
@@ -93,12 +95,23 @@ class Records:
             found.setdefault(move.word, move)
         return sorted(found.values(), key=lambda move: move.time)
 
+    @property
+    def _asked_in(self) -> str | None:
+        """The trace of what services were first asked for: all their answers are part of it."""
+        return self.history[0].trace_id or None
+
+    @property
+    def _ended_in(self) -> str | None:
+        """The trace of what ended the order, and has services settle: that of a cancellation is another."""
+        last = next((each for each in reversed(self.history) if each.status in ENDED), None)
+        return (last and last.trace_id) or None
+
     def _of_purchase(self) -> Iterator[Move]:
         for each in self.history:
             # What others said first is their move; the history knows of it where they cannot be asked.
             service = _FIRST_SAID_BY.get(each.status, "purchase")
             reason = each.cause if each.status == CANCELED else None
-            yield Move(service, each.status, each.time, reason=reason)
+            yield Move(service, each.status, each.time, reason=reason, trace_id=each.trace_id or None)
 
     def _of_stock(self) -> Iterator[Move]:
         record = self.reservation
@@ -107,13 +120,16 @@ class Records:
         settled = record.HasField("settled_time")
         reason = record.reason if record.HasField("reason") else None
         if not settled and record.status in _DECIDED_BY_STOCK:
-            yield Move("stock", _DECIDED_BY_STOCK[record.status], record.time, reason=reason)
+            trace_id = self._asked_in if record.status == "refused" else self._ended_in
+            word = _DECIDED_BY_STOCK[record.status]
+            yield Move("stock", word, record.time, reason=reason, trace_id=trace_id)
         elif record.waives_payment:
-            yield Move("stock", PAID, record.time)
+            yield Move("stock", PAID, record.time, trace_id=self._asked_in)
         else:
-            yield Move("stock", RESERVED, record.time, record.amount if record.HasField("amount") else None)
+            amount = record.amount if record.HasField("amount") else None
+            yield Move("stock", RESERVED, record.time, amount, trace_id=self._asked_in)
         if settled:
-            yield Move("stock", record.status, record.settled_time)
+            yield Move("stock", record.status, record.settled_time, trace_id=self._ended_in)
 
     def _of_payment(self) -> Iterator[Move]:
         record = self.charge
@@ -123,18 +139,20 @@ class Records:
         amount = record.amount if record.HasField("amount") else None
         reason = record.reason if record.HasField("reason") else None
         first = PAID if settled else _DECIDED_BY_PAYMENT.get(record.status, PAID)
-        yield Move("payment", first, record.time, amount, reason)
+        trace_id = self._ended_in if first == "canceled" else self._asked_in
+        yield Move("payment", first, record.time, amount, reason, trace_id)
         if settled:
-            yield Move("payment", record.status, record.settled_time)
+            yield Move("payment", record.status, record.settled_time, trace_id=self._ended_in)
 
     def _of_delivery(self) -> Iterator[Move]:
         if self.shipment is not None:
-            yield Move("delivery", DELIVERY_ARRANGED, self.shipment.time)
+            yield Move("delivery", DELIVERY_ARRANGED, self.shipment.time, trace_id=self._asked_in)
 
 
-def heard(service: str, ticket: TicketMessage, time: str) -> Move | None:
+def heard(service: str, ticket: TicketMessage, time: str, trace_id: str | None = None) -> Move | None:
     """The move that an event announces; None where it only hints that something is to be found on record."""
     if ticket.status not in SAYS[service]:
         return None
     reason = ticket.reason if service != "purchase" or ticket.status == CANCELED else None
-    return Move(service, ticket.status, time, ticket.amount if service != "purchase" else None, reason)
+    amount = ticket.amount if service != "purchase" else None
+    return Move(service, ticket.status, time, amount, reason, trace_id)

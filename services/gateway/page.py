@@ -35,9 +35,12 @@ class PageConfig:
     """Whether it has to ask for a token."""
     steers: bool = False
     """Whether services can be stopped and started from it."""
+    trace_url: str = ""
+    """Where a trace can be looked at, with `{trace_id}` in it; empty: nowhere."""
 
     def as_json(self) -> Mapping[str, Any]:
-        return {"sign_in": self.sign_in, "steers": self.steers}
+        where = {"trace_url": self.trace_url} if self.trace_url else {}
+        return {"sign_in": self.sign_in, "steers": self.steers, **where}
 
 
 class PageFiles(StaticFiles):

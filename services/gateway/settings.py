@@ -41,6 +41,8 @@ class Settings:
     patience: Patience
     control: Path | None
     """The socket at which the services can be stopped and started: `sagactl up` tells its gateway."""
+    trace_url: str
+    """Where a trace can be looked at, with `{trace_id}` in it; empty: nowhere."""
     metrics_port: int | None = None
     """Where metrics can be had; None: nothing is measured."""
 
@@ -70,6 +72,7 @@ class Settings:
                 stream_seconds=env.seconds("STREAM_SECONDS", 900, low=1),
             ),
             control=_control(env),
+            trace_url=_trace_url(env.text("TRACE_URL", "")),
             metrics_port=env.metrics_port(),
         )
 
@@ -84,6 +87,14 @@ def _control(env: Environ) -> Path | None:
     if socket and env.production:
         raise BadSetting("CONTROL_SOCKET", "must not be set in production: anybody could stop services")
     return Path(socket) if socket else None
+
+
+def _trace_url(template: str) -> str:
+    if template and not (template.startswith(("https://", "http://")) and "{trace_id}" in template):
+        raise BadSetting(
+            "TRACE_URL", f"must be such as https://traces.example/{{trace_id}}, not {template!r}"
+        )
+    return template
 
 
 def _origins(env: Environ) -> tuple[str, ...]:

@@ -54,9 +54,11 @@ class Watch:
         while not holds():
             await self._changed.wait()
 
-    def hear(self, service: str, ticket: TicketMessage, time: str, again: bool) -> None:
+    def hear(
+        self, service: str, ticket: TicketMessage, time: str, again: bool, trace_id: str | None = None
+    ) -> None:
         """What a service says of the order just now."""
-        move = None if again or not self._looked else heard(service, ticket, time)
+        move = None if again or not self._looked else heard(service, ticket, time, trace_id)
         if move is None:
             self.ring()
             return
@@ -143,11 +145,13 @@ class Watches:
                 del self._watches[orderid]
                 self._tasks.pop(orderid).cancel()
 
-    def hear(self, service: str, ticket: TicketMessage, time: str, again: bool) -> None:
+    def hear(
+        self, service: str, ticket: TicketMessage, time: str, again: bool, trace_id: str | None = None
+    ) -> None:
         """What a service says of an order; nobody may be following it."""
         watch = self._watches.get(ticket.orderid)
         if watch is not None:
-            watch.hear(service, ticket, time, again)
+            watch.hear(service, ticket, time, again, trace_id)
 
     def catch_up(self) -> None:
         """Something may have been said that was not heard."""

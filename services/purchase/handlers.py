@@ -9,6 +9,7 @@ from sagakit.consumer import Handler, Outcome
 from sagakit.events import Event
 from sagakit.runtime import Runtime
 from sagakit.spans import note
+from sagakit.traceparent import current_trace_id
 from services.purchase.ticket import Report
 from services.purchase.usecases import UseCases
 
@@ -28,6 +29,7 @@ def handlers(usecases: UseCases, runtime: Runtime) -> Mapping[str, Handler]:
             amount=message.amount,
             reason=message.reason,
             again=AGAIN in event.attributes,
+            trace_id=current_trace_id(),
         )
         return await usecases.apply_report(message.orderid, report)
 

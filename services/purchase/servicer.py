@@ -116,5 +116,9 @@ def _ticket(ticket: Ticket) -> pb.OrderTicket:
 
 def _move(passage: Passage) -> pb.OrderMove:
     return pb.OrderMove(
-        status=passage.status, time=timestamp(passage.time), cause=passage.cause, eventid=passage.eventid
+        status=passage.status,
+        time=timestamp(passage.time),
+        cause=passage.cause,
+        eventid=passage.eventid,
+        trace_id=passage.trace_id,
     )

@@ -43,7 +43,7 @@ def ticket_entity(ticket: Ticket, due: float | None) -> Entity:
         "cartid": ticket.cartid,
         "items": _items(ticket.items),
         "status": ticket.status,
-        "history": [asdict(passage) for passage in ticket.history],
+        "history": [_passage(passage) for passage in ticket.history],
         "amount": ticket.amount,
         "reason": ticket.reason,
         "repeats": ticket.repeats,
@@ -88,6 +88,11 @@ TICKET_ANSWER: Answer[Ticket] = Answer(
 
 def _to_items(items: list[dict[str, Any]]) -> tuple[CartItem, ...]:
     return tuple(CartItem(**item) for item in items)
+
+
+def _passage(passage: Passage) -> Entity:
+    """Without its trace where it has none: nothing is kept for what is not traced."""
+    return {name: value for name, value in asdict(passage).items() if (name, value) != ("trace_id", None)}
 
 
 def _cart(cart: Cart) -> Entity:

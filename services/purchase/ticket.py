@@ -86,6 +86,8 @@ class Passage:
     """CHECKOUT, CLIENT, TIMEOUT, or the report that moved it."""
     eventid: str | None = None
     """The event that brought the report."""
+    trace_id: str | None = None
+    """The trace it happened in, if it is traced."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,11 +132,20 @@ class Report:
     amount: int | None = None
     reason: str | None = None
     again: bool = False
+    trace_id: str | None = None
+    """The trace in which it was heard."""
 
 
-def opened(orderid: str, cartid: str, items: tuple[CartItem, ...], time: float, owner: str = "") -> Ticket:
+def opened(
+    orderid: str,
+    cartid: str,
+    items: tuple[CartItem, ...],
+    time: float,
+    owner: str = "",
+    trace_id: str | None = None,
+) -> Ticket:
     """The ticket as checkout opens it."""
-    first = Passage(PRE_APPROVED, time, CHECKOUT)
+    first = Passage(PRE_APPROVED, time, CHECKOUT, trace_id=trace_id)
     return Ticket(orderid, cartid, items, PRE_APPROVED, (first,), owner=owner)
 
 
@@ -142,7 +153,7 @@ def reported(ticket: Ticket, report: Report) -> tuple[Ticket, bool]:
     """The ticket after a report, and whether it is to be published."""
     move = MOVES[ticket.status].get(report.status, Move()) if report.status in REPORTS else Move()
     say = move.say and (report.again or not move.if_again)
-    passage = Passage(move.to or report.status, report.time, report.status, report.eventid)
+    passage = Passage(move.to or report.status, report.time, report.status, report.eventid, report.trace_id)
     if move.note and not ticket.delivered:
         return replace(ticket, history=(*ticket.history, passage), repeats=0), say
     if move.to is None:
@@ -153,20 +164,20 @@ def reported(ticket: Ticket, report: Report) -> tuple[Ticket, bool]:
     ), say
 
 
-def withdrawn(ticket: Ticket, cause: str, time: float) -> Ticket:
+def withdrawn(ticket: Ticket, cause: str, time: float, trace_id: str | None = None) -> Ticket:
     """The ticket, canceled, now or before; NotAllowed where it has ended otherwise."""
     if ticket.status == CANCELED:
         return ticket
     move = MOVES[ticket.status].get(WITHDRAWAL)
     if move is None or move.to is None:
         raise NotAllowed("order-ended", f"the order is {ticket.status}: it cannot be canceled")
-    return _moved(ticket, Passage(move.to, time, cause), cause)
+    return _moved(ticket, Passage(move.to, time, cause, trace_id=trace_id), cause)
 
 
-def reminded(ticket: Ticket, now: float, deadline_seconds: float) -> Ticket:
+def reminded(ticket: Ticket, now: float, deadline_seconds: float, trace_id: str | None = None) -> Ticket:
     """A ticket that has waited: canceled where its deadline has passed, else repeated once more."""
     if ticket.status in OPEN and now >= ticket.opened_at + deadline_seconds:
-        return withdrawn(ticket, TIMEOUT, now)
+        return withdrawn(ticket, TIMEOUT, now, trace_id)
     return replace(ticket, repeats=ticket.repeats + 1)
 
 

@@ -13,6 +13,7 @@ from sagakit.inbox import Inbox
 from sagakit.runtime import Runtime
 from sagakit.store import Changes, Snapshot, Store
 from sagakit.tables import Entity, Key
+from sagakit.traceparent import current_trace_id
 from sagakit.watch import Patience
 from services.purchase import cart as carts
 from services.purchase import ticket as tickets
@@ -84,14 +85,14 @@ class UseCases:
     async def checkout(self, cartid: str, commandid: str = "") -> Ticket:
         """The ticket of a closed cart: opened and announced, or the one that was opened before."""
         orderid, eventid, now = self._runtime.new_id(), self._runtime.new_id(), self._runtime.now()
-        put = self._put_cart()
+        put, trace_id = self._put_cart(), current_trace_id()
 
         def decide(found: Snapshot) -> Changes[Ticket]:
             cart = cart_of(found, cartid)
             if cart.orderid is not None:
                 found.require([ticket_key(cart.orderid)])
                 return Changes(ticket_of(found, cart.orderid))
-            ticket = tickets.opened(orderid, cartid, cart.items, now, cart.owner)
+            ticket = tickets.opened(orderid, cartid, cart.items, now, cart.owner, trace_id)
             writes = {**put(carts.check_out(cart, orderid)), **self._written(ticket, now)}
             said = [_announcement(ticket, eventid, now)]
             return Changes(ticket, writes, said, self._orders.opened)
@@ -106,11 +107,11 @@ class UseCases:
 
     async def cancel_order(self, orderid: str, commandid: str = "") -> Ticket:
         """The ticket, canceled, now or before; NotAllowed where the order has ended otherwise."""
-        eventid, now = self._runtime.new_id(), self._runtime.now()
+        eventid, now, trace_id = self._runtime.new_id(), self._runtime.now(), current_trace_id()
 
         def decide(found: Snapshot) -> Changes[Ticket]:
             before = ticket_of(found, orderid)
-            after = tickets.withdrawn(before, tickets.CLIENT, now)
+            after = tickets.withdrawn(before, tickets.CLIENT, now, trace_id)
             if after == before:
                 return Changes(before)
             said = [_announcement(after, eventid, now)]
@@ -143,7 +144,8 @@ class UseCases:
     def remind(self, orderid: str, entity: Entity, now: float, eventid: str) -> Changes[bool]:
         """Repeat the status of a ticket that has waited; close one that has waited for too long."""
         before = to_ticket(orderid, entity)
-        ticket = tickets.reminded(before, now, self._settings.order_deadline_seconds)
+        deadline_seconds = self._settings.order_deadline_seconds
+        ticket = tickets.reminded(before, now, deadline_seconds, current_trace_id())
         writes = self._written(ticket, now)
         if ticket.status == RESERVED:
             return Changes(False, writes)

@@ -19,7 +19,7 @@ from services.gateway.app import Lifecycle, create_app
 from services.gateway.clients import Clients
 from tests.support.eventually import eventually
 from tests.support.lossy import losing
-from tests.support.suite import Suite, running_suite
+from tests.support.suite import NOWHERE, Suite, running_suite
 from tests.support.traces import Traces, service_of, trace_id_of
 
 CALLERS = "4bf92f3577b34da6a3ce929d0e0e4736"
@@ -150,7 +150,7 @@ async def traced(
     traces = Traces()
     async with running_suite(environ, runtime_of=partial(runtime_of, traces), **more) as suite:
         tracer = traces.tracer("gateway")
-        clients = Clients(suite.services.targets, 10, tracer)
+        clients = Clients({"payment": NOWHERE, **suite.services.targets}, 10, tracer)
         transport = httpx.ASGITransport(create_app(clients, Lifecycle(), tracer=tracer))
         async with clients, httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
             yield Shop(suite, traces, client)
@@ -283,6 +283,23 @@ async def test_a_last_word_that_is_repeated_is_part_of_the_trace_and_has_a_link(
         assert sweep.parent is None
         assert trace_id_of(sweep) != trace_id_of(claim)
     assert "delivery" in {service_of(span) for span in spans if span.name == "step"}
+
+
+async def test_the_history_of_an_order_names_the_traces_of_its_moves(backend_environ):
+    async with traced(backend_environ, without=("payment",)) as shop:
+        checkout = await shop.order("blue")
+        orderid = checkout.json()["order_ticket"]["orderid"]
+        await shop.suite.ticket_becomes(orderid, "reserved")
+        cancel = await shop.post("cancel_order", orderid=orderid)
+        answer = await shop.client.get(f"/v1/orders/{orderid}/history")
+
+    asked, canceled = trace_id_in(checkout), trace_id_in(cancel)
+    assert asked != canceled
+    assert [(move["status"], move["trace_id"]) for move in answer.json()["history"]] == [
+        ("pre-approved", asked),
+        ("reserved", asked),
+        ("canceled", canceled),
+    ]
 
 
 async def test_a_request_goes_on_with_the_trace_of_whoever_sent_it(backend_environ):

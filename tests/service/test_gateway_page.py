@@ -82,6 +82,15 @@ async def test_the_page_is_told_where_it_runs():
     assert config == {"sign_in": False, "steers": False}
 
 
+async def test_the_page_is_told_where_traces_can_be_looked_at():
+    where = "https://traces.example/{trace_id}"
+    app = create_app(Clients(dict.fromkeys(SERVICES, "ipv4:127.0.0.1:1"), 1), Lifecycle(), trace_url=where)
+    async with client_of(app) as client:
+        config = (await client.get("/ui/config")).json()
+
+    assert config["trace_url"] == where
+
+
 async def test_the_page_is_no_part_of_the_api_document():
     async with gateway({}) as client:
         paths = (await client.get("/openapi.json")).json()["paths"]

@@ -39,7 +39,14 @@ def test_only_the_addresses_have_to_be_given():
         messages=None,
         patience=Patience(most_followers=1_000, stream_seconds=900),
         control=None,
+        trace_url="",
     )
+
+
+def test_where_traces_are_shown_can_be_said():
+    template = "https://traces.example/trace/{trace_id}?theme=dark"
+
+    assert Settings.from_environ({**ADDRESSES, "TRACE_URL": template}).trace_url == template
 
 
 @pytest.mark.parametrize("name", ADDRESSES)
@@ -72,6 +79,8 @@ def test_an_address_becomes_what_grpc_dials(address, target):
     ("name", "value"),
     [
         ("PURCHASE_ADDRESS", ""),
+        ("TRACE_URL", "https://traces.example/"),
+        ("TRACE_URL", "javascript:alert('{trace_id}')"),
         ("PURCHASE_ADDRESS", "purchase"),
         ("PURCHASE_ADDRESS", "purchase:0"),
         ("PURCHASE_ADDRESS", "purchase:65536"),

@@ -46,14 +46,19 @@ class Gateway:
     def __init__(self) -> None:
         self.bus, self.provisioned = HandBus(), Provisioned()
         self.heard: list[tuple[str, str, str, bool]] = []
+        self.traces: list[str | None] = []
         self.caught_up = 0
         self.slept: list[float] = []
         self.broadcast = ticket_broadcast(
             Messages(self.bus, self.provisioned),
-            lambda service, ticket, time, again: self.heard.append((service, ticket.status, time, again)),
+            self._hear,
             self._catch_up,
             Runtime(sleep=self._sleep),
         )
+
+    def _hear(self, service, ticket, time, again, trace_id) -> None:
+        self.heard.append((service, ticket.status, time, again))
+        self.traces.append(trace_id)
 
     def _catch_up(self) -> None:
         self.caught_up += 1
@@ -101,6 +106,15 @@ async def test_what_a_service_says_is_heard_and_acknowledged(gateway: Gateway):
 
     assert gateway.heard == [("stock", "reserved", "2026-11-21T12:00:00.000Z", True)]
     assert delivery.settled == ["ack"]
+
+
+async def test_what_a_service_says_is_heard_with_its_trace_if_that_is_one(gateway: Gateway):
+    trace_id = "4bf92f3577b34da6a3ce929d0e0e4736"
+    for traceparent in (f"00-{trace_id}-00f067aa0ba902b7-01", "x" * 1024):
+        gateway.pull("stock").deliver(ticket("reserved", traceparent=traceparent))
+    gateway.pull("stock").deliver(ticket("reserved"))
+
+    assert gateway.traces == [trace_id, None, None]
 
 
 @pytest.mark.parametrize(

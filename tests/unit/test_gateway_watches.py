@@ -122,6 +122,31 @@ def test_a_move_says_how_much_and_why():
     assert moves["stock.reserve-failed"].reason == "sold-out"
 
 
+def test_what_was_asked_for_is_in_the_first_trace_and_what_follows_from_the_end_in_the_last():
+    traced = (
+        OrderMove(status="pre-approved", time=moment(0), cause="checkout", trace_id="a" * 32),
+        OrderMove(status="canceled", time=moment(5), cause="client", trace_id="b" * 32),
+    )
+
+    def traces(**found) -> dict[str, str | None]:
+        moves = replace(records("canceled", **found), history=traced).moves()
+        return {move.word: move.trace_id and move.trace_id[0] for move in moves}
+
+    purchase = {"purchase.pre-approved": "a", "purchase.canceled": "b"}
+    late = {"stock.reserved": "a", "stock.released": "b", "payment.paid": "a", "payment.canceled": "b"}
+    assert traces(reservation=RELEASED, charge=GIVEN_BACK) == {**purchase, **late}
+    early = {"stock.released": "b", "payment.canceled": "b"}
+    assert traces(reservation=NEVER_RESERVED, charge=NEVER_CHARGED) == {**purchase, **early}
+    refused = {"stock.reserve-failed": "a", "payment.payment-failed": "a"}
+    assert traces(reservation=REFUSED, charge=DECLINED) == {**purchase, **refused}
+
+
+def test_a_move_that_was_not_traced_names_no_trace():
+    found = records(*APPROVED, reservation=SOLD, charge=SETTLED, shipment=SHIPPED)
+
+    assert {move.trace_id for move in found.moves()} == {None}
+
+
 @pytest.mark.parametrize(
     ("found", "at_rest"),
     [
