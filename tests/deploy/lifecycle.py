@@ -6,6 +6,7 @@ from contract import topology
 from sagakit.gcp.pubsub import CLOSE_SECONDS
 from sagakit.messaging import EVENTS_END_SECONDS, OUTBOX_DRAIN_SECONDS
 from sagakit.run import CALLS_END_SECONDS
+from sagakit.tracing import FLUSH_SECONDS
 from services.gateway.server import REQUESTS_END_SECONDS
 from tests.support.manifests import Document, Manifests, Workload
 
@@ -45,7 +46,7 @@ def _drain(workload: Workload) -> Iterator[str]:
         if workload.name == "gateway"
         else CALLS_END_SECONDS + EVENTS_END_SECONDS + OUTBOX_DRAIN_SECONDS + CLOSE_SECONDS
     )
-    needed = before + draining + ending + EXIT_SECONDS
+    needed = before + draining + ending + FLUSH_SECONDS + EXIT_SECONDS
     grace = workload.pod.get("terminationGracePeriodSeconds", 30)
     if grace < needed:
         yield f"{workload.name} is killed after {grace} s, its drain may take {needed:.0f} s"
