@@ -7,7 +7,7 @@ const CASES = [
   { name: "sold-out", title: "Sold out", what: "1 yellow, there is none", pieces: { yellow: 1 } },
   { name: "declined", title: "Declined", what: "1 gold, beyond what may be charged", pieces: { gold: 1 } },
   { name: "free", title: "Free", what: "2 red, nothing to pay", pieces: { red: 2 } },
-  { name: "cancel", title: "Canceled in flight", what: "2 blue, called off at once", pieces: { blue: 2 }, cancel: true },
+  { name: "cancel", title: "Canceled", what: "2 blue, called off in flight", pieces: { blue: 2 }, cancel: true },
   { name: "outage", title: "Outage", what: "payment is stopped, 1 blue waits", pieces: { blue: 1 }, stop: "payment" },
 ];
 

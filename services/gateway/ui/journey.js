@@ -49,10 +49,13 @@ export function tookOf(moves, now) {
   return Math.max(0, (end ? Date.parse(end.time) : now) - begin);
 }
 
+const SAID_SHORTLY = { client: "as the customer asked", timeout: "it took too long" };
+
 /** Why it came to that, in the words of whoever said so. */
 export function reasonOf(moves) {
   const order = closed(moves) === "canceled" ? ["purchase"] : ["stock", "payment", "purchase"];
-  return order.flatMap((service) => moves.filter((each) => each.service === service && each.reason))[0]?.reason;
+  const reason = order.flatMap((service) => moves.filter((each) => each.service === service && each.reason))[0]?.reason;
+  return SAID_SHORTLY[reason] ?? reason;
 }
 
 function causesOf(move) {

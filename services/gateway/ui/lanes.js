@@ -5,7 +5,8 @@ import { awaited, causeOf, gapOf, wordOf } from "./journey.js";
 import { Threads } from "./threads.js";
 import { capital, duration, DUTIES, meaning, moment, SERVICES } from "./words.js";
 
-const FEWEST_PLACES = 7;
+// The way of an order that is approved: each service, and after which of those before it.
+const USUALLY = [["purchase"], ["stock", 0], ["payment", 1], ["purchase", 2], ["stock", 3], ["payment", 3], ["delivery", 3]];
 const FAILED = new Set(["reserve-failed", "payment-failed", "canceled"]);
 const GIVEN_BACK = new Set(["stock.released", "payment.canceled"]);
 const GLYPHS = { good: "M5 9.500 8 12.500 13.500 6", bad: "M6 6 12 12M12 6 6 12", back: "M7 6H10.500A3 3 0 0 1 10.500 12H6M7.500 3.800 5.200 6 7.500 8.200" };
@@ -20,12 +21,14 @@ function kindOf(move) {
 export class Lanes {
   #lanes = new Map();
   #places = new Map();
+  #usual = [];
   #threads = new Threads(byId("lanes"), byId("threads"));
 
   /** `linkOf` gives the address of a move's trace, or undefined. */
   constructor(linkOf) {
     this.linkOf = linkOf;
     for (const service of SERVICES) this.#addLane(service);
+    this.#usual = USUALLY.map(([service], index) => this.#addUsual(service, index + 1));
   }
 
   /** Where something about a service can be put. */
@@ -33,7 +36,9 @@ export class Lanes {
     return this.#lanes.get(service).querySelector(".lane-head");
   }
 
-  clear() {
+  /** No moves any more; `isAwaited`: there will be some. */
+  clear(isAwaited) {
+    byId("lanes").dataset.empty = !isAwaited;
     for (const place of this.#places.values()) place.remove();
     this.#places.clear();
     this.show([], false);
@@ -42,7 +47,7 @@ export class Lanes {
   /** Draws what is not drawn yet; `moves` are in the order of time. Who is waited for is shown as well. */
   show(moves, isOver) {
     const next = isOver || !moves.length ? [] : awaited(moves);
-    byId("lanes").style.setProperty("--places", Math.max(FEWEST_PLACES, moves.length + (next.length ? 1 : 0)));
+    byId("lanes").style.setProperty("--places", Math.max(USUALLY.length, moves.length + (next.length ? 1 : 0)));
     moves.forEach((move, index) => this.#draw(move, index, moves));
     for (const [service, lane] of this.#lanes) {
       this.#sort(service, moves);
@@ -50,7 +55,14 @@ export class Lanes {
       waiting.hidden = !next.includes(service);
       waiting.style.setProperty("--place", moves.length + 1);
     }
-    this.#threads.draw(moves.flatMap((move) => this.#threadOf(move, moves)));
+    const isEmpty = byId("lanes").dataset.empty === "true";
+    this.#threads.draw(isEmpty ? this.#usualThreads() : moves.flatMap((move) => this.#threadOf(move, moves)));
+  }
+
+  #usualThreads() {
+    return USUALLY.flatMap(([, cause], index) =>
+      cause === undefined ? [] : [{ name: `usual ${index}`, kind: "usual", from: this.#usual[cause], to: this.#usual[index] }],
+    );
   }
 
   #threadOf(move, moves) {
@@ -73,7 +85,7 @@ export class Lanes {
     const list = this.#lanes.get(service).querySelector(".places");
     const places = moves.filter((move) => move.service === service).map((move) => this.#places.get(wordOf(move)));
     const wanted = [...places, list.querySelector(".awaited")];
-    if (wanted.some((place, index) => list.children[index] !== place)) list.append(...wanted);
+    if (wanted.some((place, index) => list.children[index] !== place)) list.prepend(...wanted);
   }
 
   #addPlace(move) {
@@ -90,6 +102,12 @@ export class Lanes {
     this.#places.set(wordOf(move), place);
     this.#lanes.get(move.service).querySelector(".awaited").before(place);
     return place;
+  }
+
+  #addUsual(service, place) {
+    const usual = element("li", { class: "place usual", "aria-hidden": "true", style: { "--place": place } }, dot(""));
+    this.#lanes.get(service).querySelector(".places").append(usual);
+    return usual;
   }
 
   #addLane(service) {

@@ -76,7 +76,7 @@ export class Order {
     this.#moves = [];
     this.#remark = "";
     this.#isOver = !orderid;
-    this.lanes.clear();
+    this.lanes.clear(Boolean(orderid));
     byId("moves-log").replaceChildren();
     byId("order").dataset.over = "false";
     byId("order-title").textContent = orderid ? `Order ${short(orderid)}` : "No order yet";
@@ -110,6 +110,7 @@ export class Order {
     say(byId("order-status"), status);
     byId("cancel").hidden = !status || Boolean(end);
     this.lanes.show(this.#moves, this.#isOver);
+    document.title = status ? `${short(this.orderid)} ${status} – Saga suite` : "Saga suite";
     const how = end ? this.#outcome(end) : "";
     say(byId("outcome"), [how, this.#remark].filter(Boolean).join(" "));
     this.#tick();
@@ -117,9 +118,9 @@ export class Order {
 
   #outcome(end) {
     const took = `${OUTCOMES[end]} after ${duration(tookOf(this.#moves))}`;
-    const reason = end === "approved" ? undefined : reasonOf(this.#moves);
-    const back = end === "approved" || !this.#isOver ? "" : " All that was taken is given back.";
-    return `${took}${reason ? `: ${reason}` : ""}.${back}`;
+    if (end === "approved") return `${took}.`;
+    const why = reasonOf(this.#moves);
+    return `${took}${why ? `: ${why}` : ""}.${this.#isOver ? " All that was taken is given back." : ""}`;
   }
 
   #tick() {

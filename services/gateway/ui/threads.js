@@ -47,11 +47,9 @@ export class Threads {
   }
 }
 
-/** Leaves along the lane, arrives along the other. */
+/** Leaves sideways, so that it runs beside what is written under a move, and arrives in the other's direction. */
 function curve(from, to, isUpright) {
-  const [dx, dy] = [(to.x - from.x) / 2, (to.y - from.y) / 2];
-  const bends = isUpright
-    ? `${from.x} ${from.y + dy} ${to.x} ${to.y - dy}`
-    : `${from.x + dx} ${from.y} ${to.x - dx} ${to.y}`;
-  return `M${from.x} ${from.y}C${bends} ${to.x} ${to.y}`;
+  if (isUpright) return `M${from.x} ${from.y}Q${to.x} ${from.y} ${to.x} ${to.y}`;
+  const bend = (to.x - from.x) * 0.7;
+  return `M${from.x} ${from.y}C${from.x + bend} ${from.y} ${to.x - bend} ${to.y} ${to.x} ${to.y}`;
 }
