@@ -1,5 +1,7 @@
 """The page of other suites: one over Google's emulators, and one where people sign in."""
 
+import re
+
 import pytest
 from playwright.sync_api import expect
 
@@ -44,3 +46,19 @@ def test_over_googles_emulators_an_order_is_seen_to_be_approved(visit, tmp_path)
 
         assert visitor.moves("stock") == ["reserved", "sold"]
         assert visitor.moves("delivery") == ["delivery-arranged"]
+
+
+def test_where_orders_are_traced_each_step_leads_to_its_trace(visit, tmp_path):
+    traced = {"OTEL_TRACES_EXPORTER": "console", "TRACE_URL": "https://traces.example/{trace_id}/look"}
+    with local_suite.suite(tmp_path, "--backend", "embedded", environ=traced) as suite:
+        suite.until_ready()
+        visitor = visit(suite)
+
+        visitor.choose("paid")
+        visitor.sees("approved")
+        visitor.sees_it_over()
+
+        links = visitor.page.get_by_role("link", name=re.compile("^trace of "))
+        expect(links).to_have_count(7)
+        (address,) = {link.get_attribute("href") for link in links.all()}
+        assert re.fullmatch("https://traces\\.example/[0-9a-f]{32}/look", address)
