@@ -55,7 +55,7 @@ def test_an_order_is_canceled_on_its_way_and_everything_is_given_back(visit):
         visitor.steer("Start", "payment")
         visitor.sees_it_over()
     assert visitor.moves("stock") == ["reserved", "released"]
-    # It hears of the reservation and of the cancellation in whatever order; what it has charged it gives back.
+    # It hears of reservation and cancellation in whatever order; what it has charged it gives back.
     assert visitor.moves("payment") in (["canceled"], ["paid", "canceled"])
     expect(visitor.page.locator("#outcome")).to_contain_text("given back")
     expect(visitor.page.get_by_role("button", name="Cancel order")).to_be_hidden()
