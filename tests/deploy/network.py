@@ -8,7 +8,7 @@ from contract import topology
 from services.gateway.clients import SERVICES
 from tests.support.manifests import Document, Manifests, Workload, selects
 
-GRPC, HTTP = 50051, 8080
+GRPC, HTTP, METRICS = 50051, 8080, 9464
 Direction = Literal["ingress", "egress"]
 
 
@@ -25,6 +25,9 @@ ANYWHERE = "0.0.0.0/0"
 PUBLIC = "public/addresses"
 PRIVATE = {"10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16", "100.64.0.0/10"}
 DNS = "kube-dns"
+COLLECTORS = ("gmp-system", "gke-gmp-system")
+"""The namespaces of Google's managed collection: the second on Autopilot."""
+NAMESPACE = "namespace/"
 METADATA = (("169.254.169.254/32", 80), ("169.254.169.252/32", 988))
 
 
@@ -40,6 +43,8 @@ def call_graph(overlay: str) -> set[Edge]:
     calls |= {Edge(client, "199.36.153.8/30", 443) for client in clients}
     calls |= {Edge(client, address, port) for client in clients for address, port in METADATA}
     calls |= {Edge(client, PUBLIC, 443) for client in (*topology.TOPICS, "gateway")}
+    served = (*topology.TOPICS, "gateway")
+    calls |= {Edge(NAMESPACE + each, service, METRICS) for each in COLLECTORS for service in served}
     return calls | {Edge(cidr, "gateway", HTTP) for cidr in ("35.191.0.0/16", "130.211.0.0/22")}
 
 
@@ -103,8 +108,23 @@ def _peers(manifests: Manifests, peers: Iterable[Document] | None) -> Iterator[s
         if "ipBlock" in peer:
             block = peer["ipBlock"]
             yield PUBLIC if set(block.get("except", ())) == PRIVATE else block["cidr"]
-        elif "namespaceSelector" not in peer:
+        elif "namespaceSelector" in peer:
+            yield from (NAMESPACE + name for name in _namespaces(peer["namespaceSelector"]))
+        else:
             yield from (workload.name for workload in manifests.selected(peer["podSelector"]))
+
+
+def _namespaces(selector: Document) -> list[str]:
+    """Those that are selected by their names; whatever else is selected is called *."""
+    match selector:
+        case {"matchLabels": {"kubernetes.io/metadata.name": name}}:
+            return [name]
+        case {
+            "matchExpressions": [{"key": "kubernetes.io/metadata.name", "operator": "In", "values": names}]
+        }:
+            return list(names)
+        case _:
+            return ["*"]
 
 
 def _selecting(manifests: Manifests, workload: Workload) -> list[Document]:

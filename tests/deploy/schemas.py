@@ -60,8 +60,31 @@ _HTTP_CHECK = _closed(
     portSpecification=_one_of("USE_FIXED_PORT"), port=_PORT, requestPath={"type": "string", "pattern": "^/"}
 )
 
+_SELECTOR = _closed(
+    "matchExpressions",
+    matchExpressions=_list(
+        _closed("key", "operator", "values", key=_TEXT, operator=_one_of("In"), values=_list(_TEXT))
+    ),
+)
+_DURATION = {"type": "string", "pattern": "^[0-9]+[smhd]$"}
+_RULE = {
+    "type": "object",
+    "properties": {
+        "alert": _TEXT,
+        "record": _TEXT,
+        "expr": _TEXT,
+        "for": _DURATION,
+        "labels": {"type": "object"},
+        "annotations": {"type": "object"},
+    },
+    "required": ["expr"],
+    "oneOf": [{"required": ["alert"]}, {"required": ["record"]}],
+    "additionalProperties": False,
+}
+
 # Only what is used here, from https://gateway-api.sigs.k8s.io/reference/spec/ and
-# https://cloud.google.com/kubernetes-engine/docs/how-to/configure-gateway-resources
+# https://cloud.google.com/kubernetes-engine/docs/how-to/configure-gateway-resources and
+# https://github.com/GoogleCloudPlatform/prometheus-engine/blob/main/doc/api.md
 CUSTOM: dict[tuple[str, str], dict[str, Any]] = {
     ("gateway.networking.k8s.io/v1", "Gateway"): _closed(
         "gatewayClassName",
@@ -95,6 +118,21 @@ CUSTOM: dict[tuple[str, str], dict[str, Any]] = {
         "targetRef",
         targetRef=_SERVICE,
         default=_closed(timeoutSec=_NUMBER, connectionDraining=_closed(drainingTimeoutSec=_NUMBER)),
+    ),
+    ("monitoring.googleapis.com/v1", "PodMonitoring"): _closed(
+        "selector",
+        "endpoints",
+        selector=_SELECTOR,
+        endpoints=_list(_closed("port", "interval", port=_TEXT, interval=_DURATION)),
+        targetLabels=_closed(
+            metadata=_list(_one_of("pod", "container", "node")),
+            fromPod=_list(
+                _closed("from", "to", **{"from": _TEXT, "to": {"type": "string", "pattern": "^[a-z_]+$"}})
+            ),
+        ),
+    ),
+    ("monitoring.googleapis.com/v1", "Rules"): _closed(
+        "groups", groups=_list(_closed("name", "rules", name=_TEXT, interval=_DURATION, rules=_list(_RULE)))
     ),
 }
 

@@ -2,10 +2,20 @@
 
 import pytest
 
-from tests.deploy import contracts, environment, lifecycle, network, ports, schemas, security, selectors
+from tests.deploy import (
+    contracts,
+    environment,
+    lifecycle,
+    monitoring,
+    network,
+    ports,
+    schemas,
+    security,
+    selectors,
+)
 from tests.support.manifests import OVERLAYS, rendered
 
-CHECKS = [schemas, selectors, ports, environment, contracts, network, lifecycle, security]
+CHECKS = [schemas, selectors, ports, environment, contracts, network, lifecycle, monitoring, security]
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
