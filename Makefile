@@ -85,8 +85,9 @@ project-teardown: $(VENV)/.run ## Print what would remove it again, all but the 
 test-cloud: $(VENV)/.dev ## The contract suites against a real project, in what is removed again: PROJECT_ID=… [REGION=…]
 	@deploy/gcp/test-cloud
 
-docs: $(VENV)/.run ## Draw the saga in docs/architecture.md again, from its tables
+docs: $(VENV)/.run ## Draw the saga in docs/architecture.md again, from its tables, and GKE's rules from Prometheus'
 	$(BIN)/python -m sagactl.diagram
+	deploy/monitoring/gke >deploy/k8s/overlays/gke/rules.yaml
 
 proto: $(VENV)/.dev ## Generate rpc/ from proto/
 	$(call protoc,.)

@@ -19,6 +19,14 @@ REASONS = (
 """Why orders fail, as far as it is told apart: what services say after a colon is left out."""
 
 ORDERS_OPENED = Counter("saga.orders.opened", "{order}", "Orders that a checkout has opened.")
+PROMISED_SECONDS = 60.0
+ORDERS_ENDED = Counter(
+    "saga.orders.ended",
+    "{order}",
+    "Orders that have ended, within a minute of their checkout or not.",
+    ("in_time",),
+)
+YES, NO = "yes", "no"
 ORDER_DURATION = Histogram(
     "saga.order.duration",
     SECONDS,
@@ -33,6 +41,7 @@ class Orders:
 
     def __init__(self, metrics: Metrics) -> None:
         self._opened = metrics.counter(ORDERS_OPENED)
+        self._ended = metrics.counter(ORDERS_ENDED, [{"in_time": YES}, {"in_time": NO}])
         self._durations = metrics.histogram(ORDER_DURATION)
 
     def opened(self) -> None:
@@ -43,3 +52,4 @@ class Orders:
         reason = known(ticket.reason or NO_REASON, REASONS)
         seconds = max(0.0, ticket.history[-1].time - ticket.opened_at)
         self._durations.record(seconds, {"outcome": ticket.status, "reason": reason})
+        self._ended.add(1, {"in_time": YES if seconds <= PROMISED_SECONDS else NO})

@@ -66,6 +66,21 @@ async def test_an_approved_order_counts_once_with_the_time_it_took():
     assert bench.measured.value("saga_order_duration_seconds_sum") == 5
 
 
+@pytest.mark.parametrize(("seconds", "in_time"), [(0, "yes"), (60, "yes"), (61, "no")])
+async def test_an_order_is_in_time_that_has_ended_within_a_minute(seconds, in_time):
+    bench = await Bench().check_out()
+    before = bench.measured.samples()
+    await bench.clock.advance(seconds)
+    await bench.hears(RESERVE_FAILED, "e1")
+
+    name = "saga_orders_ended_total"
+    assert [(labels, value) for found, labels, value in before if found == name] == [
+        ({"in_time": "yes"}, 0),
+        ({"in_time": "no"}, 0),
+    ]
+    assert bench.measured.value(name, in_time=in_time) == bench.measured.value(name) == 1
+
+
 @pytest.mark.parametrize(
     ("status", "why", "reason"),
     [

@@ -1,4 +1,4 @@
-"""The runbook knows everything that the suite complains of, and nothing else; its commands are there."""
+"""The runbook knows every complaint and every alarm, and nothing else; its commands are there."""
 
 import ast
 import re
@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 import pytest
+import yaml
 
 from sagactl.__main__ import main as sagactl
 
@@ -34,6 +35,18 @@ def listed():
     return {event: set(levels.split(", ")) for event, levels in rows}
 
 
+def alarms():
+    """Of every alarm how urgent it is, and where it says to read on."""
+    groups = yaml.safe_load((ROOT / "deploy/monitoring/rules.yaml").read_text())["groups"]
+    rules = [rule for group in groups for rule in group["rules"] if "alert" in rule]
+    return {rule["alert"]: (rule["labels"]["severity"], rule["annotations"]["runbook_url"]) for rule in rules}
+
+
+def listed_alarms():
+    rows = re.findall(r"^\| `([^`]+)` \| (page|ticket) \| \[[^]]+\]\((#[^)]+)\) \|", RUNBOOK, re.MULTILINE)
+    return {alarm: (severity, f"docs/runbook.md{anchor}") for alarm, severity, anchor in rows}
+
+
 def commands():
     blocks = "\n".join(re.findall(r"```sh\n(.*?)```", RUNBOOK, re.DOTALL))
     lines = [*blocks.splitlines(), *re.findall(r"`(sagactl [^`]+)`", RUNBOOK)]
@@ -47,6 +60,11 @@ def anchors():
 
 def test_it_lists_every_complaint_of_the_logs_and_no_other():
     assert listed() == complaints()
+
+
+def test_it_lists_every_alarm_and_no_other_and_alarms_lead_to_where_it_says():
+    assert listed_alarms() == alarms()
+    assert {anchor.partition("#")[2] for _, anchor in alarms().values()} <= anchors()
 
 
 @pytest.mark.parametrize("line", commands())
