@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help run clean check lint types imports proto-check test ci simulate fuzz bench docs proto proto-release lock chaos overload \
+.PHONY: help run clean check lint types imports proto-check test ci simulate fuzz bench docs screenshots proto proto-release lock chaos overload \
 	manifests images push deploy project project-teardown test-cloud
 
 PYTHON ?= python3
@@ -88,6 +88,9 @@ test-cloud: $(VENV)/.dev ## The contract suites against a real project, in what 
 docs: $(VENV)/.run ## Draw the saga in docs/architecture.md again, from its tables, and GKE's rules from Prometheus'
 	$(BIN)/python -m sagactl.diagram
 	deploy/monitoring/gke >deploy/k8s/overlays/gke/rules.yaml
+
+screenshots: $(VENV)/.dev ## Take the pictures in docs/images again, of a suite that runs (needs chromium)
+	$(BIN)/python -m tests.screenshots docs/images
 
 proto: $(VENV)/.dev ## Generate rpc/ from proto/
 	$(call protoc,.)

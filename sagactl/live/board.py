@@ -36,7 +36,7 @@ class Said:
     """What a service said of an order."""
 
     at: float
-    """When it was heard, in seconds since the epoch."""
+    """When it was said, by the clock of the service, in seconds since the epoch."""
     service: str
     orderid: str
     status: str
@@ -66,14 +66,18 @@ class Figures:
     dead_letters: int
     """Heard since listening began."""
     said: tuple[Said, ...]
-    """The latest last."""
+    """In the order it was said, as far as the clocks of the services agree: it is heard in another."""
 
 
 @dataclass(slots=True)
 class _Order:
     words: set[tuple[str, str]] = field(default_factory=set)
     opened_at: float | None = None
-    ended: bool = False
+    ended_at: float | None = None
+
+    def until(self, at: float | None) -> float | None:
+        """Seconds from checkout, where that was heard, be it later."""
+        return None if self.opened_at is None or at is None else max(0.0, at - self.opened_at)
 
 
 class Board:
@@ -84,8 +88,8 @@ class Board:
         self._began = now()
         self._orders: OrderedDict[str, _Order] = OrderedDict()
         self._counts: deque[tuple[float, str]] = deque()
-        self._took: deque[tuple[float, float | None]] = deque()
-        self._said: deque[Said] = deque(maxlen=MOST_SAID)
+        self._ended: deque[tuple[float, _Order]] = deque()
+        self._said: deque[tuple[float, str, TicketMessage, _Order]] = deque(maxlen=MOST_SAID)
         self._dead_letters = 0
 
     def hear(
@@ -101,12 +105,11 @@ class Board:
         if word == ("purchase", PRE_APPROVED):
             order.opened_at = at
             self._counts.append((self._now(), ACCEPTED))
-        since = None if order.opened_at is None else max(0.0, at - order.opened_at)
-        self._said.append(Said(self._now(), service, ticket.orderid, ticket.status, ticket.reason, since))
-        if word in _ENDS and not order.ended:
-            order.ended = True
+        self._said.append((at, service, ticket, order))
+        if word in _ENDS and order.ended_at is None:
+            order.ended_at = at
             self._counts.append((self._now(), _became(ticket)))
-            self._took.append((self._now(), since))
+            self._ended.append((self._now(), order))
 
     def hear_dead_letter(self) -> None:
         """Some event could not be dealt with."""
@@ -115,14 +118,17 @@ class Board:
     def figures(self) -> Figures:
         """As of now."""
         self._forget()
-        took = sorted(since for _, since in self._took if since is not None)
+        took = sorted(took for _, order in self._ended if (took := order.until(order.ended_at)) is not None)
         return Figures(
             rates=tuple(self._rates(window) for window in WINDOWS),
-            ended=len(self._took),
+            ended=len(self._ended),
             p50=_quantile(took, 0.5),
             p95=_quantile(took, 0.95),
             dead_letters=self._dead_letters,
-            said=tuple(self._said),
+            said=tuple(
+                Said(at, service, ticket.orderid, ticket.status, ticket.reason, order.until(at))
+                for at, service, ticket, order in sorted(self._said, key=lambda each: each[0])
+            ),
         )
 
     def _rates(self, window: int) -> Rates:
@@ -139,7 +145,7 @@ class Board:
         return order
 
     def _forget(self) -> None:
-        for heard in (self._counts, self._took):
+        for heard in (self._counts, self._ended):
             while heard and heard[0][0] <= self._now() - max(WINDOWS):
                 heard.popleft()
 

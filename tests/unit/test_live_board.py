@@ -150,6 +150,23 @@ def test_an_order_whose_checkout_was_not_heard_ends_without_a_time(listener):
     assert [said.since_checkout for said in figures.said] == [None, None]
 
 
+def test_what_is_heard_before_the_checkout_is_put_after_it(listener):
+    """Each topic is heard for itself, and they overtake one another."""
+    for service, status, after in (
+        ("purchase", "approved", 3),
+        ("stock", "reserved", 1),
+        ("payment", "paid", 2),
+        ("purchase", "pre-approved", 0),
+    ):
+        listener.say(service, status, time=timestamp(START + after))
+
+    figures = listener.board.figures()
+
+    assert [said.status for said in figures.said] == ["pre-approved", "reserved", "paid", "approved"]
+    assert [said.since_checkout for said in figures.said] == [0.0, 1.0, 2.0, 3.0]
+    assert figures.p50 == 3.0
+
+
 def test_clocks_apart_make_no_time_negative_and_no_time_makes_no_trouble(listener):
     listener.say("purchase", "pre-approved")
     listener.say("stock", "reserved", time=timestamp(START - 5))

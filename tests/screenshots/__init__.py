@@ -1,0 +1,1 @@
+"""The pictures of the documentation, made of a suite that runs: `make screenshots`."""
