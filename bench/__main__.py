@@ -43,7 +43,7 @@ def main() -> None:
 async def _measured(backend: str, *, quick: bool) -> Bench:
     async with _backend(backend) as environ:
         if quick:
-            return await _in_a_minute(Bench(environ, idle_orders=24, orders_per_client=8))
+            return await _in_a_minute(Bench(environ, idle_orders=24, orders_per_client=8, rounds=1))
         return await _in_full(Bench(environ, idle_orders=100, orders_per_client=25))
 
 

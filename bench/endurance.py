@@ -8,7 +8,6 @@ from bench.growth import Growth, grown
 from bench.http import Connection
 from bench.orders import Clients, closed_cart, one_at_a_time, watched
 from bench.rounds import RED, RED_ONLY, Bench
-from bench.scenarios import ROUNDS
 from bench.suite import RunningSuite, Use
 from bench.wire import Meter
 from sagakit.backends import BackendSettings, open_backend
@@ -30,7 +29,7 @@ async def growth(bench: Bench, how_far: Growth) -> None:
         settings = BackendSettings.from_environ({**big.environ, **bench.hosts})
         both = (("empty", empty, empty_meter), ("grown", big, grown_meter))
         async with open_backend(settings, Runtime()) as backend, grown(backend.tables, orderid, how_far):
-            for name, suite, meter in both * ROUNDS:
+            for name, suite, meter in both * bench.rounds:
                 await _like_ever(bench, name, suite, meter)
             await _quiet(grown_meter)
 

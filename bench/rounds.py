@@ -29,6 +29,8 @@ class Bench:
     """What names the backend, the project excepted."""
     idle_orders: int
     orders_per_client: int
+    rounds: int = 2
+    """Of what is compared with one another, in turns."""
     results: dict[str, Figures] = field(default_factory=dict)
 
     @property

@@ -13,8 +13,6 @@ from sagactl.catalogue import CatalogueItem
 from sagactl.stock import put_if_absent
 
 DIFFERENT_ITEMS = 64
-ROUNDS = 2
-"""Of what is compared with one another, in turns."""
 WARM_RAW_ORDERS = 3_000
 """Until then the emulators' Java gets faster: three times as fast, in the end, as at first."""
 
@@ -43,7 +41,7 @@ async def idle(bench: Bench, suite: RunningSuite) -> None:
 
 async def beside_raw(bench: Bench, suite: RunningSuite, clients: int) -> None:
     """So many clients of the suite, and so many of the emulators themselves, in turns."""
-    for _ in range(ROUNDS):
+    for _ in range(bench.rounds):
         await bench.throughput(suite, f"red, {clients} clients", clients)
         if bench.on_emulators:
             for name, steps in (("raw rate", SETTLED), ("raw rate to approved", TO_APPROVED)):
@@ -65,7 +63,7 @@ async def hot_item(bench: Bench, suite: RunningSuite, clients: int) -> None:
     items = [CatalogueItem(f"item-{number}", 50, 100_000, True, 8) for number in range(DIFFERENT_ITEMS)]
     await put_if_absent(suite.addresses["stock"][0], items)
     different = in_turn([item.itemid for item in items])
-    for _ in range(ROUNDS):
+    for _ in range(bench.rounds):
         for name, next_item in (("hot item", RED_ONLY), ("different items", different)):
             await bench.throughput(suite, f"{name}, {clients} clients", clients, next_item)
 
