@@ -11,7 +11,7 @@ from typing import Any
 import structlog
 from structlog.typing import Processor
 
-from sagakit.logentry import add_trace, strict_json, to_entry
+from sagakit.logentry import add_trace, to_entry, to_json
 from sagakit.settings import Environ
 
 log = structlog.get_logger()
@@ -77,7 +77,7 @@ def _json(service: str, project: str) -> list[Processor]:
     return [
         structlog.processors.format_exc_info,
         to_entry(service, project),
-        structlog.processors.JSONRenderer(serializer=strict_json),
+        to_json,
     ]
 
 

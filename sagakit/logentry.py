@@ -44,12 +44,16 @@ def add_trace(_logger: object, _name: str, line: Line) -> Line:
     return line
 
 
-def strict_json(line: Line, **options: Any) -> str:
-    """JSON, where Python would write NaN and Infinity, which it does not know, as words."""
+# Made once: `json.dumps` makes one for every line.
+_STRICT = json.JSONEncoder(allow_nan=False, default=repr)
+
+
+def to_json(_logger: object, _name: str, line: Line) -> str:
+    """Renders a line as JSON, with words where Python would write NaN or Infinity."""
     try:
-        return json.dumps(line, allow_nan=False, **options)
+        return _STRICT.encode(line)
     except ValueError:
-        return json.dumps(json.loads(json.dumps(line, **options), parse_constant=str))
+        return json.dumps(json.loads(json.dumps(line, default=repr), parse_constant=str))
 
 
 def _where_in_a_trace(project: str) -> Line:
