@@ -52,10 +52,10 @@ async def _seen(suite: LocalSuite) -> State:
 
 
 def _waits(state: State) -> bool:
-    """Everything has ended but the last order, and that is found to wait."""
+    """The last order is found to wait, and only that: the others have ended."""
     waiting = state.backlog is not None and state.backlog.tickets["reserved"].count == 1
     stopped = any(each["state"] == "stopped" for each in state.programs or ())
-    return waiting and stopped and state.figures.ended == len(_CARTS)
+    return waiting and stopped
 
 
 async def _once(watching: Watching, holds: Callable[[State], bool]) -> State:
