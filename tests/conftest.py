@@ -10,6 +10,11 @@ from anyio.from_thread import BlockingPortal, start_blocking_portal
 from sagactl.emulators import DATASTORE, FIRESTORE, PUBSUB, Emulator, running, why_unavailable
 
 
+def pytest_configure() -> None:
+    # Before gRPC is imported: its fork handlers now and then abort a child that a test of `sagactl` starts.
+    os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _no_emulators_from_the_shell() -> None:
     """Tests start their own: what the shell names may hold somebody's data."""

@@ -29,6 +29,8 @@ def test_whoever_has_to_sign_in_is_asked_for_a_token_and_shops_with_it(visit, tm
         visitor.page.get_by_role("button", name="Sign out").click()
         expect(visitor.page.get_by_label("Bearer token")).to_be_visible()
         expect(visitor.page.get_by_role("button", name="Check out")).to_be_hidden()
+        assert visitor.latest() == []
+        assert visitor.orderid == ""
 
 
 @pytest.mark.emulators

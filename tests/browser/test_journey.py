@@ -106,6 +106,43 @@ def test_whoever_is_away_is_waited_for(visit, service):
         visitor.sees("approved")
 
 
+def test_without_purchase_nothing_is_ordered_and_the_page_says_so_until_it_is_back(visit):
+    visitor = visit()
+    visitor.add("blue")
+    with stopped(visitor, "purchase"):
+        visitor.page.get_by_role("button", name="Check out").click()
+        expect(visitor.page.get_by_role("alert")).to_contain_text("A service this needs is away")
+        expect(visitor.page.locator("#cart")).to_have_text("1 piece, 1.00")
+
+        visitor.steer("Start", "purchase")
+
+        visitor.check_out()
+        visitor.sees("approved")
+    expect(visitor.page.get_by_role("alert")).to_be_hidden()
+
+
+def test_a_checkout_whose_answer_was_lost_is_repeated_and_makes_one_order(visit):
+    visitor = visit()
+    visitor.network_fails = True
+    keys: list[str] = []
+    made: list[str] = []
+
+    def lose_the_first_answer(route) -> None:
+        keys.append(route.request.headers["idempotency-key"])
+        answer = route.fetch()
+        made.append(answer.json()["orderid"])
+        route.abort() if len(made) == 1 else route.fulfill(response=answer)
+
+    visitor.page.route("**/*:checkout", lose_the_first_answer)
+
+    visitor.choose("free")
+
+    visitor.sees("approved")
+    assert len(keys) == 2
+    assert len({*keys}) == 1
+    assert {*made} == {visitor.orderid}
+
+
 def test_what_stays_in_the_cart_outlives_a_reload(visit):
     visitor = visit()
     visitor.add("red", 2)

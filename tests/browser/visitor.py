@@ -8,6 +8,7 @@ from pathlib import Path
 from playwright.sync_api import ConsoleMessage, Locator, Page, Request, expect
 
 _REFUSED = re.compile(r"Failed to load resource: the server responded with a status of (\d+)")
+_CUT = "Failed to load resource: net::ERR_FAILED"
 
 
 class Visitor:
@@ -18,6 +19,8 @@ class Visitor:
         self.gateway = gateway
         self.refusals: set[int] = set()
         """The statuses that this visitor has to expect; Chromium notes each in the console."""
+        self.network_fails = False
+        """Whether this visitor's network is cut by the test; the console has that as well."""
         self._complaints: list[str] = []
         self._elsewhere: list[str] = []
         page.on("console", self._said)
@@ -101,7 +104,10 @@ class Visitor:
 
     def _said(self, message: ConsoleMessage) -> None:
         refused = _REFUSED.match(message.text)
-        if message.type in {"error", "warning"} and not (refused and int(refused[1]) in self.refusals):
+        expected = (
+            int(refused[1]) in self.refusals if refused else message.text == _CUT and self.network_fails
+        )
+        if message.type in {"error", "warning"} and not expected:
             self._complaints.append(f"{message.text} ({message.location.get('url')})")
 
     def _asked(self, request: Request) -> None:

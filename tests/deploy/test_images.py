@@ -60,6 +60,12 @@ def test_an_image_has_what_it_runs_and_nothing_to_build_with(name: str, built):
     assert len([*rootfs.glob(f"app/{own}/*.py")]) == len([*rootfs.glob(f"app/{own}/__pycache__/*.pyc")])
 
 
+def test_the_gateways_image_has_the_page_in_it(built):
+    page = {file.name for file in (ROOT / "services/gateway/ui").iterdir()}
+
+    assert {file.name for file in (built["gateway"].rootfs / "app/services/gateway/ui").iterdir()} == page
+
+
 def test_the_tools_image_has_every_package_of_the_project(built):
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     packages = project["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]

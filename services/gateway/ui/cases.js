@@ -14,6 +14,7 @@ const CASES = [
 /** Offers those that the catalogue and the gateway allow. */
 export class Cases {
   #buttons = [];
+  #isBusy = false;
 
   /** `onCase` is called with the case; meanwhile no other can be chosen. */
   constructor(catalogue, steers, onCase) {
@@ -41,11 +42,18 @@ export class Cases {
   }
 
   async #choose(each, onCase) {
-    for (const button of this.#buttons) button.disabled = true;
+    if (this.#isBusy) return;
+    this.#setBusy(true);
     try {
       await onCase(each);
     } finally {
-      for (const button of this.#buttons) button.disabled = false;
+      this.#setBusy(false);
     }
+  }
+
+  // Not disabled, or whoever has pressed one by keyboard would be sent back to the start.
+  #setBusy(isBusy) {
+    this.#isBusy = isBusy;
+    for (const button of this.#buttons) button.setAttribute("aria-disabled", isBusy);
   }
 }

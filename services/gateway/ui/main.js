@@ -14,7 +14,8 @@ import { Shop } from "./shop.js";
 import { SignIn } from "./signin.js";
 
 const config = await (await fetch("/ui/config")).json();
-const signIn = new SignIn(() => open());
+// After it nothing of whoever was here is left on the page.
+const signIn = new SignIn(() => open(), () => location.replace(location.pathname));
 const api = new Api(() => signIn.token, () => signIn.ask());
 const catalogue = new Catalogue(api);
 const lanes = new Lanes(traceOf);

@@ -22,6 +22,13 @@ export function forget(orderid) {
   keep(localStorage, ORDERS, orders().filter((each) => each.orderid !== orderid));
 }
 
+/** Nothing is known of anybody any more. */
+export function forgetAll() {
+  keep(localStorage, ORDERS, []);
+  keepCart({});
+  keepToken(null);
+}
+
 /** Pieces by itemid. */
 export const cart = () => recall(sessionStorage, CART, {});
 

@@ -93,10 +93,13 @@ export class Shop {
     const free = wanted.some(([itemid]) => this.catalogue.items.get(itemid).waives_payment);
     const what = `${number} ${number === 1 ? "piece" : "pieces"}`;
     say(byId("cart"), number ? `${what}, ${free ? "nothing to pay" : money(sum)}` : "The cart is empty");
-    byId("check-out").disabled = !number || this.#busy;
+    byId("check-out").disabled = !number;
+    // Not disabled, or whoever has pressed it by keyboard would be sent back to the start.
+    byId("check-out").setAttribute("aria-disabled", this.#busy);
   }
 
   async #checkOut(onCheckOut) {
+    if (this.#busy) return;
     this.#busy = true;
     this.#total();
     try {

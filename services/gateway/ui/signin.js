@@ -7,8 +7,8 @@ import * as memory from "./memory.js";
 export class SignIn {
   #isAsking = false;
 
-  /** `onSignedIn` is called each time a token was given. */
-  constructor(onSignedIn) {
+  /** `onSignedIn` is called each time a token was given, `onSignedOut` when its bearer has done. */
+  constructor(onSignedIn, onSignedOut) {
     byId("sign-in").addEventListener("submit", (event) => {
       event.preventDefault();
       memory.keepToken(byId("token").value.trim());
@@ -16,7 +16,10 @@ export class SignIn {
       this.#show(false);
       onSignedIn();
     });
-    byId("sign-out").addEventListener("click", () => this.ask());
+    byId("sign-out").addEventListener("click", () => {
+      memory.forgetAll();
+      onSignedOut();
+    });
   }
 
   get token() {
