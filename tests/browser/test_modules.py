@@ -79,6 +79,15 @@ def test_a_gap_is_the_time_since_the_cause_and_never_negative(visit):
     assert gaps == [None, 10, 10, 10, 10, 0]
 
 
+def test_a_move_is_in_the_trace_of_what_caused_it_where_nobody_could_say(visit):
+    made = moves("purchase.pre-approved stock.reserved payment.paid purchase.approved stock.sold")
+    made[0]["trace_id"], made[2]["trace_id"] = "a", "b"
+
+    traces = of_module(visit(), "journey.js", "(moves) => moves.map((each) => m.traceOf(each, moves))", made)
+
+    assert traces == ["a", "a", "b", "b", "b"]
+
+
 def test_every_word_of_the_gateway_has_a_meaning_on_the_page(visit):
     silent = [
         "stock.sold",

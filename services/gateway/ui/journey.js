@@ -31,6 +31,12 @@ export function gapOf(move, moves) {
   return cause && Math.max(0, Date.parse(move.time) - Date.parse(cause.time));
 }
 
+/** The trace a move happened in: where nobody could say, that of what caused it, which it is part of. */
+export function traceOf(move, moves) {
+  const cause = causeOf(move, moves);
+  return move.trace_id ?? (cause && traceOf(cause, moves));
+}
+
 /** The services from which a move is still to come. */
 export function awaited(moves) {
   const known = new Set(moves.map(wordOf));

@@ -1,7 +1,7 @@
 // Draws the moves of an order: a lane for each service, a place in it for each move, in the order of time.
 
 import { byId, drawing, element, unseen } from "./dom.js";
-import { awaited, causeOf, gapOf, wordOf } from "./journey.js";
+import { awaited, causeOf, gapOf, traceOf, wordOf } from "./journey.js";
 import { Threads } from "./threads.js";
 import { capital, duration, DUTIES, meaning, moment, SERVICES } from "./words.js";
 
@@ -24,7 +24,7 @@ export class Lanes {
   #usual = [];
   #threads = new Threads(byId("lanes"), byId("threads"));
 
-  /** `linkOf` gives the address of a move's trace, or undefined. */
+  /** `linkOf` gives the address at which a trace can be looked at, or undefined. */
   constructor(linkOf) {
     this.linkOf = linkOf;
     for (const service of SERVICES) this.#addLane(service);
@@ -78,6 +78,8 @@ export class Lanes {
     const gap = gapOf(move, moves);
     const after = place.querySelector(".gap");
     if (gap !== undefined) after.replaceChildren(unseen(", after "), `${duration(gap)}`);
+    const address = this.linkOf(traceOf(move, moves));
+    if (address && !place.querySelector(".trace")) place.append(linkTo(address, move));
   }
 
   /** A list is read in the order of its children, whatever their places. */
@@ -90,14 +92,12 @@ export class Lanes {
 
   #addPlace(move) {
     const kind = kindOf(move);
-    const link = this.linkOf(move);
     const place = element(
       "li",
       { class: "place", data: { move: wordOf(move), kind }, title: `${meaning(move)} ${moment(move.time)}` },
       dot(GLYPHS[kind]),
       element("span", { class: "word" }, move.status),
       element("span", { class: "gap" }),
-      ...(link ? [element("a", { class: "trace", href: link, target: "_blank", rel: "noreferrer" }, "trace", unseen(` of ${move.service} ${move.status}`))] : []),
     );
     this.#places.set(wordOf(move), place);
     this.#lanes.get(move.service).querySelector(".awaited").before(place);
@@ -129,6 +129,11 @@ export class Lanes {
     this.#lanes.set(service, lane);
     byId("lanes").append(lane);
   }
+}
+
+function linkTo(address, move) {
+  const given = { class: "trace", href: address, target: "_blank", rel: "noreferrer" };
+  return element("a", given, "trace", unseen(` of ${move.service} ${move.status}`));
 }
 
 function dot(d) {

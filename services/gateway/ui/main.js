@@ -18,7 +18,7 @@ const config = await (await fetch("/ui/config")).json();
 const signIn = new SignIn(() => open(), () => location.replace(location.pathname));
 const api = new Api(() => signIn.token, () => signIn.ask());
 const catalogue = new Catalogue(api);
-const lanes = new Lanes(traceOf);
+const lanes = new Lanes(addressOf);
 const latest = new Latest(api);
 const order = new Order(api, lanes, new Books(api, catalogue), (orderid, known) => latest.note(orderid, known));
 let services;
@@ -67,7 +67,7 @@ function skip(event) {
   byId("order").focus();
 }
 
-function traceOf({ trace_id: trace }) {
+function addressOf(trace) {
   return config.trace_url && trace ? config.trace_url.replaceAll("{trace_id}", encodeURIComponent(trace)) : undefined;
 }
 
