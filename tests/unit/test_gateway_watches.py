@@ -15,10 +15,13 @@ from rpc.purchase_pb2 import OrderMove
 from rpc.stock_pb2 import Reservation
 from sagakit.errors import Unavailable
 from sagakit.runtime import Runtime
+from sagakit.spans import within
+from sagakit.traceparent import current_trace_id
 from services.gateway.behalf import Bearer
 from services.gateway.moves import Records
 from services.gateway.watches import Watch, Watches
 from tests.support.eventually import eventually
+from tests.support.traces import Traces, trace_id_of
 
 ME = Bearer("token")
 
@@ -181,17 +184,28 @@ class Books:
         self.looks = 0
         self.away = False
         self.bearers: list[Bearer] = []
+        self.traces: set[str | None] = set()
         self.open = asyncio.Event()
         self.open.set()
 
     async def look(self, orderid: str, bearer: Bearer) -> Records:
         self.looks += 1
         self.bearers.append(bearer)
+        self.traces.add(current_trace_id())
         found = self.found
         await self.open.wait()
         if self.away:
             raise Unavailable("purchase is away")
         return found
+
+
+async def test_looks_belong_to_the_trace_of_whoever_began_to_follow():
+    traces, books = Traces(), Books(records("pre-approved"))
+    with within(traces.tracer("gateway").start_span("GET")):
+        async with followed(books):
+            await eventually(lambda: books.looks)
+
+    assert books.traces == {trace_id_of(traces.spans[0])}
 
 
 @asynccontextmanager
