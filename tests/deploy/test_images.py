@@ -12,9 +12,11 @@ from sagactl.emulators import FIRESTORE, PUBSUB, why_unavailable
 from tests.support import images
 from tests.support.images import IMAGES, Image
 from tests.support.manifests import ROOT
+from tests.support.metrics import scraped
 from tests.support.pods import Pods
 
 TAG = "ci"
+PROCESSES = ("purchase", "stock", "payment", "delivery", "gateway")
 MAX_MEGABYTES = 150
 """What an image may put on top of its base."""
 
@@ -98,5 +100,10 @@ def test_the_images_run_as_the_local_overlay_says_in_its_order_and_end_when_told
         pods.finish("seed")
 
         demo(pods.address("gateway"), print)
+        measured = scraped(pods.address(each, "metrics").removeprefix("http://") for each in PROCESSES)
+        assert measured.value("saga_order_duration_seconds_count", outcome="approved") >= 1
+        assert {labels["service_name"] for name, labels, _ in measured if name == "target_info"} == {
+            *PROCESSES
+        }
 
         assert set(pods.stop().values()) == {0}

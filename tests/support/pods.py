@@ -53,10 +53,9 @@ class Pods:
             _end(process)
         self._leaving.close()
 
-    def address(self, name: str) -> str:
-        """Where a workload's HTTP server is."""
-        (port,) = self._workloads[name].ports.values()
-        return f"http://{self._addresses[name]}:{port}"
+    def address(self, name: str, port: str = "http") -> str:
+        """Where a workload serves HTTP at the port of that name."""
+        return f"http://{self._addresses[name]}:{self._workloads[name].ports[port]}"
 
     def start_emulators(self) -> None:
         """This machine's, in the place of the image that no registry here has."""

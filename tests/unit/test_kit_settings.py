@@ -238,3 +238,16 @@ def test_half_of_sign_in_is_refused(environ, complaint):
 
 def test_without_an_issuer_nobody_signs_in():
     assert ServiceSettings.from_environ(MINIMAL).auth is None
+
+
+@pytest.mark.parametrize(
+    ("told", "port"), [({}, None), ({"METRICS_PORT": " "}, None), ({"METRICS_PORT": "9464"}, 9464)]
+)
+def test_metrics_are_served_where_a_port_is_named_for_them(told, port):
+    assert ServiceSettings.from_environ({**MINIMAL, **told}).metrics_port == port
+
+
+@pytest.mark.parametrize("port", ["none", "-1", "65536"])
+def test_a_metrics_port_that_is_none_is_refused(port):
+    with pytest.raises(BadSetting, match="METRICS_PORT must be"):
+        ServiceSettings.from_environ({**MINIMAL, "METRICS_PORT": port})
