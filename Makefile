@@ -40,7 +40,7 @@ proto-check: $(VENV)/.dev ## Lint the protos, find breaking changes, compare the
 	$(call protoc,build/proto)
 	diff -r -x __pycache__ build/proto/rpc rpc
 
-test: $(VENV)/.dev ## Every test suite; what needs Google's emulators is skipped where there is no gcloud
+test: $(VENV)/.dev ## Every test suite; what needs Google's emulators or a browser is skipped where there is no gcloud or no chromium
 	$(BIN)/python -m pytest
 
 ci: check $(VENV)/.checkov test simulate chaos overload ## Exactly what CI runs

@@ -39,23 +39,23 @@ def browser(chromium: str) -> Iterator[Browser]:
         yield playwright.chromium.launch(executable_path=chromium, args=arguments)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def shop(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalSuite]:
-    """A suite that all share: whoever stops one of its services starts it again."""
+    """A suite that the tests of a module share: whoever stops one of its services starts it again."""
     with local_suite.embedded(tmp_path_factory.mktemp("shop")) as suite:
         yield suite
 
 
 @pytest.fixture
-def visit(
-    browser: Browser, shop: LocalSuite, request: pytest.FixtureRequest
-) -> Iterator[Callable[..., Visitor]]:
+def visit(browser: Browser, request: pytest.FixtureRequest) -> Iterator[Callable[..., Visitor]]:
     """Opens the page of the shared suite, or another; whatever they were shown is kept as a picture."""
     with ExitStack() as stack:
 
-        def come(suite: LocalSuite = shop, path: str = "/ui", **given) -> Visitor:
-            settings = {"viewport": DESK, "color_scheme": "light", **given}
-            context = stack.enter_context(browser.new_context(**settings))
+        def come(suite: LocalSuite | None = None, path: str = "/ui", **given) -> Visitor:
+            suite = suite or request.getfixturevalue("shop")
+            context = stack.enter_context(
+                browser.new_context(**{"viewport": DESK, "color_scheme": "light", **given})
+            )
             context.set_default_timeout(PATIENCE_MILLISECONDS)
             visitor = Visitor(context.new_page(), suite.facts["gateway"])
             stack.callback(visitor.leave, SCREENSHOTS / f"{_file_name(request.node.name)}.png")

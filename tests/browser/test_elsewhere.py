@@ -5,7 +5,6 @@ import re
 import pytest
 from playwright.sync_api import expect
 
-from sagactl.emulators import FIRESTORE, PUBSUB, why_unavailable
 from tests.support import local_suite
 
 
@@ -34,11 +33,15 @@ def test_whoever_has_to_sign_in_is_asked_for_a_token_and_shops_with_it(visit, tm
 
 
 @pytest.mark.emulators
-def test_over_googles_emulators_an_order_is_seen_to_be_approved(visit, tmp_path):
-    missing = why_unavailable(FIRESTORE, PUBSUB)
-    if missing is not None:
-        pytest.skip(missing)
-    with local_suite.suite(tmp_path, "--backend", "emulators") as suite:
+def test_over_googles_emulators_an_order_is_seen_to_be_approved(
+    visit, tmp_path, firestore_emulator, pubsub_emulator, project
+):
+    named = {
+        "DATASTORE_EMULATOR_HOST": firestore_emulator,
+        "PUBSUB_EMULATOR_HOST": pubsub_emulator,
+        "GOOGLE_CLOUD_PROJECT": project,
+    }
+    with local_suite.suite(tmp_path, environ=named) as suite:
         suite.until_ready()
         visitor = visit(suite)
 

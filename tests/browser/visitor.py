@@ -33,7 +33,7 @@ class Visitor:
     def leave(self, picture: Path) -> None:
         """Keeps what is to be seen; fails where the page has complained, or asked somebody else."""
         picture.parent.mkdir(parents=True, exist_ok=True)
-        self.page.screenshot(path=picture, full_page=True)
+        self.page.screenshot(path=picture, full_page=True, animations="disabled")
         assert not self._complaints, "; ".join(self._complaints)
         assert not self._elsewhere, "; ".join(self._elsewhere)
 
