@@ -4,6 +4,7 @@ from tests.support.local_suite import suite, until
 from tests.support.metrics import DECLARED, Samples, declared_series, scraped, series_of
 
 IMPATIENT = {"SWEEP_SECONDS": "0.2", "REPEAT_AFTER": "0.3"}
+ASKS_PAYMENT = "payment-service.com.example.stock"
 PROCESS_OWN = ("process_", "target_info")
 
 
@@ -35,6 +36,7 @@ def test_whatever_is_declared_is_exposed_and_nothing_else(tmp_path):
         local.sagactl("provider", "--away")
         order(local, "cart-waits", "blue")
         until(lambda: everything(local).value("saga_overdue", kind="Reservation", status="reserved"))
+        until(lambda: everything(local).value("saga_pulling", subscription=ASKS_PAYMENT) == 0)
 
         samples = everything(local)
 
@@ -45,7 +47,6 @@ def test_whatever_is_declared_is_exposed_and_nothing_else(tmp_path):
         reason = {"outcome": "reserve-failed", "reason": "sold-out"}
         assert samples.value("saga_order_duration_seconds_count", **reason) == 1
         assert samples.value("saga_orders_opened_total") == 4
-        assert samples.value("saga_pulling", subscription="payment-service.com.example.stock") == 0
         checkout = {"http_route": "/purchase/api/checkout", "http_response_status_code": "200"}
         assert samples.value("http_server_request_duration_seconds_count", **checkout) == 4
 
