@@ -3,6 +3,7 @@
 import re
 
 import httpx
+import pytest
 from playwright.sync_api import expect
 
 
@@ -110,6 +111,20 @@ def test_the_latest_orders_are_listed_with_their_state_and_can_be_looked_at_agai
     expect(visitor.page.locator(f"#orders a[data-orderid='{first}']")).to_have_attribute(
         "aria-current", "true"
     )
+
+
+@pytest.mark.parametrize("orderid", ["nothing-like-it", "..%2F..%2Fitems", "%"])
+def test_an_order_that_is_not_there_is_said_not_to_be(visit, orderid):
+    visitor = visit(path="/ui")
+    visitor.refusals = {400, 404}
+
+    visitor.page.evaluate("(orderid) => { location.hash = orderid }", orderid)
+
+    expect(visitor.page.get_by_role("alert")).to_be_visible()
+    expect(visitor.page.locator("[data-move]")).to_have_count(0)
+    visitor.choose("paid")
+    visitor.sees("approved")
+    expect(visitor.page.get_by_role("alert")).to_be_hidden()
 
 
 def test_a_browser_that_asks_for_the_root_gets_the_page_and_curl_the_name(visit, shop):

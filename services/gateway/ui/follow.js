@@ -36,7 +36,7 @@ export async function follow(api, orderid, { signal, onMove, onWay }) {
 /** Whether it was told the end. */
 async function stream(api, orderid, told, { signal, onMove, onWay }) {
   const headers = told.lastId ? { "Last-Event-ID": told.lastId } : {};
-  const answer = await api.stream(`/v1/orders/${orderid}/events`, headers, signal);
+  const answer = await api.stream(`/v1/orders/${encodeURIComponent(orderid)}/events`, headers, signal);
   if (answer.status === 204) return true;
   if (!answer.body) throw new Problem(501, "no-streams", "This browser reads no streams.");
   const heard = () => {
@@ -56,7 +56,7 @@ async function read(api, orderid, { signal, onMove, onWay }) {
   for (;;) {
     onWay("reading");
     try {
-      const { history } = await api.get(`/v1/orders/${orderid}/history`, signal);
+      const { history } = await api.get(`/v1/orders/${encodeURIComponent(orderid)}/history`, signal);
       const moves = history.map(moveOf);
       for (const move of moves.filter((each) => !told.has(each.status))) {
         told.add(move.status);

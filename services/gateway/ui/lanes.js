@@ -7,6 +7,8 @@ import { capital, duration, DUTIES, meaning, moment, SERVICES } from "./words.js
 
 // The way of an order that is approved: each service, and after which of those before it.
 const USUALLY = [["purchase"], ["stock", 0], ["payment", 1], ["purchase", 2], ["stock", 3], ["payment", 3], ["delivery", 3]];
+// What comes at once is seen one after the other; what is said of it, and its times, are true.
+const PACE_MILLISECONDS = 120;
 const FAILED = new Set(["reserve-failed", "payment-failed", "canceled"]);
 const GIVEN_BACK = new Set(["stock.released", "payment.canceled"]);
 const GLYPHS = { good: "M5 9.500 8 12.500 13.500 6", bad: "M6 6 12 12M12 6 6 12", back: "M7 6H10.500A3 3 0 0 1 10.500 12H6M7.500 3.800 5.200 6 7.500 8.200" };
@@ -22,6 +24,7 @@ export class Lanes {
   #lanes = new Map();
   #places = new Map();
   #usual = [];
+  #seenUntil = 0;
   #threads = new Threads(byId("lanes"), byId("threads"));
 
   /** `linkOf` gives the address at which a trace can be looked at, or undefined. */
@@ -41,6 +44,7 @@ export class Lanes {
     byId("lanes").dataset.empty = !isAwaited;
     for (const place of this.#places.values()) place.remove();
     this.#places.clear();
+    this.#seenUntil = 0;
     this.show([], false);
   }
 
@@ -94,7 +98,12 @@ export class Lanes {
     const kind = kindOf(move);
     const place = element(
       "li",
-      { class: "place", data: { move: wordOf(move), kind }, title: `${meaning(move)} ${moment(move.time)}` },
+      {
+        class: "place",
+        data: { move: wordOf(move), kind },
+        style: { "--delay": `${this.#pace()}ms` },
+        title: `${meaning(move)} ${moment(move.time)}`,
+      },
       dot(GLYPHS[kind]),
       element("span", { class: "word" }, move.status),
       element("span", { class: "gap" }),
@@ -102,6 +111,14 @@ export class Lanes {
     this.#places.set(wordOf(move), place);
     this.#lanes.get(move.service).querySelector(".awaited").before(place);
     return place;
+  }
+
+  /** Milliseconds until the next move is to be seen. */
+  #pace() {
+    const now = performance.now();
+    const delay = Math.max(0, this.#seenUntil - now);
+    this.#seenUntil = now + delay + PACE_MILLISECONDS;
+    return Math.round(delay);
   }
 
   #addUsual(service, place) {

@@ -55,7 +55,8 @@ async function buy({ pieces, cancel, stop }) {
 
 /** Shows the order that the address names. */
 async function look() {
-  const orderid = decodeURIComponent(location.hash.slice(1));
+  const orderid = location.hash.slice(1);
+  say(byId("problem"), "");
   latest.show(orderid);
   if (orderid) await order.show(orderid);
   else order.hide();

@@ -59,7 +59,7 @@ export class Order {
   /** Calls the order off, if it still can be. */
   async cancel(orderid) {
     try {
-      await this.api.change("POST", `/v1/orders/${orderid}:cancel`);
+      await this.api.change("POST", `/v1/orders/${encodeURIComponent(orderid)}:cancel`);
     } catch (error) {
       if (!(error instanceof Problem) || error.status !== 409) throw error;
       this.#remark = "Too late to cancel: it was decided before.";

@@ -34,13 +34,13 @@ export class Threads {
     };
     const isUpright = getComputedStyle(this.lanes).getPropertyValue("--upright").trim() === "1";
     for (const { name, kind, from, to } of this.#wanted) {
-      const path = this.#drawn.get(name) ?? this.#add(name, kind);
+      const path = this.#drawn.get(name) ?? this.#add(name, kind, to.style.getPropertyValue("--delay"));
       path.setAttribute("d", curve(middle(from), middle(to), isUpright));
     }
   }
 
-  #add(name, kind) {
-    const path = drawing("path", { class: "thread", pathLength: 1, data: { kind } });
+  #add(name, kind, delay) {
+    const path = drawing("path", { class: "thread", pathLength: 1, data: { kind }, style: { "--delay": delay || "0ms" } });
     this.#drawn.set(name, path);
     this.canvas.append(path);
     return path;
