@@ -8,10 +8,11 @@ from enum import StrEnum
 import structlog
 
 from sagakit import metrics
-from sagakit.bus import Bus, Delivery, Message
+from sagakit.bus import Bus, Delivery
 from sagakit.deliveries import DeliveryMeter
 from sagakit.errors import Contention, Poison, Unavailable
-from sagakit.events import Event, timestamp
+from sagakit.events import Event
+from sagakit.letters import dead_letter
 from sagakit.runtime import Backoff, Runtime
 from sagakit.spans import failed, note
 
@@ -21,7 +22,6 @@ MAX_OUTSTANDING = 100
 """Deliveries in hand at a time, per subscription."""
 MAX_APPLY_SECONDS = 30.0
 PULL_AGAIN = Backoff(first_seconds=0.25, cap_seconds=5, attempts=1 << 30)
-MAX_ATTRIBUTE_BYTES = 1024
 LAG_SECONDS = 5.0
 """For how long a consumer that had its hands full counts as lagging behind."""
 
@@ -185,22 +185,12 @@ class Consumer:
             async with asyncio.timeout(MAX_APPLY_SECONDS):
                 return await handler(event)
         except Poison as poison:
-            letter = self._dead_letter(subscription, delivery.message, poison.reason)
+            letter = dead_letter(subscription, delivery.message, poison.reason, self._runtime.now())
             await self._bus.publish(self._dead_letter_topic, [letter])
             structlog.contextvars.bind_contextvars(reason=poison.reason)
             failed(poison)
             self._meter.refused(poison.reason)
             return Outcome.REFUSED
-
-    def _dead_letter(self, subscription: str, message: Message, reason: str) -> Message:
-        """The message as it came, and why it is here. What the broker itself put in is left out."""
-        own = {
-            "dead_letter_reason": reason.encode()[:MAX_ATTRIBUTE_BYTES].decode(errors="ignore"),
-            "dead_letter_subscription": subscription,
-            "dead_letter_time": timestamp(self._runtime.now()),
-        }
-        kept = {name: value for name, value in message.attributes.items() if not name.startswith("goog")}
-        return Message(message.data, {**kept, **own})
 
 
 async def _first_of(*awaitables: Awaitable[object]) -> None:
