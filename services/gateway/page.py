@@ -11,6 +11,8 @@ from starlette.responses import JSONResponse, Response
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
+from services.gateway.steering import is_local
+
 PAGE = "/ui"
 FILES = Path(__file__).parent / "ui"
 _SHOP = "index.html"
@@ -21,7 +23,6 @@ _POLICY = (
 )
 _HEADERS = {
     "Content-Security-Policy": _POLICY,
-    "Cross-Origin-Opener-Policy": "same-origin",
     # Kept, and asked for again each time: a page is never older than its gateway.
     "Cache-Control": "no-cache",
 }
@@ -38,9 +39,10 @@ class PageConfig:
     trace_url: str = ""
     """Where a trace can be looked at, with `{trace_id}` in it; empty: nowhere."""
 
-    def as_json(self) -> Mapping[str, Any]:
+    def as_json(self, local: bool) -> Mapping[str, Any]:
+        """`local`: whether it is asked by a name of this machine; from elsewhere nothing is steered."""
         where = {"trace_url": self.trace_url} if self.trace_url else {}
-        return {"sign_in": self.sign_in, "steers": self.steers, **where}
+        return {"sign_in": self.sign_in, "steers": self.steers and local, **where}
 
 
 class PageFiles(StaticFiles):
@@ -62,8 +64,8 @@ def page(files: PageFiles, config: PageConfig) -> APIRouter:
     router.add_api_route(PAGE, files.shop, methods=["GET", "HEAD"], response_class=Response)
 
     @router.get(f"{PAGE}/config")
-    async def told() -> Response:
-        return JSONResponse(config.as_json())
+    async def told(request: Request) -> Response:
+        return JSONResponse(config.as_json(is_local(request)))
 
     return router
 

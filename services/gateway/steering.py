@@ -75,7 +75,7 @@ def _demand_own_page(request: Request) -> None:
         FROM_THE_PAGE in request.headers
         and site == "same-origin"
         and origin == f"{request.url.scheme}://{host}"
-        and _hostname(host) in _LOOPBACK
+        and is_local(request)
     )
     if not trusted:
         raise Problem(
@@ -83,8 +83,9 @@ def _demand_own_page(request: Request) -> None:
         )
 
 
-def _hostname(host: str) -> str | None:
+def is_local(request: Request) -> bool:
+    """Whether the gateway was called by a name that is this machine's own wherever it is used."""
     try:
-        return urlsplit(f"//{host}").hostname
+        return urlsplit(f"//{request.headers.get('host', '')}").hostname in _LOOPBACK
     except ValueError:
-        return None
+        return False

@@ -127,6 +127,18 @@ def test_an_order_that_is_not_there_is_said_not_to_be(visit, orderid):
     expect(visitor.page.get_by_role("alert")).to_be_hidden()
 
 
+def test_by_another_name_and_without_https_it_is_the_same_but_nothing_is_stopped_from_there(visit):
+    visitor = visit(host="shop.example")
+
+    visitor.choose("paid")
+    visitor.sees("approved")
+    visitor.sees_it_over()
+
+    assert visitor.page.evaluate("isSecureContext") is False
+    expect(visitor.page.get_by_role("button", name="Stop payment")).to_have_count(0)
+    expect(visitor.page.locator("[data-case=outage]")).to_have_count(0)
+
+
 def test_a_browser_that_asks_for_the_root_gets_the_page_and_curl_the_name(visit, shop):
     visitor = visit(path="/")
     expect(visitor.page.get_by_role("heading", name="Saga suite")).to_be_visible()

@@ -25,6 +25,7 @@ export class Order {
   #moves = [];
   #following = new AbortController();
   #isOver = true;
+  #remark = "";
 
   /** `onNews` is called whenever something became known that is worth writing down. */
   constructor(api, lanes, books, onNews) {
@@ -66,8 +67,6 @@ export class Order {
       this.#draw();
     }
   }
-
-  #remark = "";
 
   #begin(orderid) {
     this.#following.abort();
