@@ -134,7 +134,9 @@ def test_where_streams_do_not_get_through_the_history_is_read(visit):
 
     visitor.sees("approved")
     visitor.sees_it_over()
-    assert visitor.moves("stock") == ["reserved"]
+    assert visitor.moves("purchase") == ["pre-approved", "approved"]
+    # What was overtaken by the payment is not in the ticket's history.
+    assert visitor.moves("stock") in (["reserved"], [])
     assert visitor.moves("delivery") == ["delivery-arranged"]
 
 
