@@ -11,7 +11,7 @@ from sagakit.bus import Message
 from sagakit.errors import Poison
 from sagakit.events import Event, timestamp
 from sagakit.runtime import Runtime
-from sagakit.traceparent import TRACEPARENT, trace_id_of
+from sagakit.telemetry.traceparent import TRACEPARENT, trace_id_of
 
 Hear = Callable[[str, TicketMessage, str, bool, str | None], None]
 """Of the service that speaks, the ticket, when it said so (RFC 3339), whether it is repeated, its trace."""

@@ -9,7 +9,7 @@ import structlog
 from contract.tickets import ORDER_TICKET, TicketMessage
 from sagakit.consumer import Handler, Outcome
 from sagakit.events import Event
-from sagakit.spans import note
+from sagakit.telemetry.spans import note
 
 
 @dataclass(frozen=True, slots=True)

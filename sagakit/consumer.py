@@ -7,14 +7,14 @@ from enum import StrEnum
 
 import structlog
 
-from sagakit import metrics
 from sagakit.bus import Bus, Delivery
-from sagakit.deliveries import DeliveryMeter
 from sagakit.errors import Contention, Poison, Unavailable
 from sagakit.events import Event
 from sagakit.letters import dead_letter
 from sagakit.runtime import Backoff, Runtime
-from sagakit.spans import failed, note
+from sagakit.telemetry import metrics
+from sagakit.telemetry.deliveries import DeliveryMeter
+from sagakit.telemetry.spans import failed, note
 
 log = structlog.get_logger()
 

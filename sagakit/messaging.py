@@ -4,19 +4,19 @@ import asyncio
 from contextlib import suppress
 from functools import partial
 
-from sagakit import metrics
 from sagakit.backends import Backend
 from sagakit.consumer import Consumer
 from sagakit.expiry import Expiry
 from sagakit.inbox import Inbox
 from sagakit.outbox import Outbox
-from sagakit.overdue import Overdue
 from sagakit.relay import Relay
 from sagakit.runtime import Runtime
 from sagakit.service import Build, Kit, ServiceSettings
 from sagakit.store import Store
 from sagakit.sweeper import Sweeper
 from sagakit.tables import Key
+from sagakit.telemetry import metrics
+from sagakit.telemetry.overdue import Overdue
 from sagakit.watch import Watch
 
 EVENTS_END_SECONDS = 8.0

@@ -7,15 +7,15 @@ from typing import TypeVar
 import structlog
 from opentelemetry.trace import INVALID_SPAN, Span
 
-from sagakit import metrics
-from sagakit.backlog import Backlog
 from sagakit.bus import Bus, Message
 from sagakit.errors import Contention, Poison, SagaError, Unavailable
 from sagakit.events import Event
 from sagakit.outbox import Outbox
 from sagakit.runtime import Backoff, Runtime
-from sagakit.spans import fail
 from sagakit.tables import MAX_MUTATIONS, Key, Row, Tables
+from sagakit.telemetry import metrics
+from sagakit.telemetry.backlog import Backlog
+from sagakit.telemetry.spans import fail
 
 log = structlog.get_logger()
 

@@ -8,10 +8,7 @@ from contextlib import AsyncExitStack
 
 import structlog
 
-from sagakit import log as logs
 from sagakit.backends import Backend, open_backend
-from sagakit.callspans import TracedServer
-from sagakit.exposition import exposed
 from sagakit.garbage import collect_rarely
 from sagakit.messaging import Messaging
 from sagakit.runtime import Runtime
@@ -19,8 +16,11 @@ from sagakit.server import GrpcServer
 from sagakit.service import Build, ServiceSettings
 from sagakit.settings import BadSetting
 from sagakit.signin import SignIn, tokens
-from sagakit.spans import Spans
-from sagakit.tracing import open_tracer
+from sagakit.telemetry import log as logs
+from sagakit.telemetry.callspans import TracedServer
+from sagakit.telemetry.exposition import exposed
+from sagakit.telemetry.spans import Spans
+from sagakit.telemetry.tracing import open_tracer
 
 log = structlog.get_logger()
 

@@ -7,8 +7,8 @@ from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from random import Random
 
-from sagakit.measures import NO_METRICS, Metrics
-from sagakit.spans import Spans
+from sagakit.telemetry.measures import NO_METRICS, Metrics
+from sagakit.telemetry.spans import Spans
 
 
 @dataclass(frozen=True, slots=True)

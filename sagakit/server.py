@@ -14,7 +14,7 @@ from grpc_health.v1._async import HealthServicer
 from grpc_reflection.v1alpha import reflection
 from grpc_status import rpc_status
 
-from sagakit import deadline, metrics
+from sagakit import deadline
 from sagakit.errors import (
     Contention,
     Forbidden,
@@ -27,9 +27,10 @@ from sagakit.errors import (
     Unauthenticated,
     Unavailable,
 )
-from sagakit.measures import NO_METRICS, Metrics
-from sagakit.red import MeasuredCalls
-from sagakit.spans import note
+from sagakit.telemetry import metrics
+from sagakit.telemetry.measures import NO_METRICS, Metrics
+from sagakit.telemetry.red import MeasuredCalls
+from sagakit.telemetry.spans import note
 
 log = structlog.get_logger()
 

@@ -7,12 +7,12 @@ from typing import Any
 from sagakit.backends import BackendSettings
 from sagakit.consumer import Handler
 from sagakit.inbox import Inbox
-from sagakit.log import LogSettings
-from sagakit.overdue import Began
 from sagakit.runtime import Runtime
 from sagakit.settings import Environ
 from sagakit.store import Store
 from sagakit.tables import Tables
+from sagakit.telemetry.log import LogSettings
+from sagakit.telemetry.overdue import Began
 from sagakit.tokens import AuthSettings
 from sagakit.watch import Patience, Remind
 

@@ -4,15 +4,15 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Generic, TypeVar
 
-from sagakit import metrics
 from sagakit.errors import Contention, OutcomeUnknown
 from sagakit.events import Event
 from sagakit.locks import KeyedLocks
 from sagakit.outbox import Outbox
 from sagakit.relay import Relay
 from sagakit.runtime import Backoff, Runtime
-from sagakit.spans import note
 from sagakit.tables import Entity, Insert, Key, Mutation, Row, Tables, Update
+from sagakit.telemetry import metrics
+from sagakit.telemetry.spans import note
 
 R = TypeVar("R")
 

@@ -10,10 +10,10 @@ import structlog
 
 from sagakit.due import due_at, is_due, when
 from sagakit.errors import Contention
-from sagakit.overdue import Overdue
 from sagakit.runtime import Backoff, Runtime
 from sagakit.store import Changes, Snapshot, Store
 from sagakit.tables import INDEXED, Entity, Key, Row
+from sagakit.telemetry.overdue import Overdue
 
 log = structlog.get_logger()
 

@@ -10,14 +10,14 @@ from contextlib import AsyncExitStack, asynccontextmanager
 import structlog
 
 from contract.broadcast import ticket_broadcast
-from sagakit import log as logs
 from sagakit.backends import Messages, open_messages
-from sagakit.exposition import exposed
-from sagakit.measures import Metrics
 from sagakit.runtime import Runtime
 from sagakit.settings import BadSetting
 from sagakit.signin import tokens
-from sagakit.tracing import open_tracer
+from sagakit.telemetry import log as logs
+from sagakit.telemetry.exposition import exposed
+from sagakit.telemetry.measures import Metrics
+from sagakit.telemetry.tracing import open_tracer
 from services.gateway.app import Lifecycle, create_app
 from services.gateway.clients import Clients
 from services.gateway.edge import Edge

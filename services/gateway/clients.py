@@ -17,7 +17,7 @@ from opentelemetry.trace import Tracer
 from contract.calls import service_config
 from rpc import delivery_pb2, payment_pb2, purchase_pb2, stock_pb2
 from sagakit import deadline
-from sagakit.callspans import TracedClient
+from sagakit.telemetry.callspans import TracedClient
 from services.gateway import behalf
 
 SERVICES: Mapping[str, ServiceDescriptor] = {

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
-from sagakit.measures import NO_METRICS, Metrics
+from sagakit.telemetry.measures import NO_METRICS, Metrics
 from sagakit.tokens import Tokens
 from services.gateway.deadline import Deadline
 from services.gateway.entrance import Entrance, Overall

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sagakit.backends import BackendSettings
-from sagakit.log import LogSettings
 from sagakit.settings import BadSetting, Environ
+from sagakit.telemetry.log import LogSettings
 from sagakit.tokens import AuthSettings
 from services.gateway.clients import SERVICES
 from services.gateway.edge import Limits

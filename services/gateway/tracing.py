@@ -6,8 +6,8 @@ from opentelemetry.trace import Span, SpanKind, Tracer
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from sagakit.spans import fail, within
-from sagakit.traceparent import TRACEPARENT, context_of, traceparent_of
+from sagakit.telemetry.spans import fail, within
+from sagakit.telemetry.traceparent import TRACEPARENT, context_of, traceparent_of
 from services.gateway.middleware import PROBES
 
 TRACERESPONSE = "traceresponse"

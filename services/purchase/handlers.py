@@ -8,8 +8,8 @@ from contract.tickets import AGAIN, ORDER_TICKET, TicketMessage
 from sagakit.consumer import Handler, Outcome
 from sagakit.events import Event
 from sagakit.runtime import Runtime
-from sagakit.spans import note
-from sagakit.traceparent import current_trace_id
+from sagakit.telemetry.spans import note
+from sagakit.telemetry.traceparent import current_trace_id
 from services.purchase.ticket import Report
 from services.purchase.usecases import UseCases
 

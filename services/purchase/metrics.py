@@ -1,7 +1,7 @@
 """Purchase's metrics: what becomes of orders."""
 
-from sagakit.measures import SECONDS, Counter, Histogram, Metrics
-from sagakit.metrics import OTHER, known
+from sagakit.telemetry.measures import SECONDS, Counter, Histogram, Metrics
+from sagakit.telemetry.metrics import OTHER, known
 from services.purchase.ticket import CLIENT, TIMEOUT, Ticket
 
 NO_REASON = ""

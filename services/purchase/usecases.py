@@ -13,7 +13,7 @@ from sagakit.inbox import Inbox
 from sagakit.runtime import Runtime
 from sagakit.store import Changes, Snapshot, Store
 from sagakit.tables import Entity, Key
-from sagakit.traceparent import current_trace_id
+from sagakit.telemetry.traceparent import current_trace_id
 from sagakit.watch import Patience
 from services.purchase import cart as carts
 from services.purchase import ticket as tickets

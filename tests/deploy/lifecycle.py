@@ -6,7 +6,7 @@ from contract import topology
 from sagakit.gcp.pubsub import CLOSE_SECONDS
 from sagakit.messaging import EVENTS_END_SECONDS, OUTBOX_DRAIN_SECONDS
 from sagakit.run import CALLS_END_SECONDS
-from sagakit.tracing import FLUSH_SECONDS
+from sagakit.telemetry.tracing import FLUSH_SECONDS
 from services.gateway.server import REQUESTS_END_SECONDS
 from tests.support.manifests import Document, Manifests, Workload
 

@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 
 from contract.topology import TOPICS
-from sagakit.logentry import TRACE
+from sagakit.telemetry.logentry import TRACE
 from tests.support.local_suite import SAGACTL, WAIT_SECONDS, embedded, environment, until
 from tests.support.pseudoterminal import at_a_terminal
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from sagakit.log import LogSettings
 from sagakit.settings import BadSetting
+from sagakit.telemetry.log import LogSettings
 from services.gateway.edge import Limits
 from services.gateway.settings import Settings
 from services.gateway.stream import Patience

@@ -17,7 +17,7 @@ from structlog.testing import capture_logs
 
 from rpc import purchase_pb2
 from sagakit.settings import BadSetting
-from sagakit.tracing import FLUSH_SECONDS, exporters, open_tracer
+from sagakit.telemetry.tracing import FLUSH_SECONDS, exporters, open_tracer
 from services.gateway.app import Lifecycle, create_app
 from services.gateway.clients import Clients
 from tests.service.gateway_harness import Refusal, client_of, fakes, targets_of
@@ -50,7 +50,7 @@ async def test_where_no_exporter_is_set_there_is_no_tracer_and_no_sdk():
     script = (
         "import asyncio, sys\n"
         "import services.gateway.__main__, services.purchase.__main__\n"
-        "from sagakit.tracing import open_tracer\n"
+        "from sagakit.telemetry.tracing import open_tracer\n"
         "async def main():\n"
         "    async with open_tracer('purchase', {}) as tracer:\n"
         "        assert tracer is None\n"

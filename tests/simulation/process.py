@@ -9,10 +9,10 @@ import grpc
 
 from contract import topology
 from sagakit.backends import Backend, BackendSettings
-from sagakit.log import LogSettings
 from sagakit.messaging import Messaging
 from sagakit.runtime import Runtime
 from sagakit.service import Build, ServiceSettings
+from sagakit.telemetry.log import LogSettings
 from sagakit.watch import Patience
 from tests.simulation.broker import SimBroker, SimBus
 from tests.simulation.loop import Tasks, owner

@@ -5,8 +5,8 @@ import heapq
 from itertools import count
 from random import Random
 
-from sagakit.measures import NO_METRICS, Metrics
 from sagakit.runtime import Runtime
+from sagakit.telemetry.measures import NO_METRICS, Metrics
 
 START = 1_000_000.0
 

@@ -7,9 +7,9 @@ import httpx
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from sagakit import metrics as kit
-from sagakit.exposition import over
-from sagakit.measures import Counter, Histogram, Instrument, Metrics
+from sagakit.telemetry import metrics as kit
+from sagakit.telemetry.exposition import over
+from sagakit.telemetry.measures import Counter, Histogram, Instrument, Metrics
 from services.gateway import metrics as gateway
 from services.purchase import metrics as purchase
 

@@ -10,7 +10,7 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_ON, ParentBased, Sampler
 from opentelemetry.trace import Tracer
 
 from sagakit.runtime import Runtime
-from sagakit.spans import Spans
+from sagakit.telemetry.spans import Spans
 
 
 class Traces:

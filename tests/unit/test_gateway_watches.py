@@ -15,8 +15,8 @@ from rpc.purchase_pb2 import OrderMove
 from rpc.stock_pb2 import Reservation
 from sagakit.errors import Unavailable
 from sagakit.runtime import Runtime
-from sagakit.spans import within
-from sagakit.traceparent import current_trace_id
+from sagakit.telemetry.spans import within
+from sagakit.telemetry.traceparent import current_trace_id
 from services.gateway.behalf import Bearer
 from services.gateway.moves import Records
 from services.gateway.watches import Watch, Watches

@@ -12,10 +12,10 @@ from structlog.testing import capture_logs
 
 from rpc import purchase_pb2 as pb
 from rpc.purchase_pb2_grpc import PurchaseServicer, PurchaseStub, add_PurchaseServicer_to_server
-from sagakit.callspans import TracedClient, TracedServer
 from sagakit.errors import NotFound, Unavailable
 from sagakit.server import GrpcServer
-from sagakit.traceparent import TRACEPARENT, current_trace_id
+from sagakit.telemetry.callspans import TracedClient, TracedServer
+from sagakit.telemetry.traceparent import TRACEPARENT, current_trace_id
 from tests.support.traces import Traces, service_of
 from tests.unit.test_kit_spans import BAD, GOOD, TRACE_ID
 

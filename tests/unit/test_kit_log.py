@@ -7,12 +7,12 @@ import sys
 import pytest
 from opentelemetry.sdk.trace import TracerProvider
 
-from sagakit.logentry import REPORTED_ERROR, SAMPLED, SPAN, TRACE, add_trace, to_entry
+from sagakit.telemetry.logentry import REPORTED_ERROR, SAMPLED, SPAN, TRACE, add_trace, to_entry
 
 CONFIGURED = """
 import asyncio, logging, sys, threading, warnings
 import structlog
-from sagakit import log as logs
+from sagakit.telemetry import log as logs
 logs.configure("stock", logs.LogSettings({format!r}, {level!r}, "a-project"))
 log = structlog.get_logger()
 """

@@ -10,19 +10,19 @@ import grpc
 import httpx
 import pytest
 
-from sagakit import metrics
-from sagakit.backlog import FORGOTTEN_AFTER_SECONDS
 from sagakit.bus import Message
 from sagakit.consumer import Consumer, Outcome
 from sagakit.errors import Contention, NotFound, Poison, Unavailable
 from sagakit.events import Event, timestamp
-from sagakit.exposition import exposed
-from sagakit.measures import NO_METRICS
 from sagakit.outbox import Outbox
 from sagakit.relay import Relay
 from sagakit.server import GrpcServer
 from sagakit.store import Changes
 from sagakit.tables import Insert, Key
+from sagakit.telemetry import metrics
+from sagakit.telemetry.backlog import FORGOTTEN_AFTER_SECONDS
+from sagakit.telemetry.exposition import exposed
+from sagakit.telemetry.measures import NO_METRICS
 from tests.support.clock import Clock, settled
 from tests.support.grpcserver import registering
 from tests.support.handbus import HandBus
@@ -343,7 +343,7 @@ def test_a_port_that_is_taken_is_an_error_that_names_the_setting():
 def test_without_a_port_nothing_is_measured_and_nothing_of_it_is_loaded():
     program = (
         "import sys, sagakit.run, services.gateway.__main__\n"
-        "from sagakit.exposition import exposed\n"
+        "from sagakit.telemetry.exposition import exposed\n"
         "with exposed('one', '127.0.0.1', None) as measures:\n"
         "    assert not measures.enabled\n"
         "loaded = [name for name in sys.modules if name.startswith('prometheus_client')]\n"

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from contract.fields import MAX_AMOUNT
 from sagakit.backends import BackendSettings
-from sagakit.log import LogSettings
 from sagakit.service import ServiceSettings
 from sagakit.settings import BadSetting, Environ
+from sagakit.telemetry.log import LogSettings
 from sagakit.watch import Patience
 from services.payment.settings import Settings as PaymentSettings
 from services.purchase.settings import Settings as PurchaseSettings

@@ -15,10 +15,10 @@ from sagakit.events import Event
 from sagakit.outbox import Outbox
 from sagakit.relay import Relay
 from sagakit.runtime import Runtime
-from sagakit.spans import Spans, note, within
 from sagakit.store import Store
 from sagakit.tables import INDEXED, Key
-from sagakit.traceparent import (
+from sagakit.telemetry.spans import Spans, note, within
+from sagakit.telemetry.traceparent import (
     MAX_LENGTH,
     TRACEPARENT,
     context_of,

@@ -1,11 +1,11 @@
 """What has waited for too long: counted by kind, status and age, from what the watch sees anyway."""
 
 from sagakit.outbox import Outbox
-from sagakit.overdue import SLACK_SECONDS, Overdue
 from sagakit.relay import Relay
 from sagakit.store import Changes, Store
 from sagakit.sweeper import Sweeper
 from sagakit.tables import Insert, Key
+from sagakit.telemetry.overdue import SLACK_SECONDS, Overdue
 from sagakit.watch import Patience, Watch, waiting
 from tests.support.clock import START, Clock
 from tests.support.handbus import HandBus

@@ -3,8 +3,8 @@
 import pytest
 
 from contract.tickets import CANCELED, PAID, PAYMENT_FAILED, RESERVE_FAILED, RESERVED, CartItem
-from sagakit.metrics import OTHER
 from sagakit.tables import Key
+from sagakit.telemetry.metrics import OTHER
 from services.payment.charge import NO_AMOUNT
 from services.purchase.metrics import REASONS
 from services.purchase.settings import Settings

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterable, Mapping
 
-from sagakit import metrics
 from sagakit.events import Event, said_at
 from sagakit.runtime import Runtime
+from sagakit.telemetry import metrics
 
 FORGOTTEN_AFTER_SECONDS = 15 * 60.0
 """What was given up is swept within 10 minutes, by this process or by another one, which tells nobody."""

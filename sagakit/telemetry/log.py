@@ -11,8 +11,8 @@ from typing import Any
 import structlog
 from structlog.typing import Processor
 
-from sagakit.logentry import add_trace, to_entry, to_json
 from sagakit.settings import Environ
+from sagakit.telemetry.logentry import add_trace, to_entry, to_json
 
 log = structlog.get_logger()
 

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import grpc
 
-from sagakit import metrics
-from sagakit.measures import Metrics
+from sagakit.telemetry import metrics
+from sagakit.telemetry.measures import Metrics
 
 UNMEASURED = "/grpc."
 """Health and reflection: their rate is the probes'."""

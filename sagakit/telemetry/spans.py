@@ -17,7 +17,7 @@ from sagakit.bus import Delivery
 from sagakit.errors import Rejected
 from sagakit.events import Event
 from sagakit.tables import INDEXED, Entity, Key, Row
-from sagakit.traceparent import TRACEPARENT, context_of, traceparent_of
+from sagakit.telemetry.traceparent import TRACEPARENT, context_of, traceparent_of
 
 _NOTHING: AbstractContextManager[Span] = nullcontext(INVALID_SPAN)
 

@@ -2,9 +2,9 @@
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 
-from sagakit import metrics
 from sagakit.events import said_at
 from sagakit.runtime import Runtime
+from sagakit.telemetry import metrics
 
 
 class DeliveryMeter:

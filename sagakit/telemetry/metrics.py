@@ -2,7 +2,7 @@
 
 from collections.abc import Collection
 
-from sagakit.measures import SECONDS, Counter, Gauge, Histogram
+from sagakit.telemetry.measures import SECONDS, Counter, Gauge, Histogram
 
 OTHER = "other"
 """Stands for whatever an attribute's known values do not name."""

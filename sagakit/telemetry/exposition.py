@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from sagakit.measures import NO_METRICS, Metrics
+from sagakit.telemetry.measures import NO_METRICS, Metrics
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.metrics import MeterProvider

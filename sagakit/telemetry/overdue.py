@@ -4,8 +4,8 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from sagakit.measures import Labels
 from sagakit.tables import Entity, Key
+from sagakit.telemetry.measures import Labels
 
 SLACK_SECONDS = 120.0
 """What is due is seen within so long after it: two passes of a sweeper that rests at every shard."""

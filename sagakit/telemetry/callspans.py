@@ -7,8 +7,8 @@ import grpc
 from opentelemetry.trace import Span, SpanKind, Tracer
 
 from sagakit.server import unknown_method
-from sagakit.spans import fail, within
-from sagakit.traceparent import TRACEPARENT, context_of, traceparent_of
+from sagakit.telemetry.spans import fail, within
+from sagakit.telemetry.traceparent import TRACEPARENT, context_of, traceparent_of
 
 UNSEEN = "/grpc."
 """Health and reflection: probes are no part of anything."""
