@@ -33,11 +33,39 @@ def test_stock_changes_beside_the_order(visit):
     visitor = visit()
     visitor.choose("paid")
     visitor.sees_it_over()
-    sold = int(visitor.book("blue.sold"))
+    answer = httpx.get(f"{visitor.gateway}/v1/items/blue", trust_env=False)
+    visitor.sees_book("blue.sold", str(answer.json()["sold"]))
 
     visitor.choose("paid")
 
-    visitor.sees_book("blue.sold", str(sold + 3))
+    visitor.sees_book("blue.sold", str(answer.json()["sold"] + 3))
+    visitor.sees_book("blue.reserved", "0")
+
+
+def test_answers_about_stock_that_overtake_one_another_leave_the_latest_to_be_seen(visit):
+    visitor = visit()
+    held = []
+
+    def hold_the_first(route) -> None:
+        answer = route.fetch()
+        held.append((route, answer))
+        if len(held) > 1:
+            route.fulfill(response=answer)
+
+    visitor.page.route("**/v1/items/blue", hold_the_first)
+    visitor.choose("paid")
+    visitor.sees_it_over()
+    sold = httpx.get(f"{visitor.gateway}/v1/items/blue", trust_env=False).json()["sold"]
+    visitor.sees_book("blue.sold", str(sold))
+
+    first, answer = held[0]
+    with visitor.page.expect_response("**/v1/items/blue"):
+        first.fulfill(json=answer.json() | {"sold": sold - 1, "available": 1})
+    visitor.choose("free")  # By the time that its stock is seen the page has read that as well.
+    visitor.sees_it_over()
+    visitor.sees_book("red.reserved", "0")
+
+    expect(visitor.page.locator("[data-item=blue] .stock")).to_have_text(f"{100_000 - sold:,} left")
 
 
 def test_what_is_sold_out_closes_the_order(visit):

@@ -9,6 +9,8 @@ const STOCK = ["available", "reserved", "sold"];
 export class Books {
   #itemids = [];
   #cells = new Map();
+  #asked = 0;
+  #answered = 0;
 
   constructor(api, catalogue) {
     this.api = api;
@@ -41,9 +43,12 @@ export class Books {
 
   async #lookAtPayment(signal) {
     const { orderid } = this;
+    const asked = ++this.#asked;
     try {
       const { payment } = await this.api.ask("/payment/api/get_payment", { orderid }, signal);
-      if (this.orderid === orderid) this.#showPayment(payment);
+      if (this.orderid !== orderid || asked < this.#answered) return;
+      this.#answered = asked;
+      this.#showPayment(payment);
     } catch {
       // Beside an order, not in its way: it is looked up again at the next move.
     }
