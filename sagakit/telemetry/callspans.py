@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import grpc
 from opentelemetry.trace import Span, SpanKind, Tracer
 
-from sagakit.server import unknown_method
+from sagakit.guard import unknown_method
 from sagakit.telemetry.spans import fail, within
 from sagakit.telemetry.traceparent import TRACEPARENT, context_of, traceparent_of
 

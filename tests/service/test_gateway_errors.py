@@ -10,7 +10,7 @@ from grpc_status import rpc_status
 
 from rpc import purchase_pb2
 from sagakit.errors import InvalidArgument, NotAllowed, NotFound
-from sagakit.server import status_of
+from sagakit.statuses import status_of
 from services.gateway.app import Lifecycle, create_app
 from services.gateway.edge import Edge, Limits
 from tests.service.gateway_harness import (

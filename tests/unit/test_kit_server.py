@@ -30,7 +30,9 @@ from sagakit.errors import (
     Unauthenticated,
     Unavailable,
 )
-from sagakit.server import DEFAULT_DEADLINE_SECONDS, ERROR_DOMAIN, MAX_MESSAGE_BYTES, GrpcServer
+from sagakit.guard import DEFAULT_DEADLINE_SECONDS
+from sagakit.server import MAX_MESSAGE_BYTES, GrpcServer
+from sagakit.statuses import ERROR_DOMAIN
 from tests.support.grpcserver import registering
 
 PURCHASE = DESCRIPTOR.services_by_name["Purchase"].full_name
