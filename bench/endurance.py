@@ -63,7 +63,8 @@ async def soak(bench: Bench, suite: RunningSuite, clients: int, seconds: float) 
             orders += SOAK_ROUND * clients
             if passed >= seconds / 10:
                 use.append(await suite.use())
-    bench.results[f"soak, {clients} clients"] = {
+    bench.results["soak"] = {
+        "clients": clients,
         "orders": orders,
         "orders_per_s": round(orders / passed, 1),
         "mb_at_first": {name: round(each.megabytes) for name, each in use[0].items()},

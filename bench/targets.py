@@ -39,7 +39,7 @@ def _others(results: Mapping[str, Figures]) -> Iterator[Target]:
         yield at_most("CPU of all our processes, an order", busy["cpu_ms"], 15, "ms")
     if busy:
         yield at_most("memory of a process", max(busy["mb_of"].values()), 150, "MB")
-    if soak := results.get("soak, 64 clients"):
+    if soak := results.get("soak"):
         growth = max(soak["mb_at_last"][name] / megabytes for name, megabytes in soak["mb_at_first"].items())
         yield at_most("memory after the long run, of that at a tenth", 100 * growth, 110, "%")
     if start := results.get("start of a service"):
