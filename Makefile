@@ -21,7 +21,7 @@ clean: ## Remove .run/: the embedded backend's data, and the logs
 	@if [ -x $(BIN)/sagactl ]; then exec $(BIN)/sagactl clean; else rm -rf .run; fi
 
 check: lint types imports proto-check ## Lint, types, import contracts, protos, the fast tests: for every commit
-	$(BIN)/python -m pytest -q -m "not emulators" tests/unit tests/contract tests/service
+	$(BIN)/python -m pytest -q -m "not emulators" tests/unit tests/contract tests/service tests/golden
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

@@ -1,0 +1,160 @@
+"""The requests that need no state: what is malformed, unknown or not allowed, for every route."""
+
+from typing import Any
+
+ID = "0b0c1c52-6f0b-4d0a-9a3e-2f6f1f0a8b5d"
+LEGACY = {
+    "/purchase/api/create_cart": {"cartid": "x"},
+    "/purchase/api/get_cart": {"cartid": "x"},
+    "/purchase/api/add_item": {"cartid": "x", "itemid": "blue", "count": 3},
+    "/purchase/api/remove_item": {"cartid": "x", "itemid": "blue"},
+    "/purchase/api/get_cart_contents": {"cartid": "x"},
+    "/purchase/api/close_cart": {"cartid": "x"},
+    "/purchase/api/checkout": {"cartid": "x"},
+    "/purchase/api/get_order_ticket": {"orderid": "x"},
+    "/purchase/api/cancel_order": {"orderid": "x"},
+    "/purchase/api/get_order_history": {"orderid": "x"},
+    "/payment/api/get_payment": {"orderid": "x"},
+    "/delivery/api/get_delivery": {"orderid": "x"},
+    "/stock/api/get_item": {"itemid": "x"},
+    "/stock/api/list_items": {"page_size": 1, "page_token": ""},
+}
+RESOURCES = (
+    "PUT /v1/carts/{}",
+    "GET /v1/carts/{}",
+    "PUT /v1/carts/{}/items/blue",
+    "DELETE /v1/carts/{}/items/blue",
+    "POST /v1/carts/{}:close",
+    "POST /v1/carts/{}:checkout",
+    "GET /v1/orders/{}",
+    "POST /v1/orders/{}:cancel",
+    "GET /v1/orders/{}/history",
+    "GET /v1/orders/{}/events",
+    "GET /v1/items/{}",
+    "GET /v1/items",
+)
+MALFORMED = (
+    "",
+    "{",
+    "[]",
+    "null",
+    '"x"',
+    "cartid=x",
+    b'{"cartid":"\xff"}',
+    '{"cartid":"x"} {}',
+    "[" * 60_000,
+)
+VALUES = ("1", "null", '["x"]', '""', '"a b"', '"a/b"', '"a\\n"', '"\\u00e4"', f'"{"a" * 129}"')
+COUNTS = ('"3"', "3.0", "3.5", "true", "null", "NaN", "0", "-1", "1000001", "9" * 4_000)
+PAGES = ("page_size=0", "page_size=101", "page_size=x", "page_token=%C3%A4", f"page_token={'a' * 129}")
+WAITS = ("-1", "61", "x", "nan", "inf", "")
+KEYS = ("", '""', '"a', "a b", "x" * 129, "a:b")
+
+
+def legacy() -> list[tuple[str, str, Any, Any]]:
+    """Case, request line, body, headers."""
+    cases: list[tuple[str, str, Any, Any]] = []
+    for path, body in LEGACY.items():
+        line, first = f"POST {path}", next(iter(body))
+        if first != "page_size" and not path.endswith("create_cart"):
+            cases.append(("an id that is unknown", line, body, ()))
+        cases += [
+            ("no JSON", line, "{", ()),
+            ("nothing in it", line, "{}", ()),
+            ("an unknown field", line, {**body, "color": "red"}, ()),
+            ("another type", line, {**body, first: ["x"]}, ()),
+            ("another method", f"GET {path}", None, ()),
+            ("too large", line, "x" * 65_537, ()),
+        ]
+    create, add = "POST /purchase/api/create_cart", "POST /purchase/api/add_item"
+    cases += [("malformed", create, each, ()) for each in MALFORMED]
+    cases += [("a bad id", create, f'{{"cartid":{each}}}', ()) for each in VALUES]
+    cases += [("a bad count", add, f'{{"cartid":"x","itemid":"blue","count":{n}}}', ()) for n in COUNTS]
+    cases += [
+        ("two bad fields", add, '{"cartid":1,"itemid":2}', ()),
+        ("twelve bad fields", create, {f"f{n}": n for n in range(12)}, ()),
+        ("a bad commandid", add, {"cartid": "x", "itemid": "blue", "count": 1, "commandid": "?"}, ()),
+        ("a bad page size", "POST /stock/api/list_items", {"page_size": 101}, ()),
+        ("a bad page token", "POST /stock/api/list_items", {"page_token": 1}, ()),
+        ("a form's content type", create, '{"cartid":"L-form"}', _typed("application/x-www-form-urlencoded")),
+        ("plain text's", create, '{"cartid":"L-text"}', _typed("text/plain")),
+        ("nonsense's", create, '{"cartid":"L-none"}', _typed("x")),
+        ("a slash too many", create + "/", {"cartid": "x"}, ()),
+        ("not exposed", "POST /stock/api/put_item", {"itemid": "blue"}, ()),
+        ("not exposed", "POST /stock/api/get_reservation", {"orderid": "x"}, ()),
+    ]
+    return cases
+
+
+def resources() -> list[tuple[str, str, Any, Any]]:
+    cases: list[tuple[str, str, Any, Any]] = []
+    for template in RESOURCES:
+        method, _, path = template.partition(" ")
+        body = {"count": 1} if "/items/blue" in path and method == "PUT" else None
+        if "{}" in path:
+            if template != RESOURCES[0]:
+                cases.append(("an id that is unknown", template.format("x"), body, ()))
+            cases += [
+                ("a bad id", template.format("%C3%A4"), body, ()),
+                ("too long an id", template.format("a" * 129), body, ()),
+            ]
+        cases.append(("another method", f"PATCH {path.format('x')}", None, ()))
+        cases.append(("HEAD", f"HEAD {path.format('x')}", None, ()))
+        if method != "GET":
+            cases += [("a bad key", template.format("x"), body, [("Idempotency-Key", key)]) for key in KEYS]
+            cases += [
+                (
+                    "two keys",
+                    template.format("x"),
+                    body,
+                    [("Idempotency-Key", "a"), ("Idempotency-Key", "b")],
+                ),
+                ("too large", template.format("x"), "x" * 65_537, ()),
+                ("no JSON", template.format("x"), "{", ()),
+                ("an unknown field", template.format("x"), {**(body or {}), "color": "red"}, ()),
+            ]
+    item = "PUT /v1/carts/x/items/blue"
+    cases += [("a bad count", item, f'{{"count":{each}}}', ()) for each in (*COUNTS, '"x"')]
+    cases += [("no count", item, each, ()) for each in ("", "{}", *MALFORMED[:6])]
+    cases += [("a bad page", f"GET /v1/items?{each}", None, ()) for each in PAGES]
+    cases += [("an unknown parameter", "GET /v1/items?page_size=1&color=red", None, ())]
+    cases += [("a bad wait", f"GET /v1/orders/x?wait={each}", None, ()) for each in WAITS]
+    cases += [
+        ("an unknown action", "POST /v1/carts/x:open", None, ()),
+        ("a slash too many", "GET /v1/items/", None, ()),
+        ("no item", "PUT /v1/carts/x/items/", {"count": 1}, ()),
+    ]
+    return cases
+
+
+def gateway() -> list[tuple[str, str, Any, Any]]:
+    html = {"Accept": "text/html,application/xhtml+xml;q=0.9,*/*;q=0.8"}
+    return [
+        ("the name", "GET /", None, ()),
+        ("any type", "GET /", None, {"Accept": "*/*"}),
+        ("HTML liked less", "GET /", None, {"Accept": "text/html;q=0.5, text/plain"}),
+        ("a browser", "GET /", None, html),
+        ("another method", "POST /", None, ()),
+        ("alive", "GET /healthz", None, ()),
+        ("another method", "POST /healthz", None, ()),
+        ("ready", "GET /readyz", None, ()),
+        ("ready, all of it", "GET /readyz?all=true", None, ()),
+        ("not all of it", "GET /readyz?all=false", None, ()),
+        ("neither", "GET /readyz?all=1", None, ()),
+        ("unknown path", "GET /no/such/path", None, ()),
+        ("unknown path", "POST /v1/nothing", None, ()),
+        ("the document", "GET /openapi.json", None, ()),
+        ("its page", "GET /docs", None, ()),
+        ("not there", "GET /redoc", None, ()),
+        ("the page", "GET /ui", None, ()),
+        ("the page", "HEAD /ui", None, ()),
+        ("what it is told", "GET /ui/config", None, ()),
+        ("what it is told here", "GET /ui/config", None, {"Host": "127.0.0.1:8080"}),
+        ("no file", "GET /ui/nothing.js", None, ()),
+        ("no services to control", "GET /ui/services", None, ()),
+        ("another origin", "GET /v1/items?page_size=1", None, {"Origin": "https://shop.example"}),
+    ]
+
+
+def _typed(content_type: str) -> dict[str, str]:
+    return {"Content-Type": content_type}

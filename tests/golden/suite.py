@@ -1,0 +1,173 @@
+"""What the golden files need by its internal name: a suite that is watched, its gateways, its commands."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import httpx
+from click.testing import CliRunner
+
+from sagactl.__main__ import main
+from sagakit.backends import Backend, open_messages
+from sagakit.bus import Delivery, Message
+from sagakit.runtime import Runtime
+from sagakit.tables import Delete, Mutation
+from services.gateway.__main__ import _edge, _hearing
+from services.gateway.app import Lifecycle, create_app
+from services.gateway.clients import Clients
+from services.gateway.records import RecordReader
+from services.gateway.settings import Settings
+from services.gateway.watches import Watches
+from tests.service.gateway_harness import client_of
+from tests.support.eventually import eventually
+from tests.support.suite import Suite, running_suite
+from tests.support.traces import Traces
+
+HOP_SECONDS = 0.003
+"""Every delivery takes so long: what follows from an event has a later time, to the millisecond."""
+
+# What an order's rows must look like before a subscription passes an event of it on, so that what happens
+# at several services at once always happens in the same order.
+GATES: dict[tuple[str, str], Callable[["Watched", str], bool]] = {
+    ("payment-service.com.example.stock", "reserved"): lambda seen, orderid: (
+        seen.status("OrderTicket", orderid) != "pre-approved"
+    ),
+    ("payment-service.com.example.purchase", "approved"): lambda seen, orderid: (
+        seen.status("Reservation", orderid) == "sold"
+    ),
+    ("payment-service.com.example.purchase", "canceled"): lambda seen, orderid: (
+        seen.status("Reservation", orderid) == "released"
+    ),
+    ("payment-service.com.example.purchase", "payment-failed"): lambda seen, orderid: (
+        seen.status("Reservation", orderid) == "released"
+    ),
+    ("delivery-service.com.example.purchase", "approved"): lambda seen, orderid: (
+        seen.status("Reservation", orderid) == "sold" and seen.status("Payment", orderid) in {None, "settled"}
+    ),
+}
+
+
+@dataclass
+class Watched:
+    """What the services of a suite publish and store."""
+
+    loses: Callable[[str, Message], bool] = lambda _topic, _message: False
+    """Whether the broker loses what is published to a topic."""
+    published: list[tuple[str, Message]] = field(default_factory=list)
+    stored: list[tuple[str, str, Mapping[str, Any], float]] = field(default_factory=list)
+    """Kind, name, entity and the time of its commit."""
+    rows: dict[tuple[str, str], Mapping[str, Any]] = field(default_factory=dict)
+
+    def between(self, backend: Backend) -> Backend:
+        return replace(backend, tables=_Tables(self, backend.tables), bus=_Bus(self, backend.bus))
+
+    def status(self, kind: str, name: str) -> str | None:
+        return self.rows.get((kind, name), {}).get("status")
+
+
+class _Tables:
+    def __init__(self, watched: Watched, tables: Any) -> None:
+        self._watched = watched
+        self._tables = tables
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._tables, name)
+
+    async def commit(self, mutations: Sequence[Mutation]) -> None:
+        await self._tables.commit(mutations)
+        now = Runtime().now()
+        for each in mutations:
+            if isinstance(each, Delete):
+                self._watched.rows.pop((each.key.kind, each.key.name), None)
+            else:
+                self._watched.stored.append((each.key.kind, each.key.name, each.entity, now))
+                self._watched.rows[each.key.kind, each.key.name] = each.entity
+
+
+class _Bus:
+    def __init__(self, watched: Watched, bus: Any) -> None:
+        self._watched = watched
+        self._bus = bus
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def publish(self, topic: str, messages: Sequence[Message]) -> None:
+        self._watched.published += [(topic, each) for each in messages]
+        kept = [each for each in messages if not self._watched.loses(topic, each)]
+        await self._bus.publish(topic, kept)
+
+    def subscribe(self, name: str, receive: Callable[[Delivery], None], max_outstanding: int) -> Any:
+        async def passed_on(delivery: Delivery) -> None:
+            body = body_of(delivery.message)
+            gate = GATES.get((name, body.get("status", "")), lambda *_: True)
+            await eventually(lambda: gate(self._watched, body.get("orderid", "")), pause=HOP_SECONDS)
+            await asyncio.sleep(HOP_SECONDS)
+            receive(delivery)
+
+        def later(delivery: Delivery) -> None:
+            task = asyncio.create_task(passed_on(delivery))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+        return self._bus.subscribe(name, later, max_outstanding)
+
+
+def body_of(message: Message) -> dict[str, Any]:
+    try:
+        return dict(json.loads(message.data))
+    except ValueError:
+        return {}
+
+
+async def _briefly(seconds: float) -> None:
+    """A sweeper of a busy machine rests for seconds, which nobody has here."""
+    await asyncio.sleep(min(seconds, 0.05))
+
+
+@asynccontextmanager
+async def watched_suite(
+    environ: Mapping[str, str], watched: Watched, traces: Traces | None = None, **more: Any
+) -> AsyncIterator[Suite]:
+    runtime_of = traces.runtime_of if traces else lambda _: Runtime(sleep=_briefly)
+    async with running_suite(environ, between=watched.between, runtime_of=runtime_of, **more) as suite:
+        yield suite
+
+
+@asynccontextmanager
+async def gateway(
+    targets: Mapping[str, str],
+    environ: Mapping[str, str],
+    *,
+    draining: bool = False,
+    traces: Traces | None = None,
+) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of a gateway that the environment sets up as that of its process; without `targets`, nobody
+    is behind it."""
+    names = ("purchase", "stock", "payment", "delivery")
+    addresses = {f"{name.upper()}_ADDRESS": targets.get(name, "ipv4:127.0.0.1:1") for name in names}
+    settings = Settings.from_environ({**addresses, **environ})
+    tracer = traces.tracer("gateway") if traces else None
+    clients = Clients(settings.targets, settings.limits.request_seconds, tracer)
+    watches = Watches(RecordReader(clients).read, Runtime())
+    async with AsyncExitStack() as stack:
+        if settings.messages is not None:
+            messages = await stack.enter_async_context(open_messages(settings.messages, Runtime()))
+            await stack.enter_async_context(_hearing(messages, watches))
+        app = create_app(
+            clients,
+            Lifecycle(draining),
+            edge=_edge(settings, Runtime().metrics),
+            watches=watches if settings.messages else None,
+            patience=settings.patience,
+            tracer=tracer,
+            trace_url=settings.trace_url,
+        )
+        yield await stack.enter_async_context(client_of(app))
+
+
+async def sagactl(environ: Mapping[str, str], *arguments: str) -> str:
+    """What a command prints, and its exit status."""
+    result = await asyncio.to_thread(CliRunner().invoke, main, arguments, env=environ, prog_name="sagactl")
+    return f"{result.output}exit {result.exit_code}\n"

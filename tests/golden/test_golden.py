@@ -1,0 +1,32 @@
+"""Nothing that others see of the suite has changed since it was recorded."""
+
+import difflib
+from collections.abc import Mapping
+
+import pytest
+
+from tests.golden.record import FILES, drive
+
+NAMES = sorted(str(file.relative_to(FILES)) for file in FILES.rglob("*.txt"))
+AT_LEAST = {"openapi.txt"}
+"""What may grow, and never shrink."""
+
+
+@pytest.fixture(scope="module")
+def seen() -> Mapping[str, str]:
+    return drive()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_was_recorded_is_still_so(name: str, seen: Mapping[str, str]):
+    recorded, now = (FILES / name).read_text().splitlines(), seen[name].splitlines()
+    if name in AT_LEAST:
+        now = [line for line in now if line in set(recorded)]
+
+    changes = difflib.unified_diff(recorded, now, "recorded", "now", n=3, lineterm="")
+
+    assert not (found := "\n".join(changes)), f"{name}\n{found}"
+
+
+def test_every_file_is_recorded(seen: Mapping[str, str]):
+    assert sorted(seen) == NAMES
