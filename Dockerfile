@@ -15,8 +15,8 @@ FROM dependencies AS code
 WORKDIR /app
 COPY contract contract
 COPY rpc rpc
-COPY sagakit sagakit
-COPY sagaclient sagaclient
+COPY kit/sagakit sagakit
+COPY client/sagaclient sagaclient
 COPY sagactl sagactl
 COPY services services
 # The root file system is read-only where it runs: what is compiled must be compiled by then.

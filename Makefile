@@ -11,17 +11,17 @@ BIN := $(VENV)/bin
 help: ## List what there is to make
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
 
-# BACKEND, PORT, REPLICAS and SIGN_IN reach sagactl through its environment, from make's command line too.
+# BACKEND, PORT, REPLICAS and AUTH reach sagactl through its environment, from make's command line too.
 # `exec` leaves no shell between make and it, so a SIGTERM to make arrives as well. Where sagactl exits
 # with 1, make exits with 2; after Ctrl-C it ends by that signal, once everything is gone.
-run: $(VENV)/.run ## Run the whole suite until Ctrl-C: [BACKEND=auto|emulators|embedded] [PORT=8080] [REPLICAS=1] [SIGN_IN=1]
+run: $(VENV)/.run ## Run the whole suite until Ctrl-C: [BACKEND=auto|emulators|embedded] [PORT=8080] [REPLICAS=1] [AUTH=1]
 	@exec $(BIN)/sagactl up --with-parent
 
 clean: ## Remove .run/: the embedded backend's data, and the logs
 	@if [ -x $(BIN)/sagactl ]; then exec $(BIN)/sagactl clean; else rm -rf .run; fi
 
 check: lint types imports proto-check ## Lint, types, import contracts, protos, the fast tests: for every commit
-	$(BIN)/python -m pytest -q -m "not emulators" tests/unit tests/contract tests/service tests/golden
+	$(BIN)/python -m pytest -q -m "not emulators" kit/tests tests/unit tests/contract tests/service tests/golden
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
@@ -119,9 +119,9 @@ $(VENV)/.created:
 	$(PYTHON) -m venv $(VENV)
 	@touch $@
 
-$(VENV)/.run: $(VENV)/.created requirements.txt pyproject.toml
+$(VENV)/.run: $(VENV)/.created requirements.txt pyproject.toml kit/pyproject.toml client/pyproject.toml
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e kit -e client -e .
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.run requirements-dev.txt

@@ -15,8 +15,8 @@ from google.pubsub_v1.services.publisher.transports import PublisherGrpcAsyncIOT
 from google.pubsub_v1.services.subscriber import SubscriberAsyncClient
 from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcAsyncIOTransport
 
-from sagakit.gcp.channels import CHANNEL_OPTIONS
-from sagakit.gcp.datastore import open_datastore
+from sagakit.backends.gcp.channels import CHANNEL_OPTIONS
+from sagakit.backends.gcp.datastore import open_datastore
 from sagakit.tables import Delete, Entity, Insert, Key, Tables, Update
 
 BODY = "x" * 400

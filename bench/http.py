@@ -11,7 +11,7 @@ from typing import Any
 ANSWER_SECONDS = 60.0
 
 
-class Refused(Exception):
+class APIStatusError(Exception):
     """An answer that is no success."""
 
 
@@ -24,10 +24,10 @@ class Connection:
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
     async def ask(self, path: str, **body: object) -> Any:
-        """The answer. Raises Refused where it is no success, and what `post` raises."""
+        """The answer. Raises APIStatusError where it is no success, and what `post` raises."""
         status, _, answer = await self.post(path, body)
         if status != 200:
-            raise Refused(f"{path} was answered {status}: {answer.decode(errors='replace')}")
+            raise APIStatusError(f"{path} was answered {status}: {answer.decode(errors='replace')}")
         return json.loads(answer)
 
     async def post(self, path: str, body: Mapping[str, Any]) -> tuple[int, Mapping[str, str], bytes]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import grpc
 
-from sagakit.gcp.channels import CHANNEL_OPTIONS
+from sagakit.backends.gcp.channels import CHANNEL_OPTIONS
 
 FAREWELL_SECONDS = 10.0
 

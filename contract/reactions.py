@@ -9,7 +9,7 @@ import structlog
 from contract.tickets import ORDER_TICKET, TicketMessage
 from sagakit.consumer import Handler, Outcome
 from sagakit.events import Event
-from sagakit.telemetry.spans import note
+from sagakit.telemetry.spans import set_attribute
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +28,8 @@ def handlers(reactions: Mapping[str, Reaction], usecases: object) -> Mapping[str
     async def order_ticket(event: Event) -> Outcome:
         ticket = TicketMessage.from_event(event)
         structlog.contextvars.bind_contextvars(orderid=ticket.orderid, status=ticket.status)
-        note("orderid", ticket.orderid)
-        note("status", ticket.status)
+        set_attribute("orderid", ticket.orderid)
+        set_attribute("status", ticket.status)
         reaction = reactions.get(ticket.status)
         if reaction is None:
             return Outcome.IGNORED

@@ -18,7 +18,7 @@ LISTENS_TO = {
     "delivery": ("purchase",),
 }
 
-BROADCAST_PREFIX = "gateway-broadcast."
+EPHEMERAL_PREFIX = "ephemeral-"
 """Begins the names of the subscriptions that gateways make for themselves, one per process and topic."""
 
 DEAD_LETTER_TOPIC = "com.example.dead-letter"
@@ -44,6 +44,6 @@ def subscriptions() -> dict[str, str]:
     }
 
 
-def broadcast_name(processid: str, topic: str) -> str:
+def ephemeral_subscription_name(processid: str, topic: str) -> str:
     """The subscription of one gateway process to a topic, which hears all of it."""
-    return f"{BROADCAST_PREFIX}{processid}.{topic}"
+    return f"{EPHEMERAL_PREFIX}{processid}.{topic}"

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from sagactl.errors import CannotRun
+from sagactl.errors import CommandError
 
 AUTO, EMULATORS, EMBEDDED = "auto", "emulators", "embedded"
 CHOICES = (AUTO, EMULATORS, EMBEDDED)
@@ -25,13 +25,13 @@ class Choice:
 def choose(requested: str, environ: Mapping[str, str], missing: str | None) -> Choice:
     """`missing`: what keeps Google's emulators from being started here.
 
-    CannotRun where emulators are asked for and cannot be had, or only one of the two is named.
+    CommandError where emulators are asked for and cannot be had, or only one of the two is named.
     """
     if requested == EMBEDDED:
         return Choice(EMBEDDED, f"BACKEND={EMBEDDED}")
     named = {name: environ[name] for name in (DATASTORE_HOST, PUBSUB_HOST) if environ.get(name)}
     if len(named) == 1:
-        raise CannotRun(_half_named(*named))
+        raise CommandError(_half_named(*named))
     if named:
         return Choice(EMULATORS, "named by " + " and ".join(named), named)
     if missing is None:
@@ -39,7 +39,7 @@ def choose(requested: str, environ: Mapping[str, str], missing: str | None) -> C
             EMULATORS, f"BACKEND={EMULATORS}" if requested == EMULATORS else "found gcloud and Java"
         )
     if requested == EMULATORS:
-        raise CannotRun(f"cannot start Google's emulators: {missing}; BACKEND={EMBEDDED} needs nothing")
+        raise CommandError(f"cannot start Google's emulators: {missing}; BACKEND={EMBEDDED} needs nothing")
     return Choice(EMBEDDED, missing)
 
 

@@ -68,7 +68,7 @@ async def _read_orders(tables: Tables, books: Books) -> None:
     async for orderid, entity in every(tables, TICKET):
         ticket = to_ticket(orderid, entity)
         order = books.orders[orderid]
-        order.ticket, order.waits, order.amount = ticket.status, ticket.waits_for_answer, ticket.amount
+        order.ticket, order.waits, order.amount = ticket.status, ticket.awaits_reply, ticket.amount
     async for orderid, entity in every(tables, PAYMENT):
         books.orders[orderid].payment = to_charge(orderid, entity).status
     async for orderid, _ in every(tables, DELIVERY):

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from sagactl import processes
-from sagactl.errors import CannotRun
+from sagactl.errors import CommandError
 from sagactl.logs import Lines, tail
 
 _CHUNK_BYTES = 65_536
@@ -34,7 +34,7 @@ def unseen(_line: str) -> None:
 
 
 async def run_once(program: Program) -> None:
-    """Return once the program ended well; CannotRun, with the end of its log, where it did not."""
+    """Return once the program ended well; CommandError, with the end of its log, where it did not."""
     with program.log.open("wb", buffering=0) as log:
         child = await Child.start(program, log, unseen)
         try:
@@ -43,7 +43,7 @@ async def run_once(program: Program) -> None:
             await child.stop(grace_seconds=0)
     if code != 0:
         end = processes.describe_exit(code)
-        raise CannotRun(f"{program.name} failed ({end}); {program.log} ends:\n{tail(program.log)}")
+        raise CommandError(f"{program.name} failed ({end}); {program.log} ends:\n{tail(program.log)}")
 
 
 class Child:

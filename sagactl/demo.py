@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import httpx
 
-from sagaclient import CartItem, Order, Retries, SagaClient, SagaClientError
-from sagactl.errors import CannotRun
+from sagaclient import CartItem, Order, RetryPolicy, SagaClient, SagaClientError
+from sagactl.errors import CommandError
 from sagactl.tryout import fresh_id
 
 END_SECONDS = 20.0
@@ -33,13 +33,13 @@ WALKS = (
 
 
 def demo(gateway: str, say: Say, token: str = "") -> None:
-    """Return once every walk went as it is to go; CannotRun where an answer is not as expected."""
+    """Return once every walk went as it is to go; CommandError where an answer is not as expected."""
     asyncio.run(_demo(gateway, say, token))
 
 
 async def _demo(gateway: str, say: Say, token: str) -> None:
     signed_in = (lambda: token) if token else None
-    once = Retries(attempts=1)
+    once = RetryPolicy(max_attempts=1)
     try:
         async with SagaClient(gateway, token=signed_in, transport=Shown(say), retries=once) as client:
             for walk in WALKS:
@@ -47,7 +47,7 @@ async def _demo(gateway: str, say: Say, token: str) -> None:
                 await _walk(client, walk, fresh_id("demo"))
                 say("")
     except SagaClientError as error:
-        raise CannotRun(f"{gateway}: {error}") from error
+        raise CommandError(f"{gateway}: {error}") from error
 
 
 async def _walk(client: SagaClient, walk: Walk, cartid: str) -> None:
@@ -59,12 +59,12 @@ async def _walk(client: SagaClient, walk: Walk, cartid: str) -> None:
     _expect("closed", (await client.close_cart(cartid)).status)
     opened = await client.checkout(cartid)
     _expect(Order(opened.orderid, "pre-approved", items), opened)
-    _expect(walk.ends, (await client.end_of(opened.orderid, END_SECONDS)).status)
+    _expect(walk.ends, (await client.wait_for_order(opened.orderid, END_SECONDS)).status)
 
 
 def _expect(wanted: object, found: object) -> None:
     if found != wanted:
-        raise CannotRun(f"expected {wanted}, got {found}")
+        raise CommandError(f"expected {wanted}, got {found}")
 
 
 class Shown(httpx.AsyncHTTPTransport):

@@ -7,7 +7,7 @@ from contract.reactions import Reaction
 from contract.topology import LISTENS_TO
 from services.delivery.handlers import REACTIONS as DELIVERY
 from services.payment.handlers import REACTIONS as PAYMENT
-from services.purchase.ticket import FAILED, MOVES, OPEN, REPORTS, SAID, WITHDRAWAL, Move
+from services.purchase.ticket import CANCELLATION, FAILED, OPEN, REPORTS, SAID, TRANSITIONS, Transition
 from services.stock.handlers import REACTIONS as STOCK
 
 REACTIONS: Mapping[str, Mapping[str, Reaction]] = {"stock": STOCK, "payment": PAYMENT, "delivery": DELIVERY}
@@ -49,30 +49,30 @@ def _fenced(lines: Iterator[str]) -> str:
 
 def _states() -> Iterator[str]:
     # A dash in a state's own name would be taken for part of an arrow.
-    name = {status: status.replace("-", "_") for status in MOVES}
-    yield from (f'state "{status}" as {name[status]}' for status in MOVES if name[status] != status)
-    yield f"[*] --> {name[next(iter(MOVES))]}: checkout"
-    for status, moves in MOVES.items():
+    name = {status: status.replace("-", "_") for status in TRANSITIONS}
+    yield from (f'state "{status}" as {name[status]}' for status in TRANSITIONS if name[status] != status)
+    yield f"[*] --> {name[next(iter(TRANSITIONS))]}: checkout"
+    for status, moves in TRANSITIONS.items():
         for report, move in moves.items():
             if move.to is not None:
-                what = _WITHDRAWN if report == WITHDRAWAL else report
+                what = _WITHDRAWN if report == CANCELLATION else report
                 yield f"{name[status]} --> {name[move.to]}: {what}"
-    yield from (f"{name[status]} --> [*]" for status in MOVES if status not in OPEN)
+    yield from (f"{name[status]} --> [*]" for status in TRANSITIONS if status not in OPEN)
 
 
 def _moves() -> Iterator[str]:
-    reports = (*REPORTS[:-1], WITHDRAWAL, REPORTS[-1])
-    names = [_WITHDRAWN if report == WITHDRAWAL else f"`{report}`" for report in reports]
+    reports = (*REPORTS[:-1], CANCELLATION, REPORTS[-1])
+    names = [_WITHDRAWN if report == CANCELLATION else f"`{report}`" for report in reports]
     yield f"| ticket is | {' | '.join(names)} |"
     yield "|---" * (len(reports) + 1) + "|"
-    rows = {f"`{status}`": status for status in MOVES if status not in FAILED}
+    rows = {f"`{status}`": status for status in TRANSITIONS if status not in FAILED}
     for title, status in {**rows, "closed as failed": next(iter(FAILED))}.items():
-        cells = [_in_words(status, MOVES[status].get(report), report) for report in reports]
+        cells = [_in_words(status, TRANSITIONS[status].get(report), report) for report in reports]
         yield f"| {title} | {' | '.join(cells)} |"
 
 
-def _in_words(status: str, move: Move | None, report: str) -> str:
-    if move is None and report == WITHDRAWAL:
+def _in_words(status: str, move: Transition | None, report: str) -> str:
+    if move is None and report == CANCELLATION:
         return "a canceled ticket is returned; else refused" if status in FAILED else "refused"
     if move is None:
         return _NOTHING

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sagactl import processes
-from sagactl.errors import CannotRun
+from sagactl.errors import CommandError
 from sagactl.logs import tail
 from sagactl.ports import LOOPBACK, free_ports
 from sagactl.probe import wait_until_answers
@@ -75,11 +75,11 @@ def why_unavailable(*emulators: Emulator, environ: Mapping[str, str] = os.enviro
 def command(emulator: Emulator, port: int, data: Path) -> tuple[str, ...]:
     """What starts it on loopback port `port`; `data` is an empty directory of its own.
 
-    CannotRun where something for it is missing.
+    CommandError where something for it is missing.
     """
     missing = why_unavailable(emulator)
     if missing is not None:
-        raise CannotRun(f"cannot start the {emulator.title}: {missing}")
+        raise CommandError(f"cannot start the {emulator.title}: {missing}")
     address = (f"--host={LOOPBACK}", f"--port={port}")
     where = (str(data),) if emulator is DATASTORE else ()
     java, jar = _java(os.environ), _jar(emulator, os.environ)
@@ -90,7 +90,7 @@ def command(emulator: Emulator, port: int, data: Path) -> tuple[str, ...]:
 async def running(emulator: Emulator, log: Path, port: int | None = None) -> AsyncIterator[str]:
     """Yields its "host:port" once it answers; afterwards it is gone, with all it held.
 
-    CannotRun, with the end of its log, where it dies early or does not answer within a minute.
+    CommandError, with the end of its log, where it dies early or does not answer within a minute.
     """
     port = free_ports(1)[0] if port is None else port
     with tempfile.TemporaryDirectory() as data, log.open("wb") as output:
@@ -110,7 +110,7 @@ async def _wait_until_up(
     try:
         await asyncio.wait((answered, died), return_when=asyncio.FIRST_COMPLETED)
         if not answered.done() or answered.exception() is not None:
-            raise CannotRun(f"the {emulator.title} did not start; its log ends:\n{tail(log)}")
+            raise CommandError(f"the {emulator.title} did not start; its log ends:\n{tail(log)}")
     finally:
         answered.cancel()
         died.cancel()

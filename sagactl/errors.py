@@ -3,5 +3,5 @@
 import click
 
 
-class CannotRun(click.ClickException):
+class CommandError(click.ClickException):
     """Ends the command: the message on standard error, exit status 1."""

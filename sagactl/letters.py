@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 
 from contract.topology import subscriptions
-from sagakit.bus import Bus, Held, Mailbox, Message
+from sagakit.bus import Bus, Message, PulledMessage, PullSubscription
 from sagakit.events import timestamp
 
 PAGE = 100
@@ -25,7 +25,7 @@ _TOO_OFTEN = "delivered too often"
 class Letter:
     """A message that could not be dealt with."""
 
-    held: Held
+    held: PulledMessage
 
     @property
     def message(self) -> Message:
@@ -87,33 +87,35 @@ class Filter:
         )
 
 
-async def read(mailbox: Mailbox, wanted: Callable[[Letter], bool]) -> list[Letter]:
+async def read(subscription: PullSubscription, wanted: Callable[[Letter], bool]) -> list[Letter]:
     """Those that wait and are wanted, the first MOST; all of them wait on afterwards."""
-    letters = [letter async for letter in _taken(mailbox)]
-    await mailbox.give_back([letter.held for letter in letters])
+    letters = [letter async for letter in _taken(subscription)]
+    await subscription.release([letter.held for letter in letters])
     return [letter for letter in letters if wanted(letter)]
 
 
-async def redrive(mailbox: Mailbox, bus: Bus, wanted: Callable[[Letter], bool], now: float) -> list[Letter]:
+async def redrive(
+    subscription: PullSubscription, bus: Bus, wanted: Callable[[Letter], bool], now: float
+) -> list[Letter]:
     """Publish what is wanted where it came from, again to everybody who listens there: their inboxes know
     what they have applied. Returns what was put back; what has no topic of the suite's stays.
     """
-    letters = [letter async for letter in _taken(mailbox)]
+    letters = [letter async for letter in _taken(subscription)]
     chosen = [letter for letter in letters if wanted(letter) and letter.topic is not None]
     for letter in chosen:
         await bus.publish(str(letter.topic), [letter.put_back(now)])
         # Only now: whoever dies in between leaves it here as well, and twice is harmless.
-        await mailbox.remove([letter.held])
-    await mailbox.give_back([letter.held for letter in letters if letter not in chosen])
+        await subscription.acknowledge([letter.held])
+    await subscription.release([letter.held for letter in letters if letter not in chosen])
     return chosen
 
 
-async def drop(mailbox: Mailbox, wanted: Callable[[Letter], bool]) -> list[Letter]:
+async def drop(subscription: PullSubscription, wanted: Callable[[Letter], bool]) -> list[Letter]:
     """Remove what is wanted, for good. Returns it."""
-    letters = [letter async for letter in _taken(mailbox)]
+    letters = [letter async for letter in _taken(subscription)]
     chosen = [letter for letter in letters if wanted(letter)]
-    await mailbox.remove([letter.held for letter in chosen])
-    await mailbox.give_back([letter.held for letter in letters if letter not in chosen])
+    await subscription.acknowledge([letter.held for letter in chosen])
+    await subscription.release([letter.held for letter in letters if letter not in chosen])
     return chosen
 
 
@@ -124,9 +126,9 @@ def describe(letter: Letter) -> Sequence[str]:
     return [str(letter), *(f"  {name}: {value}" for name, value in attributes), f"  {body}"]
 
 
-async def _taken(mailbox: Mailbox) -> AsyncIterator[Letter]:
+async def _taken(subscription: PullSubscription) -> AsyncIterator[Letter]:
     seen = 0
-    while seen < MOST and (page := await mailbox.take(PAGE)):
+    while seen < MOST and (page := await subscription.pull(PAGE)):
         seen += len(page)
         for held in page:
             yield Letter(held)

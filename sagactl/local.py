@@ -9,7 +9,7 @@ from sagactl import colours, emulators, suite
 from sagactl.backend import DATASTORE_HOST, PUBSUB_HOST
 from sagactl.child import Program, run_once, unseen
 from sagactl.emulators import Emulator
-from sagactl.errors import CannotRun
+from sagactl.errors import CommandError
 from sagactl.logs import tail
 from sagactl.plan import Plan
 from sagactl.ports import LOOPBACK
@@ -44,7 +44,7 @@ class LocalSuite:
     async def start(self, control: Path) -> bool:
         """Return once it is ready, or was asked to stop before: whether it is ready.
 
-        `control` is where `control` is asked from elsewhere. CannotRun where something does not start.
+        `control` is where `control` is asked from elsewhere. CommandError where something does not start.
         """
         return await first(
             self._get_ready(control),
@@ -123,13 +123,13 @@ class LocalSuite:
         try:
             await wait_until_listens(host, int(port), RUNNING_SECONDS)
         except (TimeoutError, ValueError) as error:
-            raise CannotRun(f"{what} does not answer; logs: {self._plan.logs}") from error
+            raise CommandError(f"{what} does not answer; logs: {self._plan.logs}") from error
 
     async def _answers(self, what: str, address: str, path: str = "") -> None:
         try:
             await wait_until_answers(f"http://{address}/{path}", READY_SECONDS)
         except TimeoutError as error:
-            raise CannotRun(f"{what} does not answer; logs: {self._plan.logs}") from error
+            raise CommandError(f"{what} does not answer; logs: {self._plan.logs}") from error
 
     async def _recover(self, emulator: Emulator) -> None:
         """After an emulator was started again: topics, subscriptions and catalogue as at the start."""
@@ -139,7 +139,7 @@ class LocalSuite:
                 await self._emulators_answer()
                 await self._run_tool("provision")
                 await self._run_tool("seed")
-            except CannotRun as error:
+            except CommandError as error:
                 self._terminal.say(error.message)
                 await asyncio.sleep(RETRY_SECONDS)
             else:
@@ -168,4 +168,4 @@ class LocalSuite:
 
 async def _given_up(supervisor: Supervisor) -> bool:
     program = await supervisor.hopeless()
-    raise CannotRun(f"{program.name} does not start; {program.log} ends:\n{tail(program.log)}")
+    raise CommandError(f"{program.name} does not start; {program.log} ends:\n{tail(program.log)}")

@@ -6,16 +6,16 @@ from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 
+from contract.control import ask
 from contract.topology import DEAD_LETTER_SUBSCRIPTION
-from sagactl.errors import CannotRun
+from sagactl.errors import CommandError
 from sagactl.live.watching import Sources
 from sagactl.runfile import read_suite
-from sagakit.backends import BackendSettings, open_backend, open_mailbox, open_messages
-from sagakit.bus import Bus, Mailbox
-from sagakit.control import ask
+from sagakit.backends import BackendSettings, open_backend, open_messages, open_pull_subscription
+from sagakit.bus import Bus, PullSubscription
 from sagakit.errors import Unavailable
 from sagakit.runtime import Runtime
-from sagakit.settings import BadSetting
+from sagakit.settings import SettingsError
 from sagakit.tables import Tables
 
 
@@ -23,7 +23,7 @@ from sagakit.tables import Tables
 async def open_tables(run_dir: Path, environ: Mapping[str, str] = os.environ) -> AsyncIterator[Tables]:
     """Those the environment names; else those of the suite that runs in `run_dir`.
 
-    CannotRun where neither is there, or the backend is away.
+    CommandError where neither is there, or the backend is away.
     """
     async with _looking(run_dir, environ) as settings, open_backend(settings, Runtime()) as backend:
         yield backend.tables
@@ -32,19 +32,19 @@ async def open_tables(run_dir: Path, environ: Mapping[str, str] = os.environ) ->
 @asynccontextmanager
 async def open_letters(
     run_dir: Path, environ: Mapping[str, str] = os.environ
-) -> AsyncIterator[tuple[Mailbox, Bus]]:
-    """Where the dead letters are, and what they are put back through. CannotRun as for `open_tables`."""
+) -> AsyncIterator[tuple[PullSubscription, Bus]]:
+    """Where the dead letters are, and what they are put back through. CommandError as for `open_tables`."""
     async with (
         _looking(run_dir, environ) as settings,
-        open_mailbox(settings, DEAD_LETTER_SUBSCRIPTION) as mailbox,
+        open_pull_subscription(settings, DEAD_LETTER_SUBSCRIPTION) as subscription,
         open_backend(settings, Runtime()) as backend,
     ):
-        yield mailbox, backend.bus
+        yield subscription, backend.bus
 
 
 @asynccontextmanager
 async def open_sources(run_dir: Path, environ: Mapping[str, str] = os.environ) -> AsyncIterator[Sources]:
-    """All there is to watch. CannotRun as for `open_tables`."""
+    """All there is to watch. CommandError as for `open_tables`."""
     suite = read_suite(run_dir) if _local(run_dir, environ) else None
     async with (
         _looking(run_dir, environ) as settings,
@@ -57,7 +57,7 @@ async def open_sources(run_dir: Path, environ: Mapping[str, str] = os.environ) -
             else f"{settings.backend}, {settings.project}",
             messages=messages,
             tables=backend.tables,
-            letters=partial(open_mailbox, settings, DEAD_LETTER_SUBSCRIPTION),
+            letters=partial(open_pull_subscription, settings, DEAD_LETTER_SUBSCRIPTION),
             programs=partial(ask, Path(suite.control), "ps", "") if suite else None,
         )
 
@@ -68,12 +68,12 @@ async def _looking(run_dir: Path, environ: Mapping[str, str]) -> AsyncIterator[B
         settings = BackendSettings.from_environ({**environ, **_local(run_dir, environ)})
         if settings.backend == "embedded" and not settings.embedded_file.exists():
             # Opened, it would be made, and nothing is what there is nothing wrong with.
-            raise CannotRun(f"there is no embedded backend in {settings.embedded_file}")
+            raise CommandError(f"there is no embedded backend in {settings.embedded_file}")
         yield settings
-    except BadSetting as error:
-        raise CannotRun(f"no suite runs in {run_dir}, and {error}") from error
+    except SettingsError as error:
+        raise CommandError(f"no suite runs in {run_dir}, and {error}") from error
     except Unavailable as error:
-        raise CannotRun(f"the backend does not answer: {error}") from error
+        raise CommandError(f"the backend does not answer: {error}") from error
 
 
 def _local(run_dir: Path, environ: Mapping[str, str]) -> Mapping[str, str]:

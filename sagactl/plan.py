@@ -56,7 +56,7 @@ class Plan:
 
 
 def make_plan(options: Options, environ: Mapping[str, str]) -> Plan:
-    """CannotRun where it cannot be done: no emulators, or the gateway's port is taken."""
+    """CommandError where it cannot be done: no emulators, or the gateway's port is taken."""
     choice = choose(options.backend, environ, why_unavailable(FIRESTORE, PUBSUB, environ=environ))
     to_start = () if choice.backend == EMBEDDED or choice.named else (FIRESTORE, PUBSUB)
     service_count = len(suite.SERVICES) * options.replicas

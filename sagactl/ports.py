@@ -6,7 +6,7 @@ import random
 import socket
 from contextlib import ExitStack
 
-from sagactl.errors import CannotRun
+from sagactl.errors import CommandError
 
 LOOPBACK = "127.0.0.1"
 
@@ -35,7 +35,7 @@ def free_ports(count: int, avoid: int = 0) -> list[int]:
 
 
 def check_free(port: int) -> None:
-    """CannotRun unless a server could listen on `port` now."""
+    """CommandError unless a server could listen on `port` now."""
     with socket.socket() as probe:
         # As servers do: connections of an earlier run that linger on must not count.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -44,4 +44,4 @@ def check_free(port: int) -> None:
         except OSError as error:
             taken = error.errno == errno.EADDRINUSE
             why = "is taken by another process" if taken else os.strerror(error.errno or 0)
-            raise CannotRun(f"port {port} {why}; PORT=… chooses another") from error
+            raise CommandError(f"port {port} {why}; PORT=… chooses another") from error

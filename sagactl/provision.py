@@ -5,12 +5,12 @@ import time
 from collections.abc import Callable, Mapping
 
 from contract import topology
-from sagactl.errors import CannotRun
+from sagactl.errors import CommandError
 from sagakit.backends import BackendSettings, open_backend, open_provisioner
 from sagakit.bus import SubscriptionSpec
 from sagakit.errors import Unavailable
 from sagakit.runtime import Runtime
-from sagakit.settings import BadSetting
+from sagakit.settings import SettingsError
 from sagakit.tables import Key
 
 AGAIN_SECONDS = 1.0
@@ -22,7 +22,7 @@ async def provision(environ: Mapping[str, str]) -> list[str]:
 
     What gateways left behind that died is removed.
 
-    CannotRun where the backend that `environ` names is away, or none is named.
+    CommandError where the backend that `environ` names is away, or none is named.
     """
     specs = subscription_specs()
     try:
@@ -31,9 +31,9 @@ async def provision(environ: Mapping[str, str]) -> list[str]:
             await asyncio.gather(*(provisioner.ensure_subscription(spec) for spec in specs[:-1]))
             # Who finds this one finds everything.
             await provisioner.ensure_subscription(specs[-1])
-            swept = await provisioner.sweep(topology.BROADCAST_PREFIX)
-    except (BadSetting, Unavailable) as error:
-        raise CannotRun(f"cannot provision: {error}") from error
+            swept = await provisioner.sweep(topology.EPHEMERAL_PREFIX)
+    except (SettingsError, Unavailable) as error:
+        raise CommandError(f"cannot provision: {error}") from error
     return [
         *(f"topic {topic}" for topic in topics()),
         *(f"subscription {spec.name} of {spec.topic}" for spec in specs),
@@ -49,8 +49,8 @@ async def provision_waiting(
     while True:
         try:
             return await _provision_and_look(environ, store=store)
-        except CannotRun as error:
-            if isinstance(error.__cause__, BadSetting) or time.monotonic() >= deadline:
+        except CommandError as error:
+            if isinstance(error.__cause__, SettingsError) or time.monotonic() >= deadline:
                 raise
         await asyncio.sleep(AGAIN_SECONDS)
 
@@ -67,7 +67,7 @@ async def _store_answers(environ: Mapping[str, str]) -> None:
         async with open_backend(BackendSettings.from_environ(environ), Runtime()) as backend:
             await backend.tables.lookup([Key("Anything", "is-anybody-there")])
     except Unavailable as error:
-        raise CannotRun(f"the store is away: {error}") from error
+        raise CommandError(f"the store is away: {error}") from error
 
 
 async def keep_provisioned(
@@ -75,15 +75,15 @@ async def keep_provisioned(
 ) -> None:
     """Everything is there again soon after an emulator that remembers nothing was restarted. Never returns.
 
-    What is new is said: that the backend is away, that it is provisioned. CannotRun where none is named.
+    What is new is said: that the backend is away, that it is provisioned. CommandError where none is named.
     """
     said = ""
     while True:
         try:
             await provision(environ)
             now = "provisioned"
-        except CannotRun as error:
-            if isinstance(error.__cause__, BadSetting):
+        except CommandError as error:
+            if isinstance(error.__cause__, SettingsError):
                 raise
             now = str(error)
         if now != said:

@@ -27,7 +27,7 @@ class Restarts:
     def pause_after(self, lived_seconds: float) -> float:
         """Seconds to wait after one more death: they double up to a cap, each less up to a half."""
         self.in_a_row = 1 if lived_seconds >= STEADY_SECONDS else self.in_a_row + 1
-        return self._pauses.longest(self.in_a_row - 1) * self._random.uniform(0.5, 1.0)
+        return self._pauses.max_delay(self.in_a_row - 1) * self._random.uniform(0.5, 1.0)
 
     @property
     def hopeless(self) -> bool:

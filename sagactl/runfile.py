@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from sagactl.errors import CannotRun
+from sagactl.errors import CommandError
 
 RUN_DIR = Path(".run")
 
@@ -39,7 +39,7 @@ class Suite:
 def locked(run_dir: Path) -> Iterator[None]:
     """The directory is there and nobody else's, until its holder ends, however it ends.
 
-    CannotRun where it cannot be written to, or another suite runs in it.
+    CommandError where it cannot be written to, or another suite runs in it.
     """
     descriptor = _open_lock(run_dir)
     try:
@@ -52,7 +52,7 @@ def locked(run_dir: Path) -> Iterator[None]:
 
 
 def begin(run_dir: Path, logs: Path) -> None:
-    """Nothing is left of an earlier suite but its data. CannotRun where that cannot be done."""
+    """Nothing is left of an earlier suite but its data. CommandError where that cannot be done."""
     try:
         forget_suite(run_dir)
         if logs.exists():
@@ -92,8 +92,8 @@ def _open_lock(run_dir: Path) -> int:
         raise _cannot_write(run_dir, error) from error
 
 
-def _cannot_write(run_dir: Path, error: OSError) -> CannotRun:
-    return CannotRun(f"cannot write to {error.filename or run_dir}: {error.strerror}")
+def _cannot_write(run_dir: Path, error: OSError) -> CommandError:
+    return CommandError(f"cannot write to {error.filename or run_dir}: {error.strerror}")
 
 
 def _lock(descriptor: int, run_dir: Path) -> None:
@@ -101,4 +101,4 @@ def _lock(descriptor: int, run_dir: Path) -> None:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
         holder = os.pread(descriptor, 32, 0).decode(errors="replace").strip() or "another"
-        raise CannotRun(f"a suite runs in {run_dir} already (process {holder})") from error
+        raise CommandError(f"a suite runs in {run_dir} already (process {holder})") from error

@@ -12,9 +12,9 @@ import grpc
 from rpc.stock_pb2 import GetItemRequest, Item, PutItemRequest
 from rpc.stock_pb2_grpc import StockStub
 from sagactl.catalogue import CatalogueItem
-from sagactl.errors import CannotRun
+from sagactl.errors import CommandError
 from sagactl.runfile import read_suite
-from sagakit.signin import SignedIn
+from sagakit.grpc.authentication import BearerClientInterceptor
 
 if TYPE_CHECKING:
     from rpc.stock_pb2_grpc import StockAsyncStub  # It exists for the type checker only.
@@ -62,7 +62,7 @@ def address_or_local(address: str | None, run_dir: Path) -> str:
         return address.split(",")[0].strip()
     suite = read_suite(run_dir)
     if suite is None:
-        raise CannotRun(f"no suite runs in {run_dir}: start one, or give --stock-address")
+        raise CommandError(f"no suite runs in {run_dir}: start one, or give --stock-address")
     return suite.addresses["stock"][0]
 
 
@@ -98,14 +98,14 @@ def describe(item: Item) -> str:
 
 @asynccontextmanager
 async def _stock(address: str, token: str) -> AsyncIterator["StockAsyncStub"]:
-    signed_in = [SignedIn(token)] if token else []
+    signed_in = [BearerClientInterceptor(token)] if token else []
     async with grpc.aio.insecure_channel(
         address, options=_CHANNEL_OPTIONS, interceptors=signed_in
     ) as channel:
         try:
             yield StockStub(channel)
         except grpc.aio.AioRpcError as error:
-            raise CannotRun(f"stock at {address}: {error.code().name}, {error.details()}") from error
+            raise CommandError(f"stock at {address}: {error.code().name}, {error.details()}") from error
 
 
 async def _put_if_absent(stub: "StockAsyncStub", item: CatalogueItem, wait_seconds: float) -> Item:

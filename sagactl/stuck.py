@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 from sagakit.due import SHARDS, bound
-from sagakit.tables import INDEXED, Key, Row, Tables
+from sagakit.tables import DUE, Key, Row, Tables
 from services.purchase.storage import TICKET, to_ticket
 from services.purchase.ticket import Ticket
 
@@ -44,8 +44,8 @@ async def _waiting(tables: Tables) -> AsyncIterator[tuple[Key, Row]]:
             if len(page) < limit:
                 break
             # The next page begins with the last moment of this one, again: others may share it.
-            start = page[-1][1].entity[INDEXED]
-            limit = PAGE + sum(row.entity[INDEXED] == start for _, row in page)
+            start = page[-1][1].entity[DUE]
+            limit = PAGE + sum(row.entity[DUE] == start for _, row in page)
 
 
 def _in_words(seconds: float) -> str:

@@ -5,19 +5,19 @@ import shlex
 import sys
 from pathlib import Path
 
+from contract.control import controlled
 from sagactl import runfile, tryout
 from sagactl.backend import EMBEDDED, Choice
 from sagactl.local import LocalSuite
 from sagactl.plan import Options, Plan, make_plan
 from sagactl.signals import StopSignals
 from sagactl.terminal import Terminal
-from sagakit.control import controlled
 
 
 async def up(options: Options) -> None:
     """Return once it was asked to stop and nothing is left running.
 
-    CannotRun, with nothing left running either, where the suite cannot be started.
+    CommandError, with nothing left running either, where the suite cannot be started.
     """
     stop = StopSignals()
     stop.install()

@@ -7,8 +7,8 @@ from contract import topology
 from deploy.gcp import access
 from deploy.gcp.steps import NUMBER, Step, gcloud
 from sagactl.provision import subscription_specs, topics
+from sagakit.backends.gcp.provision import MESSAGE_RETENTION_SECONDS
 from sagakit.bus import SubscriptionSpec
-from sagakit.gcp.provision import KEPT_SECONDS
 from services.purchase.storage import CART
 
 NAME = "saga"
@@ -93,7 +93,7 @@ def _settings(spec: SubscriptionSpec) -> list[str]:
     """As `sagactl provision` makes them."""
     settings = [
         f"--ack-deadline={spec.ack_deadline_seconds}",
-        f"--message-retention-duration={KEPT_SECONDS}s",
+        f"--message-retention-duration={MESSAGE_RETENTION_SECONDS}s",
         "--expiration-period=never",
         f"--min-retry-delay={spec.min_retry_seconds:g}s",
         f"--max-retry-delay={spec.max_retry_seconds:g}s",

@@ -86,17 +86,17 @@ def _say(what: str, found: list[Letter]) -> None:
 
 def _read(run_dir: Path, wanted: Filter) -> list[Letter]:
     async def read() -> list[Letter]:
-        async with open_letters(run_dir) as (mailbox, _):
-            return await letters.read(mailbox, wanted)
+        async with open_letters(run_dir) as (subscription, _):
+            return await letters.read(subscription, wanted)
 
     return asyncio.run(read())
 
 
 async def _redrive(run_dir: Path, wanted: Filter) -> list[Letter]:
-    async with open_letters(run_dir) as (mailbox, bus):
-        return await letters.redrive(mailbox, bus, wanted, time.time())
+    async with open_letters(run_dir) as (subscription, bus):
+        return await letters.redrive(subscription, bus, wanted, time.time())
 
 
 async def _drop(run_dir: Path, wanted: Filter) -> list[Letter]:
-    async with open_letters(run_dir) as (mailbox, _):
-        return await letters.drop(mailbox, wanted)
+    async with open_letters(run_dir) as (subscription, _):
+        return await letters.drop(subscription, wanted)

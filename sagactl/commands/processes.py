@@ -9,12 +9,12 @@ from typing import Any
 
 import click
 
+from contract.control import ask
 from sagactl.colours import paint
 from sagactl.commands import options
-from sagactl.errors import CannotRun
+from sagactl.errors import CommandError
 from sagactl.logs import fit, last_lines
 from sagactl.runfile import Suite, read_suite
-from sagakit.control import ask
 from sagakit.errors import SagaError
 
 _POLL_SECONDS = 0.2
@@ -63,7 +63,7 @@ def logs(program: str, lines: int, follow: bool, run_dir: Path) -> None:
     log = run_dir / "logs" / f"{program}.log"
     if not log.exists():
         known = ", ".join(sorted(each.stem for each in log.parent.glob("*.log"))) or "none"
-        raise CannotRun(f"there is no log of {program}; there are: {known}")
+        raise CommandError(f"there is no log of {program}; there are: {known}")
     end = log.stat().st_size
     painted = paint()
     for line in chain(last_lines(log, lines), _grown(log, end) if follow else ()):
@@ -85,7 +85,7 @@ def _do(what: str, name: str, run_dir: Path) -> None:
     try:
         programs = asyncio.run(ask(Path(_suite(run_dir).control), what, name))
     except SagaError as error:
-        raise CannotRun(str(error)) from error
+        raise CommandError(str(error)) from error
     for each in programs:
         click.echo(_in_a_line(each))
 
@@ -93,7 +93,7 @@ def _do(what: str, name: str, run_dir: Path) -> None:
 def _suite(run_dir: Path) -> Suite:
     suite = read_suite(run_dir)
     if suite is None:
-        raise CannotRun(f"no suite runs in {run_dir}")
+        raise CommandError(f"no suite runs in {run_dir}")
     return suite
 
 

@@ -9,7 +9,7 @@ import click
 
 from sagactl.commands import options
 from sagactl.looking import open_tables
-from services.payment.simulated import Behaviour, behaviour_of, tell
+from services.payment.simulated import FaultSettings, load_faults, tell
 
 
 @click.command()
@@ -30,9 +30,9 @@ def provider(run_dir: Path, **habits: Any) -> None:
         click.echo(f"{name.replace('_', ' ')}: {value}")
 
 
-async def _told(habits: dict[str, Any], run_dir: Path) -> Behaviour:
+async def _told(habits: dict[str, Any], run_dir: Path) -> FaultSettings:
     async with open_tables(run_dir) as tables:
-        behaviour = replace(await behaviour_of(tables), **habits)
+        behaviour = replace(await load_faults(tables), **habits)
         if habits:
             await tell(tables, behaviour)
         return behaviour

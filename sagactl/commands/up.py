@@ -42,7 +42,7 @@ from sagactl.up import up as run_suite
 @click.option(
     "--sign-in/--open",
     default=False,
-    envvar="SIGN_IN",
+    envvar="AUTH",
     show_default=True,
     help="Whether clients need a token: `sagactl token SUB` prints one.",
 )

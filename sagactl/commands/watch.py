@@ -23,7 +23,7 @@ from sagactl.signals import StopSignals
 from sagakit.runtime import Runtime
 
 REFRESH_SECONDS = 0.25
-FIRST_LOOK_SECONDS = 30.0
+INITIAL_LISTEN_SECONDS = 30.0
 PLAIN_WIDTH, PLAIN_HEIGHT = 100, 40
 
 
@@ -72,7 +72,7 @@ async def _once(run_dir: Path, listen: float, *, as_json: bool) -> None:
     async with open_sources(run_dir) as sources:
         watching = _watching(sources)
         async with watching.going_on():
-            for patience, done in ((FIRST_LOOK_SECONDS, watching.looked), (listen, stop.asked)):
+            for patience, done in ((INITIAL_LISTEN_SECONDS, watching.looked), (listen, stop.asked)):
                 with suppress(TimeoutError):
                     async with asyncio.timeout(patience):
                         await first(done.wait(), stop.asked.wait())

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from contract.tickets import APPROVED, PRE_APPROVED, RESERVED
 from contract.topology import TOPICS
-from sagakit.bus import Held, Mailbox
+from sagakit.bus import PulledMessage, PullSubscription
 from sagakit.due import SHARDS, bound
 from sagakit.tables import Entity, Tables
 from services.purchase.storage import TICKET, to_ticket
@@ -15,10 +15,10 @@ from services.purchase.storage import TICKET, to_ticket
 MOST = 500
 """Rows looked at of a kind: what is more is said to be more."""
 EVERY_SECONDS = 5.0
-REST = 20
+IDLE_FACTOR = 20
 """For how long the tables are rested after, by how long they took: the Firestore emulator reads a whole kind
 for each query, and whoever watches must not be the load."""
-MOST_REST_SECONDS = 120.0
+MAX_IDLE_SECONDS = 120.0
 _LETTERS = 100
 _NEVER = 1e11
 """Seconds since the epoch that nobody waits for."""
@@ -77,15 +77,15 @@ def _pile(since: Iterable[float | None], now: float, more: bool) -> Pile:
     return Pile(len(moments), max(0.0, now - min(known)) if known else None, more and bool(moments))
 
 
-async def count_letters(mailbox: Mailbox) -> Pile:
+async def count_letters(subscription: PullSubscription) -> Pile:
     """The dead letters, up to MOST: each is taken and given back, for there is no other way to count them."""
-    held: list[Held] = []
-    while len(held) < MOST and (page := await mailbox.take(_LETTERS)):
+    held: list[PulledMessage] = []
+    while len(held) < MOST and (page := await subscription.pull(_LETTERS)):
         held += page
-    await mailbox.give_back(held)
+    await subscription.release(held)
     return Pile(len(held), None, len(held) >= MOST)
 
 
 def rest_after(took_seconds: float) -> float:
     """How long to leave the tables alone after a look that took so long."""
-    return max(EVERY_SECONDS, min(REST * took_seconds, MOST_REST_SECONDS))
+    return max(EVERY_SECONDS, min(IDLE_FACTOR * took_seconds, MAX_IDLE_SECONDS))

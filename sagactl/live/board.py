@@ -18,8 +18,8 @@ from contract.tickets import (
 ACCEPTED = "accepted"
 WINDOWS = (10, 60)
 """Over how many seconds rates are taken."""
-MOST_SAID = 200
-MOST_ORDERS = 20_000
+MAX_EVENTS = 200
+MAX_ORDERS = 20_000
 """Remembered, the latest heard of; of one that was forgotten only what is new is counted again."""
 
 _ENDS = {
@@ -89,7 +89,7 @@ class Board:
         self._orders: OrderedDict[str, _Order] = OrderedDict()
         self._counts: deque[tuple[float, str]] = deque()
         self._ended: deque[tuple[float, _Order]] = deque()
-        self._said: deque[tuple[float, str, TicketMessage, _Order]] = deque(maxlen=MOST_SAID)
+        self._said: deque[tuple[float, str, TicketMessage, _Order]] = deque(maxlen=MAX_EVENTS)
         self._dead_letters = 0
 
     def hear(
@@ -140,7 +140,7 @@ class Board:
     def _order(self, orderid: str) -> _Order:
         order = self._orders.setdefault(orderid, _Order())
         self._orders.move_to_end(orderid)
-        if len(self._orders) > MOST_ORDERS:
+        if len(self._orders) > MAX_ORDERS:
             self._orders.popitem(last=False)
         return order
 

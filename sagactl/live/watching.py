@@ -8,19 +8,19 @@ from typing import Any, NoReturn
 
 import structlog
 
-from contract.broadcast import ticket_broadcast
-from contract.topology import DEAD_LETTER_TOPIC, TOPICS, broadcast_name
+from contract.live_tickets import ticket_subscriber
+from contract.topology import DEAD_LETTER_TOPIC, TOPICS, ephemeral_subscription_name
 from sagactl.live.backlog import Backlog, Pile, count_letters, read_backlog, rest_after
 from sagactl.live.board import Board
 from sagactl.live.state import State
 from sagakit.backends import Messages
-from sagakit.broadcast import Broadcast
-from sagakit.bus import Mailbox, Message
+from sagakit.bus import Message, PullSubscription
 from sagakit.errors import SagaError
+from sagakit.fanout import FanoutSubscriber
 from sagakit.runtime import Runtime
 from sagakit.tables import Tables
 
-LETTERS_SECONDS = 60.0
+DEAD_LETTERS_INTERVAL_SECONDS = 60.0
 PROGRAMS_SECONDS = 2.0
 TROUBLE_SECONDS = 15.0
 """How long a complaint is shown."""
@@ -33,7 +33,7 @@ class Sources:
     where: str
     messages: Messages
     tables: Tables
-    letters: Callable[[], AbstractAsyncContextManager[Mailbox]]
+    letters: Callable[[], AbstractAsyncContextManager[PullSubscription]]
     """Opens the dead letters."""
     programs: Callable[[], Awaitable[Sequence[Mapping[str, Any]]]] | None
     """Asks a local suite for its processes; Unavailable: it is gone. None: there is no local suite."""
@@ -58,7 +58,7 @@ class Watching:
     async def going_on(self) -> AsyncIterator[None]:
         """Afterwards nothing of it is left at the broker, if that is there."""
         tasks = [
-            ticket_broadcast(self._sources.messages, self._board.hear, self._heard, self._runtime).run(),
+            ticket_subscriber(self._sources.messages, self._board.hear, self._heard, self._runtime).run(),
             self._dead_letters().run(),
             self._look_at_tables(),
             self._look_at_letters(),
@@ -104,14 +104,16 @@ class Watching:
         if self._listening and self._backlog is not None and self._letters is not None:
             self.looked.set()
 
-    def _dead_letters(self) -> Broadcast:
+    def _dead_letters(self) -> FanoutSubscriber:
         def receive(_source: str, _message: Message) -> None:
             self._board.hear_dead_letter()
             if self._letters is not None:
                 self._letters = Pile(self._letters.count + 1, None, self._letters.more)
 
         topics = {"dead-letter": DEAD_LETTER_TOPIC}
-        return Broadcast(self._sources.messages, topics, receive, lambda: None, broadcast_name, self._runtime)
+        return FanoutSubscriber(
+            self._sources.messages, topics, receive, lambda: None, ephemeral_subscription_name, self._runtime
+        )
 
     async def _look_at_tables(self) -> None:
         while True:
@@ -127,12 +129,12 @@ class Watching:
     async def _look_at_letters(self) -> None:
         while True:
             try:
-                async with self._sources.letters() as mailbox:
-                    self._letters = await count_letters(mailbox)
+                async with self._sources.letters() as subscription:
+                    self._letters = await count_letters(subscription)
             except SagaError as error:
                 self._cannot_look(error)
             self._look_done()
-            await self._runtime.sleep(LETTERS_SECONDS)
+            await self._runtime.sleep(DEAD_LETTERS_INTERVAL_SECONDS)
 
     async def _look_at_programs(self) -> None:
         while self._sources.programs is not None:

@@ -16,7 +16,7 @@ def build(kit: Kit) -> Service:
     usecases = UseCases(kit.store, kit.inbox, kit.runtime)
     return Service(
         servicers=[partial(add_DeliveryServicer_to_server, Servicer(usecases))],
-        names=[DESCRIPTOR.services_by_name["Delivery"].full_name],
+        reflection_names=[DESCRIPTOR.services_by_name["Delivery"].full_name],
         handlers=handlers(REACTIONS, usecases),
     )
 

@@ -37,7 +37,7 @@ class UseCases:
             answer = message.to_event(answerid, {"time": timestamp(now)})
             return Changes(Outcome.APPLIED, writes, [answer])
 
-        once = self._inbox.once(eventid, decide, recall=lambda _: Outcome.REPEATED)
+        once = self._inbox.once(eventid, decide, recall=lambda _: Outcome.DUPLICATE)
         # Inserted blind: it is looked up only where one turns out to be there.
         return (await self._store.transact((), once)).result
 

@@ -9,14 +9,14 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 import structlog
 
-from contract.broadcast import ticket_broadcast
+from contract.live_tickets import ticket_subscriber
 from sagakit.backends import Messages, open_messages
+from sagakit.grpc.authentication import tokens
 from sagakit.runtime import Runtime
-from sagakit.settings import BadSetting
-from sagakit.signin import tokens
-from sagakit.telemetry import log as logs
-from sagakit.telemetry.exposition import exposed
-from sagakit.telemetry.measures import Metrics
+from sagakit.settings import SettingsError
+from sagakit.telemetry import logging as logs
+from sagakit.telemetry.instruments import Metrics
+from sagakit.telemetry.prometheus import serve_metrics
 from sagakit.telemetry.tracing import open_tracer
 from services.gateway.app import Lifecycle, create_app
 from services.gateway.clients import Clients
@@ -35,14 +35,14 @@ def main() -> None:
         settings = Settings.from_environ(os.environ)
         logs.configure("gateway", settings.logs)
         asyncio.run(_run(settings, listen(settings.host, settings.port)))
-    except (BadSetting, OSError) as error:
+    except (SettingsError, OSError) as error:
         sys.exit(f"gateway: {error}")
 
 
 async def _run(settings: Settings, at: socket.socket) -> None:
     async with AsyncExitStack() as stack:
         tracer = await stack.enter_async_context(open_tracer("gateway", os.environ))
-        metrics = stack.enter_context(exposed("gateway", settings.host, settings.metrics_port))
+        metrics = stack.enter_context(serve_metrics("gateway", settings.host, settings.metrics_port))
         clients = Clients(settings.targets, settings.limits.request_seconds, tracer)
         watches = Watches(RecordReader(clients).read, Runtime())
         if settings.messages is None:
@@ -51,7 +51,7 @@ async def _run(settings: Settings, at: socket.socket) -> None:
             messages = await stack.enter_async_context(open_messages(settings.messages, Runtime()))
             await stack.enter_async_context(_hearing(messages, watches))
         if settings.auth is None:
-            log.warning("open to all", why="AUTH_ISSUER is not set: nobody has to sign in")
+            log.warning("authentication disabled", why="AUTH_ISSUER is not set: nobody has to sign in")
         lifecycle = Lifecycle()
         app = create_app(
             clients,
@@ -83,7 +83,7 @@ def _edge(settings: Settings, metrics: Metrics) -> Edge:
 @asynccontextmanager
 async def _hearing(messages: Messages, watches: Watches) -> AsyncIterator[None]:
     """Meanwhile what is published reaches the watches."""
-    broadcast = ticket_broadcast(messages, watches.hear, watches.catch_up, Runtime())
+    broadcast = ticket_subscriber(messages, watches.hear, watches.catch_up, Runtime())
     async with asyncio.TaskGroup() as tasks:
         hearing = tasks.create_task(broadcast.run())
         try:

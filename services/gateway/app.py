@@ -21,7 +21,7 @@ from services.gateway.page import FILES, PAGE, PageConfig, PageFiles, page, want
 from services.gateway.places import Places
 from services.gateway.routes import api, problem, schemas
 from services.gateway.steering import Steering
-from services.gateway.stream import DEFAULT_PATIENCE, Patience, Streams
+from services.gateway.stream import DEFAULT_STREAM_LIMITS, StreamLimits, Streams
 from services.gateway.tracing import Traced
 from services.gateway.v1.documentation import bodies
 from services.gateway.v1.routes import resources
@@ -71,7 +71,7 @@ def create_app(
     lifecycle: Lifecycle,
     edge: Edge = DEFAULT_EDGE,
     watches: Watches | None = None,
-    patience: Patience = DEFAULT_PATIENCE,
+    patience: StreamLimits = DEFAULT_STREAM_LIMITS,
     tracer: Tracer | None = None,
     trace_url: str = "",
     control: Path | None = None,
@@ -98,7 +98,7 @@ def create_app(
     )
     app.signs_in = edge.tokens is not None
     app.include_router(api(clients, body_timeout_seconds))
-    places = Places(patience.most_followers)
+    places = Places(patience.max_streams)
     app.include_router(resources(clients, body_timeout_seconds, Waiting(clients, watches, places)))
     app.include_router(Streams(clients, watches, places, patience).router())
     files = PageFiles(directory=FILES, html=True)

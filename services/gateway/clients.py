@@ -17,7 +17,7 @@ from opentelemetry.trace import Tracer
 from contract.calls import service_config
 from rpc import delivery_pb2, payment_pb2, purchase_pb2, stock_pb2
 from sagakit import deadline
-from sagakit.telemetry.callspans import TracedClient
+from sagakit.grpc.tracing import TracingClientInterceptor
 from services.gateway import behalf
 
 SERVICES: Mapping[str, ServiceDescriptor] = {
@@ -54,7 +54,7 @@ class Clients:
         """`targets`: what gRPC dials, by the names of SERVICES. No call takes longer than the timeout."""
         self._targets = targets
         self._timeout_seconds = timeout_seconds
-        self._interceptors = None if tracer is None else [TracedClient(tracer)]
+        self._interceptors = None if tracer is None else [TracingClientInterceptor(tracer)]
         self._calls: dict[str, grpc.aio.UnaryUnaryMultiCallable[Any, Any]] = {}
         self._health: dict[str, Any] = {}
         self._channels = AsyncExitStack()
@@ -79,7 +79,7 @@ class Clients:
     async def call(self, method: MethodDescriptor, message: Message) -> Message:
         """The service's answer. Raises AioRpcError: UNAVAILABLE only after having tried again."""
         answer: Message = await self._calls[method.full_name](
-            message, timeout=deadline.left(self._timeout_seconds), metadata=behalf.metadata()
+            message, timeout=deadline.remaining(self._timeout_seconds), metadata=behalf.metadata()
         )
         return answer
 

@@ -13,5 +13,5 @@ class Deadline:
         self._seconds = seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        with deadline.within(self._seconds):
+        with deadline.set_deadline(self._seconds):
             await self._app(scope, receive, send)

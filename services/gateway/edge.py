@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
-from sagakit.telemetry.measures import NO_METRICS, Metrics
-from sagakit.tokens import Tokens
+from sagakit.auth.jwt import Tokens
+from sagakit.telemetry.instruments import NO_METRICS, Metrics
 from services.gateway.deadline import Deadline
 from services.gateway.entrance import Entrance, Overall
 from services.gateway.headers import SecurityHeaders

@@ -5,9 +5,9 @@ import math
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from sagakit.auth.jwt import Tokens
 from sagakit.errors import Unauthenticated, Unavailable
-from sagakit.signin import bearer_of
-from sagakit.tokens import Tokens
+from sagakit.grpc.authentication import parse_bearer
 from services.gateway import behalf
 from services.gateway.behalf import Bearer
 from services.gateway.errors import Problem
@@ -70,7 +70,7 @@ class Entrance:
     async def _identified(self, tokens: Tokens, headers: Headers) -> tuple[str, Bearer]:
         if len(headers.getlist("authorization")) > 1:
             raise Unauthenticated("one bearer token is needed")
-        token = bearer_of(headers.get("authorization", ""))
+        token = parse_bearer(headers.get("authorization", ""))
         caller = await tokens.verify(token)
         return f"sub {caller.sub}", Bearer(token, caller.expires_at, caller.operator)
 

@@ -41,8 +41,8 @@ _FAILURES = {
 }
 _COMMANDID_REUSED = "commandid-reused"
 _RETRY_AFTER = {429: "1", 503: "1"}
-_MOST_FIELDS_NAMED = 10
-_LONGEST_FIELD_NAME = 128
+_MAX_FIELDS_NAMED = 10
+_MAX_FIELD_NAME = 128
 
 
 class ProblemResponse(JSONResponse):
@@ -127,8 +127,8 @@ def of_validation(error: ValidationError) -> Problem:
     if not found[0]["loc"]:
         return Problem(400, "malformed-json", f"The body must be a JSON object. {found[0]['msg']}.")
     errors = [
-        {"field": ".".join(map(str, each["loc"]))[:_LONGEST_FIELD_NAME], "message": each["msg"]}
-        for each in found[:_MOST_FIELDS_NAMED]
+        {"field": ".".join(map(str, each["loc"]))[:_MAX_FIELD_NAME], "message": each["msg"]}
+        for each in found[:_MAX_FIELDS_NAMED]
     ]
     detail = "; ".join(f"{each['field']}: {each['message']}" for each in errors)
     return Problem(400, "invalid-argument", detail, errors)

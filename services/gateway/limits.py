@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 BURST_SECONDS = 2.0
 """A client that was quiet may ask at once what it might have asked in so long."""
-MOST_CLIENTS = 50_000
+MAX_CLIENTS = 50_000
 """Those that were quiet for longest are forgotten beyond it, which costs none of them anything."""
 
 
@@ -19,11 +19,11 @@ class _Bucket:
 class Rate:
     """So many requests a second for each client."""
 
-    def __init__(self, per_second: float, now: Callable[[], float], most_clients: int = MOST_CLIENTS) -> None:
+    def __init__(self, per_second: float, now: Callable[[], float], max_clients: int = MAX_CLIENTS) -> None:
         self._per_second = per_second
         self._full = max(1.0, per_second * BURST_SECONDS)
         self._now = now
-        self._most_clients = most_clients
+        self._most_clients = max_clients
         self._buckets: OrderedDict[str, _Bucket] = OrderedDict()
 
     def take(self, client: str) -> float:

@@ -4,7 +4,7 @@ import time
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from sagakit.telemetry.measures import SECONDS, Histogram, Metrics
+from sagakit.telemetry.instruments import SECONDS, Histogram, Metrics
 
 REQUEST_DURATION = Histogram(
     "http.server.request.duration",

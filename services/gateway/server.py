@@ -11,7 +11,7 @@ import structlog
 import uvicorn
 from starlette.types import ASGIApp
 
-from sagakit.settings import BadSetting
+from sagakit.settings import SettingsError
 
 log = structlog.get_logger()
 
@@ -36,13 +36,13 @@ class Server(uvicorn.Server):
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A socket that listens there. Raises BadSetting where the address cannot be had."""
+    """A socket that listens there. Raises SettingsError where the address cannot be had."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         at = socket.create_server((host, port), family=family)
     except OSError as error:
         name = "PORT" if error.errno in (errno.EADDRINUSE, errno.EACCES) else "HOST"
-        raise BadSetting(name, f"cannot be used: {error.strerror}") from error
+        raise SettingsError(name, f"cannot be used: {error.strerror}") from error
     # asyncio sets it on sockets it makes itself; without it an answer's second packet waits 40 ms.
     at.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return at

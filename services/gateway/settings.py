@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from sagakit.auth.jwt import AuthSettings
 from sagakit.backends import BackendSettings
-from sagakit.settings import BadSetting, Environ
-from sagakit.telemetry.log import LogSettings
-from sagakit.tokens import AuthSettings
+from sagakit.settings import Environ, SettingsError
+from sagakit.telemetry.logging import LogSettings
 from services.gateway.clients import SERVICES
 from services.gateway.edge import Limits
-from services.gateway.stream import Patience
+from services.gateway.stream import StreamLimits
 
 _TARGET = re.compile(r"(dns|ipv4|ipv6|unix|xds):")
 _ORIGIN = re.compile(r"https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?")
@@ -38,7 +38,7 @@ class Settings:
     logs: LogSettings
     messages: BackendSettings | None
     """The broker at which it hears what happens to orders; None: it does not, and streams nothing."""
-    patience: Patience
+    patience: StreamLimits
     control: Path | None
     """The socket at which the services can be stopped and started: `sagactl up` tells its gateway."""
     trace_url: str
@@ -48,7 +48,7 @@ class Settings:
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> "Settings":
-        """Raises BadSetting for the first variable that is missing or malformed."""
+        """Raises SettingsError for the first variable that is missing or malformed."""
         env = Environ(environ)
         return cls(
             host=env.text("HOST", "127.0.0.1"),
@@ -59,7 +59,7 @@ class Settings:
                 concurrent_requests=env.integer("MAX_CONCURRENT_REQUESTS", 512, low=1),
                 rate_per_client=env.integer("RATE_PER_CLIENT", 0),
                 rate_overall=env.integer("RATE_OVERALL", 0),
-                forwarded_hops=env.integer("FORWARDED_HOPS", 0, high=10),
+                forwarded_hops=env.integer("TRUSTED_PROXIES", 0, high=10),
             ),
             cors_origins=_origins(env),
             auth=AuthSettings.from_environ(environ),
@@ -67,8 +67,8 @@ class Settings:
             drain_delay_seconds=env.seconds("DRAIN_DELAY_SECONDS", 0),
             logs=LogSettings.from_environ(environ),
             messages=_messages(environ),
-            patience=Patience(
-                most_followers=env.integer("MAX_FOLLOWERS", 1_000, low=1),
+            patience=StreamLimits(
+                max_streams=env.integer("MAX_STREAMS", 1_000, low=1),
                 stream_seconds=env.seconds("STREAM_SECONDS", 900, low=1),
             ),
             control=_control(env),
@@ -85,13 +85,13 @@ def _messages(environ: Mapping[str, str]) -> BackendSettings | None:
 def _control(env: Environ) -> Path | None:
     socket = env.text("CONTROL_SOCKET", "")
     if socket and env.production:
-        raise BadSetting("CONTROL_SOCKET", "must not be set in production: anybody could stop services")
+        raise SettingsError("CONTROL_SOCKET", "must not be set in production: anybody could stop services")
     return Path(socket) if socket else None
 
 
 def _trace_url(template: str) -> str:
     if template and not (template.startswith(("https://", "http://")) and "{trace_id}" in template):
-        raise BadSetting(
+        raise SettingsError(
             "TRACE_URL", f"must be such as https://traces.example/{{trace_id}}, not {template!r}"
         )
     return template
@@ -101,7 +101,9 @@ def _origins(env: Environ) -> tuple[str, ...]:
     origins = env.texts("CORS_ORIGINS") if env.text("CORS_ORIGINS", "") else ()
     for origin in origins:
         if not _ORIGIN.fullmatch(origin):
-            raise BadSetting("CORS_ORIGINS", f"must be origins such as https://shop.example, not {origin!r}")
+            raise SettingsError(
+                "CORS_ORIGINS", f"must be origins such as https://shop.example, not {origin!r}"
+            )
     return origins
 
 
@@ -117,13 +119,15 @@ def _grpc_target(name: str, env: Environ) -> str:
         return f"dns:///{joined}"
     if len(versions) == 1 and None not in versions:
         return f"ipv{versions.pop()}:{joined}"
-    raise BadSetting(name, "lists several hosts: give IP addresses, or one DNS name that stands for them all")
+    raise SettingsError(
+        name, "lists several hosts: give IP addresses, or one DNS name that stands for them all"
+    )
 
 
 def _endpoint(name: str, entry: str) -> tuple[str, int]:
     match = _HOST_AND_PORT.fullmatch(entry)
     if match is None or not 1 <= int(match["port"]) <= 65_535:
-        raise BadSetting(name, f"must be a gRPC target or host:port, not {entry!r}")
+        raise SettingsError(name, f"must be a gRPC target or host:port, not {entry!r}")
     # By name it would be two addresses, of which the services here listen at one.
     host = "127.0.0.1" if match["host"] == "localhost" else match["host"]
     return host, int(match["port"])

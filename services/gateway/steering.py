@@ -9,7 +9,7 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from sagakit.control import ask
+from contract.control import ask
 from sagakit.errors import SagaError
 from services.gateway.clients import SERVICES
 from services.gateway.errors import Problem

@@ -29,7 +29,7 @@ from services.gateway.watches import Watch, Watches
 
 PATH = "/v1/orders/{orderid}/events"
 END = "end"
-MOST_WORDS = 50
+MAX_SEEN = 50
 
 _WORD = re.compile(r"[a-z-]{1,40}\.[a-z-]{1,40}|" + END)
 _GET_TICKET = SERVICES["purchase"].methods_by_name["GetOrderTicket"]
@@ -57,10 +57,10 @@ _PARAMETERS = [
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
+class StreamLimits:
     """How long streams go on, in seconds, and how many followers there may be at once."""
 
-    most_followers: int = 1_000
+    max_streams: int = 1_000
     """Streams and long polls together."""
     stream_seconds: float = 900
     """The longest a stream lasts; clients come back."""
@@ -69,13 +69,15 @@ class Patience:
     """How long a client may take to make room for what it is sent."""
 
 
-DEFAULT_PATIENCE = Patience()
+DEFAULT_STREAM_LIMITS = StreamLimits()
 
 
 class Streams:
     """Makes streams out of watches, as many as may be."""
 
-    def __init__(self, clients: Clients, watches: Watches | None, places: Places, patience: Patience) -> None:
+    def __init__(
+        self, clients: Clients, watches: Watches | None, places: Places, patience: StreamLimits
+    ) -> None:
         """Without `watches` nothing is heard of orders here, and there are no streams."""
         self._clients = clients
         self._watches = watches
@@ -134,7 +136,7 @@ class Streams:
 
 def _words(last_event_id: str) -> list[str]:
     """The moves that a client has seen; whatever else it sends is left out."""
-    return [word for word in last_event_id.split(",")[:MOST_WORDS] if _WORD.fullmatch(word)]
+    return [word for word in last_event_id.split(",")[:MAX_SEEN] if _WORD.fullmatch(word)]
 
 
 def _unseen(watch: Watch, seen: list[str]) -> list[Move]:

@@ -6,7 +6,7 @@ from opentelemetry.trace import Span, SpanKind, Tracer
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from sagakit.telemetry.spans import fail, within
+from sagakit.telemetry.spans import fail, in_span
 from sagakit.telemetry.traceparent import TRACEPARENT, context_of, traceparent_of
 from services.gateway.middleware import PROBES
 
@@ -40,7 +40,7 @@ class Traced:
                 _answered(span, message["status"])
             await send(message)
 
-        with within(span):
+        with in_span(span):
             span.set_attribute("http.request.method", method)
             span.set_attribute("url.path", scope["path"])
             try:

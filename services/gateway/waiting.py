@@ -36,7 +36,7 @@ class Waiting:
             return
         with self._places.taken():
             request.scope[LEAVE_ADMISSION]()
-            deadline.put_off(seconds)
+            deadline.extend(seconds)
             async with self._watches.following(orderid, behalf.current()) as watch:
                 with suppress(TimeoutError):
                     async with asyncio.timeout(seconds):

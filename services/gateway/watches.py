@@ -87,7 +87,7 @@ class Watch:
             complete = await self._catch_up()
             pause = None
             if not complete or self._moves_silently:
-                pause = self._runtime.random.uniform(0.5, 1) * PAUSES.longest(attempt)
+                pause = self._runtime.random.uniform(0.5, 1) * PAUSES.max_delay(attempt)
             with suppress(TimeoutError):
                 async with asyncio.timeout(pause):
                     await self._bell.wait()
@@ -97,7 +97,7 @@ class Watch:
         try:
             records = await self._look(self.orderid, self.followers[-1])
         except Unavailable as error:
-            log.warning("cannot look", orderid=self.orderid, error=str(error))
+            log.warning("order refresh failed", orderid=self.orderid, error=str(error))
             return False
         self._looked = True
         self._add(records.moves())

@@ -18,14 +18,14 @@ from services.payment.usecases import UseCases
 
 def build(kit: Kit) -> Service:
     provider = _provider(kit, Settings.from_environ(kit.environ))
-    usecases = UseCases(kit.store, kit.inbox, kit.runtime, kit.patience, provider)
+    usecases = UseCases(kit.store, kit.inbox, kit.runtime, kit.schedule, provider)
     return Service(
         servicers=[partial(add_PaymentServicer_to_server, Servicer(usecases))],
-        names=[DESCRIPTOR.services_by_name["Payment"].full_name],
+        reflection_names=[DESCRIPTOR.services_by_name["Payment"].full_name],
         handlers=handlers(REACTIONS, usecases),
         reminders={PAYMENT: usecases.remind},
-        began={PAYMENT: lambda entity: float(entity["time"])},
-        needs=[provider.answers],
+        waiting_since={PAYMENT: lambda entity: float(entity["time"])},
+        health_checks=[provider.answers],
     )
 
 

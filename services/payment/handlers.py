@@ -10,5 +10,5 @@ REACTIONS = {
     PAYMENT_FAILED: Reaction(UseCases.cancel),
     CANCELED: Reaction(UseCases.cancel),
     # Stock says so too, of orders that nobody was ever asked to charge.
-    RESERVE_FAILED: Reaction(UseCases.cancel_known),
+    RESERVE_FAILED: Reaction(UseCases.cancel_if_charged),
 }

@@ -19,7 +19,7 @@ class Settings:
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> "Settings":
-        """Raises BadSetting for the first variable that is malformed."""
+        """Raises SettingsError for the first variable that is malformed."""
         env = Environ(environ)
         return cls(
             provider=env.choice("PAYMENT_PROVIDER", PROVIDERS, "simulated"),

@@ -13,14 +13,14 @@ from sagakit.tables import Entity, Insert, Key, Mutation, Row, Tables, Update
 from services.payment.provider import Answer, Canceled, Charged, Declined
 
 LEDGER = "SimulatedCharge"
-BEHAVIOUR = Key("SimulatedProvider", "behaviour")
+FAULTS = Key("SimulatedProvider", "behaviour")
 ANSWER_SECONDS = 10.0
 """How long anybody waits for it."""
-LOST_RACE = Backoff(first_seconds=0.004, cap_seconds=0.25, attempts=10)
+CONFLICT_BACKOFF = Backoff(first_seconds=0.004, cap_seconds=0.25, attempts=10)
 
 
 @dataclass(frozen=True, slots=True)
-class Behaviour:
+class FaultSettings:
     """What it has been told to be like."""
 
     away: bool = False
@@ -41,14 +41,14 @@ class Entry:
     canceled: bool = False
 
 
-async def tell(tables: Tables, behaviour: Behaviour) -> None:
+async def tell(tables: Tables, behaviour: FaultSettings) -> None:
     """From now on it behaves like that, whoever runs it."""
-    found = (await tables.lookup([BEHAVIOUR])).get(BEHAVIOUR)
-    await tables.commit([_write(BEHAVIOUR, found, asdict(behaviour))])
+    found = (await tables.lookup([FAULTS])).get(FAULTS)
+    await tables.commit([_write(FAULTS, found, asdict(behaviour))])
 
 
-async def behaviour_of(tables: Tables) -> Behaviour:
-    return _behaviour((await tables.lookup([BEHAVIOUR])).get(BEHAVIOUR))
+async def load_faults(tables: Tables) -> FaultSettings:
+    return _behaviour((await tables.lookup([FAULTS])).get(FAULTS))
 
 
 def to_entry(entity: Entity) -> Entry:
@@ -81,20 +81,20 @@ class SimulatedProvider:
         return entry.refunded
 
     async def answers(self) -> None:
-        _here(await behaviour_of(self._tables))
+        _here(await load_faults(self._tables))
 
     def _decided(self, amount: int) -> Entry:
         if amount > self._limit:
             return Entry(declined=f"declined: {amount} is above the limit of {self._limit}")
         return Entry(charged=amount)
 
-    async def _look(self, orderid: str) -> tuple[Behaviour, Entry | None]:
-        found = await self._tables.lookup([BEHAVIOUR, _key(orderid)])
+    async def _look(self, orderid: str) -> tuple[FaultSettings, Entry | None]:
+        found = await self._tables.lookup([FAULTS, _key(orderid)])
         row = found.get(_key(orderid))
-        behaviour = _here(_behaviour(found.get(BEHAVIOUR)))
+        behaviour = _here(_behaviour(found.get(FAULTS)))
         return behaviour, None if row is None else to_entry(row.entity)
 
-    async def _take_time(self, behaviour: Behaviour) -> None:
+    async def _take_time(self, behaviour: FaultSettings) -> None:
         await self._runtime.sleep(min(behaviour.delay_seconds, ANSWER_SECONDS))
         if behaviour.delay_seconds > ANSWER_SECONDS:
             raise Unavailable("the payment provider does not answer")
@@ -102,7 +102,7 @@ class SimulatedProvider:
     async def _enter(self, orderid: str, change: Callable[[Entry | None], Entry]) -> tuple[Entry, bool]:
         """The entry after `change`, and whether that changed anything."""
         key = _key(orderid)
-        for pause in LOST_RACE.pauses(self._runtime.random):
+        for pause in CONFLICT_BACKOFF.delays(self._runtime.random):
             row = (await self._tables.lookup([key])).get(key)
             before = None if row is None else to_entry(row.entity)
             after = change(before)
@@ -117,7 +117,7 @@ class SimulatedProvider:
         raise Unavailable("the payment provider is too busy")
 
 
-def _here(behaviour: Behaviour) -> Behaviour:
+def _here(behaviour: FaultSettings) -> FaultSettings:
     if behaviour.away:
         raise Unavailable("the payment provider is away")
     return behaviour
@@ -137,5 +137,5 @@ def _write(key: Key, row: Row | None, entity: Entity) -> Mutation:
     return Insert(key, entity) if row is None else Update(key, entity, row.version)
 
 
-def _behaviour(row: Row | None) -> Behaviour:
-    return Behaviour() if row is None else Behaviour(**row.entity)
+def _behaviour(row: Row | None) -> FaultSettings:
+    return FaultSettings() if row is None else FaultSettings(**row.entity)

@@ -4,8 +4,8 @@ from dataclasses import asdict
 from typing import Any
 
 from contract.tickets import CartItem
+from sagakit.reminders import due_property
 from sagakit.tables import Entity, Key
-from sagakit.watch import waiting
 from services.payment.charge import Charge
 
 PAYMENT = "Payment"
@@ -19,7 +19,7 @@ def charge_entity(charge: Charge, due: float | None) -> Entity:
     """`due`: when its answer is to be repeated; None: never, it is settled."""
     properties: dict[str, Any] = {**asdict(charge), "items": [asdict(item) for item in charge.items]}
     del properties["orderid"]
-    return {**properties, **waiting(charge.orderid, due)}
+    return {**properties, **due_property(charge.orderid, due)}
 
 
 def to_charge(orderid: str, entity: Entity) -> Charge:

@@ -8,10 +8,10 @@ from sagakit.consumer import Outcome
 from sagakit.errors import NotFound
 from sagakit.events import Event, timestamp
 from sagakit.inbox import Inbox
+from sagakit.reminders import ReminderSchedule
 from sagakit.runtime import Runtime
 from sagakit.store import Changes, Snapshot, Store
 from sagakit.tables import Entity, Key
-from sagakit.watch import Patience
 from services.payment import charge as charges
 from services.payment import provider as providers
 from services.payment.charge import CANCELED, CHARGED, DECLINED, NO_AMOUNT, Charge
@@ -33,12 +33,17 @@ class UseCases:
     """
 
     def __init__(
-        self, store: Store, inbox: Inbox, runtime: Runtime, patience: Patience, provider: PaymentProvider
+        self,
+        store: Store,
+        inbox: Inbox,
+        runtime: Runtime,
+        schedule: ReminderSchedule,
+        provider: PaymentProvider,
     ) -> None:
         self._store = store
         self._inbox = inbox
         self._runtime = runtime
-        self._patience = patience
+        self._schedule = schedule
         self._provider = provider
 
     async def get_payment(self, orderid: str) -> Charge:
@@ -62,7 +67,7 @@ class UseCases:
             outcome = Outcome.APPLIED if writes or answers else Outcome.IGNORED
             return Changes(Charged(outcome, charge.status), writes, answers)
 
-        once = self._inbox.once(eventid, decide, recall=lambda _: Charged(Outcome.REPEATED))
+        once = self._inbox.once(eventid, decide, recall=lambda _: Charged(Outcome.DUPLICATE))
         # Inserted blind where there was none: it is looked up again only where one has come meanwhile.
         outcome, status = (await self._store.transact([key] if known else [], once)).result
         if status == CANCELED:
@@ -85,7 +90,7 @@ class UseCases:
             lambda before, now: charges.canceled(before, ticket.orderid, refunded, now),
         )
 
-    async def cancel_known(self, eventid: str, ticket: TicketMessage) -> Outcome:
+    async def cancel_if_charged(self, eventid: str, ticket: TicketMessage) -> Outcome:
         """`cancel` where something is known to be charged; nothing else can have been."""
         charge = _known(await self._store.read([payment_key(ticket.orderid)]), ticket.orderid)
         if charge is None or charge.status != CHARGED:
@@ -123,11 +128,11 @@ class UseCases:
                 return Changes(Outcome.IGNORED)
             return Changes(Outcome.APPLIED, self._written(after, now))
 
-        once = self._inbox.once(eventid, decide, recall=lambda _: Outcome.REPEATED)
+        once = self._inbox.once(eventid, decide, recall=lambda _: Outcome.DUPLICATE)
         return (await self._store.transact([payment_key(orderid)], once)).result
 
     def _written(self, charge: Charge, now: float) -> dict[Key, Entity]:
-        due = self._patience.until(now, charge.repeats) if charge.status == CHARGED else None
+        due = self._schedule.next_at(now, charge.repeats) if charge.status == CHARGED else None
         return {payment_key(charge.orderid): charge_entity(charge, due)}
 
 

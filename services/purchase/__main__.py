@@ -15,13 +15,13 @@ from services.purchase.usecases import UseCases
 
 def build(kit: Kit) -> Service:
     settings = Settings.from_environ(kit.environ)
-    usecases = UseCases(kit.store, kit.inbox, kit.runtime, kit.patience, settings)
+    usecases = UseCases(kit.store, kit.inbox, kit.runtime, kit.schedule, settings)
     return Service(
         servicers=[partial(add_PurchaseServicer_to_server, Servicer(usecases))],
-        names=[DESCRIPTOR.services_by_name["Purchase"].full_name],
+        reflection_names=[DESCRIPTOR.services_by_name["Purchase"].full_name],
         handlers=handlers(usecases, kit.runtime),
         reminders={TICKET: usecases.remind},
-        began={TICKET: opened_at},
+        waiting_since={TICKET: opened_at},
     )
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 from contract.fields import MAX_ITEMS_PER_CART, checked_count
 from contract.tickets import CartItem
-from sagakit.errors import InvalidArgument, NotAllowed
+from sagakit.errors import FailedPrecondition, InvalidArgument
 
 OPEN = "open"
 CLOSED = "closed"
@@ -63,12 +63,12 @@ def close(cart: Cart) -> Cart:
 def check_out(cart: Cart, orderid: str) -> Cart:
     """Checked out as `orderid`; only a closed cart with something in it can be."""
     if cart.status != CLOSED:
-        raise NotAllowed("cart-not-closed", f"the cart is {cart.status}: close it first")
+        raise FailedPrecondition("cart-not-closed", f"the cart is {cart.status}: close it first")
     if not cart.items:
-        raise NotAllowed("cart-empty", "there is nothing in the cart")
+        raise FailedPrecondition("cart-empty", "there is nothing in the cart")
     return replace(cart, status=CHECKED_OUT, orderid=orderid)
 
 
 def _must_be_open(cart: Cart) -> None:
     if cart.status != OPEN:
-        raise NotAllowed("cart-not-open", f"the cart is {cart.status}")
+        raise FailedPrecondition("cart-not-open", f"the cart is {cart.status}")

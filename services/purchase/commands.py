@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from sagakit import callers
+from sagakit.auth import caller as callers
 from sagakit.errors import InvalidArgument
 from sagakit.inbox import Inbox
 from sagakit.store import Changes, Decide, Snapshot, Store
@@ -35,7 +35,7 @@ class Answer(Generic[R]):
     recall: Callable[[Entity], R]
 
 
-class Commands:
+class IdempotentCommands:
     """Runs the steps that commands ask for; the answer is kept in the commit of the step."""
 
     def __init__(self, store: Store, inbox: Inbox) -> None:

@@ -8,7 +8,7 @@ from contract.tickets import AGAIN, ORDER_TICKET, TicketMessage
 from sagakit.consumer import Handler, Outcome
 from sagakit.events import Event
 from sagakit.runtime import Runtime
-from sagakit.telemetry.spans import note
+from sagakit.telemetry.spans import set_attribute
 from sagakit.telemetry.traceparent import current_trace_id
 from services.purchase.ticket import Report
 from services.purchase.usecases import UseCases
@@ -20,8 +20,8 @@ def handlers(usecases: UseCases, runtime: Runtime) -> Mapping[str, Handler]:
     async def order_ticket(event: Event) -> Outcome:
         message = TicketMessage.from_event(event)
         structlog.contextvars.bind_contextvars(orderid=message.orderid, status=message.status)
-        note("orderid", message.orderid)
-        note("status", message.status)
+        set_attribute("orderid", message.orderid)
+        set_attribute("status", message.status)
         report = Report(
             eventid=event.eventid,
             status=message.status,

@@ -1,6 +1,6 @@
 """Purchase's metrics: what becomes of orders."""
 
-from sagakit.telemetry.measures import SECONDS, Counter, Histogram, Metrics
+from sagakit.telemetry.instruments import SECONDS, Counter, Histogram, Metrics
 from sagakit.telemetry.metrics import OTHER, known
 from services.purchase.ticket import CLIENT, TIMEOUT, Ticket
 

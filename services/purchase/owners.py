@@ -1,6 +1,6 @@
 """Whose carts and orders are whose: nobody finds what belongs to somebody else."""
 
-from sagakit import callers
+from sagakit.auth import caller as callers
 from sagakit.errors import NotFound
 from sagakit.store import Snapshot
 from services.purchase.cart import Cart

@@ -9,7 +9,7 @@ from rpc import purchase_pb2 as pb
 from rpc.purchase_pb2_grpc import PurchaseServicer
 from sagakit.events import timestamp
 from services.purchase.cart import Cart
-from services.purchase.ticket import Passage, Ticket
+from services.purchase.ticket import HistoryEntry, Ticket
 from services.purchase.usecases import UseCases
 
 
@@ -70,7 +70,7 @@ class Servicer(PurchaseServicer):
         self, request: pb.GetOrderHistoryRequest, context: Any
     ) -> pb.GetOrderHistoryResponse:
         ticket = await self._usecases.get_order_ticket(_orderid(request))
-        moves = [_move(passage) for passage in ticket.history]
+        moves = [_move(entry) for entry in ticket.history]
         return pb.GetOrderHistoryResponse(orderid=ticket.orderid, history=moves)
 
 
@@ -114,11 +114,11 @@ def _ticket(ticket: Ticket) -> pb.OrderTicket:
     )
 
 
-def _move(passage: Passage) -> pb.OrderMove:
+def _move(entry: HistoryEntry) -> pb.OrderMove:
     return pb.OrderMove(
-        status=passage.status,
-        time=timestamp(passage.time),
-        cause=passage.cause,
-        eventid=passage.eventid,
-        trace_id=passage.trace_id,
+        status=entry.status,
+        time=timestamp(entry.time),
+        cause=entry.cause,
+        eventid=entry.eventid,
+        trace_id=entry.trace_id,
     )

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 from sagakit.settings import Environ
 
-LONGEST_SECONDS = 30 * 24 * 3600.0
+MAX_SECONDS = 30 * 24 * 3600.0
 """Half of what an inbox remembers: an order has long ended when its events are forgotten."""
 
-LONGEST_CART_SECONDS = 10 * 365 * 24 * 3600.0
+MAX_CART_SECONDS = 10 * 365 * 24 * 3600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,9 +22,9 @@ class Settings:
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> "Settings":
-        """Raises BadSetting for the first variable that is malformed."""
+        """Raises SettingsError for the first variable that is malformed."""
         env = Environ(environ)
         return cls(
-            order_deadline_seconds=env.seconds("ORDER_DEADLINE", 1800, low=0.1, high=LONGEST_SECONDS),
-            cart_ttl_seconds=env.seconds("CART_TTL", LONGEST_SECONDS, low=1, high=LONGEST_CART_SECONDS),
+            order_deadline_seconds=env.seconds("ORDER_DEADLINE", 1800, low=0.1, high=MAX_SECONDS),
+            cart_ttl_seconds=env.seconds("CART_TTL_SECONDS", MAX_SECONDS, low=1, high=MAX_CART_SECONDS),
         )

@@ -5,11 +5,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 from contract.tickets import CartItem
+from sagakit.reminders import due_property
 from sagakit.tables import EXPIRES_AT, Entity, Key
-from sagakit.watch import waiting
 from services.purchase.cart import Cart, Opened
 from services.purchase.commands import Answer
-from services.purchase.ticket import Passage, Ticket
+from services.purchase.ticket import HistoryEntry, Ticket
 
 CART = "Cart"
 
@@ -43,12 +43,12 @@ def ticket_entity(ticket: Ticket, due: float | None) -> Entity:
         "cartid": ticket.cartid,
         "items": _items(ticket.items),
         "status": ticket.status,
-        "history": [_passage(passage) for passage in ticket.history],
+        "history": [_entry(entry) for entry in ticket.history],
         "amount": ticket.amount,
         "reason": ticket.reason,
         "repeats": ticket.repeats,
         "owner": ticket.owner,
-        **waiting(ticket.orderid, due),
+        **due_property(ticket.orderid, due),
     }
 
 
@@ -58,7 +58,7 @@ def to_ticket(orderid: str, entity: Entity) -> Ticket:
         cartid=entity["cartid"],
         items=_to_items(entity["items"]),
         status=entity["status"],
-        history=tuple(Passage(**passage) for passage in entity["history"]),
+        history=tuple(HistoryEntry(**entry) for entry in entity["history"]),
         amount=entity["amount"],
         reason=entity["reason"],
         repeats=entity["repeats"],
@@ -90,9 +90,9 @@ def _to_items(items: list[dict[str, Any]]) -> tuple[CartItem, ...]:
     return tuple(CartItem(**item) for item in items)
 
 
-def _passage(passage: Passage) -> Entity:
+def _entry(entry: HistoryEntry) -> Entity:
     """Without its trace where it has none: nothing is kept for what is not traced."""
-    return {name: value for name, value in asdict(passage).items() if (name, value) != ("trace_id", None)}
+    return {name: value for name, value in asdict(entry).items() if (name, value) != ("trace_id", None)}
 
 
 def _cart(cart: Cart) -> Entity:

@@ -13,11 +13,11 @@ from contract.tickets import (
     RESERVED,
     CartItem,
 )
-from sagakit.errors import NotAllowed
+from sagakit.errors import FailedPrecondition
 
 REPORTS = (RESERVED, RESERVE_FAILED, PAID, PAYMENT_FAILED, DELIVERY_ARRANGED)
 """What other services may say of a ticket; any other word changes nothing."""
-WITHDRAWAL = "withdrawal"
+CANCELLATION = "withdrawal"
 """The client cancels, or the deadline has passed: nobody's report, so it is not among them."""
 
 CHECKOUT, CLIENT, TIMEOUT = "checkout", "client", "timeout"
@@ -25,7 +25,7 @@ CHECKOUT, CLIENT, TIMEOUT = "checkout", "client", "timeout"
 
 
 @dataclass(frozen=True, slots=True)
-class Move:
+class Transition:
     """What a report does to a ticket."""
 
     to: str | None = None
@@ -38,27 +38,27 @@ class Move:
     """It is written into the history."""
 
 
-SAY_AGAIN = Move(say=True)
+SAY_AGAIN = Transition(say=True)
 CLOSED_AS_FAILED = {RESERVED: SAY_AGAIN, PAID: SAY_AGAIN}
 """A failed ticket never goes quiet on somebody who took something."""
 
-MOVES: dict[str, dict[str, Move]] = {
+TRANSITIONS: dict[str, dict[str, Transition]] = {
     PRE_APPROVED: {
-        RESERVED: Move(RESERVED),
-        RESERVE_FAILED: Move(RESERVE_FAILED),
-        PAID: Move(APPROVED, say=True),
-        PAYMENT_FAILED: Move(PAYMENT_FAILED, say=True),
-        WITHDRAWAL: Move(CANCELED, say=True),
+        RESERVED: Transition(RESERVED),
+        RESERVE_FAILED: Transition(RESERVE_FAILED),
+        PAID: Transition(APPROVED, say=True),
+        PAYMENT_FAILED: Transition(PAYMENT_FAILED, say=True),
+        CANCELLATION: Transition(CANCELED, say=True),
     },
     RESERVED: {
-        PAID: Move(APPROVED, say=True),
-        PAYMENT_FAILED: Move(PAYMENT_FAILED, say=True),
-        WITHDRAWAL: Move(CANCELED, say=True),
+        PAID: Transition(APPROVED, say=True),
+        PAYMENT_FAILED: Transition(PAYMENT_FAILED, say=True),
+        CANCELLATION: Transition(CANCELED, say=True),
     },
     APPROVED: {
-        RESERVED: Move(say=True, if_again=True),
-        PAID: Move(say=True, if_again=True),
-        DELIVERY_ARRANGED: Move(note=True),
+        RESERVED: Transition(say=True, if_again=True),
+        PAID: Transition(say=True, if_again=True),
+        DELIVERY_ARRANGED: Transition(note=True),
     },
     RESERVE_FAILED: CLOSED_AS_FAILED,
     PAYMENT_FAILED: CLOSED_AS_FAILED,
@@ -66,17 +66,17 @@ MOVES: dict[str, dict[str, Move]] = {
 }
 """Status, report → move. What is not in it changes nothing: late and repeated reports are normal."""
 
-OPEN = frozenset(status for status, moves in MOVES.items() if WITHDRAWAL in moves)
+OPEN = frozenset(status for status, moves in TRANSITIONS.items() if CANCELLATION in moves)
 """Statuses an order can be called off in, and is, at its deadline."""
 SAID = frozenset(
-    move.to or status for status, moves in MOVES.items() for move in moves.values() if move.say
+    move.to or status for status, moves in TRANSITIONS.items() for move in moves.values() if move.say
 ) | {PRE_APPROVED}
 """Statuses a ticket is published with."""
-FAILED = frozenset(status for status, moves in MOVES.items() if moves is CLOSED_AS_FAILED)
+FAILED = frozenset(status for status, moves in TRANSITIONS.items() if moves is CLOSED_AS_FAILED)
 
 
 @dataclass(frozen=True, slots=True)
-class Passage:
+class HistoryEntry:
     """What happened to a ticket once: what it came to, when, and because of what."""
 
     status: str
@@ -98,7 +98,7 @@ class Ticket:
     cartid: str
     items: tuple[CartItem, ...]
     status: str
-    history: tuple[Passage, ...]
+    history: tuple[HistoryEntry, ...]
     amount: int | None = None
     reason: str | None = None
     repeats: int = 0
@@ -113,10 +113,10 @@ class Ticket:
     @property
     def delivered(self) -> bool:
         """Whether its delivery has been arranged."""
-        return any(passage.status == DELIVERY_ARRANGED for passage in self.history)
+        return any(entry.status == DELIVERY_ARRANGED for entry in self.history)
 
     @property
-    def waits_for_answer(self) -> bool:
+    def awaits_reply(self) -> bool:
         """Whether somebody has to react to what was said last."""
         return self.status == PRE_APPROVED or (self.status == APPROVED and not self.delivered)
 
@@ -145,47 +145,53 @@ def opened(
     trace_id: str | None = None,
 ) -> Ticket:
     """The ticket as checkout opens it."""
-    first = Passage(PRE_APPROVED, time, CHECKOUT, trace_id=trace_id)
+    first = HistoryEntry(PRE_APPROVED, time, CHECKOUT, trace_id=trace_id)
     return Ticket(orderid, cartid, items, PRE_APPROVED, (first,), owner=owner)
 
 
 def reported(ticket: Ticket, report: Report) -> tuple[Ticket, bool]:
     """The ticket after a report, and whether it is to be published."""
-    move = MOVES[ticket.status].get(report.status, Move()) if report.status in REPORTS else Move()
+    move = (
+        TRANSITIONS[ticket.status].get(report.status, Transition())
+        if report.status in REPORTS
+        else Transition()
+    )
     say = move.say and (report.again or not move.if_again)
-    passage = Passage(move.to or report.status, report.time, report.status, report.eventid, report.trace_id)
+    entry = HistoryEntry(
+        move.to or report.status, report.time, report.status, report.eventid, report.trace_id
+    )
     if move.note and not ticket.delivered:
-        return replace(ticket, history=(*ticket.history, passage), repeats=0), say
+        return replace(ticket, history=(*ticket.history, entry), repeats=0), say
     if move.to is None:
         return ticket, say
     return replace(
-        _moved(ticket, passage, report.reason),
+        _moved(ticket, entry, report.reason),
         amount=report.amount if report.amount is not None else ticket.amount,
     ), say
 
 
-def withdrawn(ticket: Ticket, cause: str, time: float, trace_id: str | None = None) -> Ticket:
-    """The ticket, canceled, now or before; NotAllowed where it has ended otherwise."""
+def cancel(ticket: Ticket, cause: str, time: float, trace_id: str | None = None) -> Ticket:
+    """The ticket, canceled, now or before; FailedPrecondition where it has ended otherwise."""
     if ticket.status == CANCELED:
         return ticket
-    move = MOVES[ticket.status].get(WITHDRAWAL)
+    move = TRANSITIONS[ticket.status].get(CANCELLATION)
     if move is None or move.to is None:
-        raise NotAllowed("order-ended", f"the order is {ticket.status}: it cannot be canceled")
-    return _moved(ticket, Passage(move.to, time, cause, trace_id=trace_id), cause)
+        raise FailedPrecondition("order-ended", f"the order is {ticket.status}: it cannot be canceled")
+    return _moved(ticket, HistoryEntry(move.to, time, cause, trace_id=trace_id), cause)
 
 
 def reminded(ticket: Ticket, now: float, deadline_seconds: float, trace_id: str | None = None) -> Ticket:
     """A ticket that has waited: canceled where its deadline has passed, else repeated once more."""
     if ticket.status in OPEN and now >= ticket.opened_at + deadline_seconds:
-        return withdrawn(ticket, TIMEOUT, now, trace_id)
+        return cancel(ticket, TIMEOUT, now, trace_id)
     return replace(ticket, repeats=ticket.repeats + 1)
 
 
-def _moved(ticket: Ticket, passage: Passage, reason: str | None) -> Ticket:
+def _moved(ticket: Ticket, entry: HistoryEntry, reason: str | None) -> Ticket:
     return replace(
         ticket,
-        status=passage.status,
-        history=(*ticket.history, passage),
-        reason=reason if passage.status in FAILED else None,
+        status=entry.status,
+        history=(*ticket.history, entry),
+        reason=reason if entry.status in FAILED else None,
         repeats=0,
     )

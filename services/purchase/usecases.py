@@ -5,20 +5,20 @@ from functools import partial
 from types import MappingProxyType
 
 from contract.tickets import AGAIN, RESERVED, TicketMessage
-from sagakit import callers
+from sagakit.auth import caller as callers
 from sagakit.consumer import Outcome
 from sagakit.errors import Poison
 from sagakit.events import Event, timestamp
 from sagakit.inbox import Inbox
+from sagakit.reminders import ReminderSchedule
 from sagakit.runtime import Runtime
 from sagakit.store import Changes, Snapshot, Store
 from sagakit.tables import Entity, Key
 from sagakit.telemetry.traceparent import current_trace_id
-from sagakit.watch import Patience
 from services.purchase import cart as carts
 from services.purchase import ticket as tickets
 from services.purchase.cart import Cart, Opened
-from services.purchase.commands import Command, Commands
+from services.purchase.commands import Command, IdempotentCommands
 from services.purchase.metrics import Orders
 from services.purchase.owners import cart_of, may_see_cart, may_see_ticket, ticket_of
 from services.purchase.settings import Settings
@@ -39,13 +39,13 @@ class UseCases:
     """Each method answers with things as its step left them, or raises Rejected and changes nothing."""
 
     def __init__(
-        self, store: Store, inbox: Inbox, runtime: Runtime, patience: Patience, settings: Settings
+        self, store: Store, inbox: Inbox, runtime: Runtime, schedule: ReminderSchedule, settings: Settings
     ) -> None:
         self._store = store
         self._inbox = inbox
-        self._commands = Commands(store, inbox)
+        self._commands = IdempotentCommands(store, inbox)
         self._runtime = runtime
-        self._patience = patience
+        self._schedule = schedule
         self._settings = settings
         self._orders = Orders(runtime.metrics)
 
@@ -106,12 +106,12 @@ class UseCases:
         return ticket_of(await self._store.read([ticket_key(orderid)]), orderid)
 
     async def cancel_order(self, orderid: str, commandid: str = "") -> Ticket:
-        """The ticket, canceled, now or before; NotAllowed where the order has ended otherwise."""
+        """The ticket, canceled, now or before; FailedPrecondition where the order has ended otherwise."""
         eventid, now, trace_id = self._runtime.new_id(), self._runtime.now(), current_trace_id()
 
         def decide(found: Snapshot) -> Changes[Ticket]:
             before = ticket_of(found, orderid)
-            after = tickets.withdrawn(before, tickets.CLIENT, now, trace_id)
+            after = tickets.cancel(before, tickets.CLIENT, now, trace_id)
             if after == before:
                 return Changes(before)
             said = [_announcement(after, eventid, now)]
@@ -138,7 +138,7 @@ class UseCases:
             writes = self._written(after, report.time)
             return Changes(Outcome.APPLIED, writes, said, self._counting(before, after))
 
-        once = self._inbox.once(report.eventid, decide, recall=lambda _: Outcome.REPEATED)
+        once = self._inbox.once(report.eventid, decide, recall=lambda _: Outcome.DUPLICATE)
         return (await self._store.transact([ticket_key(orderid)], once)).result
 
     def remind(self, orderid: str, entity: Entity, now: float, eventid: str) -> Changes[bool]:
@@ -170,8 +170,8 @@ class UseCases:
     def _due(self, ticket: Ticket, now: float) -> float | None:
         """When to look at a ticket again that is left as it is now."""
         moments = []
-        if ticket.waits_for_answer:
-            moments.append(self._patience.until(now, ticket.repeats))
+        if ticket.awaits_reply:
+            moments.append(self._schedule.next_at(now, ticket.repeats))
         if ticket.status in tickets.OPEN:
             moments.append(ticket.opened_at + self._settings.order_deadline_seconds)
         return min(moments, default=None)

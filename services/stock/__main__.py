@@ -10,21 +10,21 @@ from sagakit.service import Kit, Service
 from services.stock.catalogue import Catalogue
 from services.stock.handlers import REACTIONS
 from services.stock.servicer import Servicer
-from services.stock.shards import Whereabouts
+from services.stock.shards import ShardHints
 from services.stock.storage import RESERVATION
 from services.stock.usecases import UseCases
 
 
 def build(kit: Kit) -> Service:
-    whereabouts = Whereabouts()
-    usecases = UseCases(kit.store, kit.inbox, kit.runtime, kit.patience, whereabouts)
-    servicer = Servicer(usecases, Catalogue(kit.store, whereabouts))
+    shard_hints = ShardHints()
+    usecases = UseCases(kit.store, kit.inbox, kit.runtime, kit.schedule, shard_hints)
+    servicer = Servicer(usecases, Catalogue(kit.store, shard_hints))
     return Service(
         servicers=[partial(add_StockServicer_to_server, servicer)],
-        names=[DESCRIPTOR.services_by_name["Stock"].full_name],
+        reflection_names=[DESCRIPTOR.services_by_name["Stock"].full_name],
         handlers=handlers(REACTIONS, usecases),
         reminders={RESERVATION: usecases.remind},
-        began={RESERVATION: lambda entity: float(entity["time"])},
+        waiting_since={RESERVATION: lambda entity: float(entity["time"])},
     )
 
 

@@ -3,11 +3,11 @@
 from bisect import bisect_right
 from collections.abc import Sequence
 
-from sagakit.errors import NotAllowed, NotFound
+from sagakit.errors import FailedPrecondition, NotFound
 from sagakit.store import Changes, Snapshot, Store
 from services.stock import inventory
-from services.stock.inventory import Item, Stocked
-from services.stock.shards import Whereabouts, known, seen, shards_of
+from services.stock.inventory import Item, StockLevel
+from services.stock.shards import ShardHints, known, seen, shards_of
 from services.stock.storage import (
     CATALOGUE,
     catalogue_entity,
@@ -25,17 +25,17 @@ MAX_ITEMS = 5_000
 class Catalogue:
     """Each method answers with things as its step left them, or raises Rejected and changes nothing."""
 
-    def __init__(self, store: Store, whereabouts: Whereabouts) -> None:
+    def __init__(self, store: Store, shard_hints: ShardHints) -> None:
         self._store = store
-        self._whereabouts = whereabouts
+        self._shard_hints = shard_hints
 
-    async def get_item(self, itemid: str) -> Stocked:
+    async def get_item(self, itemid: str) -> StockLevel:
         items = await self._stocked([itemid])
         if itemid not in items:
             raise NotFound("unknown-item", f"there is no item {itemid}")
         return items[itemid]
 
-    async def list_items(self, page_size: int, page_token: str) -> tuple[list[Stocked], str]:
+    async def list_items(self, page_size: int, page_token: str) -> tuple[list[StockLevel], str]:
         """Items by itemid, from the one after `page_token`; and the token of the next page, if any."""
         itemids = to_catalogue((await self._store.read([CATALOGUE])).get(CATALOGUE))
         start = bisect_right(itemids, page_token)
@@ -47,10 +47,10 @@ class Catalogue:
 
     async def put_item(
         self, itemid: str, price: int, stock: int, waives_payment: bool, only_if_absent: bool, shards: int
-    ) -> Stocked:
+    ) -> StockLevel:
         """`shards` 0: as many as it has."""
 
-        def decide(found: Snapshot) -> Changes[Stocked]:
+        def decide(found: Snapshot) -> Changes[StockLevel]:
             before = known(found, [itemid]).get(itemid)
             found.require([] if before is None else shards_of(before))
             pieces = {} if before is None else seen(found, before)
@@ -63,23 +63,23 @@ class Catalogue:
                 writes[CATALOGUE] = catalogue_entity(_with(to_catalogue(found.get(CATALOGUE)), itemid))
             return Changes(inventory.stocked(item, changed or pieces), writes)
 
-        return (await self._store.transact([*self._whereabouts.whole(itemid), CATALOGUE], decide)).result
+        return (await self._store.transact([*self._shard_hints.whole(itemid), CATALOGUE], decide)).result
 
-    async def _stocked(self, itemids: Sequence[str]) -> dict[str, Stocked]:
+    async def _stocked(self, itemids: Sequence[str]) -> dict[str, StockLevel]:
         """Those of the items that there are, as of one moment."""
 
-        def look(found: Snapshot) -> dict[str, Stocked]:
+        def look(found: Snapshot) -> dict[str, StockLevel]:
             items = known(found, itemids)
             found.require(key for item in items.values() for key in shards_of(item))
             return {itemid: inventory.stocked(item, seen(found, item)) for itemid, item in items.items()}
 
-        keys = [key for itemid in itemids for key in self._whereabouts.whole(itemid)]
+        keys = [key for itemid in itemids for key in self._shard_hints.whole(itemid)]
         stocked = await self._store.view(keys, look)
-        self._whereabouts.note(each.item for each in stocked.values())
+        self._shard_hints.note(each.item for each in stocked.values())
         return stocked
 
 
 def _with(itemids: tuple[str, ...], itemid: str) -> tuple[str, ...]:
     if len(itemids) >= MAX_ITEMS:
-        raise NotAllowed("catalogue-full", f"the catalogue holds at most {MAX_ITEMS} items")
+        raise FailedPrecondition("catalogue-full", f"the catalogue holds at most {MAX_ITEMS} items")
     return tuple(sorted({*itemids, itemid}))

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from contract.tickets import CartItem
-from sagakit.errors import NotAllowed
+from sagakit.errors import FailedPrecondition
 
 RESERVED = "reserved"
 REFUSED = "refused"
@@ -44,7 +44,7 @@ class Shard:
 
 
 @dataclass(frozen=True, slots=True)
-class Stocked:
+class StockLevel:
     """An item with all its pieces."""
 
     item: Item
@@ -56,7 +56,7 @@ Shards = Mapping[str, Mapping[int, Shard]]
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
+class Allocation:
     """Pieces that one shard has given to an order."""
 
     itemid: str
@@ -73,7 +73,7 @@ class Reservation:
     items: tuple[CartItem, ...]
     time: float
     """When it was decided (seconds since the epoch)."""
-    taken: tuple[Taken, ...] = ()
+    taken: tuple[Allocation, ...] = ()
     amount: int | None = None
     """The price of it all as it was then; None where nothing was reserved."""
     waives_payment: bool = False
@@ -141,7 +141,7 @@ def _counts(wanted: Iterable[CartItem]) -> Counter[str]:
 
 def _offers(
     orderid: str, counts: Mapping[str, int], items: Mapping[str, Item], shards: Shards
-) -> dict[str, list[Taken]]:
+) -> dict[str, list[Allocation]]:
     return {
         itemid: _offer(itemid, count, home_shard(orderid, items[itemid].shards), shards[itemid])
         for itemid, count in counts.items()
@@ -149,21 +149,21 @@ def _offers(
     }
 
 
-def _offer(itemid: str, count: int, home: int, shards: Mapping[int, Shard]) -> list[Taken]:
+def _offer(itemid: str, count: int, home: int, shards: Mapping[int, Shard]) -> list[Allocation]:
     """`count` pieces of one shard, the home shard before others; of several where none has so many."""
     in_turn = sorted(shards, key=lambda number: (number - home) % MAX_SHARDS)
     for number in in_turn:
         if shards[number].available >= count:
-            return [Taken(itemid, number, count)]
+            return [Allocation(itemid, number, count)]
     offer = []
     for number in in_turn:
         given = min(count, shards[number].available)
         count -= given
-        offer += [Taken(itemid, number, given)] if given else []
+        offer += [Allocation(itemid, number, given)] if given else []
     return [] if count else offer
 
 
-def _refusal(counts: Mapping[str, int], offers: Mapping[str, list[Taken]]) -> str | None:
+def _refusal(counts: Mapping[str, int], offers: Mapping[str, list[Allocation]]) -> str | None:
     if not counts:
         return "no-items"
     for itemid in counts:
@@ -192,16 +192,18 @@ def released(shard: Shard, count: int) -> Shard:
 def put(before: Item | None, shards: Mapping[int, Shard], item: Item) -> dict[int, Shard]:
     """The shards of `item` as it is to be: what orders have stays where it is, the rest is spread evenly.
 
-    NotAllowed where orders have more than its stock, or there are to be fewer shards than before.
+    FailedPrecondition where orders have more than its stock, or there are to be fewer shards than before.
     """
     if before is not None and item.shards < before.shards:
-        raise NotAllowed("shards-only-grow", f"{item.itemid} is split into {before.shards} shards already")
+        raise FailedPrecondition(
+            "shards-only-grow", f"{item.itemid} is split into {before.shards} shards already"
+        )
     if before is not None and (item.stock, item.shards) == (before.stock, before.shards):
         return {}
     pieces = stocked(item, shards).pieces
     taken = pieces.reserved + pieces.sold
     if item.stock < taken:
-        raise NotAllowed("stock-below-taken", f"{taken} pieces of {item.itemid} are reserved or sold")
+        raise FailedPrecondition("stock-below-taken", f"{taken} pieces of {item.itemid} are reserved or sold")
     each, rest = divmod(item.stock - taken, item.shards)
     return {
         number: replace(shards.get(number, Shard()), available=each + (number < rest))
@@ -209,5 +211,5 @@ def put(before: Item | None, shards: Mapping[int, Shard], item: Item) -> dict[in
     }
 
 
-def stocked(item: Item, shards: Mapping[int, Shard]) -> Stocked:
-    return Stocked(item, sum(shards.values(), Shard()))
+def stocked(item: Item, shards: Mapping[int, Shard]) -> StockLevel:
+    return StockLevel(item, sum(shards.values(), Shard()))

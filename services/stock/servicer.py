@@ -5,10 +5,10 @@ from typing import Any
 from contract.fields import MAX_PRICE, MAX_STOCK, checked_id, checked_int
 from rpc import stock_pb2 as pb
 from rpc.stock_pb2_grpc import StockServicer
-from sagakit import callers
+from sagakit.auth import caller as callers
 from sagakit.events import timestamp
 from services.stock.catalogue import PAGE, Catalogue
-from services.stock.inventory import MAX_SHARDS, Reservation, Stocked
+from services.stock.inventory import MAX_SHARDS, Reservation, StockLevel
 from services.stock.usecases import UseCases
 
 
@@ -52,7 +52,7 @@ def _itemid(request: Any) -> str:
     return checked_id("itemid", request.itemid)
 
 
-def _item(stocked: Stocked) -> pb.Item:
+def _item(stocked: StockLevel) -> pb.Item:
     item, pieces = stocked.item, stocked.pieces
     return pb.Item(
         itemid=item.itemid,

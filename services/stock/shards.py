@@ -9,7 +9,7 @@ from services.stock.inventory import Item, Shard, home_shard
 from services.stock.storage import item_key, shard_key, shard_keys, to_item, to_shard
 
 
-class Whereabouts:
+class ShardHints:
     """How many shards items were seen to have. It may have grown since: what is guessed too low is still a
     shard of the item's, and who needs more requires it.
     """

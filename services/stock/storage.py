@@ -4,9 +4,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 
 from contract.tickets import CartItem
+from sagakit.reminders import due_property
 from sagakit.tables import Entity, Key
-from sagakit.watch import waiting
-from services.stock.inventory import Item, Reservation, Shard, Taken
+from services.stock.inventory import Allocation, Item, Reservation, Shard
 
 CATALOGUE = Key("StockCatalogue", "catalogue")
 """The itemids there are: lists them without a query."""
@@ -63,7 +63,7 @@ def reservation_entity(reservation: Reservation, due: float | None) -> Entity:
         "time": reservation.time,
         "settled_time": reservation.settled_time,
         "repeats": reservation.repeats,
-        **waiting(reservation.orderid, due),
+        **due_property(reservation.orderid, due),
     }
 
 
@@ -72,7 +72,7 @@ def to_reservation(orderid: str, entity: Entity) -> Reservation:
         orderid=orderid,
         status=entity["status"],
         items=tuple(CartItem(**item) for item in entity["items"]),
-        taken=tuple(Taken(**taken) for taken in entity["taken"]),
+        taken=tuple(Allocation(**taken) for taken in entity["taken"]),
         amount=entity["amount"],
         waives_payment=entity["waives_payment"],
         reason=entity["reason"],

@@ -8,13 +8,13 @@ from sagakit.consumer import Outcome
 from sagakit.errors import NotFound
 from sagakit.events import Event, timestamp
 from sagakit.inbox import Inbox
+from sagakit.reminders import ReminderSchedule
 from sagakit.runtime import Runtime
 from sagakit.store import Changes, Snapshot, Store
 from sagakit.tables import Entity, Key
-from sagakit.watch import Patience
 from services.stock import inventory
-from services.stock.inventory import REFUSED, RELEASED, SOLD, Item, Reservation, Shard, Taken
-from services.stock.shards import Whereabouts, itemids_of, known, seen, shards_of
+from services.stock.inventory import REFUSED, RELEASED, SOLD, Allocation, Item, Reservation, Shard
+from services.stock.shards import ShardHints, itemids_of, known, seen, shards_of
 from services.stock.storage import (
     item_key,
     reservation_entity,
@@ -37,13 +37,18 @@ class UseCases:
     """Each method answers with things as its step left them, or raises Rejected and changes nothing."""
 
     def __init__(
-        self, store: Store, inbox: Inbox, runtime: Runtime, patience: Patience, whereabouts: Whereabouts
+        self,
+        store: Store,
+        inbox: Inbox,
+        runtime: Runtime,
+        schedule: ReminderSchedule,
+        shard_hints: ShardHints,
     ) -> None:
         self._store = store
         self._inbox = inbox
         self._runtime = runtime
-        self._patience = patience
-        self._whereabouts = whereabouts
+        self._schedule = schedule
+        self._shard_hints = shard_hints
 
     async def get_reservation(self, orderid: str) -> Reservation:
         entity = (await self._store.read([reservation_key(orderid)])).get(reservation_key(orderid))
@@ -70,12 +75,12 @@ class UseCases:
             answers = _answers(reservation, answerid, now)
             return Changes(Reserved(Outcome.APPLIED, items), writes, answers)
 
-        once = self._inbox.once(eventid, decide, recall=lambda _: Reserved(Outcome.REPEATED))
+        once = self._inbox.once(eventid, decide, recall=lambda _: Reserved(Outcome.DUPLICATE))
         # The reservation is inserted blind: it is looked up only where one turns out to be there.
         changes = await self._store.transact(
-            self._whereabouts.homes(ticket), once, reading=[item_key(itemid) for itemid in itemids]
+            self._shard_hints.homes(ticket), once, reading=[item_key(itemid) for itemid in itemids]
         )
-        self._whereabouts.note(changes.result.items.values())
+        self._shard_hints.note(changes.result.items.values())
         return changes.result.outcome
 
     async def sell(self, eventid: str, ticket: TicketMessage) -> Outcome:
@@ -111,12 +116,12 @@ class UseCases:
             after = inventory.settled(before, status, now)
             return Changes(Outcome.APPLIED, {**self._written(after, now), **_changed(found, before, change)})
 
-        once = self._inbox.once(eventid, decide, recall=lambda _: Outcome.REPEATED)
-        return (await self._store.transact([key, *self._whereabouts.homes(ticket)], once)).result
+        once = self._inbox.once(eventid, decide, recall=lambda _: Outcome.DUPLICATE)
+        return (await self._store.transact([key, *self._shard_hints.homes(ticket)], once)).result
 
     def _written(self, reservation: Reservation, now: float) -> dict[Key, Entity]:
         waits = reservation.status == inventory.RESERVED
-        due = self._patience.until(now, reservation.repeats) if waits else None
+        due = self._schedule.next_at(now, reservation.repeats) if waits else None
         return {reservation_key(reservation.orderid): reservation_entity(reservation, due)}
 
 
@@ -135,7 +140,7 @@ def _changed(
 ) -> dict[Key, Entity]:
     """The shards that gave pieces to the order, each after `change`."""
 
-    def changed(taken: Taken) -> Shard:
+    def changed(taken: Allocation) -> Shard:
         entity = found.get(shard_key(taken.itemid, taken.shard))
         if entity is None:
             raise LookupError(f"{taken.itemid} has lost its shard {taken.shard}")

@@ -22,9 +22,9 @@ from tests.chaos.storm import Storm
 CUSTOMERS = 6
 SETTLE_SECONDS = 120.0
 """What an order may take in the end, on top of the pause before its next repeat: no longer than the run."""
-QUICK_REPEATS = {"REPEAT_AFTER": "3", "SWEEP_SECONDS": "2"}
+QUICK_REPEATS = {"REMINDER_INTERVAL_SECONDS": "3", "SWEEP_SECONDS": "2"}
 """In a storm that empties the broker again and again the pauses would double up to minutes."""
-LOOK_SECONDS = 1.0
+CHECK_INTERVAL_SECONDS = 1.0
 BACKLOG = 5
 """How much longer than an overload lasted what was accepted may take to end."""
 MOST_REPEATED = 0.5
@@ -70,7 +70,7 @@ class Campaign:
         async with self._suite({}, customers=0) as (cluster, shop):
             overload = Overload(cluster, shop, self._seed)
             self.figures |= await overload.figures(seconds, SETTLE_SECONDS + BACKLOG * seconds)
-            repeats = self._logged("last word repeated")
+            repeats = self._logged("reminder published")
             self.figures["last words repeated"] = repeats
             self.problems += overload.problems
             if repeats > MOST_REPEATED * len(shop.ledger):
@@ -102,7 +102,7 @@ class Campaign:
         deadline = time.monotonic() + patience_seconds
         found = await verdict.of_books(shop.tables)
         while found and time.monotonic() < deadline:
-            await asyncio.sleep(LOOK_SECONDS)
+            await asyncio.sleep(CHECK_INTERVAL_SECONDS)
             found = await verdict.of_books(shop.tables)
         self.problems += [
             *found,

@@ -9,7 +9,7 @@ from tests.chaos.storm import Storm, victims
 
 LOAD_SECONDS = 1.5
 RECOVERED_SECONDS = 180.0
-LOOK_SECONDS = 0.05
+CHECK_INTERVAL_SECONDS = 0.05
 
 
 class Recovery:
@@ -50,5 +50,5 @@ class Recovery:
         ]
         async with asyncio.timeout(RECOVERED_SECONDS):
             while not all(order.ended_at for order in met):  # noqa: ASYNC110  nobody tells
-                await asyncio.sleep(LOOK_SECONDS)
+                await asyncio.sleep(CHECK_INTERVAL_SECONDS)
         return max((order.ended_at or failed_at for order in met), default=failed_at) - failed_at

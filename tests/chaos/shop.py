@@ -31,7 +31,7 @@ INSIST_SECONDS = 120.0
 THINK_SECONDS = 0.6
 CANCELS = 0.1
 """The share of orders that are called off."""
-LOOK_SECONDS = 0.2
+CHECK_INTERVAL_SECONDS = 0.2
 LOOKED_AT = 500
 """A lookup is for 1,000 keys at most."""
 OK, BAD_REQUEST = 200, 400
@@ -84,7 +84,7 @@ class Shop:
         while time.monotonic() < deadline:
             if all(order.ended_at for order in self.ledger.values()):
                 return
-            await asyncio.sleep(LOOK_SECONDS)
+            await asyncio.sleep(CHECK_INTERVAL_SECONDS)
 
     async def customer(self) -> None:
         """Order after order, until the shop is closed."""
@@ -109,7 +109,7 @@ class Shop:
                 if row.entity["status"] not in OPEN:
                     order = self.ledger[key.name]
                     order.ended_at, order.ending = time.monotonic(), row.entity["status"]
-            await asyncio.sleep(LOOK_SECONDS)
+            await asyncio.sleep(CHECK_INTERVAL_SECONDS)
 
     async def _order(self, http: httpx.AsyncClient, cartid: str) -> None:
         basket = self._random.choice(BASKETS)

@@ -26,8 +26,8 @@ async def of_books(tables: Tables) -> list[str]:
 
 
 async def of_dead_letters(environ: Mapping[str, str]) -> list[str]:
-    async with open_letters(Path("none"), environ) as (mailbox, _):
-        return [f"dead letter: {letter}" for letter in await read(mailbox, lambda _: True)]
+    async with open_letters(Path("none"), environ) as (subscription, _):
+        return [f"dead letter: {letter}" for letter in await read(subscription, lambda _: True)]
 
 
 def of_customers(ledger: Mapping[str, Accepted], tickets: Mapping[str, Ticket]) -> Iterator[str]:

@@ -10,7 +10,7 @@ from contract import topology
 from sagactl.__main__ import main as sagactl
 from sagakit.backends import BackendSettings
 from sagakit.service import ServiceSettings
-from sagakit.settings import BadSetting, Environ
+from sagakit.settings import Environ, SettingsError
 from tests.support.manifests import Container, Manifests
 
 LIBRARIES = ("OTEL_", "GRPC_", "PYTHON")
@@ -55,7 +55,7 @@ def problems_of(overlay: str, container: Container) -> Iterator[str]:
     for read in readers:
         try:
             read(environ)
-        except BadSetting as error:
+        except SettingsError as error:
             yield f"its settings refuse: {error}"
             return
     for name in sorted(environ.keys() - environ.asked):
@@ -101,7 +101,7 @@ def _command_readers(container: Container) -> list[Callable[[Mapping[str, str]],
         try:
             command.make_context(name, list(args))
         except click.ClickException as error:
-            raise BadSetting(name, error.format_message()) from error
+            raise SettingsError(name, error.format_message()) from error
         for parameter in command.params:
             if isinstance(parameter.envvar, str):
                 environ.get(parameter.envvar)
@@ -111,6 +111,6 @@ def _command_readers(container: Container) -> list[Callable[[Mapping[str, str]],
 
 def _refuse(message: str) -> Callable[[Mapping[str, str]], object]:
     def read(_: Mapping[str, str]) -> None:
-        raise BadSetting("args", message)
+        raise SettingsError("args", message)
 
     return read

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from contract import topology
-from sagakit.gcp.pubsub import CLOSE_SECONDS
+from sagakit.backends.gcp.pubsub import CLOSE_SECONDS
 from sagakit.messaging import EVENTS_END_SECONDS, OUTBOX_DRAIN_SECONDS
 from sagakit.run import CALLS_END_SECONDS
 from sagakit.telemetry.tracing import FLUSH_SECONDS

@@ -42,7 +42,7 @@ class Fault:
 
 NAME = "app/dot/kubernetes/dot/io/name"
 LEFT_OUT = {"matchExpressions": [{"key": "app.kubernetes.io/name", "operator": "In", "values": ["gateway"]}]}
-ANYBODY = [{"podSelector": {}}]
+ANONYMOUS = [{"podSelector": {}}]
 
 FAULTS = (
     # Misspelt, or of the wrong type.
@@ -103,11 +103,11 @@ FAULTS = (
     Fault("gke", "Deployment", "stock", f"{BOX}.image", "REGION-docker.pkg.dev/PROJECT_ID/saga/stock:latest"),
     Fault("local", "Deployment", "stock", f"{BOX}.imagePullPolicy", "Always"),
     # The call graph.
-    Fault("gke", "NetworkPolicy", "stock", "spec.ingress.0.from", ANYBODY),
+    Fault("gke", "NetworkPolicy", "stock", "spec.ingress.0.from", ANONYMOUS),
     Fault("gke", "NetworkPolicy", "stock", "spec.ingress.0.ports.0.port", 8080),
     Fault("gke", "NetworkPolicy", "gateway", "spec.egress", GONE),
     Fault("gke", "NetworkPolicy", "gateway", "spec.ingress.0.from", GONE),
-    Fault("gke", "NetworkPolicy", "gateway", "spec.egress.0.to", ANYBODY),
+    Fault("gke", "NetworkPolicy", "gateway", "spec.egress.0.to", ANONYMOUS),
     Fault("gke", "NetworkPolicy", "default-deny", "spec.policyTypes", ["Ingress"]),
     Fault("gke", "NetworkPolicy", "dns", "spec.egress.0.ports.0.protocol", "TCP"),
     Fault("gke", "NetworkPolicy", "google-apis", "spec.egress.0.to.0.ipBlock.cidr", "0.0.0.0/0"),
@@ -115,7 +115,7 @@ FAULTS = (
     Fault("gke", "NetworkPolicy", "google-apis", "spec.podSelector", LEFT_OUT),
     Fault("gke", "NetworkPolicy", "token-issuer", "spec.egress.0.to.0.ipBlock.except", GONE),
     Fault("gke", "NetworkPolicy", "token-issuer", "spec.egress.0.to.0.ipBlock.except.0", "10.0.0.0/16"),
-    Fault("local", "NetworkPolicy", "firestore", "spec.ingress.0.from", ANYBODY),
+    Fault("local", "NetworkPolicy", "firestore", "spec.ingress.0.from", ANONYMOUS),
     Fault("local", "NetworkPolicy", "stock-from-seed", "spec.podSelector", LEFT_OUT),
     # Metrics.
     Fault("gke", "PodMonitoring", "saga", "apiVersion", "monitoring.googleapis.com/v1beta9"),
@@ -134,7 +134,7 @@ FAULTS = (
     Fault("gke", "Deployment", "stock", f"{BOX}.env.3", GONE),
     Fault("gke", "Deployment", "stock", f"{BOX}.ports.1.name", "metric"),
     Fault("local", "Deployment", "gateway", f"{BOX}.env.4.value", "8080"),
-    Fault("gke", "NetworkPolicy", "metrics", "spec.ingress.0.from", ANYBODY),
+    Fault("gke", "NetworkPolicy", "metrics", "spec.ingress.0.from", ANONYMOUS),
     Fault("gke", "NetworkPolicy", "metrics", "spec.ingress.0.from", [{"namespaceSelector": {}}]),
     Fault("gke", "NetworkPolicy", "metrics", "spec.ingress.0.ports.0.port", 9090),
     Fault("gke", "NetworkPolicy", "metrics", "spec.podSelector", LEFT_OUT),

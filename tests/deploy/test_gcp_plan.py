@@ -15,7 +15,7 @@ from deploy.gcp.plan import APIS, EXPIRING, Where, setup
 from deploy.gcp.steps import quoted
 from deploy.gcp.teardown import teardown
 from sagactl.provision import subscription_specs
-from sagakit.gcp.provision import PubsubProvisioner
+from sagakit.backends.gcp.provision import PubsubProvisioner
 from sagakit.tables import EXPIRES_AT
 from tests.support.suite import running_suite
 

@@ -25,7 +25,7 @@ WORDS = [
 
 @pytest.mark.usefixtures("pubsub_emulator")  # Skips where there is none.
 async def test_no_move_is_missed_and_none_told_twice_when_the_broker_is_lost(tmp_path):
-    with suite(tmp_path, "--backend", "emulators", environ={"REPEAT_AFTER": "2"}) as local:
+    with suite(tmp_path, "--backend", "emulators", environ={"REMINDER_INTERVAL_SECONDS": "2"}) as local:
         await asyncio.to_thread(local.until_ready)
         assert local.sagactl("stop", "payment").returncode == 0
         async with SagaClient(local.facts["gateway"]) as client:

@@ -7,12 +7,12 @@ from collections import Counter
 import pytest
 
 from contract.topology import TOPICS
-from sagakit.telemetry.logentry import TRACE
+from sagakit.telemetry.cloud_logging import TRACE
 from tests.support.local_suite import SAGACTL, WAIT_SECONDS, embedded, environment, until
 from tests.support.pseudoterminal import at_a_terminal
 
 ORDERS = 10
-PATIENT = {"LOG_FORMAT": "json", "REPEAT_AFTER": "600"}
+PATIENT = {"LOG_FORMAT": "json", "REMINDER_INTERVAL_SECONDS": "600"}
 TRACED = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1"}
 """To where nobody takes the spans: so the exporter complains."""
 HEARD = 8

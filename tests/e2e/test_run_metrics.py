@@ -3,7 +3,7 @@
 from tests.support.local_suite import suite, until
 from tests.support.metrics import DECLARED, Samples, declared_series, scraped, series_of
 
-IMPATIENT = {"SWEEP_SECONDS": "0.2", "REPEAT_AFTER": "0.3"}
+IMPATIENT = {"SWEEP_SECONDS": "0.2", "REMINDER_INTERVAL_SECONDS": "0.3"}
 ASKS_PAYMENT = "payment-service.com.example.stock"
 PROCESS_OWN = ("process_", "target_info")
 
@@ -35,8 +35,10 @@ def test_whatever_is_declared_is_exposed_and_nothing_else(tmp_path):
             )
         local.sagactl("provider", "--away")
         order(local, "cart-waits", "blue")
-        until(lambda: everything(local).value("saga_overdue", kind="Reservation", status="reserved"))
-        until(lambda: everything(local).value("saga_pulling", subscription=ASKS_PAYMENT) == 0)
+        until(
+            lambda: everything(local).value("saga_reminders_overdue", kind="Reservation", status="reserved")
+        )
+        until(lambda: everything(local).value("saga_subscription_active", subscription=ASKS_PAYMENT) == 0)
 
         samples = everything(local)
 

@@ -38,4 +38,4 @@ def test_a_suite_that_has_to_be_signed_in_to(tmp_path):
 
 def test_an_open_suite_says_so(tmp_path):
     with embedded(tmp_path) as local:
-        local.until_said("open to all", times=5)
+        local.until_said("authentication disabled", times=5)

@@ -8,7 +8,7 @@ import sqlite3
 
 import pytest
 
-from contract.topology import BROADCAST_PREFIX
+from contract.topology import EPHEMERAL_PREFIX
 from tests.support.local_suite import SAGACTL, embedded, environment, sagactl, until
 from tests.support.pseudoterminal import at_a_terminal
 
@@ -29,7 +29,7 @@ def broadcasts(local):
     """The subscriptions that processes have of their own."""
     with sqlite3.connect(local.run_dir / "embedded.sqlite3") as database:
         names = [name for (name,) in database.execute("SELECT name FROM subscription")]
-    return {name for name in names if name.startswith(BROADCAST_PREFIX)}
+    return {name for name in names if name.startswith(EPHEMERAL_PREFIX)}
 
 
 def pictures(terminal):

@@ -5,7 +5,7 @@ import re
 import pytest
 from google.cloud import pubsub_v1
 
-from contract.topology import BROADCAST_PREFIX
+from contract.topology import EPHEMERAL_PREFIX
 from tests.support.local_suite import SAGACTL, environment, suite, until
 from tests.support.pseudoterminal import at_a_terminal
 
@@ -26,7 +26,7 @@ def broadcasts(project):
     with pubsub_v1.SubscriberClient() as subscriber:
         paths = [each.name for each in subscriber.list_subscriptions(project=f"projects/{project}")]
     names = {path.rpartition("/")[2] for path in paths}
-    return {name for name in names if name.startswith(BROADCAST_PREFIX)}
+    return {name for name in names if name.startswith(EPHEMERAL_PREFIX)}
 
 
 def test_it_listens_at_pubsub_and_looks_into_datastore_and_leaves_nothing(tmp_path, named):

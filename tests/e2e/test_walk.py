@@ -82,7 +82,7 @@ async def order(saga: SagaClient, **items: int) -> str:
 
 async def ends(saga: SagaClient, orderid: str, status: str, seconds: float = 20) -> Order:
     """The order, which ends so."""
-    ended = await saga.end_of(orderid, seconds)
+    ended = await saga.wait_for_order(orderid, seconds)
     assert ended.status == status
     return ended
 

@@ -16,7 +16,7 @@ from google.protobuf.message_factory import GetMessageClass
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 
 from rpc import purchase_pb2 as pb
-from sagakit.statuses import ERROR_DOMAIN
+from sagakit.grpc.statuses import ERROR_DOMAIN
 from services.gateway.clients import SERVICES
 from tests.support.issuer import an_issuer
 from tests.support.suite import Suite, running_suite

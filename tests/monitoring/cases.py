@@ -44,12 +44,14 @@ def up(**services: str) -> dict[str, str]:
     return {f'up{{service="{service}",instance="i"}}': values for service, values in services.items()}
 
 
-STUCK = 'saga_overdue_oldest_age_seconds{service="stock",kind="Reservation",status="reserved"}'
+STUCK = 'saga_reminders_overdue_oldest_age_seconds{service="stock",kind="Reservation",status="reserved"}'
 OUTBOX = 'saga_outbox_oldest_age_seconds{service="stock",instance="a"}'
 DEAD = 'saga_dead_letters_total{service="purchase",reason="unknown-order"}'
 SERVING = 'saga_serving{service="stock",instance="a"}'
-PULLING = 'saga_pulling{{service="stock",subscription="stock-service.t",instance="{0}"}}'
-LAGGING = 'saga_lagging{{service="stock",instance="{0}"}}'
+SUBSCRIPTION_ACTIVE = (
+    'saga_subscription_active{{service="stock",subscription="stock-service.t",instance="{0}"}}'
+)
+CONSUMER_SATURATED = 'saga_consumer_saturated{{service="stock",instance="{0}"}}'
 SUBSCRIPTION = {"service": "stock", "subscription": "stock-service.t"}
 EVERY_SERVICE = dict.fromkeys(("purchase", "stock", "payment", "delivery", "gateway"), "1x20")
 
@@ -97,9 +99,7 @@ CASES = (
     Case("DeadLetters", "it was long ago", {DEAD: "0x9 1x60"}, "40m"),
     Case("DeadLetters", "there never was one", {DEAD: "0x60"}, "40m"),
     Case("EventsFail", "one in ten fails", handled("0+90x40", "0+10x40"), "20m", SUBSCRIPTION),
-    Case(
-        "EventsFail", "one in ten is put off", handled("0+90x40", "0+10x40", "put-off"), "20m", SUBSCRIPTION
-    ),
+    Case("EventsFail", "one in ten is put off", handled("0+90x40", "0+10x40", "nacked"), "20m", SUBSCRIPTION),
     Case("EventsFail", "one in a hundred fails", handled("0+99x40", "0+1x40"), "20m"),
     Case("EventsFail", "a backend is away", handled("0+90x40", "0+10x40", "paused"), "20m"),
     Case("ServiceGone", "payment was never there", up(**{**EVERY_SERVICE, "payment": "_x20"}), "10m", {}),
@@ -121,27 +121,27 @@ CASES = (
     Case(
         "PullingPaused",
         "nobody pulls",
-        {PULLING.format("a"): "0x20", PULLING.format("b"): "1x5 0x20"},
+        {SUBSCRIPTION_ACTIVE.format("a"): "0x20", SUBSCRIPTION_ACTIVE.format("b"): "1x5 0x20"},
         "10m",
         SUBSCRIPTION,
     ),
     Case(
         "PullingPaused",
         "another process pulls",
-        {PULLING.format("a"): "0x20", PULLING.format("b"): "1x20"},
+        {SUBSCRIPTION_ACTIVE.format("a"): "0x20", SUBSCRIPTION_ACTIVE.format("b"): "1x20"},
         "10m",
     ),
     Case(
         "ServiceLags",
         "all have their hands full",
-        {LAGGING.format("a"): "1x30", LAGGING.format("b"): "1x30"},
+        {CONSUMER_SATURATED.format("a"): "1x30", CONSUMER_SATURATED.format("b"): "1x30"},
         "20m",
         {"service": "stock"},
     ),
     Case(
         "ServiceLags",
         "one has a hand free",
-        {LAGGING.format("a"): "1x30", LAGGING.format("b"): "0x30"},
+        {CONSUMER_SATURATED.format("a"): "1x30", CONSUMER_SATURATED.format("b"): "0x30"},
         "20m",
     ),
     Case("RequestsFail", "one in ten fails", requested("0+90x20", "0+10x20"), "10m", {}),

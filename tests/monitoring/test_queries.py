@@ -16,7 +16,7 @@ TARGET = {"service", "instance", "job", "pod", "container", "namespace"}
 DASHBOARDS = sorted((MONITORING / "dashboards").glob("*.json"))
 
 
-def exposed() -> dict[str, frozenset[str]]:
+def serve_metrics() -> dict[str, frozenset[str]]:
     """What can be asked for, with the labels it has."""
     registry = CollectorRegistry()
     own = ProcessCollector(registry=registry).collect()
@@ -30,7 +30,7 @@ def exposed() -> dict[str, frozenset[str]]:
 
 def amiss(expression: str) -> list[str]:
     """What an expression asks for that there is not."""
-    there = exposed()
+    there = serve_metrics()
     return [
         f"{each.name} {sorted(each.labels - there.get(each.name, frozenset()))}"
         for each in asked(expression.replace("$__rate_interval", "5m"))
@@ -58,7 +58,7 @@ def test_a_dashboard_asks_for_what_there_is(place: str, expression: str, legend:
     shown = set(re.findall(r"\{\{(\w+)\}\}", legend))
     if left is None:
         names = {each.name for each in asked(expression.replace("$__rate_interval", "5m"))}
-        left = frozenset().union(*(exposed()[name] for name in names))
+        left = frozenset().union(*(serve_metrics()[name] for name in names))
     assert shown <= left, place
 
 
@@ -73,10 +73,10 @@ def test_an_alarm_shows_labels_that_are_left(rule):
     "expression",
     [
         "saga_overdew > 1",
-        "rate(saga_lost_races[5m])",
-        "sum by (orderid) (rate(saga_lost_races_total[5m]))",
-        'saga_pulling{subscribtion="a"}',
-        "histogram_quantile(0.9, sum by (le) (rate(saga_step_duration_seconds_count[5m])))",
+        "rate(saga_transactions_conflicts[5m])",
+        "sum by (orderid) (rate(saga_transactions_conflicts_total[5m]))",
+        'saga_subscription_active{subscribtion="a"}',
+        "histogram_quantile(0.9, sum by (le) (rate(saga_transaction_duration_seconds_count[5m])))",
         "saga_order_duration_bucket",
     ],
 )

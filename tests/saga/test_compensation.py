@@ -11,7 +11,7 @@ from rpc import purchase_pb2 as pb
 from sagakit.backends import Backend
 from sagakit.errors import Unavailable
 from sagakit.tables import Key, Mutation, Tables
-from services.payment.simulated import Behaviour, tell
+from services.payment.simulated import FaultSettings, tell
 from services.payment.storage import payment_key
 from tests.support.eventually import eventually
 from tests.support.lossy import losing
@@ -35,7 +35,7 @@ async def test_an_order_canceled_while_its_payment_is_slow_is_not_charged(
     backend_environ: Mapping[str, str],
 ):
     async with running_suite(backend_environ) as suite:
-        await tell(suite.backend.tables, Behaviour(delay_seconds=1.5))
+        await tell(suite.backend.tables, FaultSettings(delay_seconds=1.5))
         ticket = await suite.order("c", blue=3)
         await suite.ticket_becomes(ticket.orderid, "reserved")
 
@@ -63,7 +63,9 @@ async def test_an_order_canceled_after_it_was_charged_gets_its_money_back(
 ):
     """Purchase has not heard that it was paid when the client cancels."""
     between = losing(lambda topic, status: status == "paid")
-    async with running_suite({**backend_environ, "REPEAT_AFTER": "60"}, between=between) as suite:
+    async with running_suite(
+        {**backend_environ, "REMINDER_INTERVAL_SECONDS": "60"}, between=between
+    ) as suite:
         ticket = await suite.order("c", blue=3)
         await known_to(suite, "Payment", ticket.orderid)
 
@@ -79,7 +81,7 @@ async def test_an_answer_of_the_provider_that_was_lost_is_asked_for_again(
     backend_environ: Mapping[str, str],
 ):
     async with running_suite(backend_environ) as suite:
-        await tell(suite.backend.tables, Behaviour(loses_answers=True))
+        await tell(suite.backend.tables, FaultSettings(loses_answers=True))
         ticket = await suite.order("c", blue=3)
 
         await suite.ticket_becomes(ticket.orderid, "approved", seconds=40)

@@ -8,8 +8,8 @@ from contract import topology
 from contract.tickets import ORDER_TICKET, PAID, CartItem, TicketMessage
 from sagactl import letters
 from sagactl.letters import Filter
-from sagakit.backends import BackendSettings, open_mailbox
-from sagakit.bus import Mailbox, Message
+from sagakit.backends import BackendSettings, open_pull_subscription
+from sagakit.bus import Message, PullSubscription
 from sagakit.tables import Delete, Insert
 from services.purchase.storage import ticket_key
 from tests.support.eventually import eventually
@@ -20,10 +20,10 @@ PAID_LETTER = Filter(eventid="e1")
 
 
 @asynccontextmanager
-async def mailbox_of(environ: Mapping[str, str]) -> AsyncIterator[Mailbox]:
+async def mailbox_of(environ: Mapping[str, str]) -> AsyncIterator[PullSubscription]:
     settings = BackendSettings.from_environ(environ)
-    async with open_mailbox(settings, topology.DEAD_LETTER_SUBSCRIPTION) as mailbox:
-        yield mailbox
+    async with open_pull_subscription(settings, topology.DEAD_LETTER_SUBSCRIPTION) as subscription:
+        yield subscription
 
 
 async def publish(suite: Suite, topic: str, *messages: Message) -> None:
@@ -35,25 +35,27 @@ def paid(orderid: str, eventid: str) -> Message:
     return ticket.to_event(eventid, {"traceparent": "kept"}).to_message()
 
 
-async def found(mailbox: Mailbox, count: int, wanted: Filter = EVERYTHING) -> list[letters.Letter]:
+async def found(
+    subscription: PullSubscription, count: int, wanted: Filter = EVERYTHING
+) -> list[letters.Letter]:
     """Letters of so many events: a message may come twice, and so may its letter."""
 
     async def there() -> list[letters.Letter] | None:
-        read = {letter.eventid: letter for letter in await letters.read(mailbox, wanted)}
+        read = {letter.eventid: letter for letter in await letters.read(subscription, wanted)}
         return list(read.values()) if len(read) == count else None
 
     return await eventually(there, seconds=30)
 
 
 async def test_letters_are_listed_and_stay_until_they_are_dropped(backend_environ: Mapping[str, str]):
-    async with running_suite(backend_environ) as suite, mailbox_of(backend_environ) as mailbox:
+    async with running_suite(backend_environ) as suite, mailbox_of(backend_environ) as subscription:
         await publish(suite, "delivery", Message(b"rubbish", {"eventid": "e1", "type": ORDER_TICKET}))
         await publish(suite, "delivery", paid("nobody", "e2"))
 
-        both = await found(mailbox, 2)
-        again = await found(mailbox, 2)
-        dropped = await letters.drop(mailbox, Filter(reason="malformed"))
-        (left,) = await found(mailbox, 1)
+        both = await found(subscription, 2)
+        again = await found(subscription, 2)
+        dropped = await letters.drop(subscription, Filter(reason="malformed"))
+        (left,) = await found(subscription, 1)
 
         assert {letter.eventid for letter in both} == {letter.eventid for letter in again} == {"e1", "e2"}
         assert {letter.eventid for letter in dropped} == {"e1"}
@@ -67,21 +69,21 @@ async def test_a_letter_that_is_put_back_is_applied_once_its_cause_is_mended(
     """The order was not there; now it is."""
     async with (
         running_suite(backend_environ, without=["payment"]) as suite,
-        mailbox_of(backend_environ) as mailbox,
+        mailbox_of(backend_environ) as subscription,
     ):
         ticket = await suite.order("c", blue=1)
         await suite.ticket_becomes(ticket.orderid, "reserved")
         row = await hidden(suite, ticket.orderid)
         await publish(suite, "payment", paid(ticket.orderid, "e1"))
         # While the ticket is away stock's reminders are refused too: theirs are other letters.
-        await found(mailbox, 1, PAID_LETTER)
+        await found(subscription, 1, PAID_LETTER)
         await suite.backend.tables.commit([row])
 
-        put_back = await letters.redrive(mailbox, suite.backend.bus, PAID_LETTER, time.time())
+        put_back = await letters.redrive(subscription, suite.backend.bus, PAID_LETTER, time.time())
 
         assert {letter.topic for letter in put_back} == {topology.TOPICS["payment"]}
         await suite.ticket_becomes(ticket.orderid, "approved")
-        assert await letters.read(mailbox, PAID_LETTER) == []
+        assert await letters.read(subscription, PAID_LETTER) == []
 
 
 async def hidden(suite: Suite, orderid: str) -> Insert:
@@ -93,21 +95,21 @@ async def hidden(suite: Suite, orderid: str) -> Insert:
 
 
 async def test_a_letter_that_fails_again_says_how_often_it_was_put_back(backend_environ: Mapping[str, str]):
-    async with running_suite(backend_environ) as suite, mailbox_of(backend_environ) as mailbox:
+    async with running_suite(backend_environ) as suite, mailbox_of(backend_environ) as subscription:
         await publish(suite, "delivery", paid("nobody", "e1"))
         for times in (0, 1, 2):
-            (letter,) = await found(mailbox, 1)
+            (letter,) = await found(subscription, 1)
             assert letter.redriven == times
             assert letter.message.attributes["traceparent"] == "kept"
-            await letters.redrive(mailbox, suite.backend.bus, EVERYTHING, time.time())
+            await letters.redrive(subscription, suite.backend.bus, EVERYTHING, time.time())
 
-        (letter,) = await found(mailbox, 1)
+        (letter,) = await found(subscription, 1)
         assert str(letter).endswith("redriven 3 times")
 
 
 async def test_what_was_applied_can_be_put_back_at_any_time(backend_environ: Mapping[str, str]):
     """By the inbox; and when the inbox has forgotten, by the saga's rules."""
-    async with running_suite(backend_environ) as suite, mailbox_of(backend_environ) as mailbox:
+    async with running_suite(backend_environ) as suite, mailbox_of(backend_environ) as subscription:
         ticket = await suite.order("c", blue=3)
         await suite.ticket_becomes(ticket.orderid, "approved")
         await suite.balances()
@@ -123,10 +125,10 @@ async def test_what_was_applied_can_be_put_back_at_any_time(backend_environ: Map
             where = {"dead_letter_subscription": f"{service}.{topology.TOPICS[topic]}"}
             letter = ticket_then.to_event(f"e{number}", where).to_message()
             await suite.backend.bus.publish(topology.DEAD_LETTER_TOPIC, [letter])
-        await found(mailbox, len(every))
+        await found(subscription, len(every))
         await empty_inboxes(suite)
 
-        put_back = await letters.redrive(mailbox, suite.backend.bus, EVERYTHING, time.time())
+        put_back = await letters.redrive(subscription, suite.backend.bus, EVERYTHING, time.time())
 
         assert len({letter.eventid for letter in put_back}) == len(every)
         another = await suite.order("after", red=1)

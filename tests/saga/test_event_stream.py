@@ -12,12 +12,12 @@ from pathlib import Path
 import httpx
 import pytest
 
-from contract.topology import BROADCAST_PREFIX, TOPICS
+from contract.topology import EPHEMERAL_PREFIX, TOPICS
 from sagactl.ports import free_ports
 from sagakit.backends import open_provisioner
-from sagakit.embedded import queue
-from sagakit.embedded.database import Database
-from sagakit.gcp.provision import open_pubsub_provisioner
+from sagakit.backends.embedded import queue
+from sagakit.backends.embedded.database import Database
+from sagakit.backends.gcp.provision import open_pubsub_provisioner
 from tests.support.eventually import eventually
 from tests.support.sse import Sent, events, follow
 from tests.support.suite import Suite, running_suite
@@ -238,13 +238,13 @@ async def broadcasts(environ: Mapping[str, str]) -> list[str]:
     if environ["BACKEND"] == "embedded":
         database = Database(Path(environ["EMBEDDED_FILE"]))
         try:
-            return await database.read(lambda db: queue.names(db, BROADCAST_PREFIX))
+            return await database.read(lambda db: queue.names(db, EPHEMERAL_PREFIX))
         finally:
             await database.close()
     async with open_pubsub_provisioner(
         environ["GOOGLE_CLOUD_PROJECT"], environ["PUBSUB_EMULATOR_HOST"]
     ) as made:
-        return [each.name.rpartition("/")[2] async for each in made.listed(BROADCAST_PREFIX)]
+        return [each.name.rpartition("/")[2] async for each in made.listed(EPHEMERAL_PREFIX)]
 
 
 async def test_who_asks_with_wait_is_answered_when_the_order_has_ended(suite: Suite, backend_environ):

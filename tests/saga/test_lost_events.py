@@ -11,7 +11,7 @@ from tests.support.eventually import eventually
 from tests.support.lossy import losing
 from tests.support.suite import Suite, running_suite
 
-QUICK = {"REPEAT_AFTER": "0.4", "SWEEP_SECONDS": "0.2"}
+QUICK = {"REMINDER_INTERVAL_SECONDS": "0.4", "SWEEP_SECONDS": "0.2"}
 
 
 def first_of_each(wanted: Callable[[str, str], bool]) -> Callable[[str, str], bool]:

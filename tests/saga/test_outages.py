@@ -17,7 +17,7 @@ from sagactl.emulators import FIRESTORE, PUBSUB, Emulator, running
 from sagactl.ports import free_ports
 from sagactl.provision import provision
 from sagakit.bus import Delivery
-from services.payment.simulated import Behaviour, tell
+from services.payment.simulated import FaultSettings, tell
 from services.payment.storage import payment_key
 from tests.support.eventually import eventually
 from tests.support.suite import Suite, running_suite
@@ -104,7 +104,7 @@ async def test_a_broker_that_lost_everything_in_the_middle_of_a_load_leaves_no_o
 ):
     """Messages published, in hand and not yet published are lost alike: asking again saves the orders."""
     (port,) = free_ports(1)
-    environ = {**environ_of(firestore_emulator, f"127.0.0.1:{port}"), "REPEAT_AFTER": "1"}
+    environ = {**environ_of(firestore_emulator, f"127.0.0.1:{port}"), "REMINDER_INTERVAL_SECONDS": "1"}
     broker = await start(PUBSUB, tmp_path, port)
     async with running_suite(environ) as suite:
         load = Load(suite)
@@ -158,13 +158,13 @@ async def test_orders_wait_for_a_payment_provider_that_is_away_and_nothing_goes_
     async with running_suite(backend_environ) as suite:
         letters: list[Delivery] = []
         suite.backend.bus.subscribe(topology.DEAD_LETTER_SUBSCRIPTION, letters.append, 100)
-        await tell(suite.backend.tables, Behaviour(away=True))
+        await tell(suite.backend.tables, FaultSettings(away=True))
         tickets = [await suite.order(f"c{number}", blue=1) for number in range(5)]
 
         await asyncio.gather(*(suite.ticket_becomes(each.orderid, "reserved") for each in tickets))
         await asyncio.sleep(AWAY_SECONDS)
         assert {(await suite.ticket(each.orderid)).status for each in tickets} == {"reserved"}
-        await tell(suite.backend.tables, Behaviour())
+        await tell(suite.backend.tables, FaultSettings())
 
         await asyncio.gather(*(suite.ticket_becomes(each.orderid, "approved", 120) for each in tickets))
         await suite.balances(60)

@@ -167,7 +167,7 @@ async def test_a_whole_saga_is_one_trace(backend_environ, itemid: str, tree: str
     orderid = answer.json()["order_ticket"]["orderid"]
     assert {span.status.status_code for span in spans} == {StatusCode.UNSET}
     assert not any(span.links for span in spans)
-    about = [span for span in spans if span.name != "step" and "http.route" not in span.attributes]
+    about = [span for span in spans if span.name != "transaction" and "http.route" not in span.attributes]
     assert {span.attributes.get("orderid") for span in about} == {orderid}
 
 
@@ -241,7 +241,7 @@ async def test_what_a_process_left_unpublished_is_published_in_the_same_trace_wi
         return replace(backend, bus=Stuck(backend.bus, held))
 
     # Nobody's watch is to find the order first.
-    environ = {**backend_environ, "REPEAT_AFTER": "3600"}
+    environ = {**backend_environ, "REMINDER_INTERVAL_SECONDS": "3600"}
     async with traced(environ, later, between=stuck) as shop:
         held.set()
         trace_id = trace_id_in(await shop.order("red"))
@@ -282,7 +282,7 @@ async def test_a_last_word_that_is_repeated_is_part_of_the_trace_and_has_a_link(
         assert sweep.name == claim.name.replace("claim", "sweep")
         assert sweep.parent is None
         assert trace_id_of(sweep) != trace_id_of(claim)
-    assert "delivery" in {service_of(span) for span in spans if span.name == "step"}
+    assert "delivery" in {service_of(span) for span in spans if span.name == "transaction"}
 
 
 async def test_the_history_of_an_order_names_the_traces_of_its_moves(backend_environ):

@@ -28,11 +28,11 @@ from services.purchase.usecases import UseCases as Purchase
 from services.stock.catalogue import Catalogue
 from services.stock.handlers import REACTIONS as STOCK
 from services.stock.inventory import home_shard
-from services.stock.shards import Whereabouts
+from services.stock.shards import ShardHints
 from services.stock.usecases import UseCases as Stock
-from tests.support.handbus import HandBus
+from tests.support.manual_bus import ManualBus
 from tests.support.tables import CountedTables, MemoryTables
-from tests.support.usecases import PATIENCE, over
+from tests.support.usecases import REMINDERS, over
 
 U = TypeVar("U")
 
@@ -41,13 +41,13 @@ ONE = CartItem("blue", 1)
 
 
 def purchase_over(tables) -> Purchase:
-    return over(tables, Purchase, PATIENCE, Settings(1800, 3600))
+    return over(tables, Purchase, REMINDERS, Settings(1800, 3600))
 
 
 def stock_over(tables) -> tuple[Stock, Catalogue]:
-    whereabouts = Whereabouts()
-    stock = over(tables, Stock, PATIENCE, whereabouts)
-    return stock, Catalogue(stock._store, whereabouts)
+    shard_hints = ShardHints()
+    stock = over(tables, Stock, REMINDERS, shard_hints)
+    return stock, Catalogue(stock._store, shard_hints)
 
 
 async def cost(tables: CountedTables, step) -> tuple[int, int]:
@@ -182,7 +182,7 @@ async def test_a_process_that_knows_nothing_of_the_shards_looks_once_more_to_sel
 
 async def test_a_payment_costs_two_calls_beside_the_providers_and_two_to_settle_or_give_back():
     tables = CountedTables(MemoryTables())
-    payment = over(tables, Payment, PATIENCE, SimulatedProvider(MemoryTables(), Runtime(), 1_000))
+    payment = over(tables, Payment, REMINDERS, SimulatedProvider(MemoryTables(), Runtime(), 1_000))
     settled, canceled = (TicketMessage(orderid, RESERVED, (BLUE,), 300) for orderid in "ab")
 
     assert await cost(tables, payment.charge("e1", settled)) == (1, 1)
@@ -190,7 +190,7 @@ async def test_a_payment_costs_two_calls_beside_the_providers_and_two_to_settle_
     assert await cost(tables, payment.charge("e2 again", canceled)) == (2, 1)
     assert await cost(tables, payment.settle("e3", settled)) == (1, 1)
     assert await cost(tables, payment.cancel("e4", canceled)) == (1, 1)
-    assert await cost(tables, payment.cancel_known("e5", canceled)) == (1, 0)
+    assert await cost(tables, payment.cancel_if_charged("e5", canceled)) == (1, 0)
     assert await cost(tables, payment.get_payment("a")) == (1, 0)
 
 
@@ -228,16 +228,16 @@ class Walk:
 
     def __init__(self) -> None:
         self.meter = Meter(MemoryTables())
-        self.bus = HandBus()
+        self.bus = ManualBus()
         self.relays: list[Relay] = []
-        whereabouts = Whereabouts()
+        shard_hints = ShardHints()
         provider = SimulatedProvider(self.meter, Runtime(), 1_000)
-        self.catalogue = Catalogue(stock_over(self.meter)[0]._store, whereabouts)
-        self.purchase = self.service("purchase", Purchase, PATIENCE, Settings(1800, 3600))
+        self.catalogue = Catalogue(stock_over(self.meter)[0]._store, shard_hints)
+        self.purchase = self.service("purchase", Purchase, REMINDERS, Settings(1800, 3600))
         self.handlers = {
             "purchase": purchase_handlers(self.purchase, Runtime()),
-            "stock": handlers(STOCK, self.service("stock", Stock, PATIENCE, whereabouts)),
-            "payment": handlers(PAYMENT, self.service("payment", Payment, PATIENCE, provider)),
+            "stock": handlers(STOCK, self.service("stock", Stock, REMINDERS, shard_hints)),
+            "payment": handlers(PAYMENT, self.service("payment", Payment, REMINDERS, provider)),
             "delivery": handlers(DELIVERY, self.service("delivery", Delivery)),
         }
 

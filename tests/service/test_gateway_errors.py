@@ -9,8 +9,8 @@ from google.rpc import status_pb2
 from grpc_status import rpc_status
 
 from rpc import purchase_pb2
-from sagakit.errors import InvalidArgument, NotAllowed, NotFound
-from sagakit.statuses import status_of
+from sagakit.errors import FailedPrecondition, InvalidArgument, NotFound
+from sagakit.grpc.statuses import status_of
 from services.gateway.app import Lifecycle, create_app
 from services.gateway.edge import Edge, Limits
 from tests.service.gateway_harness import (
@@ -74,7 +74,7 @@ async def test_every_grpc_code_has_its_status(code, status):
     ("error", "status", "reason"),
     [
         (NotFound("cart-not-found", "there is no cart 1"), 404, "cart-not-found"),
-        (NotAllowed("cart-not-open", "cart 1 is closed"), 400, "cart-not-open"),
+        (FailedPrecondition("cart-not-open", "cart 1 is closed"), 400, "cart-not-open"),
     ],
 )
 async def test_the_reason_a_service_gives_is_passed_on(error, status, reason):
@@ -90,7 +90,12 @@ async def test_the_reason_a_service_gives_is_passed_on(error, status, reason):
     ("rpc", "path", "error", "status"),
     [
         ("CancelOrder", "/purchase/api/cancel_order", NotFound("order-not-found", "no o"), 404),
-        ("CancelOrder", "/purchase/api/cancel_order", NotAllowed("order-ended", "o is approved"), 400),
+        (
+            "CancelOrder",
+            "/purchase/api/cancel_order",
+            FailedPrecondition("order-ended", "o is approved"),
+            400,
+        ),
         ("GetOrderHistory", "/purchase/api/get_order_history", NotFound("order-not-found", "no o"), 404),
         ("GetPayment", "/payment/api/get_payment", NotFound("payment-not-found", "nothing for o"), 404),
         ("GetDelivery", "/delivery/api/get_delivery", NotFound("delivery-not-found", "nothing for o"), 404),

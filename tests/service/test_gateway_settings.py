@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from sagakit.settings import BadSetting
-from sagakit.telemetry.log import LogSettings
+from sagakit.settings import SettingsError
+from sagakit.telemetry.logging import LogSettings
 from services.gateway.edge import Limits
 from services.gateway.settings import Settings
-from services.gateway.stream import Patience
+from services.gateway.stream import StreamLimits
 
 ADDRESSES = {
     "PURCHASE_ADDRESS": "127.0.0.1:50051",
@@ -37,7 +37,7 @@ def test_only_the_addresses_have_to_be_given():
         drain_delay_seconds=0,
         logs=LogSettings(),
         messages=None,
-        patience=Patience(most_followers=1_000, stream_seconds=900),
+        patience=StreamLimits(max_streams=1_000, stream_seconds=900),
         control=None,
         trace_url="",
     )
@@ -53,7 +53,7 @@ def test_where_traces_are_shown_can_be_said():
 def test_an_address_that_is_not_given_is_named(name):
     without = {each: address for each, address in ADDRESSES.items() if each != name}
 
-    with pytest.raises(BadSetting, match=f"{name} is not set"):
+    with pytest.raises(SettingsError, match=f"{name} is not set"):
         Settings.from_environ(without)
 
 
@@ -102,7 +102,7 @@ def test_an_address_becomes_what_grpc_dials(address, target):
     ],
 )
 def test_what_makes_no_sense_is_named(name, value):
-    with pytest.raises(BadSetting, match=name):
+    with pytest.raises(SettingsError, match=name):
         Settings.from_environ({**ADDRESSES, name: value})
 
 
@@ -115,5 +115,5 @@ def test_services_can_be_stopped_from_the_page_where_a_suite_says_so():
 def test_nobody_stops_services_in_production():
     production = {"ENVIRONMENT": "production", "AUTH_ISSUER": "https://issuer", "AUTH_AUDIENCE": "saga"}
 
-    with pytest.raises(BadSetting, match="CONTROL_SOCKET must not be set in production"):
+    with pytest.raises(SettingsError, match="CONTROL_SOCKET must not be set in production"):
         Settings.from_environ(ADDRESSES | production | {"CONTROL_SOCKET": "/tmp/control"})

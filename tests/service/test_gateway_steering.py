@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 import httpx
 import pytest
 
-from sagakit.control import controlled
+from contract.control import controlled
 from sagakit.errors import Unavailable
 from services.gateway.app import Lifecycle, create_app
 from services.gateway.clients import SERVICES, Clients

@@ -16,7 +16,7 @@ from services.gateway.app import Lifecycle, create_app
 from services.gateway.clients import Clients
 from services.gateway.edge import DEFAULT_EDGE, Edge, Limits
 from services.gateway.records import RecordReader
-from services.gateway.stream import DEFAULT_PATIENCE, Patience
+from services.gateway.stream import DEFAULT_STREAM_LIMITS, StreamLimits
 from services.gateway.watches import Watches
 from tests.service.gateway_harness import Refusal, assert_problem, client_of, fakes, targets_of
 from tests.support.eventually import eventually
@@ -38,7 +38,7 @@ def history(*statuses: str) -> purchase_pb2.GetOrderHistoryResponse:
 
 @asynccontextmanager
 async def gateway(
-    patience: Patience = DEFAULT_PATIENCE,
+    patience: StreamLimits = DEFAULT_STREAM_LIMITS,
     limits: Limits = DEFAULT_EDGE.limits,
     *,
     hears: bool = True,
@@ -105,7 +105,7 @@ class Answer:
 
 
 async def test_silence_is_filled_with_comments():
-    async with gateway(Patience(heartbeat_seconds=0.02)) as (_, _, app):
+    async with gateway(StreamLimits(heartbeat_seconds=0.02)) as (_, _, app):
         answer = await get(app, EVENTS)
 
         await eventually(lambda: answer.body.count(sse.HEARTBEAT.encode()) >= 3)
@@ -115,7 +115,7 @@ async def test_silence_is_filled_with_comments():
 
 
 async def test_a_stream_lasts_so_long_and_can_be_gone_on_with():
-    async with gateway(Patience(stream_seconds=2, heartbeat_seconds=0.05)) as (client, _, _):
+    async with gateway(StreamLimits(stream_seconds=2, heartbeat_seconds=0.05)) as (client, _, _):
         async with asyncio.timeout(20):
             first = await follow(client, "o-1")
             second = await follow(client, "o-1", first[-1].id)
@@ -157,7 +157,7 @@ async def test_who_has_seen_the_end_is_not_to_come_back():
 
 
 async def test_so_many_follow_and_no_more_until_one_goes():
-    async with gateway(Patience(most_followers=2)) as (client, watches, app):
+    async with gateway(StreamLimits(max_streams=2)) as (client, watches, app):
         answers = [await followed(app) for _ in range(2)]
 
         for path in (EVENTS, "/v1/orders/o-1?wait=5"):
@@ -186,7 +186,7 @@ async def test_followers_keep_no_requests_out():
 
 
 async def test_a_client_that_takes_nothing_is_cut_off():
-    async with gateway(Patience(heartbeat_seconds=0.02, send_seconds=0.1)) as (_, watches, app):
+    async with gateway(StreamLimits(heartbeat_seconds=0.02, send_seconds=0.1)) as (_, watches, app):
         answer = await followed(app)
 
         answer.takes.clear()

@@ -7,14 +7,14 @@ import httpx
 import pytest
 
 from sagaclient import (
+    BadRequest,
     Cart,
     CartItem,
     Conflict,
-    KeyReused,
-    Malformed,
+    IdempotencyKeyReused,
     NotFound,
     Order,
-    Retries,
+    RetryPolicy,
     SagaClient,
 )
 from services.gateway.app import Lifecycle, create_app
@@ -28,7 +28,7 @@ async def client(suite: Suite) -> AsyncIterator[SagaClient]:
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     async with (
         app.router.lifespan_context(app),
-        SagaClient("http://test", transport=transport, retries=Retries(first_seconds=0.01)) as client,
+        SagaClient("http://test", transport=transport, retries=RetryPolicy(initial_backoff=0.01)) as client,
     ):
         yield client
 
@@ -47,7 +47,7 @@ async def test_a_cart_becomes_an_order_that_is_followed_to_its_end(client: SagaC
     emptied = await client.remove_item("c", "red")
     closed = await client.close_cart("c")
     opened = await client.checkout("c")
-    ended = await client.end_of(opened.orderid, seconds=20)
+    ended = await client.wait_for_order(opened.orderid, seconds=20)
     history = await client.order_history(opened.orderid)
 
     blue = CartItem("blue", 3)
@@ -69,7 +69,7 @@ async def test_an_order_that_has_not_ended_is_shown_as_it_is_when_the_time_is_up
     await a_closed_cart(client, blue=1)
     order = await client.checkout("c")
 
-    waiting = await client.end_of(order.orderid, seconds=0.3)
+    waiting = await client.wait_for_order(order.orderid, seconds=0.3)
 
     assert (waiting, waiting.has_ended) == (order, False)
     canceled = await client.cancel_order(order.orderid)
@@ -92,9 +92,9 @@ async def test_each_refusal_is_an_error_of_its_own_with_its_reason(client: SagaC
         await client.get_cart("none")
     with pytest.raises(Conflict) as conflict:
         await client.checkout("c")
-    with pytest.raises(KeyReused) as reused:
+    with pytest.raises(IdempotencyKeyReused) as reused:
         await client.set_item("c", "blue", 4, key="k")
-    with pytest.raises(Malformed) as malformed:
+    with pytest.raises(BadRequest) as malformed:
         await client.set_item("c", "blue", 0)
 
     assert (not_found.value.reason, conflict.value.reason) == ("unknown-cart", "cart-not-closed")

@@ -17,16 +17,16 @@ from rpc import delivery_pb2 as delivery_pb
 from rpc import payment_pb2 as payment_pb
 from rpc import purchase_pb2 as pb
 from rpc import stock_pb2 as stock_pb
+from sagakit.auth.jwt import AuthSettings
 from sagakit.backends import open_provisioner
 from sagakit.bus import SubscriptionSpec
+from sagakit.grpc.authentication import tokens
 from sagakit.runtime import Runtime
-from sagakit.signin import tokens
-from sagakit.tokens import AuthSettings
 from services.gateway.app import Lifecycle, create_app
 from services.gateway.clients import Clients
 from services.gateway.edge import Edge
 from services.gateway.records import RecordReader
-from services.gateway.stream import Patience
+from services.gateway.stream import StreamLimits
 from services.gateway.watches import Watches
 from tests.service.gateway_harness import WAIT_SECONDS, assert_problem, client_of
 from tests.support.brokers import Listener
@@ -39,7 +39,7 @@ SCOPE = "saga.operator"
 
 
 @dataclass
-class SignedIn:
+class BearerClientInterceptor:
     """A suite that believes an issuer, and a gateway before it."""
 
     suite: Suite
@@ -70,7 +70,7 @@ def metadata(token: str) -> tuple[tuple[str, str], ...]:
 
 
 @pytest.fixture
-async def signed_in(tmp_path) -> AsyncIterator[SignedIn]:
+async def signed_in(tmp_path) -> AsyncIterator[BearerClientInterceptor]:
     with an_issuer() as issuer:
         backend = {"BACKEND": "embedded", "EMBEDDED_FILE": str(tmp_path / "data.sqlite3"), **issuer.environ}
         operator = issuer.token("root", scope=SCOPE)
@@ -78,7 +78,7 @@ async def signed_in(tmp_path) -> AsyncIterator[SignedIn]:
             running_suite(backend, operator_token=operator) as suite,
             a_gateway(suite, issuer) as client,
         ):
-            yield SignedIn(suite, issuer, client, backend)
+            yield BearerClientInterceptor(suite, issuer, client, backend)
 
 
 @asynccontextmanager
@@ -91,13 +91,13 @@ async def a_gateway(suite: Suite, issuer: Issuer) -> AsyncIterator[httpx.AsyncCl
         Lifecycle(),
         Edge(tokens=tokens(settings, Runtime())),
         Watches(RecordReader(clients).read, Runtime()),
-        Patience(heartbeat_seconds=0.1),
+        StreamLimits(heartbeat_seconds=0.1),
     )
     async with AsyncExitStack() as stack:
         yield await stack.enter_async_context(client_of(app))
 
 
-async def order(there: SignedIn, sub: str, cartid: str) -> str:
+async def order(there: BearerClientInterceptor, sub: str, cartid: str) -> str:
     headers = there.as_(sub)
     for method, path, body in (
         ("PUT", f"/v1/carts/{cartid}", None),
@@ -110,7 +110,7 @@ async def order(there: SignedIn, sub: str, cartid: str) -> str:
     return answer.json()["orderid"]
 
 
-async def test_an_order_goes_its_way_for_who_signs_in(signed_in: SignedIn):
+async def test_an_order_goes_its_way_for_who_signs_in(signed_in: BearerClientInterceptor):
     orderid = await order(signed_in, "alice", "c-1")
     me = signed_in.as_("alice")
     assert uuid.UUID(orderid).version == 4, "an orderid that could be guessed"
@@ -142,7 +142,7 @@ TOKENS = {
 
 
 @pytest.mark.parametrize("headers", TOKENS.values(), ids=TOKENS)
-async def test_the_gateway_lets_nobody_in_without_a_good_token(signed_in: SignedIn, headers):
+async def test_the_gateway_lets_nobody_in_without_a_good_token(signed_in: BearerClientInterceptor, headers):
     for method, path in (
         ("GET", "/v1/items"),
         ("PUT", "/v1/carts/c-1"),
@@ -156,7 +156,7 @@ async def test_the_gateway_lets_nobody_in_without_a_good_token(signed_in: Signed
         assert answer.headers["www-authenticate"].startswith("Bearer")
 
 
-async def test_two_tokens_are_none(signed_in: SignedIn):
+async def test_two_tokens_are_none(signed_in: BearerClientInterceptor):
     headers = [("Authorization", f"Bearer {signed_in.issuer.token(sub)}") for sub in ("alice", "bob")]
 
     answer = await signed_in.client.get("/v1/items", headers=headers)
@@ -164,7 +164,7 @@ async def test_two_tokens_are_none(signed_in: SignedIn):
     assert_problem(answer, 401, "unauthenticated")
 
 
-async def test_probes_and_the_documentation_need_no_token(signed_in: SignedIn):
+async def test_probes_and_the_documentation_need_no_token(signed_in: BearerClientInterceptor):
     for path in (
         "/",
         "/healthz",
@@ -180,11 +180,11 @@ async def test_probes_and_the_documentation_need_no_token(signed_in: SignedIn):
     assert document["security"] == [{"bearer": []}]
 
 
-async def test_the_page_knows_that_it_has_to_ask_for_a_token(signed_in: SignedIn):
+async def test_the_page_knows_that_it_has_to_ask_for_a_token(signed_in: BearerClientInterceptor):
     assert (await signed_in.client.get("/ui/config")).json()["sign_in"] is True
 
 
-async def test_services_are_not_stopped_by_whoever_has_no_token(signed_in: SignedIn):
+async def test_services_are_not_stopped_by_whoever_has_no_token(signed_in: BearerClientInterceptor):
     for answer in (
         await signed_in.client.get("/ui/services"),
         await signed_in.client.post("/ui/services/stock:stop"),
@@ -193,7 +193,7 @@ async def test_services_are_not_stopped_by_whoever_has_no_token(signed_in: Signe
 
 
 @pytest.mark.parametrize("headers", TOKENS.values(), ids=TOKENS)
-async def test_the_services_believe_nobody_either(signed_in: SignedIn, headers):
+async def test_the_services_believe_nobody_either(signed_in: BearerClientInterceptor, headers):
     """Whoever gets past the gateway still has to have a good token: a header names nobody."""
     said = headers(signed_in.issuer).get("Authorization")
     sent = (("x-user", "alice"), ("sub", "alice"), *((("authorization", said),) if said else ()))
@@ -209,7 +209,7 @@ async def test_the_services_believe_nobody_either(signed_in: SignedIn, headers):
         assert raised.value.code() is grpc.StatusCode.UNAUTHENTICATED
 
 
-async def test_nobody_finds_somebody_elses_cart(signed_in: SignedIn):
+async def test_nobody_finds_somebody_elses_cart(signed_in: BearerClientInterceptor):
     alice, bob = signed_in.as_("alice"), signed_in.as_("bob")
     await signed_in.client.put("/v1/carts/c-1", headers=alice)
     await signed_in.client.put("/v1/carts/c-1/items/blue", json={"count": 3}, headers=alice)
@@ -231,7 +231,9 @@ async def test_nobody_finds_somebody_elses_cart(signed_in: SignedIn):
     assert mine == {"cartid": "c-1", "status": "open", "cart_items": [{"itemid": "blue", "count": 3}]}
 
 
-async def test_nobody_hears_what_somebody_else_was_answered_by_using_their_key(signed_in: SignedIn):
+async def test_nobody_hears_what_somebody_else_was_answered_by_using_their_key(
+    signed_in: BearerClientInterceptor,
+):
     alice, bob = signed_in.as_("alice"), signed_in.as_("bob")
     keyed = {"Idempotency-Key": "k-1"}
     await signed_in.client.put("/v1/carts/c-1", headers={**alice, **keyed})
@@ -251,7 +253,7 @@ async def test_nobody_hears_what_somebody_else_was_answered_by_using_their_key(s
         assert_problem(answer, 404, "unknown-cart")
 
 
-async def test_nobody_finds_somebody_elses_order(signed_in: SignedIn):
+async def test_nobody_finds_somebody_elses_order(signed_in: BearerClientInterceptor):
     orderid = await order(signed_in, "alice", "c-1")
     alice, bob = signed_in.as_("alice"), signed_in.as_("bob")
     await eventually(lambda: found(signed_in.client, "/payment/api/get_payment", orderid, alice), 20)
@@ -276,7 +278,7 @@ async def test_nobody_finds_somebody_elses_order(signed_in: SignedIn):
         assert_problem(answer, 404, "unknown-order")
 
 
-async def test_who_is_an_operator_sees_what_is_anybodys(signed_in: SignedIn):
+async def test_who_is_an_operator_sees_what_is_anybodys(signed_in: BearerClientInterceptor):
     orderid = await order(signed_in, "alice", "c-1")
     operator = signed_in.as_("root", scope=SCOPE)
 
@@ -288,7 +290,7 @@ async def test_who_is_an_operator_sees_what_is_anybodys(signed_in: SignedIn):
     assert [answer.status_code for answer in answers] == [200, 200]
 
 
-async def test_the_catalogue_is_changed_by_operators_alone(signed_in: SignedIn):
+async def test_the_catalogue_is_changed_by_operators_alone(signed_in: BearerClientInterceptor):
     request = stock_pb.PutItemRequest(itemid="green", price=1, stock=1)
 
     with pytest.raises(grpc.aio.AioRpcError) as raised:
@@ -300,7 +302,7 @@ async def test_the_catalogue_is_changed_by_operators_alone(signed_in: SignedIn):
     assert put.item.itemid == "green"
 
 
-async def test_a_stream_ends_with_its_token(signed_in: SignedIn):
+async def test_a_stream_ends_with_its_token(signed_in: BearerClientInterceptor):
     await signed_in.suite.services.stop("payment")
     orderid = await order(signed_in, "alice", "c-1")
     await signed_in.suite_reserves(orderid)
@@ -314,7 +316,7 @@ async def test_a_stream_ends_with_its_token(signed_in: SignedIn):
     assert_problem(answer, 401, "unauthenticated")
 
 
-async def test_nothing_of_the_caller_travels_with_events(signed_in: SignedIn):
+async def test_nothing_of_the_caller_travels_with_events(signed_in: BearerClientInterceptor):
     listener = Listener()
     async with open_provisioner(signed_in.backend) as provisioner:
         for topic in TOPICS.values():

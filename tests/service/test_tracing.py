@@ -15,14 +15,14 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 )
 from structlog.testing import capture_logs
 
+from kit.tests.unit.test_spans import BAD, GOOD, TRACE_ID
 from rpc import purchase_pb2
-from sagakit.settings import BadSetting
+from sagakit.settings import SettingsError
 from sagakit.telemetry.tracing import FLUSH_SECONDS, exporters, open_tracer
 from services.gateway.app import Lifecycle, create_app
 from services.gateway.clients import Clients
 from tests.service.gateway_harness import Refusal, client_of, fakes, targets_of
 from tests.support.traces import Traces, service_of, trace_id_of
-from tests.unit.test_kit_spans import BAD, GOOD, TRACE_ID
 
 GET_CART = "/purchase/api/get_cart"
 EXPORT = "opentelemetry.proto.collector.trace.v1.TraceService"
@@ -66,7 +66,7 @@ async def test_where_no_exporter_is_set_there_is_no_tracer_and_no_sdk():
 
 
 async def test_an_exporter_that_is_not_there_is_one_clear_complaint():
-    with pytest.raises(BadSetting, match="OTEL_TRACES_EXPORTER names 'nothing'"):
+    with pytest.raises(SettingsError, match="OTEL_TRACES_EXPORTER names 'nothing'"):
         async with open_tracer("stock", {"OTEL_TRACES_EXPORTER": "nothing"}):
             pass
 
@@ -125,7 +125,7 @@ async def test_a_collector_that_does_not_answer_keeps_no_process_from_stopping(m
                 stopped_at = time.monotonic()
 
         assert time.monotonic() - stopped_at < FLUSH_SECONDS + 2
-    assert [each["event"] for each in logs] == ["tracing", "traces lost"]
+    assert [each["event"] for each in logs] == ["tracing", "trace export timed out on shutdown"]
 
 
 @asynccontextmanager

@@ -38,12 +38,12 @@ class SimDelivery:
 class SimPull:
     """A live pull of one process; dead, it settles nothing any more."""
 
-    def __init__(self, broker: "SimBroker", name: str, receive: Receive, room: int) -> None:
+    def __init__(self, broker: "SimBroker", name: str, receive: Receive, capacity: int) -> None:
         self._broker = broker
         self.name = name
         self._receive = receive
         self._context = contextvars.copy_context()
-        self.room = room
+        self.capacity = capacity
         self.alive = True
         self._closed = asyncio.Event()
 
@@ -105,7 +105,7 @@ class SimBroker:
 
     def _arrive(self, name: str, message: Message, attempt: int) -> None:
         self.in_flight -= 1
-        pulls = [pull for pull in self._pulls.get(name, []) if pull.room > 0]
+        pulls = [pull for pull in self._pulls.get(name, []) if pull.capacity > 0]
         if not pulls:
             self._waiting.setdefault(name, []).append((message, attempt))
         elif attempt > MAX_ATTEMPTS:
@@ -121,7 +121,7 @@ class SimBroker:
             if settled or not pull.alive:
                 return
             settled = True
-            pull.room += 1
+            pull.capacity += 1
             if done:
                 self._observer.acknowledged(name, message)
             if not done:
@@ -137,7 +137,7 @@ class SimBroker:
             elif not settled:
                 asyncio.get_running_loop().call_later(LEASE_SECONDS, lease_ends)
 
-        pull.room -= 1
+        pull.capacity -= 1
         self.delivered += 1
         asyncio.get_running_loop().call_later(LEASE_SECONDS, lease_ends)
         pull.hand(SimDelivery(message, attempt, settle))

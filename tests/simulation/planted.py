@@ -14,16 +14,16 @@ from sagakit.errors import Contention, OutcomeUnknown
 from sagakit.inbox import Inbox
 from sagakit.outbox import Outbox
 from sagakit.relay import Relay
+from sagakit.reminders import ReminderSchedule
 from sagakit.store import Changes, Snapshot, Store
 from sagakit.sweeper import Sweeper
-from sagakit.tables import INDEXED, Delete, Insert, Key, Row, Update
-from sagakit.watch import Patience
+from sagakit.tables import DUE, Delete, Insert, Key, Row, Update
 from services.payment import handlers as payment
 from services.payment import simulated
 from services.payment.storage import payment_key
 from services.payment.usecases import UseCases as Payment
-from services.purchase.commands import Commands
-from services.purchase.ticket import MOVES, Move
+from services.purchase.commands import IdempotentCommands
+from services.purchase.ticket import TRANSITIONS, Transition
 from services.stock import handlers as stock
 from services.stock import usecases as stock_usecases
 from services.stock.inventory import REFUSED
@@ -155,7 +155,7 @@ def events_are_published_before_the_commit() -> Iterator[None]:
 
     async def decided(self: Store, keys: Any, decide: Any) -> Any:
         changes, mutations = await original(self, keys, decide)
-        self._relay.offer(changes.events)
+        self._relay.enqueue(changes.events)
         return changes, mutations
 
     with patch.object(Store, "_decided", decided):
@@ -173,12 +173,12 @@ def versions_are_not_checked() -> Iterator[None]:
 def any_collision_is_taken_for_already_applied() -> Iterator[None]:
     async def attempts(self: Store, keys: Any, decide: Any, repeatable: bool) -> Any:
         changes, mutations = await self._decided(keys, decide)
-        if not changes.nothing:
+        if not changes.unchanged:
             try:
                 await self._tables.commit(mutations)
             except Contention:
                 return changes
-            self._relay.offer(changes.events)
+            self._relay.enqueue(changes.events)
         return changes
 
     with patch.object(Store, "_attempts", attempts):
@@ -212,7 +212,7 @@ def outbox_rows_are_deleted_before_the_broker_answers() -> Iterator[None]:
 def a_claim_does_not_move_due() -> Iterator[None]:
     def claim(self: Outbox, key: Key, row: Row) -> Update:
         return Update(
-            key, {**row.entity, "claims": row.entity["claims"] + 1, INDEXED: row.entity[INDEXED]}, row.version
+            key, {**row.entity, "claims": row.entity["claims"] + 1, DUE: row.entity[DUE]}, row.version
         )
 
     with patch.object(Outbox, "claim", claim):
@@ -221,7 +221,7 @@ def a_claim_does_not_move_due() -> Iterator[None]:
 
 @bug(weather=replace(ROUGH, outage_seconds=900))
 def repeats_never_pause() -> Iterator[None]:
-    with patch.object(Patience, "until", lambda self, now, repeats: now + 1):
+    with patch.object(ReminderSchedule, "until", lambda self, now, repeats: now + 1):
         yield
 
 
@@ -232,13 +232,13 @@ def nobody_repeats_a_last_word() -> Iterator[None]:
 
 @bug(weather=replace(ROUGH, dropped=0.1))
 def a_failed_ticket_goes_quiet() -> Iterator[None]:
-    with patch.dict(MOVES[CANCELED], clear=True):
+    with patch.dict(TRANSITIONS[CANCELED], clear=True):
         yield
 
 
 @bug()
 def paid_approves_a_ticket_that_has_failed() -> Iterator[None]:
-    with patch.dict(MOVES[CANCELED], {PAID: Move(APPROVED, say=True)}):
+    with patch.dict(TRANSITIONS[CANCELED], {PAID: Transition(APPROVED, say=True)}):
         yield
 
 
@@ -349,11 +349,11 @@ def stock_gives_back_what_it_has_sold() -> Iterator[None]:
 
 @bug()
 def a_repeated_call_is_made_again() -> Iterator[None]:
-    async def run(self: Commands, command: Any, *how: Any, **options: Any) -> Any:
+    async def run(self: IdempotentCommands, command: Any, *how: Any, **options: Any) -> Any:
         return await original(self, replace(command, commandid=""), *how, **options)
 
-    original = Commands.run
-    with patch.object(Commands, "run", run):
+    original = IdempotentCommands.run
+    with patch.object(IdempotentCommands, "run", run):
         yield
 
 

@@ -10,10 +10,10 @@ import grpc
 from contract import topology
 from sagakit.backends import Backend, BackendSettings
 from sagakit.messaging import Messaging
+from sagakit.reminders import ReminderSchedule
 from sagakit.runtime import Runtime
-from sagakit.service import Build, ServiceSettings
-from sagakit.telemetry.log import LogSettings
-from sagakit.watch import Patience
+from sagakit.service import ServiceFactory, ServiceSettings
+from sagakit.telemetry.logging import LogSettings
 from tests.simulation.broker import SimBroker, SimBus
 from tests.simulation.loop import Tasks, owner
 from tests.simulation.tables import SimDatabase, SimTables
@@ -35,7 +35,7 @@ class SimProcess:
     def __init__(
         self,
         service: str,
-        build: Build,
+        build: ServiceFactory,
         database: SimDatabase,
         broker: SimBroker,
         weather: Weather,
@@ -116,6 +116,6 @@ def settings_of(service: str) -> ServiceSettings:
         logs=LogSettings(),
         drain_delay_seconds=0,
         sweep_seconds=10,
-        patience=Patience(),
+        schedule=ReminderSchedule(),
         environ={},
     )

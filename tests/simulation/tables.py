@@ -6,7 +6,7 @@ from random import Random
 from typing import Protocol
 
 from sagakit.errors import Contention, OutcomeUnknown, Unavailable
-from sagakit.tables import INDEXED, Delete, Entity, Insert, Key, Mutation, Row, Update
+from sagakit.tables import DUE, Delete, Entity, Insert, Key, Mutation, Row, Update
 from tests.simulation.observer import Observer
 from tests.simulation.weather import Weather
 
@@ -65,8 +65,8 @@ class SimDatabase:
             rows.pop(key.name, None)
             return
         rows[key.name] = Row(entity, self._version)
-        if INDEXED in entity:
-            index[key.name] = entity[INDEXED]
+        if DUE in entity:
+            index[key.name] = entity[DUE]
 
 
 class SimTables:

@@ -16,8 +16,8 @@ from contract.topology import TOPICS
 from rpc import purchase_pb2, stock_pb2
 from sagactl.audit import problems, read_books
 from sagactl.catalogue import CATALOGUE
-from sagakit.errors import NotAllowed, SagaError
-from sagakit.service import Build, Kit, Service
+from sagakit.errors import FailedPrecondition, SagaError
+from sagakit.service import Kit, Service, ServiceFactory
 from services.delivery.__main__ import build as build_delivery
 from services.payment.__main__ import build as build_payment
 from services.purchase.__main__ import build as build_purchase
@@ -81,7 +81,7 @@ def simulate(seed: int, sagas: int, weather: Weather, *, watch: bool = True) -> 
         structlog.reset_defaults()
 
 
-def built(service: str, *, watch: bool) -> Build:
+def built(service: str, *, watch: bool) -> ServiceFactory:
     """How a service is built; without the watch nobody is reminded of anything, the deadline included."""
 
     def build(kit: Kit) -> Service:
@@ -119,7 +119,7 @@ class World:
         self._errors.append(f"logged: {entry['event']} {last}")
         return ""
 
-    def _process(self, service: str, build: Build) -> SimProcess:
+    def _process(self, service: str, build: ServiceFactory) -> SimProcess:
         return SimProcess(service, build, self.database, self.broker, self._weather, self._random)
 
     async def live(self) -> Outcome:
@@ -204,7 +204,7 @@ class World:
         await asyncio.sleep(self._random.expovariate(5))
         try:
             await self._insist("purchase", "CancelOrder", purchase_pb2.CancelOrderRequest(orderid=orderid))
-        except NotAllowed:
+        except FailedPrecondition:
             self._outcome.ends["cancellation refused"] += 1
 
     async def _insist(self, service: str, method: str, request: Any) -> Any:
@@ -213,7 +213,7 @@ class World:
             process = self._random.choice(self.processes[service])
             try:
                 return await process.call(method, request)
-            except NotAllowed:
+            except FailedPrecondition:
                 raise
             except (SagaError, Died):
                 await asyncio.sleep(self._random.uniform(0, 1))

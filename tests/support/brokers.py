@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from sagakit.backends.embedded.bus import EmbeddedBus
+from sagakit.backends.embedded.database import Database
+from sagakit.backends.gcp.provision import DEAD_AFTER_SECONDS, PubsubProvisioner, open_pubsub_provisioner
+from sagakit.backends.gcp.pubsub import open_pubsub
 from sagakit.bus import Bus, Delivery, Message, Provisioner, SubscriptionSpec
-from sagakit.embedded.bus import EmbeddedBus
-from sagakit.embedded.database import Database
-from sagakit.gcp.provision import DEAD_AFTER_SECONDS, PubsubProvisioner, open_pubsub_provisioner
-from sagakit.gcp.pubsub import open_pubsub
 from sagakit.runtime import Runtime
 from tests.support import cloud
 from tests.support.eventually import eventually

@@ -6,7 +6,7 @@ from itertools import count
 from random import Random
 
 from sagakit.runtime import Runtime
-from sagakit.telemetry.measures import NO_METRICS, Metrics
+from sagakit.telemetry.instruments import NO_METRICS, Metrics
 
 START = 1_000_000.0
 

@@ -10,10 +10,10 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
+from sagakit.backends.gcp.datastore import open_datastore
+from sagakit.backends.gcp.provision import open_pubsub_provisioner
+from sagakit.backends.gcp.pubsub import open_pubsub
 from sagakit.bus import Bus, Delivery, Message, Provisioner, Subscription, SubscriptionSpec
-from sagakit.gcp.datastore import open_datastore
-from sagakit.gcp.provision import open_pubsub_provisioner
-from sagakit.gcp.pubsub import open_pubsub
 from sagakit.tables import Key, Mutation, Row, Tables
 
 CLOUD = "cloud"

@@ -121,7 +121,7 @@ def sagactl(*arguments: str, environ: Mapping[str, str] | None = None) -> "subpr
 
 def environment(extra: Mapping[str, str]) -> dict[str, str]:
     """This process's, without what would choose a backend or a place."""
-    chosen = ("BACKEND", "PORT", "REPLICAS", "RUN_DIR", "SIGN_IN", "STOCK_ADDRESS")
+    chosen = ("BACKEND", "PORT", "REPLICAS", "RUN_DIR", "AUTH", "STOCK_ADDRESS")
     emulators = ("DATASTORE_EMULATOR_HOST", "PUBSUB_EMULATOR_HOST", "GOOGLE_CLOUD_PROJECT")
     kept = {name: value for name, value in os.environ.items() if name not in (*chosen, *emulators)}
     return {**kept, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), **extra}

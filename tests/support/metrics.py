@@ -8,8 +8,8 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from sagakit.telemetry import metrics as kit
-from sagakit.telemetry.exposition import over
-from sagakit.telemetry.measures import Counter, Histogram, Instrument, Metrics
+from sagakit.telemetry.instruments import Counter, Histogram, Instrument, Metrics
+from sagakit.telemetry.prometheus import over
 from services.gateway import metrics as gateway
 from services.purchase import metrics as purchase
 

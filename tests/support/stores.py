@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from sagakit.embedded.database import Database
-from sagakit.embedded.tables import EmbeddedTables
-from sagakit.gcp.datastore import open_datastore
+from sagakit.backends.embedded.database import Database
+from sagakit.backends.embedded.tables import EmbeddedTables
+from sagakit.backends.gcp.datastore import open_datastore
 from sagakit.tables import Tables
 from tests.support import cloud
 from tests.support.tables import MemoryTables

@@ -54,7 +54,7 @@ def service_environ(service: str, backend_environ: Mapping[str, str]) -> dict[st
     """What a service is told, by the one list of topics, and to be quick about it."""
     return {
         "SWEEP_SECONDS": "0.5",
-        "REPEAT_AFTER": "2",
+        "REMINDER_INTERVAL_SECONDS": "2",
         **backend_environ,
         **suite.topics(service),
         "PORT": "0",

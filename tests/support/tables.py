@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 
 from sagakit.errors import Contention, OutcomeUnknown, Unavailable
-from sagakit.tables import EXPIRES_AT, INDEXED, Delete, Insert, Key, Mutation, Row, Tables, Update
+from sagakit.tables import DUE, EXPIRES_AT, Delete, Insert, Key, Mutation, Row, Tables, Update
 
 
 class MemoryTables:
@@ -37,9 +37,9 @@ class MemoryTables:
         found = [
             (key, row)
             for key, row in self.rows.items()
-            if key.kind == kind and row.entity.get(INDEXED) is not None and start <= row.entity[INDEXED] < end
+            if key.kind == kind and row.entity.get(DUE) is not None and start <= row.entity[DUE] < end
         ]
-        return sorted(found, key=lambda each: each[1].entity[INDEXED])[:limit]
+        return sorted(found, key=lambda each: each[1].entity[DUE])[:limit]
 
     async def page(self, kind: str, after: str, limit: int) -> list[tuple[Key, Row]]:
         await self._call()

@@ -8,10 +8,10 @@ from sagakit.events import Event
 from sagakit.inbox import Inbox
 from sagakit.outbox import Outbox
 from sagakit.relay import Relay
+from sagakit.reminders import ReminderSchedule
 from sagakit.runtime import Runtime
 from sagakit.store import Store
 from sagakit.tables import Tables
-from sagakit.watch import Patience
 
 U = TypeVar("U")
 
@@ -35,4 +35,4 @@ def said(rows: Any) -> list[TicketMessage]:
     ]
 
 
-PATIENCE = Patience(15)
+REMINDERS = ReminderSchedule(15)

@@ -15,7 +15,7 @@ from services.payment.simulated import LEDGER, Entry
 from services.payment.storage import charge_entity, payment_key
 from services.purchase.storage import ticket_entity, ticket_key
 from services.purchase.ticket import opened
-from services.stock.inventory import RESERVED, Item, Reservation, Shard, Taken
+from services.stock.inventory import RESERVED, Allocation, Item, Reservation, Shard
 from services.stock.storage import (
     item_entity,
     item_key,
@@ -141,7 +141,7 @@ async def tables_with(orders: int) -> MemoryTables:
     await tables.commit([Insert(key, entity) for key, entity in shard_entities("blue", pieces).items()])
     for orderid in (f"order-{number}" for number in range(orders)):
         ticket = replace(opened(orderid, "cart", (), START), amount=200)
-        taken = (Taken("blue", 0, 1), Taken("blue", 1, 1))
+        taken = (Allocation("blue", 0, 1), Allocation("blue", 1, 1))
         reservation = Reservation(orderid, RESERVED, (), START, taken)
         charge = Charge(orderid, "charged", START, amount=200)
         await tables.commit(

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from contract.fields import MAX_COUNT, MAX_ITEMS_PER_CART
 from contract.tickets import CartItem
-from sagakit.errors import InvalidArgument, NotAllowed
+from sagakit.errors import FailedPrecondition, InvalidArgument
 from services.purchase.cart import CHECKED_OUT, CLOSED, OPEN, Cart, add, check_out, close, put, remove
 
 BLUE_3 = CartItem("blue", 3)
@@ -63,7 +63,7 @@ def test_a_cart_that_is_no_longer_open_takes_and_gives_nothing(status):
         lambda: put(cart, "blue", 1),
         lambda: remove(cart, "blue"),
     ):
-        with pytest.raises(NotAllowed) as refused:
+        with pytest.raises(FailedPrecondition) as refused:
             change()
         assert refused.value.reason == "cart-not-open"
 
@@ -81,7 +81,7 @@ def test_closing_again_changes_nothing():
     [(Cart("c", OPEN, (BLUE_3,)), "cart-not-closed"), (Cart("c", CLOSED), "cart-empty")],
 )
 def test_an_open_or_an_empty_cart_cannot_be_checked_out(cart, reason):
-    with pytest.raises(NotAllowed) as refused:
+    with pytest.raises(FailedPrecondition) as refused:
         check_out(cart, "o")
 
     assert refused.value.reason == reason

@@ -23,7 +23,7 @@ async def test_a_delivery_is_arranged_once_and_said_again_to_whoever_asks_again(
 
     outcomes = [await delivery.arrange(eventid, TICKET) for eventid in ("e1", "e1", "e2")]
 
-    assert outcomes == [Outcome.APPLIED, Outcome.REPEATED, Outcome.APPLIED]
+    assert outcomes == [Outcome.APPLIED, Outcome.DUPLICATE, Outcome.APPLIED]
     assert [message.status for message in said(tables.rows)] == [DELIVERY_ARRANGED] * 2
     assert (await delivery.get_delivery("o")).items == TICKET.cart_items
     assert [key.name for key in tables.rows if key.kind == "Delivery"] == ["o"]
@@ -53,7 +53,7 @@ async def test_processes_that_hear_of_an_approval_at_once_arrange_one_delivery()
 
     outcomes = await asyncio.gather(*(processes[n % 2].arrange(f"e{n // 2}", TICKET) for n in range(6)))
 
-    assert sorted(outcomes) == [Outcome.APPLIED] * 3 + [Outcome.REPEATED] * 3
+    assert sorted(outcomes) == [Outcome.APPLIED] * 3 + [Outcome.DUPLICATE] * 3
     assert len(said(tables.rows)) == 3
     assert [key.name for key in tables.rows if key.kind == "Delivery"] == ["o"]
 

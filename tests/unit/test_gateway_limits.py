@@ -64,7 +64,7 @@ def test_a_rate_below_one_a_second_lets_one_through():
 
 
 def test_so_many_clients_are_remembered_and_no_more():
-    limited = rate(Clock(), most_clients=3)
+    limited = rate(Clock(), max_clients=3)
     taken(limited, "a", 20)
     for client in "bcd":
         limited.take(client)

@@ -15,7 +15,7 @@ from rpc.purchase_pb2 import OrderMove
 from rpc.stock_pb2 import Reservation
 from sagakit.errors import Unavailable
 from sagakit.runtime import Runtime
-from sagakit.telemetry.spans import within
+from sagakit.telemetry.spans import in_span
 from sagakit.telemetry.traceparent import current_trace_id
 from services.gateway.behalf import Bearer
 from services.gateway.moves import Records
@@ -201,7 +201,7 @@ class Books:
 
 async def test_looks_belong_to_the_trace_of_whoever_began_to_follow():
     traces, books = Traces(), Books(records("pre-approved"))
-    with within(traces.tracer("gateway").start_span("GET")):
+    with in_span(traces.tracer("gateway").start_span("GET")):
         async with followed(books):
             await eventually(lambda: books.looks)
 

@@ -14,17 +14,17 @@ from hypothesis.stateful import (
 )
 
 from contract.tickets import CartItem
-from sagakit.errors import NotAllowed
+from sagakit.errors import FailedPrecondition
 from services.stock.inventory import (
     MAX_SHARDS,
     REFUSED,
     RELEASED,
     RESERVED,
     SOLD,
+    Allocation,
     Item,
     Reservation,
     Shard,
-    Taken,
     home_shard,
     put,
     released,
@@ -55,7 +55,7 @@ def test_an_order_that_can_be_had_is_reserved_at_its_price():
     reservation = reserve("o", [CartItem("blue", 3)], KNOWN, WHOLE, NOW)
 
     assert (reservation.status, reservation.amount, reservation.waives_payment) == (RESERVED, 300, False)
-    assert reservation.taken == (Taken("blue", 0, 3),)
+    assert reservation.taken == (Allocation("blue", 0, 3),)
     assert reservation.time == NOW
 
 
@@ -63,7 +63,7 @@ def test_one_item_that_waives_payment_waives_it_for_the_order():
     reservation = reserve("o", [CartItem("blue", 3), CartItem("red", 2)], KNOWN, WHOLE, NOW)
 
     assert reservation.waives_payment
-    assert reservation.taken == (Taken("blue", 0, 3), Taken("red", 0, 2))
+    assert reservation.taken == (Allocation("blue", 0, 3), Allocation("red", 0, 2))
 
 
 @pytest.mark.parametrize(
@@ -93,7 +93,7 @@ AT_HOME = {home_shard(orderid, 4): orderid for orderid in "abcdefghijkl"}
 def test_an_order_turns_to_its_home_shard_first(home):
     reservation = reserve(AT_HOME[home], [CartItem("hot", 3)], KNOWN, WHOLE, NOW)
 
-    assert reservation.taken == (Taken("hot", home, 3),)
+    assert reservation.taken == (Allocation("hot", home, 3),)
 
 
 @pytest.mark.parametrize("home", range(4))
@@ -103,7 +103,7 @@ def test_one_shard_that_suffices_is_taken_before_several(home):
 
     reservation = reserve(AT_HOME[home], [CartItem("hot", 4)], KNOWN, {"hot": shards}, NOW)
 
-    assert reservation.taken == (Taken("hot", other, 4),)
+    assert reservation.taken == (Allocation("hot", other, 4),)
 
 
 @pytest.mark.parametrize("home", range(4))
@@ -111,7 +111,9 @@ def test_several_shards_fill_what_none_can_from_the_home_shard_on(home):
     reservation = reserve(AT_HOME[home], [CartItem("hot", 7)], KNOWN, WHOLE, NOW)
 
     in_turn = [(home + step) % 4 for step in range(3)]
-    assert reservation.taken == tuple(Taken("hot", *each) for each in zip(in_turn, (3, 3, 1), strict=True))
+    assert reservation.taken == tuple(
+        Allocation("hot", *each) for each in zip(in_turn, (3, 3, 1), strict=True)
+    )
 
 
 @pytest.mark.parametrize("home", range(4))
@@ -170,7 +172,7 @@ def test_an_item_that_is_put_keeps_what_orders_have_of_it():
     assert [changed[number].available for number in range(4)] == [5, 5, 5, 5]
     assert (changed[0].reserved, changed[1].sold) == (3, 2)
     assert put(before, shards, replace(HOT, stock=5))[3] == Shard()
-    with pytest.raises(NotAllowed) as refused:
+    with pytest.raises(FailedPrecondition) as refused:
         put(before, shards, replace(HOT, stock=4))
     assert refused.value.reason == "stock-below-taken"
 
@@ -183,7 +185,7 @@ def test_an_item_is_split_into_more_shards_and_never_fewer():
     changed = put(HOT, WHOLE["hot"], replace(HOT, shards=6))
 
     assert [changed[number].available for number in range(6)] == [2] * 6
-    with pytest.raises(NotAllowed) as refused:
+    with pytest.raises(FailedPrecondition) as refused:
         put(HOT, WHOLE["hot"], replace(HOT, shards=3))
     assert refused.value.reason == "shards-only-grow"
 
@@ -224,7 +226,7 @@ class Warehouse(RuleBasedStateMachine):
         item = Item(itemid, 1, stock, shards=shards)
         taken = sum(shard.reserved + shard.sold for shard in pieces.values())
         if stock < taken or (before is not None and shards < before.shards):
-            with pytest.raises(NotAllowed):
+            with pytest.raises(FailedPrecondition):
                 put(before, pieces, item)
             return
 

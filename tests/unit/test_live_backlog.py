@@ -5,13 +5,13 @@ import pytest
 from sagactl.live import backlog as backlogs
 from sagactl.live.backlog import (
     EVERY_SECONDS,
-    MOST_REST_SECONDS,
+    MAX_IDLE_SECONDS,
     Pile,
     count_letters,
     read_backlog,
     rest_after,
 )
-from sagakit.bus import Held, Message
+from sagakit.bus import Message, PulledMessage
 from sagakit.events import Event, timestamp
 from sagakit.outbox import Outbox
 from sagakit.tables import Insert
@@ -46,7 +46,7 @@ async def opened_at(tables, orderid, when, *reports):
     ticket = opened(orderid, "cart", (), when)
     for status in reports:
         ticket, _ = reported(ticket, Report("e", status, when + 1))
-    due = when + 15 if ticket.status in OPEN or ticket.waits_for_answer else None
+    due = when + 15 if ticket.status in OPEN or ticket.awaits_reply else None
     await tables.commit([Insert(ticket_key(orderid), ticket_entity(ticket, due))])
 
 
@@ -104,17 +104,17 @@ async def test_a_row_of_a_clock_that_is_ahead_is_not_younger_than_nothing(tables
 
 
 class Letters:
-    """A mailbox that remembers what was given back."""
+    """A subscription that remembers what was given back."""
 
     def __init__(self, count):
-        self._waiting = [Held(str(number), Message(b"", {})) for number in range(count)]
+        self._waiting = [PulledMessage(str(number), Message(b"", {})) for number in range(count)]
         self.given_back = []
 
-    async def take(self, limit):
+    async def pull(self, limit):
         taken, self._waiting = self._waiting[:limit], self._waiting[limit:]
         return taken
 
-    async def give_back(self, held):
+    async def release(self, held):
         self.given_back += held
 
 
@@ -131,4 +131,4 @@ async def test_dead_letters_are_counted_up_to_a_bound_and_all_given_back(there, 
 def test_slow_tables_are_left_alone_for_longer():
     assert rest_after(0.01) == EVERY_SECONDS
     assert rest_after(1) == 20
-    assert rest_after(60) == MOST_REST_SECONDS
+    assert rest_after(60) == MAX_IDLE_SECONDS

@@ -4,7 +4,7 @@ import pytest
 
 from contract.tickets import CartItem, TicketMessage
 from sagactl.live import board as boards
-from sagactl.live.board import ACCEPTED, MOST_SAID, Board
+from sagactl.live.board import ACCEPTED, MAX_EVENTS, Board
 from sagakit.events import timestamp
 
 START = 1_800_000_000.0
@@ -176,13 +176,13 @@ def test_clocks_apart_make_no_time_negative_and_no_time_makes_no_trouble(listene
 
 
 def test_only_so_much_is_remembered(listener, monkeypatch):
-    monkeypatch.setattr(boards, "MOST_ORDERS", 10)
-    for number in range(MOST_SAID + 1):
+    monkeypatch.setattr(boards, "MAX_ORDERS", 10)
+    for number in range(MAX_EVENTS + 1):
         listener.say("purchase", "pre-approved", str(number))
 
     said = listener.board.figures().said
 
-    assert (len(said), said[0].orderid, said[-1].orderid) == (MOST_SAID, "1", str(MOST_SAID))
+    assert (len(said), said[0].orderid, said[-1].orderid) == (MAX_EVENTS, "1", str(MAX_EVENTS))
     assert len(listener.board._orders) == 10
 
 

@@ -145,8 +145,8 @@ def test_processes_of_a_local_suite_are_shown_and_how_they_are_where_they_do_not
 def test_trouble_takes_the_place_of_listening():
     assert "listening" in lines(STATE)[0]
     assert "listening" not in lines(replace(STATE, listening=False))[0]
-    troubled = lines(replace(STATE, trouble="broadcast lost"))[0]
-    assert "broadcast lost" in troubled
+    troubled = lines(replace(STATE, trouble="broker lost"))[0]
+    assert "broker lost" in troubled
     assert "listening" not in troubled
 
 

@@ -7,14 +7,20 @@ from contextlib import asynccontextmanager
 import pytest
 import structlog
 
-from contract.topology import BROADCAST_PREFIX, DEAD_LETTER_TOPIC, TOPICS
+from contract.topology import DEAD_LETTER_TOPIC, EPHEMERAL_PREFIX, TOPICS
 from sagactl.live.backlog import EVERY_SECONDS, Pile
-from sagactl.live.watching import LETTERS_SECONDS, PROGRAMS_SECONDS, TROUBLE_SECONDS, Sources, Watching
+from sagactl.live.watching import (
+    DEAD_LETTERS_INTERVAL_SECONDS,
+    PROGRAMS_SECONDS,
+    TROUBLE_SECONDS,
+    Sources,
+    Watching,
+)
 from sagakit.backends import Messages
-from sagakit.bus import Held, Message
+from sagakit.bus import Message, PulledMessage
 from sagakit.errors import Unavailable
 from tests.support.clock import Clock
-from tests.support.handbus import HandBus
+from tests.support.manual_bus import ManualBus
 from tests.support.tables import MemoryTables
 
 
@@ -50,8 +56,8 @@ class Suite:
 
     def __init__(self):
         self.clock = Clock()
-        self.bus, self.provisioner, self.tables = HandBus(), Provisioner(), Tables()
-        self.letters = [Held("1", Message(b"", {}))]
+        self.bus, self.provisioner, self.tables = ManualBus(), Provisioner(), Tables()
+        self.letters = [PulledMessage("1", Message(b"", {}))]
         self.programs = [{"name": "stock", "state": "running"}]
         sources = Sources("here", Messages(self.bus, self.provisioner), self.tables, self._letters, self._ask)
         self.watching = Watching(sources, self.clock.runtime())
@@ -60,11 +66,11 @@ class Suite:
     async def _letters(self):
         yield self
 
-    async def take(self, limit):
+    async def pull(self, limit):
         taken, self.letters = self.letters[:limit], self.letters[limit:]
         return taken
 
-    async def give_back(self, held):
+    async def release(self, held):
         self.letters = [*held, *self.letters]
 
     async def _ask(self):
@@ -91,7 +97,7 @@ async def test_it_hears_every_topic_and_the_dead_letters_by_subscriptions_of_its
     specs = suite.provisioner.there.values()
 
     assert sorted(spec.topic for spec in specs) == sorted([*TOPICS.values(), DEAD_LETTER_TOPIC])
-    assert all(spec.name.startswith(BROADCAST_PREFIX) for spec in specs)
+    assert all(spec.name.startswith(EPHEMERAL_PREFIX) for spec in specs)
     assert all(spec.expires_after_seconds <= 24 * 3600 for spec in specs)
     assert suite.watching.state().listening
     assert suite.watching.looked.is_set()
@@ -113,7 +119,7 @@ async def test_a_dead_letter_counts_at_once_and_is_counted_again_later(suite):
     assert suite.watching.state().letters == Pile(2)
     assert suite.watching.state().figures.dead_letters == 1
 
-    await suite.clock.advance(LETTERS_SECONDS + 1)
+    await suite.clock.advance(DEAD_LETTERS_INTERVAL_SECONDS + 1)
     assert suite.watching.state().letters == Pile(1), "somebody has put one back meanwhile"
     assert suite.letters, "what was counted was given back"
 
@@ -151,7 +157,7 @@ async def test_processes_are_asked_for_and_a_suite_that_is_gone_has_none(suite):
 
 async def test_what_would_be_logged_is_shown_for_a_while(suite):
     complain = suite.watching.complain
-    for line in ({"event": "broadcast lost", "error": "why"}, {"event": "so it is"}):
+    for line in ({"event": "fan-out subscription lost", "error": "why"}, {"event": "so it is"}):
         with pytest.raises(structlog.DropEvent):
             complain(None, "warning", line)
 
@@ -174,7 +180,7 @@ async def test_a_broker_that_is_away_ends_nothing():
 
 
 async def test_without_a_local_suite_there_are_no_processes():
-    sources = Sources("there", Messages(HandBus(), Provisioner()), Tables(), Suite()._letters, None)
+    sources = Sources("there", Messages(ManualBus(), Provisioner()), Tables(), Suite()._letters, None)
     watching = Watching(sources, Clock().runtime())
     async with watching.going_on():
         await asyncio.wait_for(watching.looked.wait(), 5)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from sagakit.telemetry.measures import Counter, Histogram, Instrument
+from sagakit.telemetry.instruments import Counter, Histogram, Instrument
 from tests.support.metrics import ALL, DECLARED, base_name
 
 ROOT = Path(__file__).parents[2]

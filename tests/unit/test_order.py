@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from contract.tickets import CartItem
-from sagactl.errors import CannotRun
+from sagactl.errors import CommandError
 from sagactl.order import describe
 from sagakit.tables import Insert, Tables
 from services.delivery.shipment import Shipment
@@ -14,15 +14,15 @@ from services.payment import charge as charges
 from services.payment.charge import Charge
 from services.payment.storage import charge_entity, payment_key
 from services.purchase.storage import ticket_entity, ticket_key
-from services.purchase.ticket import Report, Ticket, opened, reported, withdrawn
+from services.purchase.ticket import Report, Ticket, cancel, opened, reported
 from services.stock import inventory
-from services.stock.inventory import Reservation, Taken
+from services.stock.inventory import Allocation, Reservation
 from services.stock.storage import reservation_entity, reservation_key
 from tests.support.tables import CountedTables, MemoryTables
 
 WANTED = (CartItem("blue", 3), CartItem("green", 1))
 TICKET = opened("o", "cart", WANTED, 1.0)
-RESERVATION = Reservation("o", inventory.RESERVED, WANTED, 2.0, (Taken("blue", 0, 3),), 300)
+RESERVATION = Reservation("o", inventory.RESERVED, WANTED, 2.0, (Allocation("blue", 0, 3),), 300)
 CHARGE = Charge("o", charges.CHARGED, 4.0, WANTED, 300)
 
 UNTIL_RESERVED = [
@@ -90,7 +90,7 @@ async def test_an_order_that_was_delivered_is_told_from_checkout_to_its_delivery
 
 
 async def test_a_canceled_order_is_told_with_what_was_given_back():
-    ticket = withdrawn(TICKET, "client", 5.0)
+    ticket = cancel(TICKET, "client", 5.0)
 
     lines = await told(
         ticket,
@@ -163,5 +163,5 @@ async def test_what_payment_decided_for_good_is_told_once(charge: Charge, line: 
 
 
 async def test_an_order_that_is_not_there_is_said_so():
-    with pytest.raises(CannotRun, match="there is no order o"):
+    with pytest.raises(CommandError, match="there is no order o"):
         await described(MemoryTables())

@@ -19,7 +19,7 @@ from contract.tickets import (
 )
 from sagakit.consumer import Outcome
 from sagakit.errors import NotFound, Unavailable
-from sagakit.tables import INDEXED, Entity
+from sagakit.tables import DUE, Entity
 from services.payment.charge import CANCELED as GIVEN_BACK
 from services.payment.charge import CHARGED, DECLINED, NO_AMOUNT, SETTLED
 from services.payment.provider import Canceled, Charged, Declined
@@ -27,7 +27,7 @@ from services.payment.storage import payment_key
 from services.payment.usecases import UseCases
 from tests.support.clock import impatient
 from tests.support.tables import MemoryTables
-from tests.support.usecases import OUTBOX, PATIENCE, over, said
+from tests.support.usecases import OUTBOX, REMINDERS, over, said
 
 BLUE = (CartItem("blue", 3),)
 
@@ -88,7 +88,7 @@ class Bench:
     def __init__(self) -> None:
         self.tables = MemoryTables()
         self.provider = Provider()
-        self.payment = over(self.tables, UseCases, PATIENCE, self.provider)
+        self.payment = over(self.tables, UseCases, REMINDERS, self.provider)
 
     async def status(self) -> str:
         return (await self.payment.get_payment("o")).status
@@ -110,7 +110,7 @@ async def bench() -> Bench:
 async def test_an_order_is_charged_once_however_often_its_event_comes(bench: Bench):
     outcomes = [await bench.payment.charge("e1", a_ticket(RESERVED)) for _ in range(3)]
 
-    assert outcomes == [Outcome.APPLIED, Outcome.REPEATED, Outcome.REPEATED]
+    assert outcomes == [Outcome.APPLIED, Outcome.DUPLICATE, Outcome.DUPLICATE]
     assert (bench.provider.asked, bench.provider.kept) == (["charge"], 300)
     assert bench.said == [PAID]
     (message,) = said(bench.tables.rows)
@@ -231,10 +231,10 @@ async def test_an_approved_order_that_was_never_charged_is_no_affair_of_payment(
 async def test_a_refusal_of_stock_costs_the_provider_no_call(bench: Bench):
     refused = a_ticket(RESERVE_FAILED)
 
-    assert await bench.payment.cancel_known("e1", refused) is Outcome.IGNORED
+    assert await bench.payment.cancel_if_charged("e1", refused) is Outcome.IGNORED
     assert bench.provider.asked == []
     await bench.payment.charge("e2", a_ticket(RESERVED))
-    assert await bench.payment.cancel_known("e3", refused) is Outcome.APPLIED
+    assert await bench.payment.cancel_if_charged("e3", refused) is Outcome.APPLIED
     assert bench.provider.kept == 0
 
 
@@ -310,7 +310,7 @@ async def test_a_step_that_was_overtaken_by_another_process_repeats_that_ones_an
             await bench.payment.charge("e1", a_ticket(RESERVED, amount))
 
     bench.provider.before_answering = meanwhile
-    other = over(bench.tables, UseCases, PATIENCE, bench.provider)
+    other = over(bench.tables, UseCases, REMINDERS, bench.provider)
 
     await other.charge("e2", a_ticket(RESERVED, amount))
 
@@ -332,7 +332,7 @@ async def test_an_open_charge_repeats_its_answer_marked_and_later_each_time(benc
     assert (message.status, message.amount, message.cart_items) == (PAID, 300, BLUE)
     assert (event.eventid, event.attributes[AGAIN]) == ("r1", "true")
     assert [row["repeats"] for changes in (once, twice) for row in changes.writes.values()] == [1, 2]
-    assert waits[INDEXED] > before[INDEXED]
+    assert waits[DUE] > before[DUE]
 
 
 async def test_an_answer_to_whoever_asks_is_not_marked_as_said_again(bench: Bench):
@@ -379,7 +379,7 @@ class Rush:
         self.tables = MemoryTables()
         self.provider = Provider()
         self.processes = [
-            over(self.tables, UseCases, PATIENCE, self.provider, runtime=impatient()) for _ in range(2)
+            over(self.tables, UseCases, REMINDERS, self.provider, runtime=impatient()) for _ in range(2)
         ]
         self._pauses = list(pauses)
         self._lost_answers = lost_answers

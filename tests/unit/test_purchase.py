@@ -18,19 +18,19 @@ from contract.tickets import (
     TicketMessage,
 )
 from sagakit.consumer import Outcome
-from sagakit.errors import InvalidArgument, NotAllowed, NotFound, OutcomeUnknown, Poison
+from sagakit.errors import FailedPrecondition, InvalidArgument, NotFound, OutcomeUnknown, Poison
 from sagakit.events import Event, timestamp
+from sagakit.reminders import BURST, Reminders
 from sagakit.runtime import Runtime
 from sagakit.sweeper import Sweeper
-from sagakit.tables import INDEXED, Key, Mutation, Tables
-from sagakit.watch import BURST, Watch
+from sagakit.tables import DUE, Key, Mutation, Tables
 from services.purchase.settings import Settings
 from services.purchase.storage import TICKET
 from services.purchase.ticket import CLIENT, TIMEOUT, Report, Ticket
 from services.purchase.usecases import UseCases
 from tests.support.clock import START, Clock
 from tests.support.tables import MemoryTables, UnansweredTables
-from tests.support.usecases import OUTBOX, PATIENCE, over, said
+from tests.support.usecases import OUTBOX, REMINDERS, over, said
 
 DEADLINE = 100.0
 
@@ -48,7 +48,7 @@ class Bench:
     def a_process(self, deadline: float = DEADLINE, tables: Tables | None = None) -> UseCases:
         runtime = Runtime(self.clock.now, lambda _: self.clock.advance(0), new_id=self.runtime.new_id)
         settings = Settings.from_environ({"ORDER_DEADLINE": str(deadline)})
-        return over(tables or self.tables, UseCases, PATIENCE, settings, runtime=runtime)
+        return over(tables or self.tables, UseCases, REMINDERS, settings, runtime=runtime)
 
     async def check_out(self) -> "Bench":
         await self.purchase.create_cart("c")
@@ -66,12 +66,12 @@ class Bench:
         await self.clock.advance(seconds)
         before = set(self.tables.rows)
         purchase = by or self.purchase
-        watch = Watch(purchase._store, purchase.remind, self.runtime, lambda: True)
-        await Sweeper(self.tables, TICKET, watch.claim, self.runtime, room=watch.room).sweep()
+        watch = Reminders(purchase._store, purchase.remind, self.runtime, lambda: True)
+        await Sweeper(self.tables, TICKET, watch.claim, self.runtime, capacity=watch.capacity).sweep()
         rows = [
             row.entity for key, row in self.tables.rows.items() if key.kind == OUTBOX and key not in before
         ]
-        assert watch.room() == BURST - len(rows), "what is said is counted, and nothing else"
+        assert watch.capacity() == BURST - len(rows), "what is said is counted, and nothing else"
         return [(status_of(row["body"]), AGAIN in row["attributes"]) for row in rows]
 
     async def ticket(self) -> Ticket:
@@ -80,7 +80,7 @@ class Bench:
     @property
     def waits(self) -> bool:
         """Whether the watch will ever look at the ticket again."""
-        return INDEXED in self.tables.rows[Key(TICKET, self.orderid)].entity
+        return DUE in self.tables.rows[Key(TICKET, self.orderid)].entity
 
     @property
     def said(self) -> list[str]:
@@ -133,7 +133,7 @@ async def test_an_order_that_has_ended_otherwise_stays_as_it_is(bench: Bench, he
     await bench.hears(heard)
     before = bench.tables.rows
 
-    with pytest.raises(NotAllowed, match=f"the order is {status}"):
+    with pytest.raises(FailedPrecondition, match=f"the order is {status}"):
         await bench.purchase.cancel_order(bench.orderid)
 
     assert bench.tables.rows == before
@@ -142,7 +142,7 @@ async def test_an_order_that_has_ended_otherwise_stays_as_it_is(bench: Bench, he
 async def test_an_order_that_is_approved_while_it_is_canceled_stays_approved(bench: Bench):
     slow = bench.a_process(tables=Overtaken(bench.tables, lambda: bench.hears(PAID)))
 
-    with pytest.raises(NotAllowed, match="the order is approved"):
+    with pytest.raises(FailedPrecondition, match="the order is approved"):
         await slow.cancel_order(bench.orderid)
 
     assert (await bench.ticket()).status == APPROVED

@@ -5,20 +5,20 @@ import asyncio
 import pytest
 
 from contract.tickets import PAID, CartItem
-from sagakit.callers import Caller, serving
-from sagakit.errors import InvalidArgument, NotAllowed, NotFound
+from sagakit.auth.caller import Caller, serving
+from sagakit.errors import FailedPrecondition, InvalidArgument, NotFound
 from services.purchase.commands import REUSED
 from services.purchase.settings import Settings
 from services.purchase.ticket import Report
 from services.purchase.usecases import UseCases
 from tests.support.tables import MemoryTables, UnansweredTables
-from tests.support.usecases import PATIENCE, over, said
+from tests.support.usecases import REMINDERS, over, said
 
 BLUE = CartItem("blue", 3)
 
 
 def purchase_over(tables) -> UseCases:
-    return over(tables, UseCases, PATIENCE, Settings(1800, 3600))
+    return over(tables, UseCases, REMINDERS, Settings(1800, 3600))
 
 
 class Bench:
@@ -177,7 +177,7 @@ async def test_a_name_outlives_a_cart_and_tells_nobody_else_of_it(bench: Bench):
 
 
 async def test_a_call_that_was_refused_may_be_made_again_under_its_name(bench: Bench):
-    with pytest.raises(NotAllowed, match="close it first"):
+    with pytest.raises(FailedPrecondition, match="close it first"):
         await bench.purchase.checkout("c", "k")
     with pytest.raises(NotFound):
         await bench.purchase.set_item("later", "blue", 3, "k")

@@ -15,7 +15,7 @@ from services.stock.inventory import Item, Shard, reserve
 from tests.support.clock import Clock
 from tests.support.metrics import Measured
 from tests.support.tables import MemoryTables
-from tests.support.usecases import PATIENCE, over
+from tests.support.usecases import REMINDERS, over
 
 COUNT = "saga_order_duration_seconds_count"
 DEADLINE = 100.0
@@ -27,7 +27,7 @@ class Bench:
     def __init__(self) -> None:
         self.clock, self.measured, self.tables = Clock(), Measured(), MemoryTables()
         runtime = self.clock.runtime(metrics=self.measured.metrics)
-        self.purchase = over(self.tables, UseCases, PATIENCE, Settings(DEADLINE, 3600), runtime=runtime)
+        self.purchase = over(self.tables, UseCases, REMINDERS, Settings(DEADLINE, 3600), runtime=runtime)
 
     async def check_out(self) -> "Bench":
         await self.purchase.create_cart("c")

@@ -20,7 +20,7 @@ LEVELS = {"warning": "warning", "error": "error", "exception": "error"}
 def complaints():
     """What is logged as a warning or an error, with the levels, read from the code."""
     found = defaultdict(set)
-    for path in [*(ROOT / "sagakit").rglob("*.py"), *(ROOT / "services").rglob("*.py")]:
+    for path in [*(ROOT / "kit/sagakit").rglob("*.py"), *(ROOT / "services").rglob("*.py")]:
         for node in ast.walk(ast.parse(path.read_text())):
             match node:
                 case ast.Call(ast.Attribute(ast.Name("log"), level), [ast.Constant(event), *_]) if (
@@ -96,7 +96,7 @@ def test_every_section_says_what_it_means_and_what_to_do():
 def test_it_knows_every_reason_for_which_an_event_is_refused():
     source = "".join(
         path.read_text()
-        for package in ("sagakit", "contract", "services")
+        for package in ("kit/sagakit", "contract", "services")
         for path in (ROOT / package).rglob("*.py")
     )
     reasons = set(re.findall(r'raise Poison\(f?"([a-z-]+)', source))

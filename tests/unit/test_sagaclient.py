@@ -11,27 +11,27 @@ import pytest
 import sagaclient
 from rpc import purchase_pb2, stock_pb2
 from sagaclient import (
-    BadAnswer,
+    APIStatusError,
+    BadRequest,
     Cart,
     CartItem,
     Conflict,
+    Forbidden,
+    InvalidResponseError,
     Item,
-    Malformed,
-    NoAnswer,
-    NotAllowed,
     NotFound,
-    NotSignedIn,
     Order,
     OrderEvent,
     OrderMove,
-    Refused,
-    Retries,
+    RetryPolicy,
     SagaClient,
+    TransportError,
+    Unauthenticated,
     Unavailable,
 )
 
 CART = {"cartid": "c", "status": "open", "cart_items": []}
-QUICK = Retries(attempts=3, first_seconds=0.001)
+QUICK = RetryPolicy(max_attempts=3, initial_backoff=0.001)
 
 Answer = httpx.Response | Exception
 
@@ -96,21 +96,21 @@ async def test_what_may_be_answered_otherwise_next_time_is_asked_again_under_the
 @pytest.mark.parametrize(
     ("answer", "error"),
     [
-        (problem(400), Malformed),
-        (problem(401), NotSignedIn),
-        (problem(403), NotAllowed),
+        (problem(400), BadRequest),
+        (problem(401), Unauthenticated),
+        (problem(403), Forbidden),
         (problem(404), NotFound),
         (problem(409), Conflict),
-        (problem(422), sagaclient.KeyReused),
-        (problem(405), Refused),
-        (problem(500), Refused),
+        (problem(422), sagaclient.IdempotencyKeyReused),
+        (problem(405), APIStatusError),
+        (problem(500), APIStatusError),
     ],
 )
 async def test_a_refusal_is_final(answer, error):
     api = Api(answer)
 
     async with api.client() as client:
-        with pytest.raises(Refused) as refused:
+        with pytest.raises(APIStatusError) as refused:
             await client.create_cart("c")
 
     assert type(refused.value) is error
@@ -139,14 +139,14 @@ async def test_after_so_many_attempts_it_is_given_up():
     api = Api(LOST, problem(503), LOST)
 
     async with api.client() as client:
-        with pytest.raises(NoAnswer, match="the connection broke"):
+        with pytest.raises(TransportError, match="the connection broke"):
             await client.create_cart("c")
 
     assert len(api.asked) == 3
 
 
 async def test_a_pause_that_is_asked_for_is_kept_and_one_that_is_too_long_is_not():
-    retries = Retries(attempts=3, first_seconds=1, longest_seconds=30)
+    retries = RetryPolicy(max_attempts=3, initial_backoff=1, max_retry_after=30)
     error = Unavailable(503, "away", "", retry_after_seconds=7)
 
     assert 7.5 <= retries.pause(0, error) <= 8
@@ -154,8 +154,8 @@ async def test_a_pause_that_is_asked_for_is_kept_and_one_that_is_too_long_is_not
 
 
 def test_pauses_double_up_to_a_limit_and_end():
-    retries = Retries(attempts=6, first_seconds=1, cap_seconds=4)
-    pauses = [retries.pause(attempt, NoAnswer("")) for attempt in range(6)]
+    retries = RetryPolicy(max_attempts=6, initial_backoff=1, max_backoff=4)
+    pauses = [retries.pause(attempt, TransportError("")) for attempt in range(6)]
 
     for pause, longest in zip(pauses[:5], [1, 2, 4, 4, 4], strict=True):
         assert longest / 2 <= pause <= longest
@@ -175,7 +175,7 @@ async def test_a_server_that_says_when_to_come_back_is_heard():
 @pytest.mark.parametrize("content", [b"<html>", b"[]", b'{"cartid": "c"}', b'{"cart_items": 1}'])
 async def test_what_is_no_answer_of_the_api_is_said_to_be_none(content):
     async with Api(httpx.Response(200, content=content)).client() as client:
-        with pytest.raises(BadAnswer):
+        with pytest.raises(InvalidResponseError):
             await client.get_cart("c")
 
 
@@ -213,7 +213,7 @@ async def test_the_end_of_an_order_is_waited_for_at_the_server_and_no_longer_tha
     api = Api(ok(ORDER), ok({**ORDER, "status": "canceled", "reason": "client"}))
 
     async with api.client() as client:
-        order = await client.end_of("o", seconds=10)
+        order = await client.wait_for_order("o", seconds=10)
 
     assert order == Order("o", "canceled", (), reason="client")
     assert len(api.asked) == 2
@@ -261,7 +261,7 @@ async def test_a_stream_that_never_opens_is_given_up():
     api = Api(LOST, LOST, LOST)
 
     async with api.client() as client:
-        with pytest.raises(NoAnswer):
+        with pytest.raises(TransportError):
             await anext(client.order_events("o"))
 
 
@@ -273,7 +273,7 @@ async def test_the_stream_of_an_unknown_order_is_not_found():
 
 async def test_an_event_that_is_none_is_a_bad_answer():
     async with Api(stream(("move", "a", {}))).client() as client:
-        with pytest.raises(BadAnswer):
+        with pytest.raises(InvalidResponseError):
             await anext(client.order_events("o"))
 
 

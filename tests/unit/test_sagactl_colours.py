@@ -9,7 +9,7 @@ import pytest
 from contract.topology import TOPICS
 from sagactl import colours
 from sagactl.colours import Paint
-from sagakit.telemetry.log import LEVELS
+from sagakit.telemetry.logging import LEVELS
 from services.gateway.moves import SAYS
 
 LINE = "2026-01-02T03:04:05.678901Z [info     ] event applied      orderid=o-1 status=approved attempt=1"

@@ -11,8 +11,8 @@ from click.testing import CliRunner, Result
 
 from sagactl.__main__ import main
 from sagactl.runfile import Suite, write_suite
-from sagakit.embedded.database import Database
-from sagakit.embedded.tables import EmbeddedTables
+from sagakit.backends.embedded.database import Database
+from sagakit.backends.embedded.tables import EmbeddedTables
 from sagakit.tables import Insert, Key, Mutation
 from services.delivery.shipment import Shipment
 from services.delivery.storage import delivery_key, shipment_entity

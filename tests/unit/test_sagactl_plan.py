@@ -5,7 +5,7 @@ import socket
 import pytest
 
 from sagactl.backend import EMBEDDED, EMULATORS, choose
-from sagactl.errors import CannotRun
+from sagactl.errors import CommandError
 from sagactl.plan import Options, make_plan
 from sagactl.suite import gateway_program, place, service_programs
 
@@ -37,13 +37,13 @@ def test_auto_is_embedded_where_there_are_no_emulators_and_says_why():
 
 
 def test_emulators_that_cannot_be_had_are_refused_with_the_reason():
-    with pytest.raises(CannotRun, match="no java on the PATH"):
+    with pytest.raises(CommandError, match="no java on the PATH"):
         choose("emulators", {}, missing="no java on the PATH")
 
 
 @pytest.mark.parametrize("name", NAMED)
 def test_one_emulator_without_the_other_is_refused(name):
-    with pytest.raises(CannotRun, match=f"{name} is set"):
+    with pytest.raises(CommandError, match=f"{name} is set"):
         choose("auto", {name: "localhost:1"}, missing=None)
 
 
@@ -85,7 +85,7 @@ def test_no_proxy_stands_between_the_processes(tmp_path):
 def test_a_taken_port_is_refused(tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-        with pytest.raises(CannotRun, match=f"port {port} is taken"):
+        with pytest.raises(CommandError, match=f"port {port} is taken"):
             planned(tmp_path, NOTHING_HERE, port=port)
 
 

@@ -7,12 +7,12 @@ import pytest
 
 from contract import topology
 from sagactl.emulators import PUBSUB, running, why_unavailable
-from sagactl.errors import CannotRun
+from sagactl.errors import CommandError
 from sagactl.ports import free_ports
 from sagactl.provision import keep_provisioned, provision, provision_waiting, subscription_specs, topics
 from sagakit.backends import open_provisioner
-from sagakit.embedded import queue
-from sagakit.embedded.database import Database
+from sagakit.backends.embedded import queue
+from sagakit.backends.embedded.database import Database
 from tests.support.eventually import eventually
 
 
@@ -38,12 +38,12 @@ def test_every_topic_that_is_subscribed_to_is_made():
 
 
 async def test_an_environment_that_names_no_backend_is_refused():
-    with pytest.raises(CannotRun, match="GOOGLE_CLOUD_PROJECT is not set"):
+    with pytest.raises(CommandError, match="GOOGLE_CLOUD_PROJECT is not set"):
         await provision({"BACKEND": "gcp"})
 
 
 async def test_a_backend_that_is_named_wrongly_is_not_waited_for():
-    with pytest.raises(CannotRun, match="GOOGLE_CLOUD_PROJECT is not set"):
+    with pytest.raises(CommandError, match="GOOGLE_CLOUD_PROJECT is not set"):
         await asyncio.wait_for(provision_waiting({"BACKEND": "gcp"}, 60), 10)
 
 
@@ -60,7 +60,7 @@ async def test_a_backend_that_is_only_just_starting_is_waited_for(tmp_path):
     async with running(PUBSUB, tmp_path / "log", port):
         lines = await asyncio.wait_for(waiting, 90)
         no_store = {**environ, "DATASTORE_EMULATOR_HOST": "127.0.0.1:1"}
-        with pytest.raises(CannotRun, match="the store is away"):
+        with pytest.raises(CommandError, match="the store is away"):
             await asyncio.wait_for(provision_waiting(no_store, 0, store=True), 60)
 
     assert "topic com.example.dead-letter" in lines

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from sagactl.errors import CannotRun
+from sagactl.errors import CommandError
 from sagactl.runfile import Suite, begin, forget_suite, locked, read_suite, write_suite
 
 
@@ -20,7 +20,7 @@ def suite(pid):
 
 
 def test_a_directory_belongs_to_one_suite_at_a_time(tmp_path):
-    refusal = pytest.raises(CannotRun, match=rf"runs in .* already \(process {os.getpid()}\)")
+    refusal = pytest.raises(CommandError, match=rf"runs in .* already \(process {os.getpid()}\)")
 
     with locked(tmp_path), refusal, locked(tmp_path):
         pass
@@ -37,7 +37,7 @@ def test_a_directory_is_free_again_afterwards(tmp_path):
 def test_a_directory_that_cannot_be_made_is_refused(tmp_path):
     (tmp_path / "file").touch()
 
-    with pytest.raises(CannotRun, match="cannot write to"), locked(tmp_path / "file"):
+    with pytest.raises(CommandError, match="cannot write to"), locked(tmp_path / "file"):
         pass
 
 
@@ -58,7 +58,7 @@ def test_an_earlier_suite_leaves_its_data_and_nothing_else(tmp_path):
 def test_logs_that_cannot_be_kept_are_refused(tmp_path):
     (tmp_path / "logs").touch()
 
-    with pytest.raises(CannotRun, match=r"cannot write to .*logs: Not a directory"):
+    with pytest.raises(CommandError, match=r"cannot write to .*logs: Not a directory"):
         begin(tmp_path, tmp_path / "logs")
 
 

@@ -9,7 +9,7 @@ from click.testing import CliRunner
 from rpc.stock_pb2 import GetItemRequest, GetItemResponse, Item, PutItemRequest, PutItemResponse
 from sagactl.catalogue import CATALOGUE
 from sagactl.commands.stock import stock
-from sagactl.errors import CannotRun
+from sagactl.errors import CommandError
 from sagactl.stock import Change, change_item, describe, put_if_absent
 from tests.support.grpcserver import serving
 
@@ -79,7 +79,7 @@ async def test_a_refusal_of_the_service_ends_the_command_with_its_words():
     async def refused(_, context):
         await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "blue is split into 4 shards already")
 
-    with pytest.raises(CannotRun, match="blue is split into 4 shards already"):
+    with pytest.raises(CommandError, match="blue is split into 4 shards already"):
         async with serving("com.example.service.stock.Stock", {"GetItem": refused}) as address:
             await change_item(address, "blue", Change(shards=2))
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from sagactl.child import Program, run_once
-from sagactl.errors import CannotRun
+from sagactl.errors import CommandError
 from sagactl.logs import MAX_LINE_BYTES
 from sagactl.supervisor import Supervisor
 from sagakit.runtime import Backoff
@@ -245,7 +245,7 @@ async def test_a_ctrl_c_at_the_terminal_does_not_reach_the_programs(watched):
 async def test_a_tool_that_fails_is_reported_with_what_it_said(watched):
     await run_once(watched.program("print('fine')"))
 
-    with pytest.raises(CannotRun, match=r"stub failed \(exit status 3\).*\n  no such setting"):
+    with pytest.raises(CommandError, match=r"stub failed \(exit status 3\).*\n  no such setting"):
         await run_once(watched.program(FAILING))
 
 

@@ -17,16 +17,16 @@ from contract.tickets import (
     TicketMessage,
 )
 from sagakit.consumer import Outcome
-from sagakit.errors import NotAllowed, NotFound
-from sagakit.tables import INDEXED, Entity, Key, Tables, Update
+from sagakit.errors import FailedPrecondition, NotFound
+from sagakit.tables import DUE, Entity, Key, Tables, Update
 from services.stock.catalogue import MAX_ITEMS, Catalogue
 from services.stock.inventory import RELEASED, SOLD, Shard, home_shard
-from services.stock.shards import Whereabouts
+from services.stock.shards import ShardHints
 from services.stock.storage import CATALOGUE, RESERVATION, SHARD, catalogue_entity
 from services.stock.usecases import UseCases
 from tests.support.clock import impatient
 from tests.support.tables import CountedTables, MemoryTables
-from tests.support.usecases import OUTBOX, PATIENCE, over, said
+from tests.support.usecases import OUTBOX, REMINDERS, over, said
 
 
 def a_ticket(status: str, count: int = 3, itemid: str = "blue", orderid: str = "o") -> TicketMessage:
@@ -35,10 +35,10 @@ def a_ticket(status: str, count: int = 3, itemid: str = "blue", orderid: str = "
 
 def a_process(tables: Tables) -> tuple[UseCases, Catalogue]:
     """A process of the service, which has seen nothing yet."""
-    whereabouts, runtime = Whereabouts(), impatient()
+    shard_hints, runtime = ShardHints(), impatient()
     return (
-        over(tables, UseCases, PATIENCE, whereabouts, runtime=runtime),
-        over(tables, lambda store, *_: Catalogue(store, whereabouts), runtime=runtime),
+        over(tables, UseCases, REMINDERS, shard_hints, runtime=runtime),
+        over(tables, lambda store, *_: Catalogue(store, shard_hints), runtime=runtime),
     )
 
 
@@ -78,7 +78,7 @@ async def bench() -> Bench:
 async def test_an_order_is_given_its_pieces_once_however_often_its_event_comes(bench: Bench):
     outcomes = [await bench.stock.reserve("e1", a_ticket(PRE_APPROVED)) for _ in range(3)]
 
-    assert outcomes == [Outcome.APPLIED, Outcome.REPEATED, Outcome.REPEATED]
+    assert outcomes == [Outcome.APPLIED, Outcome.DUPLICATE, Outcome.DUPLICATE]
     assert await bench.pieces() == Shard(available=7, reserved=3)
     (message,) = said(bench.tables.rows)
     assert (message.status, message.amount, message.cart_items) == (RESERVED, 300, (CartItem("blue", 3),))
@@ -156,11 +156,11 @@ async def test_a_reservation_ends_once_and_answers_nothing_from_then_on(bench: B
 
 async def test_a_reservation_waits_until_it_is_sold_or_released_and_a_refusal_does_not(bench: Bench):
     await bench.stock.reserve("e1", a_ticket(PRE_APPROVED))
-    reserved = INDEXED in bench.reservation
+    reserved = DUE in bench.reservation
     await bench.stock.sell("e2", a_ticket(APPROVED))
-    settled = INDEXED in bench.reservation
+    settled = DUE in bench.reservation
     await bench.stock.reserve("e3", a_ticket(PRE_APPROVED, count=99, orderid="other"))
-    refused = INDEXED in bench.tables.rows[Key(RESERVATION, "other")].entity
+    refused = DUE in bench.tables.rows[Key(RESERVATION, "other")].entity
 
     assert (reserved, settled, refused) == (True, False, False)
 
@@ -182,7 +182,7 @@ async def test_a_reservation_that_waits_repeats_its_answer_marked_and_later_each
     assert (message.status, message.amount, event.eventid) == (*answer, "r1")
     assert event.attributes[AGAIN] == "true"
     assert [waits["repeats"] for changes in (once, twice) for waits in changes.writes.values()] == [1, 2]
-    assert waits[INDEXED] > bench.reservation[INDEXED]
+    assert waits[DUE] > bench.reservation[DUE]
 
 
 async def test_an_answer_to_whoever_asks_is_not_marked_as_said_again(bench: Bench):
@@ -248,7 +248,7 @@ async def test_a_process_that_has_seen_nothing_of_an_item_puts_it_with_all_its_p
 
     assert answer.pieces == await bench.pieces("hot") == Shard(available=facts["stock"] - 8, reserved=8)
     assert answer.item.shards == 8
-    with pytest.raises(NotAllowed) as refused:
+    with pytest.raises(FailedPrecondition) as refused:
         await a_process(bench.tables)[1].put_item("hot", **{**facts, "stock": 7, "only_if_absent": False})
     assert refused.value.reason == "stock-below-taken"
 
@@ -258,7 +258,7 @@ async def test_the_catalogue_holds_so_many_items_and_those_it_has_can_still_be_p
     row = bench.tables.rows[CATALOGUE]
     await bench.tables.commit([Update(CATALOGUE, catalogue_entity((*full, "blue")), row.version)])
 
-    with pytest.raises(NotAllowed) as refused:
+    with pytest.raises(FailedPrecondition) as refused:
         await bench.put("one-too-many")
     await bench.put("blue", stock=11)
 

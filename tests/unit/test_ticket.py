@@ -15,26 +15,26 @@ from contract.tickets import (
     RESERVED,
     CartItem,
 )
-from sagakit.errors import NotAllowed
+from sagakit.errors import FailedPrecondition
 from services.purchase.ticket import (
+    CANCELLATION,
     CLIENT,
     FAILED,
-    MOVES,
     OPEN,
     REPORTS,
     SAID,
     TIMEOUT,
-    WITHDRAWAL,
-    Passage,
+    TRANSITIONS,
+    HistoryEntry,
     Report,
     Ticket,
+    cancel,
     opened,
     reminded,
     reported,
-    withdrawn,
 )
 
-FOREIGN = [WITHDRAWAL, PRE_APPROVED, APPROVED, CANCELED, "a-word-of-the-future", ""]
+FOREIGN = [CANCELLATION, PRE_APPROVED, APPROVED, CANCELED, "a-word-of-the-future", ""]
 """Words that are nobody's report."""
 DEADLINE = 100.0
 
@@ -43,7 +43,7 @@ def a_ticket(status: str = PRE_APPROVED) -> Ticket:
     ticket = opened("order", "cart", (CartItem("blue", 3),), 1.0)
     if status == PRE_APPROVED:
         return ticket
-    history = (*ticket.history, Passage(status, 2.0, status, "e0"))
+    history = (*ticket.history, HistoryEntry(status, 2.0, status, "e0"))
     return Ticket(ticket.orderid, ticket.cartid, ticket.items, status, history)
 
 
@@ -85,8 +85,8 @@ def what_a_report_does(status: str, report: str) -> str:
 def what_a_withdrawal_does(status: str) -> str:
     before = a_ticket(status)
     try:
-        after = withdrawn(before, CLIENT, 3.0)
-    except NotAllowed:
+        after = cancel(before, CLIENT, 3.0)
+    except FailedPrecondition:
         return "refused"
     return "returned as it is" if after is before else f"→ {after.status}"
 
@@ -100,11 +100,11 @@ def test_a_ticket_moves_as_the_table_of_the_design_says(status, column):
 
 
 def test_the_table_of_the_design_names_every_status_and_every_report():
-    assert set(TABLE) == set(MOVES)
+    assert set(TABLE) == set(TRANSITIONS)
     assert {*COLUMNS} - {OR_WITHDRAWN} == {*REPORTS}
 
 
-@pytest.mark.parametrize("status", MOVES)
+@pytest.mark.parametrize("status", TRANSITIONS)
 @pytest.mark.parametrize("word", FOREIGN)
 @pytest.mark.parametrize("again", [False, True])
 def test_a_word_that_is_no_report_changes_nothing(status, word, again):
@@ -119,8 +119,8 @@ def test_a_word_that_is_no_report_changes_nothing(status, word, again):
 def test_the_statuses_are_open_or_approved_or_failed():
     assert {PRE_APPROVED, RESERVED} == OPEN
     assert {RESERVE_FAILED, PAYMENT_FAILED, CANCELED} == FAILED
-    assert {*OPEN, *FAILED, APPROVED} == set(MOVES)
-    assert set(MOVES) - {RESERVED} == SAID
+    assert {*OPEN, *FAILED, APPROVED} == set(TRANSITIONS)
+    assert set(TRANSITIONS) - {RESERVED} == SAID
 
 
 def test_paid_approves_no_ticket_that_has_failed():
@@ -141,7 +141,7 @@ def test_an_approved_ticket_is_said_again_only_to_somebody_who_asks_again(report
 def test_a_move_is_noted_with_its_time_and_the_event_that_caused_it():
     after, _ = reported(a_ticket(), a_report(RESERVED, "e7", amount=300))
 
-    assert after.history[-1] == Passage(RESERVED, 3.0, RESERVED, "e7")
+    assert after.history[-1] == HistoryEntry(RESERVED, 3.0, RESERVED, "e7")
     assert after.amount == 300
 
 
@@ -167,7 +167,7 @@ def test_a_delivery_is_noted_once_and_leaves_the_ticket_approved():
 
     assert (once.status, once.history[-1]) == (
         APPROVED,
-        Passage(DELIVERY_ARRANGED, 3.0, DELIVERY_ARRANGED, "e8"),
+        HistoryEntry(DELIVERY_ARRANGED, 3.0, DELIVERY_ARRANGED, "e8"),
     )
     assert once.delivered
     assert (twice, say) == (once, False)
@@ -181,17 +181,17 @@ def test_a_ticket_that_failed_says_why():
 
 @pytest.mark.parametrize("status", sorted(OPEN))
 def test_an_open_order_can_be_canceled_again_and_again(status):
-    canceled = withdrawn(a_ticket(status), CLIENT, 5.0)
+    canceled = cancel(a_ticket(status), CLIENT, 5.0)
 
     assert (canceled.status, canceled.reason) == (CANCELED, "client")
-    assert canceled.history[-1] == Passage(CANCELED, 5.0, CLIENT)
-    assert withdrawn(canceled, CLIENT, 9.0) is canceled
+    assert canceled.history[-1] == HistoryEntry(CANCELED, 5.0, CLIENT)
+    assert cancel(canceled, CLIENT, 9.0) is canceled
 
 
 @pytest.mark.parametrize("status", [APPROVED, RESERVE_FAILED, PAYMENT_FAILED])
 def test_an_order_that_has_ended_otherwise_cannot_be_canceled_and_says_how_it_ended(status):
-    with pytest.raises(NotAllowed, match=f"the order is {status}"):
-        withdrawn(a_ticket(status), CLIENT, 5.0)
+    with pytest.raises(FailedPrecondition, match=f"the order is {status}"):
+        cancel(a_ticket(status), CLIENT, 5.0)
 
 
 @pytest.mark.parametrize("status", sorted(OPEN))
@@ -219,11 +219,11 @@ def test_a_move_begins_the_count_of_repeats_anew():
 
 
 def test_who_waits_for_an_answer():
-    waiting = {status for status in MOVES if a_ticket(status).waits_for_answer}
+    waiting = {status for status in TRANSITIONS if a_ticket(status).awaits_reply}
     delivered, _ = reported(a_ticket(APPROVED), a_report(DELIVERY_ARRANGED))
 
     assert waiting == {PRE_APPROVED, APPROVED}
-    assert not delivered.waits_for_answer
+    assert not delivered.awaits_reply
 
 
 reports = st.builds(
@@ -247,8 +247,8 @@ def after_step(ticket: Ticket, step: Report | str | float) -> tuple[Ticket, bool
         after = reminded(ticket, step, DEADLINE)
         return after, after.status != ticket.status
     try:
-        after = withdrawn(ticket, step, 3.0)
-    except NotAllowed:
+        after = cancel(ticket, step, 3.0)
+    except FailedPrecondition:
         assert ticket.status not in OPEN
         return ticket, False
     return after, after is not ticket
@@ -265,7 +265,7 @@ def test_whatever_happens_in_whatever_order_a_ticket_moves_on_and_ends_once(step
         said += [ticket.status] if say else []
         assert ticket.history[: len(before.history)] == before.history, "what has happened stays"
 
-    statuses = [passage.status for passage in ticket.history if passage.status != DELIVERY_ARRANGED]
+    statuses = [entry.status for entry in ticket.history if entry.status != DELIVERY_ARRANGED]
     assert statuses[0] == PRE_APPROVED
     assert statuses[-1] == ticket.status
     assert len(statuses) == len(set(statuses)) <= 3, "no status is ever left and come back to"

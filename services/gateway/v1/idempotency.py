@@ -10,7 +10,7 @@ from typing import Any
 from starlette.requests import Request
 
 from contract.fields import ID_PATTERN
-from sagakit.inbox import KEPT_FOR
+from sagakit.inbox import INBOX_RETENTION
 from services.gateway.errors import Problem
 
 HEADER = "Idempotency-Key"
@@ -24,8 +24,8 @@ PARAMETER: dict[str, Any] = {
     "required": False,
     "description": (
         "Names this request, so that it may be repeated: for "
-        f"{KEPT_FOR.days} days a repeat is answered as the first was, and changes nothing. Another request "
-        "about the same cart or order under the same key is refused with 422. What failed is not "
+        f"{INBOX_RETENTION.days} days a repeat is answered as the first was, and changes nothing. Another "
+        "request about the same cart or order under the same key is refused with 422. What failed is not "
         "remembered, and may be tried again under the same key."
     ),
     "schema": {"type": "string", "pattern": _PATTERN},

@@ -1,0 +1,40 @@
+"""The Python client of the saga suite's API: async, typed, and safe to use where answers get lost."""
+
+from sagaclient.client import SagaClient
+from sagaclient.errors import (
+    APIStatusError,
+    BadRequest,
+    Conflict,
+    Forbidden,
+    IdempotencyKeyReused,
+    InvalidResponseError,
+    NotFound,
+    SagaClientError,
+    TransportError,
+    Unauthenticated,
+    Unavailable,
+)
+from sagaclient.models import Cart, CartItem, Item, Order, OrderEvent, OrderMove
+from sagaclient.retries import RetryPolicy
+
+__all__ = [
+    "APIStatusError",
+    "BadRequest",
+    "Cart",
+    "CartItem",
+    "Conflict",
+    "Forbidden",
+    "IdempotencyKeyReused",
+    "InvalidResponseError",
+    "Item",
+    "NotFound",
+    "Order",
+    "OrderEvent",
+    "OrderMove",
+    "RetryPolicy",
+    "SagaClient",
+    "SagaClientError",
+    "TransportError",
+    "Unauthenticated",
+    "Unavailable",
+]

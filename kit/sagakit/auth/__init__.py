@@ -1,0 +1,1 @@
+"""Bearer tokens: verification, the issuer's keys, and the caller they name."""

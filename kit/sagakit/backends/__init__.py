@@ -1,0 +1,154 @@
+"""Opens the backend that the settings name; Google's packages are imported only where it is theirs."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sagakit.bus import Bus, Provisioner, PullSubscription
+from sagakit.runtime import Runtime
+from sagakit.settings import Environ
+from sagakit.tables import Tables
+
+if TYPE_CHECKING:
+    from sagakit.backends.embedded.bus import EmbeddedBus
+    from sagakit.backends.embedded.database import Database
+
+BACKENDS = ("gcp", "embedded")
+
+
+@dataclass(frozen=True, slots=True)
+class BackendSettings:
+    """Where entities and messages live."""
+
+    backend: str
+    project: str
+    database: str
+    """The Datastore database; empty for the default one."""
+    datastore_emulator: str
+    pubsub_emulator: str
+    embedded_file: Path
+
+    @property
+    def messaging_system(self) -> str:
+        """What OpenTelemetry calls the broker."""
+        return "gcp_pubsub" if self.backend == "gcp" else self.backend
+
+    @classmethod
+    def from_environ(cls, environ: Mapping[str, str]) -> "BackendSettings":
+        env = Environ(environ)
+        backend = env.choice("BACKEND", BACKENDS, "gcp")
+        on_gcp = backend == "gcp"
+        return cls(
+            backend=backend,
+            project=env.text("GOOGLE_CLOUD_PROJECT", None if on_gcp else "embedded"),
+            database=env.text("DATASTORE_DATABASE", ""),
+            datastore_emulator=env.text("DATASTORE_EMULATOR_HOST", ""),
+            pubsub_emulator=env.text("PUBSUB_EMULATOR_HOST", ""),
+            embedded_file=Path(env.text("EMBEDDED_FILE", "" if on_gcp else None)),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """An open backend."""
+
+    tables: Tables
+    bus: Bus
+
+
+@asynccontextmanager
+async def open_backend(settings: BackendSettings, runtime: Runtime) -> AsyncIterator[Backend]:
+    """Connected lazily: a backend that is away is met as Unavailable, by whoever uses it."""
+    if settings.backend == "embedded":
+        from sagakit.backends.embedded.tables import EmbeddedTables
+
+        async with _embedded(settings, runtime) as (database, bus):
+            yield Backend(EmbeddedTables(database), bus)
+    else:
+        from sagakit.backends.gcp.datastore import open_datastore
+        from sagakit.backends.gcp.pubsub import open_pubsub
+
+        async with (
+            open_datastore(settings.project, settings.database, settings.datastore_emulator) as tables,
+            open_pubsub(settings.project, settings.pubsub_emulator) as pubsub,
+        ):
+            yield Backend(tables, pubsub)
+
+
+@asynccontextmanager
+async def open_provisioner(environ: Mapping[str, str]) -> AsyncIterator[Provisioner]:
+    """For making the topics and subscriptions of the backend that the environment names."""
+    settings = BackendSettings.from_environ(environ)
+    if settings.backend == "embedded":
+        async with _embedded(settings, Runtime()) as (_, bus):
+            yield bus
+    else:
+        from sagakit.backends.gcp.provision import open_pubsub_provisioner
+
+        async with open_pubsub_provisioner(settings.project, settings.pubsub_emulator) as provisioner:
+            yield provisioner
+
+
+@dataclass(frozen=True, slots=True)
+class Messages:
+    """An open broker, for whoever makes subscriptions of its own."""
+
+    bus: Bus
+    provisioner: Provisioner
+
+
+@asynccontextmanager
+async def open_messages(settings: BackendSettings, runtime: Runtime) -> AsyncIterator[Messages]:
+    """The backend's broker, without its store. Connected lazily, as by `open_backend`."""
+    if settings.backend == "embedded":
+        async with _embedded(settings, runtime) as (_, bus):
+            yield Messages(bus, bus)
+    else:
+        from sagakit.backends.gcp.provision import open_pubsub_provisioner
+        from sagakit.backends.gcp.pubsub import open_pubsub
+
+        async with (
+            open_pubsub_provisioner(settings.project, settings.pubsub_emulator) as provisioner,
+            open_pubsub(settings.project, settings.pubsub_emulator) as pubsub,
+        ):
+            yield Messages(pubsub, provisioner)
+
+
+@asynccontextmanager
+async def open_pull_subscription(settings: BackendSettings, name: str) -> AsyncIterator[PullSubscription]:
+    """For looking through the subscription called `name`."""
+    if settings.backend == "embedded":
+        from sagakit.backends.embedded.database import Database
+        from sagakit.backends.embedded.pull import EmbeddedPullSubscription
+
+        database = Database(settings.embedded_file)
+        try:
+            yield EmbeddedPullSubscription(database, Runtime(), name)
+        finally:
+            await database.close()
+    else:
+        from sagakit.backends.gcp.pull import open_pubsub_pull_subscription
+
+        async with open_pubsub_pull_subscription(
+            settings.project, settings.pubsub_emulator, name
+        ) as subscription:
+            yield subscription
+
+
+@asynccontextmanager
+async def _embedded(
+    settings: BackendSettings, runtime: Runtime
+) -> "AsyncIterator[tuple[Database, EmbeddedBus]]":
+    """The file and the bus in it, closed in the right order."""
+    from sagakit.backends.embedded.bus import EmbeddedBus
+    from sagakit.backends.embedded.database import Database
+
+    database = Database(settings.embedded_file)
+    bus = EmbeddedBus(database, runtime)
+    try:
+        yield database, bus
+    finally:
+        await bus.close()
+        await database.close()

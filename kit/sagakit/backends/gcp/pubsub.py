@@ -1,0 +1,188 @@
+"""`Bus` over Pub/Sub: publishing on the event loop, pulling through the official subscriber client."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import grpc
+from google.api_core import exceptions
+from google.cloud import pubsub_v1
+from google.cloud.pubsub_v1.subscriber.message import Message as PubsubMessage
+from google.cloud.pubsub_v1.types import FlowControl
+from google.pubsub_v1 import types
+from google.pubsub_v1.services.publisher.transports import PublisherGrpcAsyncIOTransport
+from google.pubsub_v1.services.publisher.transports.base import DEFAULT_CLIENT_INFO
+from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcTransport
+
+from sagakit.backends.gcp.channels import (
+    CHANNEL_OPTIONS,
+    GOOGLE_OPTIONS,
+    RawUnaryCall,
+    aio_channel,
+    to_unavailable,
+)
+from sagakit.backends.gcp.emulator_pull import HalfClosingPullTransport
+from sagakit.backends.gcp.scheduler import LoopScheduler
+from sagakit.bus import Delivery, Message
+from sagakit.errors import Poison, Unavailable
+
+PUBLISH_SECONDS = 10.0
+CLOSE_SECONDS = 5.0
+MAX_BYTES = 64 * 1024 * 1024
+LEASE_SECONDS = 10
+"""How long a message is lost to the others when the process that holds it dies: the least there is."""
+MAX_LEASE_SECONDS = 300
+
+_PublishRequest: Any = types.PublishRequest.pb()
+
+
+class PubsubBus:
+    """The topics and subscriptions of one project."""
+
+    def __init__(
+        self,
+        channel: grpc.aio.Channel,
+        subscriber: pubsub_v1.SubscriberClient,
+        project: str,
+        lease_seconds: int = LEASE_SECONDS,
+    ) -> None:
+        """`channel`: to publish over."""
+        self._channel = channel
+        self._publishing: dict[str, RawUnaryCall] = {}
+        self._subscriber = subscriber
+        self._project = project
+        self._lease_seconds = lease_seconds
+        self._pulls: set[PubsubSubscription] = set()
+
+    async def publish(self, topic: str, messages: Sequence[Message]) -> None:
+        path = f"projects/{self._project}/topics/{topic}"
+        request = _PublishRequest(
+            topic=path,
+            messages=[{"data": each.data, "attributes": dict(each.attributes)} for each in messages],
+        )
+        try:
+            await self._publisher(path)(request, PUBLISH_SECONDS)
+        except exceptions.InvalidArgument as error:
+            raise Poison(f"unpublishable: {error.message}") from error
+        except exceptions.GoogleAPICallError as error:
+            raise to_unavailable(error) from error
+
+    def _publisher(self, path: str) -> RawUnaryCall:
+        """Kept for each topic: each has a routing header of its own."""
+        if path not in self._publishing:
+            self._publishing[path] = RawUnaryCall(
+                self._channel,
+                "/google.pubsub.v1.Publisher/Publish",
+                types.PublishResponse.pb(),
+                DEFAULT_CLIENT_INFO,
+                {"topic": path},
+            )
+        return self._publishing[path]
+
+    def subscribe(
+        self, name: str, receive: Callable[[Delivery], None], max_outstanding: int
+    ) -> "PubsubSubscription":
+        loop = asyncio.get_running_loop()
+        scheduler = LoopScheduler(loop)
+        future = self._subscriber.subscribe(
+            f"projects/{self._project}/subscriptions/{name}",
+            callback=lambda message: receive(PubsubDelivery(message, scheduler)),
+            flow_control=FlowControl(
+                max_messages=max_outstanding,
+                max_bytes=MAX_BYTES,
+                max_lease_duration=MAX_LEASE_SECONDS,
+                min_duration_per_lease_extension=self._lease_seconds,
+                max_duration_per_lease_extension=self._lease_seconds,
+            ),
+            scheduler=scheduler,  # type: ignore[arg-type]  # annotated narrower than documented
+            await_callbacks_on_shutdown=True,
+        )
+        pull = PubsubSubscription(future, scheduler, loop)
+        self._pulls.add(pull)
+        pull.over.add_done_callback(lambda _: self._pulls.discard(pull))
+        return pull
+
+    async def close(self) -> None:
+        """What is settled by now is settled at the broker as well; the leases of the rest run out."""
+        pulls = list(self._pulls)
+        for pull in pulls:
+            await pull.abandon()
+        if pulls:
+            await asyncio.wait([pull.over for pull in pulls], timeout=CLOSE_SECONDS)
+
+
+class PubsubDelivery:
+    """A message under the subscriber client's lease."""
+
+    def __init__(self, message: PubsubMessage, scheduler: LoopScheduler) -> None:
+        self._message = message
+        self._scheduler = scheduler
+        self.message = Message(message.data, dict(message.attributes))
+
+    @property
+    def attempt(self) -> int:
+        return self._message.delivery_attempt or 1
+
+    def ack(self) -> None:
+        self._message.ack()
+        self._scheduler.settled()
+
+    def nack(self) -> None:
+        self._message.nack()
+        self._scheduler.settled()
+
+
+class PubsubSubscription:
+    """A streaming pull, which reconnects by itself until it meets an error that lasts."""
+
+    def __init__(self, future: Any, scheduler: LoopScheduler, loop: asyncio.AbstractEventLoop) -> None:
+        self._future = future
+        self._scheduler = scheduler
+        self.over: asyncio.Future[BaseException | None] = loop.create_future()
+        future.add_done_callback(lambda done: loop.call_soon_threadsafe(self._note, done))
+
+    async def ended(self) -> None:
+        error = await asyncio.shield(self.over)
+        if error is not None:
+            raise Unavailable(f"pulling ended: {error}") from error
+
+    async def close(self) -> None:
+        """Returns at once; the client keeps the leases of what is in hand until that is settled."""
+        self._future.cancel()
+
+    async def abandon(self) -> None:
+        """Close, and wait for nothing that is still in hand."""
+        await self.close()
+        self._scheduler.abandon()
+
+    def _note(self, done: Any) -> None:
+        if not self.over.done():
+            self.over.set_result(None if done.cancelled() else done.exception())
+
+
+@asynccontextmanager
+async def open_pubsub(
+    project: str, emulator: str, lease_seconds: int = LEASE_SECONDS
+) -> AsyncIterator[PubsubBus]:
+    """The bus of `project`; of the emulator at `host:port` where one is named."""
+    channel = aio_channel(PublisherGrpcAsyncIOTransport, emulator)
+    subscriber = pubsub_v1.SubscriberClient(transport=subscriber_transport(emulator))
+    bus = PubsubBus(channel, subscriber, project, lease_seconds)
+    try:
+        yield bus
+    finally:
+        await bus.close()
+        await channel.close()
+        # The threads of a pull that is not over, as where the broker is away, end with their channel.
+        await asyncio.to_thread(subscriber.close)
+
+
+def subscriber_transport(emulator: str) -> SubscriberGrpcTransport:
+    """A blocking transport, as the subscriber client's threads need it."""
+    if emulator:
+        return HalfClosingPullTransport(channel=grpc.insecure_channel(emulator, options=CHANNEL_OPTIONS))
+    host = f"{SubscriberGrpcTransport.DEFAULT_HOST}:443"
+    return SubscriberGrpcTransport(
+        channel=SubscriberGrpcTransport.create_channel(host, options=GOOGLE_OPTIONS)
+    )

@@ -1,0 +1,71 @@
+"""`PullSubscription` over Pub/Sub: pulled by hand, a page at a time."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+from google.api_core import exceptions
+from google.pubsub_v1 import types
+from google.pubsub_v1.services.subscriber import SubscriberAsyncClient
+from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcAsyncIOTransport
+
+from sagakit.backends.gcp.channels import aio_transport, to_unavailable
+from sagakit.bus import Message, PulledMessage
+
+PULL_SECONDS = 3.0
+"""How long a pull waits for a first message."""
+CALL_SECONDS = 30.0
+
+
+class PubsubPullSubscription:
+    """One subscription."""
+
+    def __init__(self, subscriber: SubscriberAsyncClient, path: str) -> None:
+        self._subscriber = subscriber
+        self._path = path
+
+    async def pull(self, limit: int) -> list[PulledMessage]:
+        request = types.PullRequest(subscription=self._path, max_messages=limit)
+        try:
+            response = await self._subscriber.pull(request, retry=None, timeout=PULL_SECONDS)
+        except exceptions.DeadlineExceeded:
+            return []
+        except exceptions.GoogleAPICallError as error:
+            raise to_unavailable(error) from error
+        return [
+            PulledMessage(each.ack_id, Message(each.message.data, dict(each.message.attributes)))
+            for each in response.received_messages
+        ]
+
+    async def acknowledge(self, messages: Sequence[PulledMessage]) -> None:
+        if messages:
+            ids = [each.id for each in messages]
+            await self._call(
+                self._subscriber.acknowledge, types.AcknowledgeRequest(subscription=self._path, ack_ids=ids)
+            )
+
+    async def release(self, messages: Sequence[PulledMessage]) -> None:
+        if messages:
+            ids = [each.id for each in messages]
+            request = types.ModifyAckDeadlineRequest(
+                subscription=self._path, ack_ids=ids, ack_deadline_seconds=0
+            )
+            await self._call(self._subscriber.modify_ack_deadline, request)
+
+    async def _call(self, method: Any, request: Any) -> None:
+        try:
+            await method(request, timeout=CALL_SECONDS)
+        except exceptions.GoogleAPICallError as error:
+            raise to_unavailable(error) from error
+
+
+@asynccontextmanager
+async def open_pubsub_pull_subscription(
+    project: str, emulator: str, name: str
+) -> AsyncIterator[PubsubPullSubscription]:
+    transport = aio_transport(SubscriberGrpcAsyncIOTransport, emulator)
+    try:
+        path = f"projects/{project}/subscriptions/{name}"
+        yield PubsubPullSubscription(SubscriberAsyncClient(transport=transport), path)
+    finally:
+        await transport.close()

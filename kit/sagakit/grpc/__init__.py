@@ -1,0 +1,1 @@
+"""A service's gRPC edge: server, errors, authentication, tracing and metrics."""

@@ -1,0 +1,111 @@
+"""Logs: a constant message and the facts as fields, one line each, on standard output."""
+
+import logging
+import sys
+import threading
+from collections.abc import Mapping, MutableMapping
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any
+
+import structlog
+from structlog.typing import Processor
+
+from sagakit.settings import Environ
+from sagakit.telemetry.cloud_logging import add_trace, to_entry, to_json
+
+log = structlog.get_logger()
+
+FORMATS = ("console", "json")
+LEVELS = ("debug", "info", "warning", "error")
+_FIRST = ("orderid", "status", "eventid", "attempt")
+"""What a reader at a terminal looks for."""
+
+
+@dataclass(frozen=True, slots=True)
+class LogSettings:
+    """How, and how much of it."""
+
+    format: str = "console"
+    """`json`: one object a line, as Cloud Logging reads it; `console`: for people."""
+    level: str = "info"
+    project: str = ""
+    """Whose traces the lines belong to."""
+
+    @classmethod
+    def from_environ(cls, environ: Mapping[str, str]) -> "LogSettings":
+        """Raises SettingsError."""
+        env = Environ(environ)
+        return cls(
+            format=env.choice("LOG_FORMAT", FORMATS, "console"),
+            level=env.choice("LOG_LEVEL", LEVELS, "info"),
+            project=env.text("GOOGLE_CLOUD_PROJECT", ""),
+        )
+
+
+def configure(service: str, settings: LogSettings) -> None:
+    """From now on everything this process says is a line of that format, whoever says it.
+
+    What libraries say through `logging` is shown from WARNING up: their chatter does not matter.
+    """
+    level = logging.getLevelNamesMapping()[settings.level.upper()]
+    common: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
+    ]
+    rendering = _json(service, settings.project) if settings.format == "json" else _console()
+    structlog.configure(
+        processors=[*common, *rendering],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        # In one write, so that lines of several threads do not meet in one.
+        logger_factory=structlog.WriteLoggerFactory(sys.stdout),
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[*common, structlog.stdlib.add_logger_name],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *rendering],
+        )
+    )
+    logging.basicConfig(level=max(level, logging.WARNING), handlers=[handler], force=True)
+    _leave_nothing_to_standard_error()
+
+
+def _json(service: str, project: str) -> list[Processor]:
+    return [
+        structlog.processors.format_exc_info,
+        to_entry(service, project),
+        to_json,
+    ]
+
+
+def _console() -> list[Processor]:
+    renderer = structlog.dev.ConsoleRenderer(
+        colors=sys.stdout.isatty(), pad_event_to=24, sort_keys=False, timestamp_key="time"
+    )
+    return [add_trace, _in_order, renderer]
+
+
+def _in_order(_logger: object, _name: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    return {**{name: line[name] for name in _FIRST if name in line}, **line}
+
+
+def _leave_nothing_to_standard_error() -> None:
+    """What Python would print there by itself, a line for every line of a traceback, is logged."""
+    logging.captureWarnings(True)
+    sys.excepthook = _crashed
+    sys.unraisablehook = lambda what: _uncaught("a finalizer", what.exc_value)
+    threading.excepthook = lambda what: _uncaught("a thread", what.exc_value)
+
+
+def _crashed(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
+    if issubclass(kind, KeyboardInterrupt):
+        sys.__excepthook__(kind, error, traceback)
+    else:
+        _uncaught("the process", error)
+
+
+def _uncaught(where: str, error: BaseException | None) -> None:
+    log.error("uncaught exception", where=where, exc_info=error)

@@ -1,0 +1,86 @@
+"""OpenTelemetry's SDK, set up by its own environment variables: where traces leave a process."""
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
+from importlib.metadata import entry_points
+from typing import TYPE_CHECKING
+
+import structlog
+from opentelemetry.trace import Tracer
+
+from sagakit.settings import SettingsError
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk.trace import TracerProvider
+
+log = structlog.get_logger()
+
+EXPORTER = "OTEL_TRACES_EXPORTER"
+ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
+FLUSH_SECONDS = 3.0
+"""How long a process that stops tries to be rid of what it has recorded."""
+_NAMES = {"otlp": "otlp_proto_grpc"}
+
+
+def exporters(environ: Mapping[str, str]) -> list[str]:
+    """The names of where traces go; none unless OTEL_TRACES_EXPORTER or an OTLP endpoint is set."""
+    if environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
+        return []
+    default = "otlp" if any(environ.get(name, "").strip() for name in ENDPOINTS) else "none"
+    named = environ.get(EXPORTER, "").strip() or default
+    return [name for each in named.split(",") if (name := each.strip()) not in {"", "none"}]
+
+
+@asynccontextmanager
+async def open_tracer(service: str, environ: Mapping[str, str]) -> AsyncIterator[Tracer | None]:
+    """What makes the spans of this process; None where they would go nowhere: then the SDK is not loaded.
+
+    At the end what was recorded is sent, within FLUSH_SECONDS. Raises SettingsError for an unknown exporter.
+    """
+    names = exporters(environ)
+    if not names:
+        yield None
+        return
+    provider = _provider(service, names)
+    log.info("tracing", exporters=names)
+    try:
+        yield provider.get_tracer("sagakit")
+    finally:
+        await _shut_down(provider)
+
+
+def _provider(service: str, names: list[str]) -> "TracerProvider":
+    """Sampler, limits, batches, headers and the rest of OTEL_* are read by the SDK itself."""
+    from opentelemetry.sdk.resources import SERVICE_NAME, OTELResourceDetector, Resource
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor
+
+    named = Resource({SERVICE_NAME: service}).merge(OTELResourceDetector().detect())
+    # What is left at the end is ours to wait for, and not for long.
+    provider = TracerProvider(resource=Resource.create().merge(named), shutdown_on_exit=False)
+    for name in names:
+        # The SDK's own registry of exporters: another one is a package that is installed.
+        found = entry_points(group="opentelemetry_traces_exporter", name=_NAMES.get(name, name))
+        if not found:
+            raise SettingsError(EXPORTER, f"names {name!r}, for which no exporter is installed")
+        provider.add_span_processor(BatchSpanProcessor(next(iter(found)).load()()))
+    return provider
+
+
+async def _shut_down(provider: "TracerProvider") -> None:
+    """In a thread that nobody waits for longer than that: an exporter may try again for a minute."""
+    loop, over = asyncio.get_running_loop(), asyncio.Event()
+
+    def shut_down() -> None:
+        provider.shutdown()
+        with suppress(RuntimeError):  # Nobody waits any more: the loop is closed.
+            loop.call_soon_threadsafe(over.set)
+
+    threading.Thread(target=shut_down, daemon=True).start()
+    try:
+        async with asyncio.timeout(FLUSH_SECONDS):
+            await over.wait()
+    except TimeoutError:
+        log.warning("trace export timed out on shutdown", why="nobody took them in time")

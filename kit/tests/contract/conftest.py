@@ -1,0 +1,58 @@
+"""What the contract suites run over."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.support import cloud
+from tests.support.brokers import BROKERS, Broker
+from tests.support.stores import STORES, OpenTables, opener
+
+
+@pytest.fixture(params=STORES)
+def open_tables(request: pytest.FixtureRequest, tmp_path: Path, project: str) -> OpenTables:
+    """Opens tables of the test's own, as often as it has processes."""
+    on_emulator = request.param in ("firestore", "datastore")
+    emulator = request.getfixturevalue(f"{request.param}_emulator") if on_emulator else ""
+    owner = cloud.own_prefix() if request.param == cloud.CLOUD else project
+    return opener(request.param, tmp_path / "data.sqlite3", owner, emulator)
+
+
+@pytest.fixture
+async def tables(open_tables: OpenTables):
+    async with open_tables() as tables:
+        yield tables
+
+
+@pytest.fixture
+async def seen(open_tables: OpenTables):
+    """The same tables as somebody else sees them."""
+    async with open_tables() as tables:
+        yield tables
+
+
+BrokerAt = Callable[[str], Broker]
+
+
+@pytest.fixture
+def broker_at(request: pytest.FixtureRequest, tmp_path: Path, project: str) -> BrokerAt:
+    """A broker by its name."""
+
+    def named(name: str) -> Broker:
+        emulator = request.getfixturevalue("pubsub_emulator") if name == "pubsub" else ""
+        owner = cloud.own_prefix() if name == cloud.CLOUD else project
+        return Broker(name, tmp_path / "data.sqlite3", owner, emulator)
+
+    return named
+
+
+@pytest.fixture(params=BROKERS)
+def broker(request: pytest.FixtureRequest, broker_at: BrokerAt) -> Broker:
+    return broker_at(request.param)
+
+
+@pytest.fixture
+async def bus(broker: Broker):
+    async with broker.open() as bus:
+        yield bus

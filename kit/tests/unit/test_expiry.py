@@ -1,0 +1,93 @@
+"""What has expired is removed, where the database does not do it: tables do not only grow."""
+
+import asyncio
+from datetime import UTC, datetime
+
+import pytest
+
+from sagakit.expiry import MAX_BATCH_ROWS, Expiry
+from sagakit.tables import EXPIRES_AT, Insert, Key
+from services.purchase.settings import Settings
+from services.purchase.usecases import UseCases
+from tests.support.clock import Clock
+from tests.support.steps import a_store, an_inbox, counting, once
+from tests.support.tables import MemoryTables
+from tests.support.usecases import REMINDERS, over
+
+DAY = 24 * 3600.0
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def tables() -> MemoryTables:
+    return MemoryTables()
+
+
+async def running(clock: Clock, tables: MemoryTables) -> "asyncio.Task[None]":
+    return asyncio.create_task(Expiry(tables, clock.runtime()).run())
+
+
+async def test_inbox_rows_go_after_two_months_and_what_they_are_about_stays(
+    clock: Clock, tables: MemoryTables
+):
+    await a_store(tables, clock.runtime()).transact(
+        [Key("Counter", "a")], once("e1", counting(), an_inbox(clock.runtime()))
+    )
+    expiry = await running(clock, tables)
+
+    await clock.advance(59 * DAY)
+    before = set(tables.rows)
+    await clock.advance(2 * DAY)
+
+    assert before - set(tables.rows) == {Key("CounterReceivedEvent", "e1")}
+    assert Key("Counter", "a") in tables.rows
+    expiry.cancel()
+
+
+async def test_abandoned_carts_go_and_those_that_became_orders_stay(clock: Clock, tables: MemoryTables):
+    purchase = over(tables, UseCases, REMINDERS, Settings(1800, 7 * DAY), runtime=clock.runtime())
+    for cartid in ("abandoned", "touched", "closed", "ordered"):
+        await purchase.create_cart(cartid)
+        await purchase.add_item(cartid, "blue", 1, "x")
+    await purchase.close_cart("closed")
+    await purchase.close_cart("ordered")
+    await purchase.checkout("ordered")
+    expiry = await running(clock, tables)
+
+    await clock.advance(6 * DAY)
+    await purchase.add_item("touched", "blue", 1, "y")
+    await clock.advance(2 * DAY)
+
+    assert {key.name for key in tables.rows if key.kind == "Cart"} == {"touched", "ordered"}
+    assert [key.kind for key in tables.rows].count("OrderTicket") == 1
+    expiry.cancel()
+
+
+async def test_however_many_have_expired_they_are_removed_bit_by_bit(clock: Clock, tables: MemoryTables):
+    past = datetime.fromtimestamp(clock.now() - 1, UTC)
+    for number in range(3 * MAX_BATCH_ROWS):
+        await tables.commit([Insert(Key("Thing", str(number)), {EXPIRES_AT: past})])
+    expiry = await running(clock, tables)
+
+    await clock.advance(1300)
+
+    assert tables.rows == {}
+    expiry.cancel()
+
+
+async def test_a_database_that_is_away_is_tried_again(clock: Clock, tables: MemoryTables):
+    past = datetime.fromtimestamp(clock.now() - 1, UTC)
+    await tables.commit([Insert(Key("Thing", "a"), {EXPIRES_AT: past})])
+    tables.away = True
+    expiry = await running(clock, tables)
+    await clock.advance(3600)
+
+    tables.away = False
+    await clock.advance(1300)
+
+    assert tables.rows == {}
+    expiry.cancel()

@@ -1,0 +1,19 @@
+"""The garbage collector of a server."""
+
+import subprocess
+import sys
+
+PROGRAM = """
+import gc
+import sagakit.grpc.server
+from sagakit.gc_tuning import YOUNG, tune_gc
+there = len(gc.get_objects())
+tune_gc()
+print(gc.get_threshold()[0] == YOUNG, gc.get_freeze_count() > there / 2, len(gc.get_objects()) < there / 10)
+"""
+
+
+def test_what_is_there_is_never_looked_through_again_and_the_rest_rarely():
+    done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True)
+
+    assert done.stdout.split() == ["True"] * 3

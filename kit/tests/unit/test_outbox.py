@@ -1,0 +1,82 @@
+"""Outbox rows and the `due` index: what is stored, and in which order it comes."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sagakit.due import SHARDS, bound, due_at, is_due, shard_of
+from sagakit.outbox import RELAY_GRACE_SECONDS, Outbox
+from sagakit.tables import DUE, Key, Row
+from tests.support.clock import START, Clock
+from tests.support.steps import an_event
+
+names = st.text(min_size=1, max_size=128)
+times = st.floats(min_value=0, max_value=1e11, allow_nan=False)
+
+
+def milliseconds(when: float) -> int:
+    return int(when * 1000)
+
+
+@given(name=names, sooner=times, later=times)
+def test_what_is_due_sooner_sorts_first(name: str, sooner: float, later: float):
+    sooner, later = sorted((sooner, later))
+
+    assert due_at(name, sooner) <= due_at(name, later)
+    assert (due_at(name, sooner) < due_at(name, later)) == (milliseconds(sooner) < milliseconds(later))
+
+
+@given(name=names, when=times, limit=times)
+def test_a_bound_parts_what_is_due_before_it_from_the_rest(name: str, when: float, limit: float):
+    is_before = due_at(name, when) < bound(shard_of(name), limit)
+
+    assert is_before == (milliseconds(when) < milliseconds(limit))
+
+
+@given(name=names, when=times)
+def test_a_name_is_due_in_its_own_shard_only(name: str, when: float):
+    found_in = [
+        shard for shard in range(SHARDS) if bound(shard, 0) <= due_at(name, when) < bound(shard, 1e11 + 1)
+    ]
+
+    assert found_in == [shard_of(name)]
+
+
+def test_names_spread_over_the_shards():
+    """An index on a bare time is written at its end only, and capped near 500 writes a second."""
+    counts = [0] * SHARDS
+    for number in range(1_600):
+        counts[shard_of(f"event-{number}")] += 1
+
+    assert min(counts) > 60
+
+
+@pytest.mark.parametrize("shard", [0, SHARDS - 1, 255])
+def test_what_is_due_is_so_in_whichever_shard_it_was_put(shard: int):
+    """As where it was put there when there were fewer shards."""
+    due = bound(shard, START)
+
+    assert is_due(due, START + 0.001)
+    assert not is_due(due, START)
+    assert not is_due(None, START)
+
+
+def test_a_row_keeps_the_event_and_is_due_after_the_relay_had_its_time():
+    outbox = Outbox("OutboxRow", Clock().runtime())
+    event = an_event("e1", time="now", again="1")
+
+    [insert] = outbox.inserts([event])
+
+    assert insert.key == Key("OutboxRow", "e1")
+    assert insert.entity[DUE] == due_at("e1", START + RELAY_GRACE_SECONDS)
+    assert outbox.event(insert.key, Row(insert.entity, 1)) == event
+
+
+def test_a_claim_changes_nothing_but_when_the_row_is_due_and_how_often_it_was_claimed():
+    outbox = Outbox("OutboxRow", Clock().runtime())
+    [insert] = outbox.inserts([an_event("e1")])
+
+    update = outbox.claim(insert.key, Row(insert.entity, 7))
+
+    assert update.version == 7
+    assert update.entity == {**insert.entity, "claims": 1, DUE: due_at("e1", START + 30)}

@@ -1,0 +1,236 @@
+"""Spans: nothing where nothing is traced; and whatever a stranger calls a trace breaks nothing."""
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+from opentelemetry import trace
+from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
+from opentelemetry.trace import StatusCode
+
+from sagakit.bus import Message
+from sagakit.consumer import Consumer, Outcome
+from sagakit.errors import NotFound, OutcomeUnknown, Poison, Unavailable
+from sagakit.events import Event
+from sagakit.outbox import Outbox
+from sagakit.relay import Relay
+from sagakit.runtime import Runtime
+from sagakit.store import Store
+from sagakit.tables import DUE, Key
+from sagakit.telemetry.spans import Spans, in_span, set_attribute
+from sagakit.telemetry.traceparent import (
+    MAX_LENGTH,
+    TRACEPARENT,
+    context_of,
+    current_trace_id,
+    trace_id_of,
+    traceparent_of,
+)
+from tests.support.clock import settled
+from tests.support.manual_bus import ManualBus
+from tests.support.steps import COUNTER, OUTBOX, TOPIC, an_event, counting
+from tests.support.tables import MemoryTables
+from tests.support.traces import Traces
+
+SUBSCRIPTION = "one-service.things"
+TRACE_ID = "4bf92f3577b34da6a3ce929d0e0e4736"
+GOOD = f"00-{TRACE_ID}-00f067aa0ba902b7-01"
+BAD = [
+    None,
+    7,
+    b"00",
+    "",
+    "garbage",
+    GOOD.upper(),
+    f"00-{'0' * 32}-00f067aa0ba902b7-01",
+    f"00-{TRACE_ID}-{'0' * 16}-01",
+    f"ff-{TRACE_ID}-00f067aa0ba902b7-01",
+    f"{GOOD}-more",
+    f"01{GOOD[2:]}-{'x' * MAX_LENGTH}",
+    "-" * 100_000,
+    GOOD + "\x00",
+    "é" * 55,
+]
+
+
+class Untouchable:
+    """Nothing of it may be looked at."""
+
+    def __getattribute__(self, name: str) -> object:
+        raise AssertionError(f"{name} was computed for nobody")
+
+
+def test_where_nothing_is_traced_nothing_is_looked_at_and_what_is_given_is_given_back():
+    off, anything = Spans(), Untouchable()
+    events, writes = [anything], {anything: anything}
+
+    assert not off.enabled
+    assert off.producer_spans(anything, events) is events
+    assert off.with_trace_context(writes) is writes
+    assert not off.publishing(anything, anything).is_recording()
+    nothing = off.transaction()
+    assert off.processing(anything, anything) is nothing
+    assert off.claiming(anything, anything) is nothing
+    assert off.sweeping(anything, 1) is nothing
+    with nothing, nothing:
+        set_attribute("orderid", anything)
+        assert current_trace_id() is None
+
+
+async def test_where_nothing_is_traced_events_and_rows_carry_nothing_of_it():
+    tables, runtime = MemoryTables(), Runtime()
+    outbox = Outbox(OUTBOX, runtime)
+    relay = Relay(tables, ManualBus(), TOPIC, outbox, runtime)
+
+    changes = await Store(tables, outbox, relay, runtime).transact(
+        [COUNTER], counting(events=[an_event("e1")])
+    )
+
+    assert changes.events[0].attributes == {}
+    assert all(TRACEPARENT not in str(row.entity) for row in tables.rows.values())
+    assert relay._under_way == {}
+
+
+@pytest.mark.parametrize("traceparent", BAD, ids=range(len(BAD)))
+def test_a_traceparent_that_makes_no_sense_names_no_trace(traceparent):
+    assert trace_id_of(traceparent) is None
+    span = Traces().tracer("one").start_span("root", context_of(traceparent))
+    assert span.parent is None
+    assert len(traceparent_of(span)) == len(GOOD)
+
+
+def test_a_traceparent_is_gone_on_with_and_nothing_else_of_it_is_passed_on():
+    later_version = f"01{GOOD[2:]}-what-may-come"
+
+    for traceparent in (GOOD, f" {GOOD} ", later_version):
+        span = Traces().tracer("one").start_span("child", context_of(traceparent))
+        assert trace_id_of(traceparent) == TRACE_ID
+        assert traceparent_of(span)[:36] == f"00-{TRACE_ID}-"
+        assert len(traceparent_of(span)) == len(GOOD)
+
+
+async def dealt_with(traces: Traces, attributes: dict[str, str], meets: object) -> None:
+    """An event with those attributes has been through a consumer."""
+    bus, runtime = ManualBus(), traces.runtime_of("one")
+
+    async def handle(_: Event) -> Outcome:
+        if isinstance(meets, Exception):
+            raise meets
+        return Outcome.APPLIED
+
+    async def answer() -> None:
+        return
+
+    consumer = Consumer(bus, [SUBSCRIPTION], {"thing": handle}, "dead-letter", answer, runtime)
+    running = asyncio.create_task(consumer.run())
+    await settled()
+    message = Message(b"body", {"eventid": "e1", "type": "thing", **attributes})
+    delivery = bus.pulls[SUBSCRIPTION][0].deliver(message, attempt=3)
+    await settled()
+    assert delivery.settled == ["nack" if isinstance(meets, Unavailable) else "ack"]
+    consumer.stop()
+    await running
+
+
+@pytest.mark.parametrize("traceparent", [each for each in BAD if isinstance(each, str)], ids=range(11))
+async def test_an_event_with_a_senseless_traceparent_is_applied_in_a_trace_of_its_own(traceparent):
+    traces = Traces()
+
+    await dealt_with(traces, {TRACEPARENT: traceparent}, None)
+
+    (span,) = traces.spans
+    assert (span.name, span.parent) == ("process things", None)
+    assert span.attributes["outcome"] == "event applied"
+    assert span.attributes["attempt"] == 3
+
+
+@pytest.mark.parametrize(
+    ("meets", "kind", "why"),
+    [(Poison("no-use"), "Poison", "no-use"), (Unavailable("the store"), "Unavailable", "the store")],
+)
+async def test_what_an_event_met_is_the_status_of_its_span(meets, kind, why):
+    traces = Traces()
+
+    await dealt_with(traces, {TRACEPARENT: GOOD}, meets)
+
+    (span,) = traces.spans
+    assert span.parent.trace_id == int(TRACE_ID, 16)
+    assert (span.status.status_code, span.status.description) == (StatusCode.ERROR, why)
+    assert span.attributes["error.type"] == kind
+
+
+def test_what_is_the_callers_fault_is_no_error_of_the_span():
+    traces = Traces()
+
+    with pytest.raises(NotFound), in_span(traces.tracer("one").start_span("step")):
+        raise NotFound("unknown-order", "no such order")
+
+    assert traces.spans[0].status.status_code is StatusCode.UNSET
+
+
+@pytest.mark.parametrize(
+    ("failure", "attempts"), [(None, 1), (OutcomeUnknown("no answer"), 2)], ids=["at once", "again"]
+)
+async def test_a_step_says_how_often_it_was_tried_and_its_events_name_what_was_committed(failure, attempts):
+    traces, tables, bus = Traces(), MemoryTables(), ManualBus()
+    runtime = traces.runtime_of("one")
+    outbox = Outbox(OUTBOX, runtime)
+    relay = Relay(tables, bus, TOPIC, outbox, runtime)
+    tables.failures += [failure] if failure else []
+    running = asyncio.create_task(relay.run())
+
+    await Store(tables, outbox, relay, runtime).transact([COUNTER], counting(events=[an_event("e1")]))
+    await relay.drained()
+    running.cancel()
+
+    (step,) = (span for span in traces.spans if span.name == "transaction")
+    (publish,) = (span for span in traces.spans if span.name == f"publish {TOPIC}")
+    created = [span for span in traces.spans if span.name == f"create {TOPIC}"]
+    assert step.attributes["attempt"] == attempts
+    assert len(created) == attempts
+    assert publish.parent.span_id == created[-1].context.span_id
+    assert bus.messages[0].attributes[TRACEPARENT] == traceparent_of(
+        trace.NonRecordingSpan(created[-1].context)
+    )
+
+
+async def test_an_event_that_cannot_be_published_is_an_error_in_its_trace():
+    traces, tables, bus = Traces(), MemoryTables(), ManualBus()
+    bus.unpublishable = lambda message: message.attributes["eventid"] == "bad"
+    runtime = traces.runtime_of("one")
+    relay = Relay(tables, bus, TOPIC, Outbox(OUTBOX, runtime), runtime)
+
+    relay.enqueue([an_event("bad"), an_event("good")])
+    running = asyncio.create_task(relay.run())
+    await relay.drained()
+    running.cancel()
+
+    status = {span.attributes["eventid"]: span.status.status_code for span in traces.spans}
+    assert status == {"bad": StatusCode.ERROR, "good": StatusCode.UNSET}
+
+
+def test_what_waits_remembers_its_trace_and_what_is_settled_does_not():
+    traces = Traces()
+    spans = traces.runtime_of("one").spans
+    waits, settled_ = Key("Ticket", "a"), Key("Ticket", "b")
+
+    with spans.transaction() as step:
+        marked = spans.with_trace_context({waits: {DUE: "due"}, settled_: {"status": "sold"}})
+
+    assert marked == {
+        waits: {DUE: "due", TRACEPARENT: traceparent_of(step)},
+        settled_: {"status": "sold"},
+    }
+
+
+def test_a_trace_that_is_not_sampled_is_passed_on_as_such_and_recorded_nowhere():
+    traces = Traces()
+    spans = Spans(traces.tracer("one", ALWAYS_OFF))
+
+    with spans.transaction():
+        (event,) = spans.producer_spans(TOPIC, [an_event("e1")])
+        span = spans.publishing(TOPIC, replace(event, about="o"))
+
+    assert not span.is_recording()
+    assert traces.spans == []
+    assert int(event.attributes[TRACEPARENT][-2:], 16) & 1 == 0

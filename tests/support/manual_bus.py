@@ -1,0 +1,85 @@
+"""A bus worked by hand: tests say what arrives, when streams end, and what publishing meets."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+from sagakit.bus import Delivery, Message
+from sagakit.errors import Poison, Unavailable
+
+
+class ManualDelivery:
+    """A message in hand; remembers how it was settled."""
+
+    def __init__(self, message: Message, attempt: int) -> None:
+        self.message = message
+        self.attempt = attempt
+        self.settled: list[str] = []
+
+    def ack(self) -> None:
+        self.settled.append("ack")
+
+    def nack(self) -> None:
+        self.settled.append("nack")
+
+
+class ManualPull:
+    """A live pull."""
+
+    def __init__(self, receive: Callable[[Delivery], None]) -> None:
+        self._receive = receive
+        self._over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.closed = False
+
+    async def ended(self) -> None:
+        await asyncio.shield(self._over)
+
+    async def close(self) -> None:
+        self.closed = True
+        self.end()
+
+    def end(self, error: Exception | None = None) -> None:
+        if not self._over.done():
+            self._over.set_exception(error) if error else self._over.set_result(None)
+
+    def deliver(self, message: Message, attempt: int = 1) -> ManualDelivery:
+        delivery = ManualDelivery(message, attempt)
+        self._receive(delivery)
+        return delivery
+
+
+class ManualBus:
+    """Takes what is published, unless a test says otherwise."""
+
+    def __init__(self) -> None:
+        self.published: list[tuple[str, list[Message]]] = []
+        self.pulls: dict[str, list[ManualPull]] = {}
+        self.attempts = 0
+        self.away = False
+        self.unpublishable: Callable[[Message], bool] = lambda _: False
+        self.open = asyncio.Event()
+        """Publishing waits while this is not set."""
+        self.open.set()
+
+    async def publish(self, topic: str, messages: Sequence[Message]) -> None:
+        self.attempts += 1
+        await self.open.wait()
+        await asyncio.sleep(0)
+        if self.away:
+            raise Unavailable("the broker is away")
+        if any(map(self.unpublishable, messages)):
+            raise Poison("unpublishable")
+        self.published.append((topic, list(messages)))
+
+    def subscribe(self, name: str, receive: Callable[[Delivery], None], max_outstanding: int) -> ManualPull:
+        pull = ManualPull(receive)
+        self.pulls.setdefault(name, []).append(pull)
+        return pull
+
+    @property
+    def messages(self) -> list[Message]:
+        """All that was published, wherever."""
+        return [message for _, batch in self.published for message in batch]
+
+    @property
+    def eventids(self) -> list[str]:
+        return [message.attributes["eventid"] for message in self.messages]
