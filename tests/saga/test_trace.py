@@ -29,31 +29,31 @@ BLUE = """
 gateway: POST /purchase/api/checkout
   gateway: com.example.service.purchase.Purchase/Checkout
     purchase: com.example.service.purchase.Purchase/Checkout
-      purchase: step
+      purchase: transaction
         purchase: create com.example.purchase
           stock: process com.example.purchase
-            stock: step
+            stock: transaction
               stock: create com.example.stock
                 payment: process com.example.stock
-                  payment: step
+                  payment: transaction
                     payment: create com.example.payment
                       purchase: process com.example.payment
-                        purchase: step
+                        purchase: transaction
                           purchase: create com.example.purchase
                             delivery: process com.example.purchase
-                              delivery: step
+                              delivery: transaction
                                 delivery: create com.example.delivery
                                   purchase: process com.example.delivery
-                                    purchase: step
+                                    purchase: transaction
                                   delivery: publish com.example.delivery
                             payment: process com.example.purchase
-                              payment: step
+                              payment: transaction
                             stock: process com.example.purchase
-                              stock: step
+                              stock: transaction
                             purchase: publish com.example.purchase
                       payment: publish com.example.payment
                 purchase: process com.example.stock
-                  purchase: step
+                  purchase: transaction
                 stock: publish com.example.stock
           purchase: publish com.example.purchase
 """
@@ -62,24 +62,24 @@ RED = """
 gateway: POST /purchase/api/checkout
   gateway: com.example.service.purchase.Purchase/Checkout
     purchase: com.example.service.purchase.Purchase/Checkout
-      purchase: step
+      purchase: transaction
         purchase: create com.example.purchase
           stock: process com.example.purchase
-            stock: step
+            stock: transaction
               stock: create com.example.stock
                 purchase: process com.example.stock
-                  purchase: step
+                  purchase: transaction
                     purchase: create com.example.purchase
                       delivery: process com.example.purchase
-                        delivery: step
+                        delivery: transaction
                           delivery: create com.example.delivery
                             purchase: process com.example.delivery
-                              purchase: step
+                              purchase: transaction
                             delivery: publish com.example.delivery
                       payment: process com.example.purchase
-                        payment: step
+                        payment: transaction
                       stock: process com.example.purchase
-                        stock: step
+                        stock: transaction
                       purchase: publish com.example.purchase
                 stock: publish com.example.stock
           purchase: publish com.example.purchase

@@ -221,7 +221,7 @@ def a_claim_does_not_move_due() -> Iterator[None]:
 
 @bug(weather=replace(ROUGH, outage_seconds=900))
 def repeats_never_pause() -> Iterator[None]:
-    with patch.object(ReminderSchedule, "until", lambda self, now, repeats: now + 1):
+    with patch.object(ReminderSchedule, "next_at", lambda self, now, repeats: now + 1):
         yield
 
 
