@@ -31,7 +31,7 @@ REMINDED = {
     ("stock", "paid"),
     ("payment", "paid"),
 }
-NO_REPEAT = {"REPEAT_AFTER": "60", "SWEEP_SECONDS": "0.2"}
+NO_REPEAT = {"REMINDER_INTERVAL_SECONDS": "60", "SWEEP_SECONDS": "0.2"}
 
 
 class Drive:
@@ -291,7 +291,7 @@ class Drive:
             await self.http(client, STREAM, "no broker", f"GET /v1/orders/{self._id('red')}?wait=1")
         for case, limits in (
             ("per client", {"RATE_PER_CLIENT": "1"}),
-            ("overall", {"RATE_OVERALL": "1", "FORWARDED_HOPS": "1"}),
+            ("overall", {"RATE_OVERALL": "1", "TRUSTED_PROXIES": "1"}),
         ):
             async with gateway(targets, limits) as client:
                 for number in range(3):
@@ -299,7 +299,7 @@ class Drive:
                     await self.http(client, LIMITS, case, item, headers=forwarded)
                 for line in ("GET /healthz", "GET /ui/config", "GET /", "GET /v1/nothing"):
                     await self.http(client, LIMITS, case, line)
-        async with gateway(targets, {**environ, "MAX_FOLLOWERS": "1"}) as client:
+        async with gateway(targets, {**environ, "MAX_STREAMS": "1"}) as client:
             held = asyncio.create_task(client.get(f"/v1/orders/{await self._open(client)}?wait=5"))
             await asyncio.sleep(0.2)
             await self.http(client, STREAM, "too many followers", events)
@@ -402,7 +402,7 @@ class Drive:
         watched = Watched(loses)
         environ = self._environ("reminders")
         async with watched_suite(
-            {**environ, "REPEAT_AFTER": "0.4", "SWEEP_SECONDS": "0.1"}, watched
+            {**environ, "REMINDER_INTERVAL_SECONDS": "0.4", "SWEEP_SECONDS": "0.1"}, watched
         ) as suite:
             async with gateway(suite.services.targets, {}) as client:
                 orders = [
