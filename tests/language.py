@@ -1,0 +1,115 @@
+"""Check that prose uses plain, standard terms (docs/glossary.md): `python -m tests.language [PATH…]`.
+
+In Python it reads docstrings, comments, strings and the names of tests; in other files all text. What has to
+stay is in language_allowed.toml, each entry with its reason.
+"""
+
+import fnmatch
+import io
+import re
+import subprocess
+import sys
+import tokenize
+import tomllib
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+SUFFIXES = {".css", ".html", ".js", ".json", ".md", ".proto", ".py", ".toml", ".yaml", ".yml", ""}
+SKIPPED = ("rpc/*", "*.pb", "tests/golden/*.json", "tests/language*", "LICENSE", "*/LICENSE")
+
+# Regular expression: what to write instead. A "~" is white space, line breaks included.
+PATTERNS = {
+    r"who(so)?ever|whomever": "name the role: caller, client, sender, receiver, process, operator",
+    r"(no|some|any|every)body(?!~of~)('s)?|(some|any|every)one(?!~of~)\b": "name the role",
+    r"no~one": "name the role",
+    r"(so|that|as)~many(?!~as)\b|so~long(?!~as)": "the count, the duration",
+    r"(be|is|are|was|were)~had": "available, obtained",
+    r"no~good": "invalid",
+    r"(come|comes|came|coming)~again": "is redelivered",
+    r"(is|are|was|were|be|been)~told": "receives, is configured with",
+    r"there~(is|are|was|were)~(no|none)~such|there~(is|are|was)~none": "does not exist, None if",
+    r"(give|gives|given|gave|giving)[ -]back": "released, refunded, compensated",
+    r"(go|goes|went|going)~on(?!~to)\b": "continues",
+    r"by~(it|them)sel(f|ves)": "automatically",
+    r"again~and~again": "repeatedly",
+    r"last~words?|(?<!a )words?~of~its~own": "last event",
+    r"in~hand|hands?~(is|are|was|were)~full|hands~full|full~hands": "in flight, saturated",
+    r"(put|puts|putting)[ -]off": "nacked, deferred",
+    r"(lost|lose|loses|losing)~(a~|the~)?races?": "conflict",
+    r"(is|are|was|were|be|been|being|stays?|while)~away|away~too": "unavailable",
+    r"(?<!dead)(?<!dead[ \n_-])letters?": "dead letter",
+    r"says|said|hears?|heard|unheard": "publishes, receives",
+    r"believ(e|es|ed|ing)": "trusted, accepted",
+    r"sign(s|ed|ing)?[ -]in|sign-?ins?": "authenticate, authentication",
+    r"(?<!connection )refus(e|es|ed|al|als|ing)": "reject, rejected, error",
+    r"looked~at|cannot~look|looks~of": "read, query, check",
+    r"farewells?|weather|misfortunes?|patience|nobodys?": "the standard term",
+    r"lags|lagging|stirs?": "saturated",
+    r"withdrawals?": "cancellation",
+    r"steer(s|ed|ing)?": "service control",
+    r"nothing~wrong~with|business~of": "the reason, plainly",
+    r"burie[sd]|bury": "move to the dead letters",
+    r"(all|the|no|their|its|our|these|of)~books|books~(balance|agree)": "records, ledger",
+}
+GAP = r"[\s#*>\"']+"
+FOUND = re.compile(
+    "|".join(rf"(?P<p{i}>(?<![\w-])(?:{p.replace('~', GAP)})(?![\w-]))" for i, p in enumerate(PATTERNS)),
+    re.IGNORECASE,
+)
+INSTEAD = list(PATTERNS.values())
+
+
+def prose(path: Path, text: str) -> str:
+    """Return `text` with everything that is not prose replaced, each character by one, line breaks kept."""
+    if path.suffix != ".py":
+        return text
+    lines = [re.sub(r"\S", "\0", line) for line in text.splitlines(keepends=True)]
+    for token in tokenize.generate_tokens(io.StringIO(text).readline):
+        name = token.type == tokenize.NAME and token.string.startswith(("test_", "Test"))
+        if not name and tokenize.tok_name[token.type] not in {"COMMENT", "STRING", "FSTRING_MIDDLE"}:
+            continue
+        (row, column), shown = token.start, token.string.replace("_", " ") if name else token.string
+        for line in shown.splitlines(keepends=True):
+            lines[row - 1] = lines[row - 1][:column] + line + lines[row - 1][column + len(line) :]
+            row, column = row + 1, 0
+    return "".join(lines)
+
+
+def found(path: Path) -> list[tuple[int, str, str, str]]:
+    """Return line number, words, advice and the whole line for everything found in `path`."""
+    text = path.read_text(encoding="utf-8")
+    lines = text.splitlines()
+    matches = ((text.count("\n", 0, m.start()), m) for m in FOUND.finditer(prose(path, text)))
+    return [
+        (n + 1, " ".join(m[0].split()), INSTEAD[int((m.lastgroup or "p0")[1:])], lines[n]) for n, m in matches
+    ]
+
+
+def files(arguments: list[str]) -> list[str]:
+    """Return the files under version control that are checked, all or those below `arguments`."""
+    command = ["git", "ls-files", "--", *arguments]
+    listed = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout.splitlines()
+    names = [name for name in listed if Path(name).suffix in SUFFIXES and ROOT.joinpath(name).is_file()]
+    return [name for name in names if not any(fnmatch.fnmatch(name, skipped) for skipped in SKIPPED)]
+
+
+def main(arguments: list[str]) -> int:
+    allowed = tomllib.loads(ROOT.joinpath("tests/language_allowed.toml").read_text())["allowed"]
+    unused = set() if arguments else set(range(len(allowed)))
+    failed = 0
+    for name in files(arguments):
+        for line, words, advice, whole in found(ROOT / name):
+            hits = [
+                i for i, a in enumerate(allowed) if fnmatch.fnmatch(name, a["path"]) and a["text"] in whole
+            ]
+            unused.difference_update(hits)
+            if not hits:
+                failed += 1
+                print(f"{name}:{line}: {words!r}: {advice}")  # noqa: T201
+    for i in unused:
+        print(f"tests/language_allowed.toml: not needed any more: {allowed[i]}")  # noqa: T201
+    return 1 if failed or unused else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
