@@ -9,6 +9,7 @@ from itertools import islice
 
 from contract.tickets import APPROVED, TicketMessage
 from contract.topology import TOPICS
+from sagakit.inbox import inbox_kind
 from sagakit.outbox import Outbox
 from sagakit.runtime import Runtime
 from sagakit.tables import Delete, Entity, Insert, Key, Mutation, Row, Tables, Update
@@ -81,7 +82,7 @@ async def _an_inbox_row(tables: Tables) -> Row:
 
 
 def _inbox(row: Row, count: int) -> list[tuple[Key, Entity]]:
-    kinds = [f"{service.capitalize()}ReceivedEvent" for service in TOPICS]
+    kinds = [inbox_kind(service) for service in TOPICS]
     return [(Key(kinds[number % len(kinds)], str(uuid.uuid4())), row.entity) for number in range(count)]
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from contextlib import suppress
 
-from contract.tickets import AGAIN, ORDER_TICKET, TicketMessage
+from contract.tickets import ORDER_TICKET, REMINDER_ATTRIBUTE, TicketMessage
 from contract.topology import TOPICS, ephemeral_subscription_name
 from sagakit.backends import Messages
 from sagakit.bus import Message
@@ -27,7 +27,7 @@ def ticket_subscriber(
             event = Event.from_message(message)
             if event.type == ORDER_TICKET:
                 time = event.attributes.get("time") or timestamp(runtime.now())
-                ticket, again = TicketMessage.from_event(event), AGAIN in event.attributes
+                ticket, again = TicketMessage.from_event(event), REMINDER_ATTRIBUTE in event.attributes
                 hear(service, ticket, time, again, trace_id_of(event.attributes.get(TRACEPARENT)))
 
     return FanoutSubscriber(messages, TOPICS, receive, catch_up, ephemeral_subscription_name, runtime)

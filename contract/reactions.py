@@ -18,8 +18,8 @@ class Reaction:
 
     do: Callable[[Any, str, TicketMessage], Awaitable[Outcome]]
     """A method of the service's use cases, of an eventid and a ticket."""
-    says: tuple[str, ...] = ()
-    """The statuses it may publish the ticket with."""
+    replies: tuple[str, ...] = ()
+    """The statuses the service may publish in reply."""
 
 
 def handlers(reactions: Mapping[str, Reaction], usecases: object) -> Mapping[str, Handler]:

@@ -7,11 +7,11 @@ from typing import Any
 
 from contract.fields import MAX_AMOUNT, MAX_COUNT, checked_id, checked_int
 from sagakit.errors import InvalidArgument, Poison
-from sagakit.events import Event
+from sagakit.events import Event, timestamp
 
 ORDER_TICKET = "purchase.OrderTicket"
-AGAIN = "again"
-"""The attribute of an event that repeats a last word; whoever has an answer gives it again."""
+REMINDER_ATTRIBUTE = "again"
+"""Event attribute marking a reminder: the receiver should resend its reply."""
 
 PRE_APPROVED = "pre-approved"
 RESERVED = "reserved"
@@ -21,6 +21,43 @@ PAYMENT_FAILED = "payment-failed"
 APPROVED = "approved"
 CANCELED = "canceled"
 DELIVERY_ARRANGED = "delivery-arranged"
+
+OPEN = frozenset({PRE_APPROVED, RESERVED})
+"""Statuses in which an order can still be canceled, by the client or at its deadline."""
+FAILED = frozenset({RESERVE_FAILED, PAYMENT_FAILED, CANCELED})
+"""Statuses of an order that has failed: reservations are released and charges refunded."""
+TERMINAL = FAILED | {APPROVED}
+"""Statuses that never change again."""
+
+PUBLISHED_BY: Mapping[str, frozenset[str]] = {
+    "purchase": frozenset({PRE_APPROVED, APPROVED, PAYMENT_FAILED, CANCELED, RESERVE_FAILED}),
+    "stock": frozenset({RESERVED, RESERVE_FAILED, PAID}),
+    "payment": frozenset({PAID, PAYMENT_FAILED}),
+    "delivery": frozenset({DELIVERY_ARRANGED}),
+}
+"""The statuses each service publishes. Purchase only republishes `reserve-failed`; stock published it."""
+
+_APPROVAL = ("purchase.approved",)
+_FAILURE = ("purchase.payment-failed", "purchase.canceled")
+CAUSES: Mapping[str, tuple[str, ...]] = {
+    "purchase.pre-approved": (),
+    "stock.reserved": ("purchase.pre-approved",),
+    "stock.reserve-failed": ("purchase.pre-approved",),
+    "stock.paid": ("purchase.pre-approved",),
+    "payment.paid": ("stock.reserved",),
+    "payment.payment-failed": ("stock.reserved",),
+    "purchase.approved": ("stock.paid", "payment.paid"),
+    "purchase.reserve-failed": ("stock.reserve-failed",),
+    "purchase.payment-failed": ("payment.payment-failed",),
+    "purchase.canceled": ("purchase.pre-approved",),
+    "delivery.delivery-arranged": _APPROVAL,
+    "stock.sold": _APPROVAL,
+    "stock.released": _FAILURE,
+    "payment.settled": _APPROVAL,
+    "payment.canceled": _FAILURE,
+}
+"""What happens to an order (`service.status`) → what may have caused it. A cancellation has no cause among
+these: it follows the checkout."""
 
 _SPELLINGS = {"reserve_failed": RESERVE_FAILED}
 
@@ -73,6 +110,12 @@ class TicketMessage:
             raise Poison(f"malformed-ticket: {error}") from error
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise Poison("malformed-ticket") from error
+
+
+def ticket_event(ticket: TicketMessage, eventid: str, now: float, *, is_reminder: bool = False) -> Event:
+    """Return the event that publishes `ticket` at `now` (seconds since the epoch)."""
+    marks = {REMINDER_ATTRIBUTE: "true"} if is_reminder else {}
+    return ticket.to_event(eventid, {"time": timestamp(now), **marks})
 
 
 def _item(body: Mapping[str, Any]) -> CartItem:

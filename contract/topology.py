@@ -4,6 +4,8 @@
 against it.
 """
 
+from sagakit.bus import subscription_name
+
 TOPICS = {
     "purchase": "com.example.purchase",
     "stock": "com.example.stock",
@@ -28,11 +30,6 @@ DEAD_LETTER_SUBSCRIPTION = "dead-letter"
 def subscribed_topics(service: str) -> tuple[str, ...]:
     """The topics `service` hears, in the order of `EVENT_SUBSCRIBE_TOPICS`."""
     return tuple(TOPICS[publisher] for publisher in LISTENS_TO[service])
-
-
-def subscription_name(service: str, topic: str) -> str:
-    """The one subscription of a service to a topic, shared by the service's replicas."""
-    return f"{service}-service.{topic}"
 
 
 def subscriptions() -> dict[str, str]:

@@ -3,10 +3,9 @@
 from collections import Counter
 from collections.abc import Iterator
 
-from contract.tickets import APPROVED
+from contract.tickets import APPROVED, FAILED, OPEN
 from sagactl.books import Books, Order, read_books
 from services.payment.charge import CHARGED, SETTLED
-from services.purchase.ticket import FAILED, OPEN
 from services.stock.inventory import RESERVED, SOLD, Shard
 
 __all__ = ["figures", "problems", "read_books"]

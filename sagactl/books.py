@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
 from contract.topology import TOPICS
+from sagakit.outbox import outbox_kind
 from sagakit.tables import Entity, Tables
 from services.delivery.storage import DELIVERY
 from services.payment.simulated import LEDGER, to_entry
@@ -59,7 +60,7 @@ async def read_books(tables: Tables) -> Books:
         for taken in reservation.taken:
             books.taken[taken.itemid, taken.shard, reservation.status] += taken.count
     for service in TOPICS:
-        async for _ in every(tables, f"{service.capitalize()}PublishEvent"):
+        async for _ in every(tables, outbox_kind(service)):
             books.outboxes[service] += 1
     return books
 

@@ -1,104 +1,97 @@
-"""The saga as the documentation shows it, drawn from the tables the services run on."""
+"""Draw the saga for the documentation from the tables the services run on."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from contract.reactions import Reaction
+from contract.tickets import FAILED, OPEN, PUBLISHED_BY
 from contract.topology import LISTENS_TO
 from services.delivery.handlers import REACTIONS as DELIVERY
 from services.payment.handlers import REACTIONS as PAYMENT
-from services.purchase.ticket import CANCELLATION, FAILED, OPEN, REPORTS, SAID, TRANSITIONS, Transition
+from services.purchase.ticket import CANCELLATION, REPORTS, TRANSITIONS, Transition
 from services.stock.handlers import REACTIONS as STOCK
 
 REACTIONS: Mapping[str, Mapping[str, Reaction]] = {"stock": STOCK, "payment": PAYMENT, "delivery": DELIVERY}
-"""What the services do that answer purchase."""
+"""What each service that replies to purchase does, by the status it receives."""
 
 BEGIN, END = "<!-- drawn from the tables: {} -->", "<!-- end -->"
 _NOTHING = "\N{EN DASH}"
-_WITHDRAWN = "client cancels, or deadline"
+_CANCELLATION = "client cancels, or deadline"
 
 
 def drawings() -> dict[str, str]:
-    """What is drawn, by the name it has in the documentation."""
+    """Return the drawings, by the name each has in the documentation."""
     return {
-        "ticket": _fenced(_states()),
-        "moves": "\n".join(_moves()),
+        "ticket": _mermaid(_states()),
+        "transitions": "\n".join(_transitions()),
         "reactions": "\n".join(_reactions()),
     }
 
 
 def redrawn(text: str) -> str:
-    """The documentation with every drawing as it is to be. LookupError where it has no place for one."""
+    """Return the documentation with current drawings. Raises LookupError if the place for one is missing."""
     for name, drawing in drawings().items():
         begin = BEGIN.format(name)
         before, found, rest = text.partition(begin)
         _, closed, after = rest.partition(END)
         if not found or not closed:
-            raise LookupError(f"there is no place for {begin}")
+            raise LookupError(f"no place for {begin}")
         text = f"{before}{begin}\n{drawing}\n{END}{after}"
     return text
 
 
-def redraw(file: Path) -> None:
-    file.write_text(redrawn(file.read_text()))
-
-
-def _fenced(lines: Iterator[str]) -> str:
+def _mermaid(lines: Iterator[str]) -> str:
     return "\n".join(["```mermaid", "stateDiagram-v2", *(f"    {line}" for line in lines), "```"])
 
 
 def _states() -> Iterator[str]:
-    # A dash in a state's own name would be taken for part of an arrow.
+    # Mermaid takes a dash in a state's own name for part of an arrow.
     name = {status: status.replace("-", "_") for status in TRANSITIONS}
     yield from (f'state "{status}" as {name[status]}' for status in TRANSITIONS if name[status] != status)
     yield f"[*] --> {name[next(iter(TRANSITIONS))]}: checkout"
-    for status, moves in TRANSITIONS.items():
-        for report, move in moves.items():
-            if move.to is not None:
-                what = _WITHDRAWN if report == CANCELLATION else report
-                yield f"{name[status]} --> {name[move.to]}: {what}"
+    for status, reports in TRANSITIONS.items():
+        for report, transition in reports.items():
+            if transition.to is not None:
+                yield f"{name[status]} --> {name[transition.to]}: {_of_report(report, '')}"
     yield from (f"{name[status]} --> [*]" for status in TRANSITIONS if status not in OPEN)
 
 
-def _moves() -> Iterator[str]:
+def _of_report(report: str, quote: str = "`") -> str:
+    return _CANCELLATION if report == CANCELLATION else f"{quote}{report}{quote}"
+
+
+def _transitions() -> Iterator[str]:
     reports = (*REPORTS[:-1], CANCELLATION, REPORTS[-1])
-    names = [_WITHDRAWN if report == CANCELLATION else f"`{report}`" for report in reports]
-    yield f"| ticket is | {' | '.join(names)} |"
+    yield f"| ticket is | {' | '.join(map(_of_report, reports))} |"
     yield "|---" * (len(reports) + 1) + "|"
     rows = {f"`{status}`": status for status in TRANSITIONS if status not in FAILED}
-    for title, status in {**rows, "closed as failed": next(iter(FAILED))}.items():
-        cells = [_in_words(status, TRANSITIONS[status].get(report), report) for report in reports]
+    for title, status in {**rows, "failed": next(iter(FAILED))}.items():
+        cells = [_effect(status, TRANSITIONS[status].get(report), report) for report in reports]
         yield f"| {title} | {' | '.join(cells)} |"
 
 
-def _in_words(status: str, move: Transition | None, report: str) -> str:
-    if move is None and report == CANCELLATION:
-        return "a canceled ticket is returned; else refused" if status in FAILED else "refused"
-    if move is None:
+def _effect(status: str, transition: Transition | None, report: str) -> str:
+    if transition is None and report == CANCELLATION:
+        return "a canceled ticket is returned; else rejected" if status in FAILED else "rejected"
+    if transition is None:
         return _NOTHING
-    if move.note:
-        return "noted in the history"
-    if move.to is None:
-        return "say again if it is marked `again`" if move.if_again else "say again"
-    return f"→ `{move.to}`" + (", say" if move.say else "")
+    if transition.record:
+        return "recorded in the history"
+    if transition.to is None:
+        return "republish if it is a reminder" if transition.only_if_reminder else "republish"
+    return f"→ `{transition.to}`" + (", publish" if transition.publish else "")
 
 
 def _reactions() -> Iterator[str]:
-    yield "| service | hears | from | does | says |"
+    yield "| service | receives | from | does | publishes |"
     yield "|---|---|---|---|---|"
     for service, reactions in REACTIONS.items():
         for status, reaction in reactions.items():
-            says = ", ".join(f"`{said}`" for said in reaction.says) or _NOTHING
-            publishers = ", ".join(_publishers(service, status))
-            yield f"| {service} | `{status}` | {publishers} | {reaction.do.__name__} | {says} |"
-
-
-def _publishers(service: str, status: str) -> Iterator[str]:
-    for publisher in LISTENS_TO[service]:
-        said = {said for reaction in REACTIONS.get(publisher, {}).values() for said in reaction.says}
-        if status in (SAID if publisher == "purchase" else said):
-            yield publisher
+            publishers = ", ".join(each for each in LISTENS_TO[service] if status in PUBLISHED_BY[each])
+            replies = ", ".join(f"`{reply}`" for reply in reaction.replies) or _NOTHING
+            yield f"| {service} | `{status}` | {publishers} | {reaction.do.__name__} | {replies} |"
 
 
 if __name__ == "__main__":
-    redraw(Path("docs/architecture.md"))
+    architecture = Path("docs/architecture.md")
+    architecture.write_text(redrawn(architecture.read_text()))

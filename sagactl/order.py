@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from contract.tickets import OPEN
 from sagactl.errors import CommandError
 from sagakit.events import timestamp
 from sagakit.tables import Entity, Key, Tables
@@ -10,7 +11,7 @@ from services.delivery.storage import delivery_key, to_shipment
 from services.payment.charge import CANCELED, CHARGED
 from services.payment.storage import payment_key, to_charge
 from services.purchase.storage import ticket_key, to_ticket
-from services.purchase.ticket import OPEN, Ticket
+from services.purchase.ticket import Ticket
 from services.stock.inventory import RESERVED
 from services.stock.storage import reservation_key, to_reservation
 

@@ -22,7 +22,9 @@ class Waiting:
 
     def __str__(self) -> str:
         age = _in_words(self.age_seconds)
-        return f"{self.ticket.orderid}  {self.ticket.status:<13}  {age:>9}  {self.ticket.repeats} repeats"
+        return (
+            f"{self.ticket.orderid}  {self.ticket.status:<13}  {age:>9}  {self.ticket.reminders_sent} repeats"
+        )
 
 
 async def stuck(tables: Tables, now: float, older_than_seconds: float) -> list[Waiting]:

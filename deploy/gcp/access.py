@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contract import topology
 from deploy.gcp.steps import NUMBER, Argv, Step, gcloud
 from sagactl.provision import subscription_specs
+from sagakit.bus import subscription_name
 
 BROADCAST_ROLE = "sagaBroadcast"
 BROADCAST_PERMISSIONS = tuple(
@@ -67,7 +68,7 @@ def _service(who: str, service: str) -> Iterator[Step]:
     for topic in (topology.TOPICS[service], topology.DEAD_LETTER_TOPIC):
         yield Step(f"{service} may publish to {topic}", _bind("topics", topic, who, PUBLISHER))
     for topic in topology.subscribed_topics(service):
-        name = topology.subscription_name(service, topic)
+        name = subscription_name(service, topic)
         yield Step(f"{service} may pull {name}", _bind("subscriptions", name, who, SUBSCRIBER))
 
 

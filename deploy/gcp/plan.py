@@ -9,6 +9,7 @@ from deploy.gcp.steps import NUMBER, Step, gcloud
 from sagactl.provision import subscription_specs, topics
 from sagakit.backends.gcp.provision import MESSAGE_RETENTION_SECONDS
 from sagakit.bus import SubscriptionSpec
+from sagakit.inbox import inbox_kind
 from services.purchase.storage import CART
 
 NAME = "saga"
@@ -26,7 +27,7 @@ APIS = (
     "monitoring",
     "pubsub",
 )
-EXPIRING = (*(f"{service.capitalize()}ReceivedEvent" for service in topology.TOPICS), CART)
+EXPIRING = (*(inbox_kind(service) for service in topology.TOPICS), CART)
 """The kinds whose entities carry `expires_at`."""
 
 PRIVATE_GOOGLE = "199.36.153.8,199.36.153.9,199.36.153.10,199.36.153.11"

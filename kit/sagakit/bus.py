@@ -5,6 +5,11 @@ from dataclasses import dataclass
 from typing import Protocol
 
 
+def subscription_name(service: str, topic: str) -> str:
+    """Return the name of a service's one subscription to a topic, shared by its replicas."""
+    return f"{service}-service.{topic}"
+
+
 @dataclass(frozen=True, slots=True)
 class Message:
     """Bytes and text attributes, as they travel."""

@@ -15,6 +15,11 @@ INBOX_RETENTION = timedelta(days=60)
 """Far beyond the 31 days that a subscription can keep a message nobody acknowledged."""
 
 
+def inbox_kind(service: str) -> str:
+    """Return the kind of a service's inbox rows, e.g. `StockReceivedEvent`."""
+    return f"{service.capitalize()}ReceivedEvent"
+
+
 class Inbox:
     """Rows of one kind, named by what was applied."""
 

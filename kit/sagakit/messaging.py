@@ -5,10 +5,11 @@ from contextlib import suppress
 from functools import partial
 
 from sagakit.backends import Backend
+from sagakit.bus import subscription_name
 from sagakit.consumer import Consumer
 from sagakit.expiry import Expiry
-from sagakit.inbox import Inbox
-from sagakit.outbox import Outbox
+from sagakit.inbox import Inbox, inbox_kind
+from sagakit.outbox import Outbox, outbox_kind
 from sagakit.relay import Relay
 from sagakit.reminders import Reminders
 from sagakit.runtime import Runtime
@@ -34,8 +35,8 @@ class Messaging:
         """`name` is in the names of its subscriptions (`stock-service.…`) and kinds (`StockPublishEvent`)."""
         self._tables = backend.tables
         self._runtime = runtime
-        outbox = Outbox(f"{name.capitalize()}PublishEvent", runtime)
-        self._inbox = Inbox(f"{name.capitalize()}ReceivedEvent", runtime)
+        outbox = Outbox(outbox_kind(name), runtime)
+        self._inbox = Inbox(inbox_kind(name), runtime)
         self._relay = Relay(backend.tables, backend.bus, settings.publish_topic, outbox, runtime)
         overdue = Overdue()
         store = Store(backend.tables, outbox, self._relay, runtime, wrote=overdue.discard)
@@ -46,7 +47,7 @@ class Messaging:
         runtime.metrics.gauge(metrics.REMINDERS_OVERDUE_AGE, lambda: overdue.oldest_ages(runtime.now()))
         self._consumer = Consumer(
             backend.bus,
-            [f"{name}-service.{topic}" for topic in settings.subscribe_topics],
+            [subscription_name(name, topic) for topic in settings.subscribe_topics],
             self.service.handlers,
             settings.dead_letter_topic,
             self._backends_answer,

@@ -15,6 +15,11 @@ REPUBLISH_BACKOFF = Backoff(first_seconds=30, cap_seconds=600, attempts=1 << 30)
 """How long a claimed row is left alone, by how often it was claimed (its `claims`)."""
 
 
+def outbox_kind(service: str) -> str:
+    """Return the kind of a service's outbox rows, e.g. `StockPublishEvent`."""
+    return f"{service.capitalize()}PublishEvent"
+
+
 class Outbox:
     """Events as rows of one kind, named by their eventids."""
 

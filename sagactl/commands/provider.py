@@ -9,11 +9,11 @@ import click
 
 from sagactl.commands import options
 from sagactl.looking import open_tables
-from services.payment.simulated import FaultSettings, load_faults, tell
+from services.payment.simulated import FaultSettings, load_faults, save_faults
 
 
 @click.command()
-@click.option("--away/--here", default=None, help="Whether it can be reached.")
+@click.option("--away/--here", "unavailable", default=None, help="Whether it can be reached.")
 @click.option(
     "--delay",
     "delay_seconds",
@@ -21,7 +21,12 @@ from services.payment.simulated import FaultSettings, load_faults, tell
     metavar="SECONDS",
     help="How long it takes to charge.",
 )
-@click.option("--loses-answers/--answers", default=None, help="Whether it charges, and nobody hears of it.")
+@click.option(
+    "--loses-answers/--answers",
+    "drop_responses",
+    default=None,
+    help="Whether it charges, and nobody hears of it.",
+)
 @options.run_dir
 def provider(run_dir: Path, **habits: Any) -> None:
     """Tell the simulated payment provider how to behave; what is not given stays as it is."""
@@ -34,5 +39,5 @@ async def _told(habits: dict[str, Any], run_dir: Path) -> FaultSettings:
     async with open_tables(run_dir) as tables:
         behaviour = replace(await load_faults(tables), **habits)
         if habits:
-            await tell(tables, behaviour)
+            await save_faults(tables, behaviour)
         return behaviour

@@ -9,6 +9,7 @@ from contract.tickets import APPROVED, PRE_APPROVED, RESERVED
 from contract.topology import TOPICS
 from sagakit.bus import PulledMessage, PullSubscription
 from sagakit.due import SHARDS, bound
+from sagakit.outbox import outbox_kind
 from sagakit.tables import Entity, Tables
 from services.purchase.storage import TICKET, to_ticket
 
@@ -61,7 +62,7 @@ async def read_backlog(tables: Tables, now: float) -> Backlog:
 
 
 async def _outbox(tables: Tables, service: str, now: float) -> Pile:
-    rows = await tables.page(f"{service.capitalize()}PublishEvent", "", MOST)
+    rows = await tables.page(outbox_kind(service), "", MOST)
     return _pile([_said_at(row.entity) for _, row in rows], now, len(rows) == MOST)
 
 

@@ -4,4 +4,4 @@ from contract.reactions import Reaction
 from contract.tickets import APPROVED, DELIVERY_ARRANGED
 from services.delivery.usecases import UseCases
 
-REACTIONS = {APPROVED: Reaction(UseCases.arrange, says=(DELIVERY_ARRANGED,))}
+REACTIONS = {APPROVED: Reaction(UseCases.arrange, replies=(DELIVERY_ARRANGED,))}

@@ -1,9 +1,8 @@
 """What can be done with deliveries, each as one step."""
 
-from contract.tickets import DELIVERY_ARRANGED, TicketMessage
+from contract.tickets import DELIVERY_ARRANGED, TicketMessage, ticket_event
 from sagakit.consumer import Outcome
 from sagakit.errors import NotFound
-from sagakit.events import timestamp
 from sagakit.inbox import Inbox
 from sagakit.runtime import Runtime
 from sagakit.store import Changes, Snapshot, Store
@@ -34,7 +33,7 @@ class UseCases:
             shipment = before or Shipment(ticket.orderid, ticket.cart_items, now)
             writes = {} if before else {delivery_key(ticket.orderid): shipment_entity(shipment)}
             message = TicketMessage(ticket.orderid, DELIVERY_ARRANGED, shipment.items)
-            answer = message.to_event(answerid, {"time": timestamp(now)})
+            answer = ticket_event(message, answerid, now)
             return Changes(Outcome.APPLIED, writes, [answer])
 
         once = self._inbox.once(eventid, decide, recall=lambda _: Outcome.DUPLICATE)

@@ -25,7 +25,7 @@ def build(kit: Kit) -> Service:
         handlers=handlers(REACTIONS, usecases),
         reminders={PAYMENT: usecases.remind},
         waiting_since={PAYMENT: lambda entity: float(entity["time"])},
-        health_checks=[provider.answers],
+        health_checks=[provider.check],
     )
 
 

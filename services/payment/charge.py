@@ -28,7 +28,7 @@ class Charge:
     """Why it was declined."""
     settled_time: float | None = None
     """When a charge was settled or given back."""
-    repeats: int = 0
+    reminders_sent: int = 0
     """How often its answer was repeated since it was given."""
 
 
@@ -48,6 +48,6 @@ def canceled(charge: Charge | None, orderid: str, refunded: int, now: float) -> 
     return replace(charge, status=CANCELED, refunded=refunded, settled_time=now)
 
 
-def repeated(charge: Charge) -> Charge:
+def with_reminder(charge: Charge) -> Charge:
     """The charge, after its answer was given once more."""
-    return replace(charge, repeats=charge.repeats + 1)
+    return replace(charge, reminders_sent=charge.reminders_sent + 1)

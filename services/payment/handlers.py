@@ -5,7 +5,7 @@ from contract.tickets import APPROVED, CANCELED, PAID, PAYMENT_FAILED, RESERVE_F
 from services.payment.usecases import UseCases
 
 REACTIONS = {
-    RESERVED: Reaction(UseCases.charge, says=(PAID, PAYMENT_FAILED)),
+    RESERVED: Reaction(UseCases.charge, replies=(PAID, PAYMENT_FAILED)),
     APPROVED: Reaction(UseCases.settle),
     PAYMENT_FAILED: Reaction(UseCases.cancel),
     CANCELED: Reaction(UseCases.cancel),

@@ -38,5 +38,5 @@ class PaymentProvider(Protocol):
         Idempotent and final. Returns what was given back, by this call or an earlier one.
         """
 
-    async def answers(self) -> None:
+    async def check(self) -> None:
         """Return where it can be reached."""

@@ -23,10 +23,10 @@ CONFLICT_BACKOFF = Backoff(first_seconds=0.004, cap_seconds=0.25, attempts=10)
 class FaultSettings:
     """What it has been told to be like."""
 
-    away: bool = False
+    unavailable: bool = False
     delay_seconds: float = 0.0
     """It lets so much time pass before it charges; more than ANSWER_SECONDS: nobody waits for it."""
-    loses_answers: bool = False
+    drop_responses: bool = False
     """It charges, and the answer gets lost; asked again, it answers."""
 
 
@@ -41,14 +41,14 @@ class Entry:
     canceled: bool = False
 
 
-async def tell(tables: Tables, behaviour: FaultSettings) -> None:
+async def save_faults(tables: Tables, faults: FaultSettings) -> None:
     """From now on it behaves like that, whoever runs it."""
     found = (await tables.lookup([FAULTS])).get(FAULTS)
-    await tables.commit([_write(FAULTS, found, asdict(behaviour))])
+    await tables.commit([_write(FAULTS, found, _stored(faults))])
 
 
 async def load_faults(tables: Tables) -> FaultSettings:
-    return _behaviour((await tables.lookup([FAULTS])).get(FAULTS))
+    return _faults((await tables.lookup([FAULTS])).get(FAULTS))
 
 
 def to_entry(entity: Entity) -> Entry:
@@ -65,23 +65,23 @@ class SimulatedProvider:
         self._limit = limit
 
     async def charge(self, orderid: str, amount: int) -> Answer:
-        behaviour, entry = await self._look(orderid)
+        faults, entry = await self._look(orderid)
         if entry is None:
-            await self._take_time(behaviour)
+            await self._take_time(faults)
             entry, entered = await self._enter(orderid, lambda found: found or self._decided(amount))
-            if entered and behaviour.loses_answers:
+            if entered and faults.drop_responses:
                 raise Unavailable("the payment provider's answer was lost")
         if entry.canceled:
             return Canceled()
         return Charged() if entry.declined is None else Declined(entry.declined)
 
     async def cancel(self, orderid: str) -> int:
-        await self.answers()
+        await self.check()
         entry, _ = await self._enter(orderid, _canceled)
         return entry.refunded
 
-    async def answers(self) -> None:
-        _here(await load_faults(self._tables))
+    async def check(self) -> None:
+        _available(await load_faults(self._tables))
 
     def _decided(self, amount: int) -> Entry:
         if amount > self._limit:
@@ -91,12 +91,12 @@ class SimulatedProvider:
     async def _look(self, orderid: str) -> tuple[FaultSettings, Entry | None]:
         found = await self._tables.lookup([FAULTS, _key(orderid)])
         row = found.get(_key(orderid))
-        behaviour = _here(_behaviour(found.get(FAULTS)))
-        return behaviour, None if row is None else to_entry(row.entity)
+        faults = _available(_faults(found.get(FAULTS)))
+        return faults, None if row is None else to_entry(row.entity)
 
-    async def _take_time(self, behaviour: FaultSettings) -> None:
-        await self._runtime.sleep(min(behaviour.delay_seconds, ANSWER_SECONDS))
-        if behaviour.delay_seconds > ANSWER_SECONDS:
+    async def _take_time(self, faults: FaultSettings) -> None:
+        await self._runtime.sleep(min(faults.delay_seconds, ANSWER_SECONDS))
+        if faults.delay_seconds > ANSWER_SECONDS:
             raise Unavailable("the payment provider does not answer")
 
     async def _enter(self, orderid: str, change: Callable[[Entry | None], Entry]) -> tuple[Entry, bool]:
@@ -117,10 +117,10 @@ class SimulatedProvider:
         raise Unavailable("the payment provider is too busy")
 
 
-def _here(behaviour: FaultSettings) -> FaultSettings:
-    if behaviour.away:
+def _available(faults: FaultSettings) -> FaultSettings:
+    if faults.unavailable:
         raise Unavailable("the payment provider is away")
-    return behaviour
+    return faults
 
 
 def _canceled(entry: Entry | None) -> Entry:
@@ -137,5 +137,16 @@ def _write(key: Key, row: Row | None, entity: Entity) -> Mutation:
     return Insert(key, entity) if row is None else Update(key, entity, row.version)
 
 
-def _behaviour(row: Row | None) -> FaultSettings:
-    return FaultSettings() if row is None else FaultSettings(**row.entity)
+def _stored(faults: FaultSettings) -> Entity:
+    return {
+        "away": faults.unavailable,
+        "delay_seconds": faults.delay_seconds,
+        "loses_answers": faults.drop_responses,
+    }
+
+
+def _faults(row: Row | None) -> FaultSettings:
+    if row is None:
+        return FaultSettings()
+    entity = row.entity
+    return FaultSettings(entity["away"], entity["delay_seconds"], entity["loses_answers"])

@@ -1,7 +1,6 @@
 """Charges as entities."""
 
 from dataclasses import asdict
-from typing import Any
 
 from contract.tickets import CartItem
 from sagakit.reminders import due_property
@@ -17,9 +16,17 @@ def payment_key(orderid: str) -> Key:
 
 def charge_entity(charge: Charge, due: float | None) -> Entity:
     """`due`: when its answer is to be repeated; None: never, it is settled."""
-    properties: dict[str, Any] = {**asdict(charge), "items": [asdict(item) for item in charge.items]}
-    del properties["orderid"]
-    return {**properties, **due_property(charge.orderid, due)}
+    return {
+        "status": charge.status,
+        "time": charge.time,
+        "items": [asdict(item) for item in charge.items],
+        "amount": charge.amount,
+        "refunded": charge.refunded,
+        "reason": charge.reason,
+        "settled_time": charge.settled_time,
+        "repeats": charge.reminders_sent,
+        **due_property(charge.orderid, due),
+    }
 
 
 def to_charge(orderid: str, entity: Entity) -> Charge:
@@ -32,5 +39,5 @@ def to_charge(orderid: str, entity: Entity) -> Charge:
         refunded=entity["refunded"],
         reason=entity["reason"],
         settled_time=entity["settled_time"],
-        repeats=entity["repeats"],
+        reminders_sent=entity["repeats"],
     )

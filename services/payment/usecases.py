@@ -3,10 +3,10 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
-from contract.tickets import AGAIN, PAID, PAYMENT_FAILED, TicketMessage
+from contract.tickets import PAID, PAYMENT_FAILED, TicketMessage, ticket_event
 from sagakit.consumer import Outcome
 from sagakit.errors import NotFound
-from sagakit.events import Event, timestamp
+from sagakit.events import Event
 from sagakit.inbox import Inbox
 from sagakit.reminders import ReminderSchedule
 from sagakit.runtime import Runtime
@@ -19,7 +19,7 @@ from services.payment.provider import PaymentProvider
 from services.payment.storage import charge_entity, payment_key, to_charge
 
 
-class Charged(NamedTuple):
+class ChargeResult(NamedTuple):
     """What became of an event that asks for money, and of the charge."""
 
     outcome: Outcome
@@ -59,15 +59,15 @@ class UseCases:
         fresh = known or await self._asked(ticket)
         now = fresh.time if fresh is not known else self._runtime.now()
 
-        def decide(found: Snapshot) -> Changes[Charged]:
+        def decide(found: Snapshot) -> Changes[ChargeResult]:
             before = _known(found, ticket.orderid)
             charge = before or fresh
             writes = {} if before else self._written(charge, now)
             answers = _answers(charge, answerid, now)
             outcome = Outcome.APPLIED if writes or answers else Outcome.IGNORED
-            return Changes(Charged(outcome, charge.status), writes, answers)
+            return Changes(ChargeResult(outcome, charge.status), writes, answers)
 
-        once = self._inbox.once(eventid, decide, recall=lambda _: Charged(Outcome.DUPLICATE))
+        once = self._inbox.once(eventid, decide, recall=lambda _: ChargeResult(Outcome.DUPLICATE))
         # Inserted blind where there was none: it is looked up again only where one has come meanwhile.
         outcome, status = (await self._store.transact([key] if known else [], once)).result
         if status == CANCELED:
@@ -99,8 +99,8 @@ class UseCases:
 
     def remind(self, orderid: str, entity: Entity, now: float, eventid: str) -> Changes[bool]:
         """Repeat the answer about a charge that is neither settled nor given back."""
-        charge = charges.repeated(to_charge(orderid, entity))
-        return Changes(True, self._written(charge, now), _answers(charge, eventid, now, again=True))
+        charge = charges.with_reminder(to_charge(orderid, entity))
+        return Changes(True, self._written(charge, now), _answers(charge, eventid, now, is_reminder=True))
 
     async def _asked(self, ticket: TicketMessage) -> Charge:
         """The order's first charge, as the provider answers it, and of when it has."""
@@ -132,7 +132,7 @@ class UseCases:
         return (await self._store.transact([payment_key(orderid)], once)).result
 
     def _written(self, charge: Charge, now: float) -> dict[Key, Entity]:
-        due = self._schedule.next_at(now, charge.repeats) if charge.status == CHARGED else None
+        due = self._schedule.next_at(now, charge.reminders_sent) if charge.status == CHARGED else None
         return {payment_key(charge.orderid): charge_entity(charge, due)}
 
 
@@ -141,11 +141,10 @@ def _known(found: Snapshot, orderid: str) -> Charge | None:
     return None if entity is None else to_charge(orderid, entity)
 
 
-def _answers(charge: Charge, eventid: str, now: float, *, again: bool = False) -> list[Event]:
+def _answers(charge: Charge, eventid: str, now: float, *, is_reminder: bool = False) -> list[Event]:
     """What the service says about an order, now and whenever it is asked again; settled, nothing."""
     status = {CHARGED: PAID, DECLINED: PAYMENT_FAILED}.get(charge.status)
     if status is None:
         return []
     message = TicketMessage(charge.orderid, status, charge.items, charge.amount, charge.reason)
-    marks = {AGAIN: "true"} if again else {}
-    return [message.to_event(eventid, {"time": timestamp(now), **marks})]
+    return [ticket_event(message, eventid, now, is_reminder=is_reminder)]

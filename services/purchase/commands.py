@@ -22,17 +22,17 @@ class Command:
 
     commandid: str
     """As the caller calls it; "": it has no name, and a repeat is a call of its own."""
-    about: str
+    resource: str
     request: Entity
     """What was asked for, as it is compared with a repeat."""
 
 
 @dataclass(frozen=True, slots=True)
-class Answer(Generic[R]):
+class ResultCodec(Generic[R]):
     """How the answer to a command is kept."""
 
-    remember: Callable[[R], Entity]
-    recall: Callable[[Entity], R]
+    dump: Callable[[R], Entity]
+    load: Callable[[Entity], R]
 
 
 class IdempotentCommands:
@@ -42,44 +42,44 @@ class IdempotentCommands:
         self._store = store
         self._inbox = inbox
 
-    async def run(
+    async def execute(
         self,
         command: Command,
         keys: Sequence[Key],
         decide: Decide[R],
-        answer: Answer[R],
+        codec: ResultCodec[R],
         *,
-        admit: Callable[[Snapshot, str], None] = lambda *_: None,
-        repeatable: bool = True,
+        authorize: Callable[[Snapshot, str], None] = lambda *_: None,
+        retry_unknown: bool = True,
     ) -> R:
         """What `decide` answers, or what it answered to that command before.
 
         Raises InvalidArgument where the command's name was used for another request, and what
-        `decide` raises; then nothing is remembered. `admit` is asked before anything is recalled, and
-        raises where what the command is about is none of the caller's business. `repeatable`: as in
+        `decide` raises; then nothing is remembered. `authorize` is asked before anything is recalled, and
+        raises where what the command is about is none of the caller's business. `retry_unknown`: as in
         `Store.transact`, of a command without a name.
         """
         if not command.commandid:
-            return (await self._store.transact(keys, decide, repeatable=repeatable)).result
-        name = f"{command.about}:{command.commandid}"
+            return (await self._store.transact(keys, decide, repeatable=retry_unknown)).result
+        name = f"{command.resource}:{command.commandid}"
         # Names outlive carts that expire: who opens the next one under the same id is told nothing of it.
         request = {**command.request, "by": callers.current().sub}
         once = self._inbox.once(
             name,
             decide,
-            remember=lambda result: {"request": request, "answer": answer.remember(result)},
-            recall=lambda row: answer.recall(_checked(row, request)["answer"]),
+            remember=lambda result: {"request": request, "answer": codec.dump(result)},
+            recall=lambda row: codec.load(_checked(row, request)["answer"]),
             # Else a repeat of what changed nothing could change what somebody has done meanwhile.
             always=True,
         )
 
-        def admitted(found: Snapshot) -> Changes[R]:
-            admit(found, command.about)
+        def authorized(found: Snapshot) -> Changes[R]:
+            authorize(found, command.resource)
             return once(found)
 
         # Where anything is looked up, so is the inbox row: things may be in a state that refuses a repeat.
         return (
-            await self._store.transact([*keys, *([self._inbox.key(name)] if keys else [])], admitted)
+            await self._store.transact([*keys, *([self._inbox.key(name)] if keys else [])], authorized)
         ).result
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import structlog
 
-from contract.tickets import AGAIN, ORDER_TICKET, TicketMessage
+from contract.tickets import ORDER_TICKET, REMINDER_ATTRIBUTE, TicketMessage
 from sagakit.consumer import Handler, Outcome
 from sagakit.events import Event
 from sagakit.runtime import Runtime
@@ -28,7 +28,7 @@ def handlers(usecases: UseCases, runtime: Runtime) -> Mapping[str, Handler]:
             time=runtime.now(),
             amount=message.amount,
             reason=message.reason,
-            again=AGAIN in event.attributes,
+            is_reminder=REMINDER_ATTRIBUTE in event.attributes,
             trace_id=current_trace_id(),
         )
         return await usecases.apply_report(message.orderid, report)

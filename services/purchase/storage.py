@@ -8,7 +8,7 @@ from contract.tickets import CartItem
 from sagakit.reminders import due_property
 from sagakit.tables import EXPIRES_AT, Entity, Key
 from services.purchase.cart import Cart, Opened
-from services.purchase.commands import Answer
+from services.purchase.commands import ResultCodec
 from services.purchase.ticket import HistoryEntry, Ticket
 
 CART = "Cart"
@@ -46,7 +46,7 @@ def ticket_entity(ticket: Ticket, due: float | None) -> Entity:
         "history": [_entry(entry) for entry in ticket.history],
         "amount": ticket.amount,
         "reason": ticket.reason,
-        "repeats": ticket.repeats,
+        "repeats": ticket.reminders_sent,
         "owner": ticket.owner,
         **due_property(ticket.orderid, due),
     }
@@ -61,7 +61,7 @@ def to_ticket(orderid: str, entity: Entity) -> Ticket:
         history=tuple(HistoryEntry(**entry) for entry in entity["history"]),
         amount=entity["amount"],
         reason=entity["reason"],
-        repeats=entity["repeats"],
+        reminders_sent=entity["repeats"],
         owner=entity.get("owner", ""),
     )
 
@@ -71,17 +71,17 @@ def opened_at(entity: Entity) -> float:
     return float(entity["history"][0]["time"])
 
 
-CART_ANSWER: Answer[Cart] = Answer(
-    remember=lambda cart: {"cartid": cart.cartid, **_cart(cart)},
-    recall=lambda entity: to_cart(entity["cartid"], entity),
+CART_CODEC: ResultCodec[Cart] = ResultCodec(
+    dump=lambda cart: {"cartid": cart.cartid, **_cart(cart)},
+    load=lambda entity: to_cart(entity["cartid"], entity),
 )
-OPENED_ANSWER: Answer[Opened] = Answer(
-    remember=lambda opened: {**CART_ANSWER.remember(opened.cart), "created": opened.created},
-    recall=lambda entity: Opened(CART_ANSWER.recall(entity), entity["created"]),
+OPENED_CODEC: ResultCodec[Opened] = ResultCodec(
+    dump=lambda opened: {**CART_CODEC.dump(opened.cart), "created": opened.created},
+    load=lambda entity: Opened(CART_CODEC.load(entity), entity["created"]),
 )
-TICKET_ANSWER: Answer[Ticket] = Answer(
-    remember=lambda ticket: {"orderid": ticket.orderid, **ticket_entity(ticket, due=None)},
-    recall=lambda entity: to_ticket(entity["orderid"], entity),
+TICKET_CODEC: ResultCodec[Ticket] = ResultCodec(
+    dump=lambda ticket: {"orderid": ticket.orderid, **ticket_entity(ticket, due=None)},
+    load=lambda entity: to_ticket(entity["orderid"], entity),
 )
 """How answers to commands are kept."""
 

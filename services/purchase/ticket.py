@@ -6,6 +6,8 @@ from contract.tickets import (
     APPROVED,
     CANCELED,
     DELIVERY_ARRANGED,
+    FAILED,
+    OPEN,
     PAID,
     PAYMENT_FAILED,
     PRE_APPROVED,
@@ -17,7 +19,7 @@ from sagakit.errors import FailedPrecondition
 
 REPORTS = (RESERVED, RESERVE_FAILED, PAID, PAYMENT_FAILED, DELIVERY_ARRANGED)
 """What other services may say of a ticket; any other word changes nothing."""
-CANCELLATION = "withdrawal"
+CANCELLATION = "cancellation"
 """The client cancels, or the deadline has passed: nobody's report, so it is not among them."""
 
 CHECKOUT, CLIENT, TIMEOUT = "checkout", "client", "timeout"
@@ -30,49 +32,43 @@ class Transition:
 
     to: str | None = None
     """The ticket's next status; None: it stays as it is."""
-    say: bool = False
+    publish: bool = False
     """Publish the ticket with its status."""
-    if_again: bool = False
-    """… only where the report repeats a last word: whoever sent it has missed ours."""
-    note: bool = False
-    """It is written into the history."""
+    only_if_reminder: bool = False
+    """Publish only if the report is a reminder: its sender has missed our last event."""
+    record: bool = False
+    """Record the report in the history, once."""
 
 
-SAY_AGAIN = Transition(say=True)
-CLOSED_AS_FAILED = {RESERVED: SAY_AGAIN, PAID: SAY_AGAIN}
-"""A failed ticket never goes quiet on somebody who took something."""
+REPUBLISH = Transition(publish=True)
+_OF_A_FAILED_TICKET = {RESERVED: REPUBLISH, PAID: REPUBLISH}
+"""A failed ticket answers a late `reserved` or `paid` by republishing its final status, so that the sender
+compensates."""
 
 TRANSITIONS: dict[str, dict[str, Transition]] = {
     PRE_APPROVED: {
         RESERVED: Transition(RESERVED),
         RESERVE_FAILED: Transition(RESERVE_FAILED),
-        PAID: Transition(APPROVED, say=True),
-        PAYMENT_FAILED: Transition(PAYMENT_FAILED, say=True),
-        CANCELLATION: Transition(CANCELED, say=True),
+        PAID: Transition(APPROVED, publish=True),
+        PAYMENT_FAILED: Transition(PAYMENT_FAILED, publish=True),
+        CANCELLATION: Transition(CANCELED, publish=True),
     },
     RESERVED: {
-        PAID: Transition(APPROVED, say=True),
-        PAYMENT_FAILED: Transition(PAYMENT_FAILED, say=True),
-        CANCELLATION: Transition(CANCELED, say=True),
+        PAID: Transition(APPROVED, publish=True),
+        PAYMENT_FAILED: Transition(PAYMENT_FAILED, publish=True),
+        CANCELLATION: Transition(CANCELED, publish=True),
     },
     APPROVED: {
-        RESERVED: Transition(say=True, if_again=True),
-        PAID: Transition(say=True, if_again=True),
-        DELIVERY_ARRANGED: Transition(note=True),
+        RESERVED: Transition(publish=True, only_if_reminder=True),
+        PAID: Transition(publish=True, only_if_reminder=True),
+        DELIVERY_ARRANGED: Transition(record=True),
     },
-    RESERVE_FAILED: CLOSED_AS_FAILED,
-    PAYMENT_FAILED: CLOSED_AS_FAILED,
-    CANCELED: CLOSED_AS_FAILED,
+    RESERVE_FAILED: _OF_A_FAILED_TICKET,
+    PAYMENT_FAILED: _OF_A_FAILED_TICKET,
+    CANCELED: _OF_A_FAILED_TICKET,
 }
-"""Status, report → move. What is not in it changes nothing: late and repeated reports are normal."""
-
-OPEN = frozenset(status for status, moves in TRANSITIONS.items() if CANCELLATION in moves)
-"""Statuses an order can be called off in, and is, at its deadline."""
-SAID = frozenset(
-    move.to or status for status, moves in TRANSITIONS.items() for move in moves.values() if move.say
-) | {PRE_APPROVED}
-"""Statuses a ticket is published with."""
-FAILED = frozenset(status for status, moves in TRANSITIONS.items() if moves is CLOSED_AS_FAILED)
+"""(status, report) → transition. A report that is missing here changes nothing: late and duplicate
+reports are normal."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +97,7 @@ class Ticket:
     history: tuple[HistoryEntry, ...]
     amount: int | None = None
     reason: str | None = None
-    repeats: int = 0
+    reminders_sent: int = 0
     """How often its status was published again since the last move."""
     owner: str = ""
     """Whose cart it was. It is in no event."""
@@ -111,14 +107,14 @@ class Ticket:
         return self.history[0].time
 
     @property
-    def delivered(self) -> bool:
+    def delivery_arranged(self) -> bool:
         """Whether its delivery has been arranged."""
         return any(entry.status == DELIVERY_ARRANGED for entry in self.history)
 
     @property
     def awaits_reply(self) -> bool:
         """Whether somebody has to react to what was said last."""
-        return self.status == PRE_APPROVED or (self.status == APPROVED and not self.delivered)
+        return self.status == PRE_APPROVED or (self.status == APPROVED and not self.delivery_arranged)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +127,7 @@ class Report:
     """When it was heard."""
     amount: int | None = None
     reason: str | None = None
-    again: bool = False
+    is_reminder: bool = False
     trace_id: str | None = None
     """The trace in which it was heard."""
 
@@ -150,41 +146,35 @@ def opened(
 
 
 def reported(ticket: Ticket, report: Report) -> tuple[Ticket, bool]:
-    """The ticket after a report, and whether it is to be published."""
-    move = (
-        TRANSITIONS[ticket.status].get(report.status, Transition())
-        if report.status in REPORTS
-        else Transition()
-    )
-    say = move.say and (report.again or not move.if_again)
-    entry = HistoryEntry(
-        move.to or report.status, report.time, report.status, report.eventid, report.trace_id
-    )
-    if move.note and not ticket.delivered:
-        return replace(ticket, history=(*ticket.history, entry), repeats=0), say
-    if move.to is None:
-        return ticket, say
-    return replace(
-        _moved(ticket, entry, report.reason),
-        amount=report.amount if report.amount is not None else ticket.amount,
-    ), say
+    """Return the ticket after a report, and whether to publish it."""
+    transitions = TRANSITIONS[ticket.status] if report.status in REPORTS else {}
+    transition = transitions.get(report.status, Transition())
+    publish = transition.publish and (report.is_reminder or not transition.only_if_reminder)
+    if transition.to is None and (ticket.delivery_arranged or not transition.record):
+        return ticket, publish
+    status = transition.to or report.status
+    entry = HistoryEntry(status, report.time, report.status, report.eventid, report.trace_id)
+    if transition.to is None:
+        return replace(ticket, history=(*ticket.history, entry), reminders_sent=0), publish
+    amount = ticket.amount if report.amount is None else report.amount
+    return replace(_moved(ticket, entry, report.reason), amount=amount), publish
 
 
 def cancel(ticket: Ticket, cause: str, time: float, trace_id: str | None = None) -> Ticket:
     """The ticket, canceled, now or before; FailedPrecondition where it has ended otherwise."""
     if ticket.status == CANCELED:
         return ticket
-    move = TRANSITIONS[ticket.status].get(CANCELLATION)
-    if move is None or move.to is None:
+    transition = TRANSITIONS[ticket.status].get(CANCELLATION)
+    if transition is None or transition.to is None:
         raise FailedPrecondition("order-ended", f"the order is {ticket.status}: it cannot be canceled")
-    return _moved(ticket, HistoryEntry(move.to, time, cause, trace_id=trace_id), cause)
+    return _moved(ticket, HistoryEntry(transition.to, time, cause, trace_id=trace_id), cause)
 
 
 def reminded(ticket: Ticket, now: float, deadline_seconds: float, trace_id: str | None = None) -> Ticket:
     """A ticket that has waited: canceled where its deadline has passed, else repeated once more."""
     if ticket.status in OPEN and now >= ticket.opened_at + deadline_seconds:
         return cancel(ticket, TIMEOUT, now, trace_id)
-    return replace(ticket, repeats=ticket.repeats + 1)
+    return replace(ticket, reminders_sent=ticket.reminders_sent + 1)
 
 
 def _moved(ticket: Ticket, entry: HistoryEntry, reason: str | None) -> Ticket:
@@ -193,5 +183,5 @@ def _moved(ticket: Ticket, entry: HistoryEntry, reason: str | None) -> Ticket:
         status=entry.status,
         history=(*ticket.history, entry),
         reason=reason if entry.status in FAILED else None,
-        repeats=0,
+        reminders_sent=0,
     )

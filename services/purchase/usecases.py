@@ -2,13 +2,12 @@
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from types import MappingProxyType
 
-from contract.tickets import AGAIN, RESERVED, TicketMessage
+from contract.tickets import FAILED, OPEN, RESERVED, TicketMessage, ticket_event
 from sagakit.auth import caller as callers
 from sagakit.consumer import Outcome
 from sagakit.errors import Poison
-from sagakit.events import Event, timestamp
+from sagakit.events import Event
 from sagakit.inbox import Inbox
 from sagakit.reminders import ReminderSchedule
 from sagakit.runtime import Runtime
@@ -23,9 +22,9 @@ from services.purchase.metrics import Orders
 from services.purchase.owners import cart_of, may_see_cart, may_see_ticket, ticket_of
 from services.purchase.settings import Settings
 from services.purchase.storage import (
-    CART_ANSWER,
-    OPENED_ANSWER,
-    TICKET_ANSWER,
+    CART_CODEC,
+    OPENED_CODEC,
+    TICKET_CODEC,
     cart_entity,
     cart_key,
     ticket_entity,
@@ -61,7 +60,7 @@ class UseCases:
 
         command = Command(commandid, cartid, {"create": cartid})
         # Nothing is read first: a cart that is there collides, and is looked up then.
-        return await self._commands.run(command, (), decide, OPENED_ANSWER, admit=may_see_cart)
+        return await self._commands.execute(command, (), decide, OPENED_CODEC, authorize=may_see_cart)
 
     async def get_cart(self, cartid: str) -> Cart:
         return cart_of(await self._store.read([cart_key(cartid)]), cartid)
@@ -69,7 +68,7 @@ class UseCases:
     async def add_item(self, cartid: str, itemid: str, count: int, commandid: str = "") -> Cart:
         """The cart with so many more. Without a `commandid`, OutcomeUnknown: they may have been added."""
         command = Command(commandid, cartid, {"add": itemid, "count": count})
-        return await self._change(command, lambda cart: carts.add(cart, itemid, count), repeatable=False)
+        return await self._change(command, lambda cart: carts.add(cart, itemid, count), retry_unknown=False)
 
     async def set_item(self, cartid: str, itemid: str, count: int, commandid: str = "") -> Cart:
         command = Command(commandid, cartid, {"set": itemid, "count": count})
@@ -94,12 +93,12 @@ class UseCases:
                 return Changes(ticket_of(found, cart.orderid))
             ticket = tickets.opened(orderid, cartid, cart.items, now, cart.owner, trace_id)
             writes = {**put(carts.check_out(cart, orderid)), **self._written(ticket, now)}
-            said = [_announcement(ticket, eventid, now)]
-            return Changes(ticket, writes, said, self._orders.opened)
+            published = [_event(ticket, eventid, now)]
+            return Changes(ticket, writes, published, self._orders.opened)
 
         command = Command(commandid, cartid, {"checkout": cartid})
-        return await self._commands.run(
-            command, [cart_key(cartid)], decide, TICKET_ANSWER, admit=may_see_cart
+        return await self._commands.execute(
+            command, [cart_key(cartid)], decide, TICKET_CODEC, authorize=may_see_cart
         )
 
     async def get_order_ticket(self, orderid: str) -> Ticket:
@@ -114,12 +113,12 @@ class UseCases:
             after = tickets.cancel(before, tickets.CLIENT, now, trace_id)
             if after == before:
                 return Changes(before)
-            said = [_announcement(after, eventid, now)]
-            return Changes(after, self._written(after, now), said, self._counting(before, after))
+            published = [_event(after, eventid, now)]
+            return Changes(after, self._written(after, now), published, self._counting(before, after))
 
         command = Command(commandid, orderid, {"cancel": orderid})
-        return await self._commands.run(
-            command, [ticket_key(orderid)], decide, TICKET_ANSWER, admit=may_see_ticket
+        return await self._commands.execute(
+            command, [ticket_key(orderid)], decide, TICKET_CODEC, authorize=may_see_ticket
         )
 
     async def apply_report(self, orderid: str, report: Report) -> Outcome:
@@ -131,12 +130,12 @@ class UseCases:
             if entity is None:
                 raise Poison("unknown-order")
             before = to_ticket(orderid, entity)
-            after, say = tickets.reported(before, report)
-            if after == before and not say:
+            after, publish = tickets.reported(before, report)
+            if after == before and not publish:
                 return Changes(Outcome.IGNORED)
-            said = [_announcement(after, eventid, report.time)] if say else []
+            published = [_event(after, eventid, report.time)] if publish else []
             writes = self._written(after, report.time)
-            return Changes(Outcome.APPLIED, writes, said, self._counting(before, after))
+            return Changes(Outcome.APPLIED, writes, published, self._counting(before, after))
 
         once = self._inbox.once(report.eventid, decide, recall=lambda _: Outcome.DUPLICATE)
         return (await self._store.transact([ticket_key(orderid)], once)).result
@@ -149,14 +148,13 @@ class UseCases:
         writes = self._written(ticket, now)
         if ticket.status == RESERVED:
             return Changes(False, writes)
-        closed = ticket.status in tickets.FAILED
-        again = {} if closed else {AGAIN: "true"}
-        said = [_announcement(ticket, eventid, now, again)]
-        return Changes(not closed, writes, said, self._counting(before, ticket))
+        failed = ticket.status in FAILED
+        published = [_event(ticket, eventid, now, is_reminder=not failed)]
+        return Changes(not failed, writes, published, self._counting(before, ticket))
 
     def _counting(self, before: Ticket, after: Ticket) -> Callable[[], None] | None:
         """What counts an order that has ended, if it has."""
-        ended = before.status in tickets.OPEN and after.status not in tickets.OPEN
+        ended = before.status in OPEN and after.status not in OPEN
         return partial(self._orders.ended, after) if ended else None
 
     def _put_cart(self) -> Callable[[Cart], Mapping[Key, Entity]]:
@@ -171,29 +169,27 @@ class UseCases:
         """When to look at a ticket again that is left as it is now."""
         moments = []
         if ticket.awaits_reply:
-            moments.append(self._schedule.next_at(now, ticket.repeats))
-        if ticket.status in tickets.OPEN:
+            moments.append(self._schedule.next_at(now, ticket.reminders_sent))
+        if ticket.status in OPEN:
             moments.append(ticket.opened_at + self._settings.order_deadline_seconds)
         return min(moments, default=None)
 
     async def _change(
-        self, command: Command, change: Callable[[Cart], Cart], *, repeatable: bool = True
+        self, command: Command, change: Callable[[Cart], Cart], *, retry_unknown: bool = True
     ) -> Cart:
         put = self._put_cart()
 
         def decide(found: Snapshot) -> Changes[Cart]:
-            before = cart_of(found, command.about)
+            before = cart_of(found, command.resource)
             after = change(before)
             return Changes(after, {} if after == before else put(after))
 
-        keys = [cart_key(command.about)]
-        return await self._commands.run(
-            command, keys, decide, CART_ANSWER, admit=may_see_cart, repeatable=repeatable
+        keys = [cart_key(command.resource)]
+        return await self._commands.execute(
+            command, keys, decide, CART_CODEC, authorize=may_see_cart, retry_unknown=retry_unknown
         )
 
 
-def _announcement(
-    ticket: Ticket, eventid: str, now: float, marks: Mapping[str, str] = MappingProxyType({})
-) -> Event:
+def _event(ticket: Ticket, eventid: str, now: float, *, is_reminder: bool = False) -> Event:
     message = TicketMessage(ticket.orderid, ticket.status, ticket.items, ticket.amount, ticket.reason)
-    return message.to_event(eventid, {"time": timestamp(now), **marks})
+    return ticket_event(message, eventid, now, is_reminder=is_reminder)

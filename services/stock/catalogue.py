@@ -53,17 +53,17 @@ class Catalogue:
         def decide(found: Snapshot) -> Changes[StockLevel]:
             before = known(found, [itemid]).get(itemid)
             found.require([] if before is None else shards_of(before))
-            pieces = {} if before is None else seen(found, before)
+            units = {} if before is None else seen(found, before)
             if before is not None and only_if_absent:
-                return Changes(inventory.stocked(before, pieces))
+                return Changes(inventory.stocked(before, units))
             item = Item(itemid, price, stock, waives_payment, shards or (before.shards if before else 1))
-            changed = inventory.put(before, pieces, item)
+            changed = inventory.put(before, units, item)
             writes = {item_key(itemid): item_entity(item), **shard_entities(itemid, changed)}
             if before is None:
                 writes[CATALOGUE] = catalogue_entity(_with(to_catalogue(found.get(CATALOGUE)), itemid))
-            return Changes(inventory.stocked(item, changed or pieces), writes)
+            return Changes(inventory.stocked(item, changed or units), writes)
 
-        return (await self._store.transact([*self._shard_hints.whole(itemid), CATALOGUE], decide)).result
+        return (await self._store.transact([*self._shard_hints.all_keys(itemid), CATALOGUE], decide)).result
 
     async def _stocked(self, itemids: Sequence[str]) -> dict[str, StockLevel]:
         """Those of the items that there are, as of one moment."""
@@ -73,9 +73,9 @@ class Catalogue:
             found.require(key for item in items.values() for key in shards_of(item))
             return {itemid: inventory.stocked(item, seen(found, item)) for itemid, item in items.items()}
 
-        keys = [key for itemid in itemids for key in self._shard_hints.whole(itemid)]
+        keys = [key for itemid in itemids for key in self._shard_hints.all_keys(itemid)]
         stocked = await self._store.view(keys, look)
-        self._shard_hints.note(each.item for each in stocked.values())
+        self._shard_hints.update(each.item for each in stocked.values())
         return stocked
 
 

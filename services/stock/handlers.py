@@ -13,7 +13,7 @@ from contract.tickets import (
 from services.stock.usecases import UseCases
 
 REACTIONS = {
-    PRE_APPROVED: Reaction(UseCases.reserve, says=(RESERVED, RESERVE_FAILED, PAID)),
+    PRE_APPROVED: Reaction(UseCases.reserve, replies=(RESERVED, RESERVE_FAILED, PAID)),
     APPROVED: Reaction(UseCases.sell),
     PAYMENT_FAILED: Reaction(UseCases.release),
     CANCELED: Reaction(UseCases.release),

@@ -33,7 +33,7 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Shard:
-    """A part of an item's pieces."""
+    """A part of an item's units."""
 
     available: int = 0
     reserved: int = 0
@@ -45,10 +45,10 @@ class Shard:
 
 @dataclass(frozen=True, slots=True)
 class StockLevel:
-    """An item with all its pieces."""
+    """An item with all its units."""
 
     item: Item
-    pieces: Shard
+    units: Shard
 
 
 Shards = Mapping[str, Mapping[int, Shard]]
@@ -81,7 +81,7 @@ class Reservation:
     """Why it was refused."""
     settled_time: float | None = None
     """When what was reserved was sold or released."""
-    repeats: int = 0
+    reminders_sent: int = 0
     """How often the answer was repeated since it was given."""
 
 
@@ -90,7 +90,9 @@ def home_shard(orderid: str, shards: int) -> int:
     return zlib.crc32(orderid.encode()) % shards
 
 
-def short(orderid: str, wanted: Iterable[CartItem], items: Mapping[str, Item], shards: Shards) -> list[str]:
+def shortages(
+    orderid: str, wanted: Iterable[CartItem], items: Mapping[str, Item], shards: Shards
+) -> list[str]:
     """The itemids of which the shards that were looked at do not suffice."""
     offers = _offers(orderid, _counts(wanted), items, shards)
     return [itemid for itemid, offer in offers.items() if not offer]
@@ -122,9 +124,9 @@ def settled(reservation: Reservation, status: str, now: float) -> Reservation:
     return replace(reservation, status=status, settled_time=now)
 
 
-def repeated(reservation: Reservation) -> Reservation:
+def with_reminder(reservation: Reservation) -> Reservation:
     """The reservation, after its answer was given once more."""
-    return replace(reservation, repeats=reservation.repeats + 1)
+    return replace(reservation, reminders_sent=reservation.reminders_sent + 1)
 
 
 def tombstone(orderid: str, now: float) -> Reservation:
@@ -200,8 +202,8 @@ def put(before: Item | None, shards: Mapping[int, Shard], item: Item) -> dict[in
         )
     if before is not None and (item.stock, item.shards) == (before.stock, before.shards):
         return {}
-    pieces = stocked(item, shards).pieces
-    taken = pieces.reserved + pieces.sold
+    units = stocked(item, shards).units
+    taken = units.reserved + units.sold
     if item.stock < taken:
         raise FailedPrecondition("stock-below-taken", f"{taken} pieces of {item.itemid} are reserved or sold")
     each, rest = divmod(item.stock - taken, item.shards)

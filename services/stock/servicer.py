@@ -53,14 +53,14 @@ def _itemid(request: Any) -> str:
 
 
 def _item(stocked: StockLevel) -> pb.Item:
-    item, pieces = stocked.item, stocked.pieces
+    item, units = stocked.item, stocked.units
     return pb.Item(
         itemid=item.itemid,
         price=item.price,
         stock=item.stock,
-        available=pieces.available,
-        reserved=pieces.reserved,
-        sold=pieces.sold,
+        available=units.available,
+        reserved=units.reserved,
+        sold=units.sold,
         waives_payment=item.waives_payment,
         shards=item.shards,
     )

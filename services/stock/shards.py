@@ -17,14 +17,14 @@ class ShardHints:
     def __init__(self) -> None:
         self._counts: dict[str, int] = {}
 
-    def note(self, items: Iterable[Item]) -> None:
+    def update(self, items: Iterable[Item]) -> None:
         self._counts.update((item.itemid, item.shards) for item in items)
 
-    def whole(self, itemid: str) -> list[Key]:
+    def all_keys(self, itemid: str) -> list[Key]:
         """An item and all its shards."""
         return [item_key(itemid), *shard_keys(itemid, range(self._counts.get(itemid, 1)))]
 
-    def homes(self, ticket: TicketMessage) -> list[Key]:
+    def preferred_keys(self, ticket: TicketMessage) -> list[Key]:
         """Of each item of an order, the shard it turns to first."""
         return [
             shard_key(itemid, home_shard(ticket.orderid, self._counts.get(itemid, 1)))

@@ -62,7 +62,7 @@ def reservation_entity(reservation: Reservation, due: float | None) -> Entity:
         "reason": reservation.reason,
         "time": reservation.time,
         "settled_time": reservation.settled_time,
-        "repeats": reservation.repeats,
+        "repeats": reservation.reminders_sent,
         **due_property(reservation.orderid, due),
     }
 
@@ -78,7 +78,7 @@ def to_reservation(orderid: str, entity: Entity) -> Reservation:
         reason=entity["reason"],
         time=entity["time"],
         settled_time=entity["settled_time"],
-        repeats=entity["repeats"],
+        reminders_sent=entity["repeats"],
     )
 
 

@@ -3,10 +3,10 @@
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from contract.tickets import AGAIN, PAID, RESERVE_FAILED, RESERVED, TicketMessage
+from contract.tickets import PAID, RESERVE_FAILED, RESERVED, TicketMessage, ticket_event
 from sagakit.consumer import Outcome
 from sagakit.errors import NotFound
-from sagakit.events import Event, timestamp
+from sagakit.events import Event
 from sagakit.inbox import Inbox
 from sagakit.reminders import ReminderSchedule
 from sagakit.runtime import Runtime
@@ -78,9 +78,9 @@ class UseCases:
         once = self._inbox.once(eventid, decide, recall=lambda _: Reserved(Outcome.DUPLICATE))
         # The reservation is inserted blind: it is looked up only where one turns out to be there.
         changes = await self._store.transact(
-            self._shard_hints.homes(ticket), once, reading=[item_key(itemid) for itemid in itemids]
+            self._shard_hints.preferred_keys(ticket), once, reading=[item_key(itemid) for itemid in itemids]
         )
-        self._shard_hints.note(changes.result.items.values())
+        self._shard_hints.update(changes.result.items.values())
         return changes.result.outcome
 
     async def sell(self, eventid: str, ticket: TicketMessage) -> Outcome:
@@ -94,8 +94,8 @@ class UseCases:
     def remind(self, orderid: str, entity: Entity, now: float, eventid: str) -> Changes[bool]:
         """Repeat the answer about an order whose pieces are neither sold nor released."""
         before = to_reservation(orderid, entity)
-        reservation = inventory.repeated(before)
-        answers = _answers(reservation, eventid, now, again=True)
+        reservation = inventory.with_reminder(before)
+        answers = _answers(reservation, eventid, now, is_reminder=True)
         return Changes(True, self._written(reservation, now), answers)
 
     async def _settle(
@@ -117,11 +117,11 @@ class UseCases:
             return Changes(Outcome.APPLIED, {**self._written(after, now), **_changed(found, before, change)})
 
         once = self._inbox.once(eventid, decide, recall=lambda _: Outcome.DUPLICATE)
-        return (await self._store.transact([key, *self._shard_hints.homes(ticket)], once)).result
+        return (await self._store.transact([key, *self._shard_hints.preferred_keys(ticket)], once)).result
 
     def _written(self, reservation: Reservation, now: float) -> dict[Key, Entity]:
         waits = reservation.status == inventory.RESERVED
-        due = self._schedule.next_at(now, reservation.repeats) if waits else None
+        due = self._schedule.next_at(now, reservation.reminders_sent) if waits else None
         return {reservation_key(reservation.orderid): reservation_entity(reservation, due)}
 
 
@@ -130,8 +130,8 @@ def _sufficient_shards(
 ) -> dict[str, dict[int, Shard]]:
     """Shards enough for the order, or all there are of what is short."""
     shards = {itemid: seen(found, item) for itemid, item in items.items()}
-    short = inventory.short(ticket.orderid, ticket.cart_items, items, shards)
-    found.require(key for itemid in short for key in shards_of(items[itemid]))
+    missing = inventory.shortages(ticket.orderid, ticket.cart_items, items, shards)
+    found.require(key for itemid in missing for key in shards_of(items[itemid]))
     return shards
 
 
@@ -152,7 +152,7 @@ def _changed(
     return writes
 
 
-def _answers(reservation: Reservation, eventid: str, now: float, *, again: bool = False) -> list[Event]:
+def _answers(reservation: Reservation, eventid: str, now: float, *, is_reminder: bool = False) -> list[Event]:
     """What the service says about an order, now and whenever it is asked again; settled, nothing."""
     if reservation.status in {SOLD, RELEASED}:
         return []
@@ -162,5 +162,4 @@ def _answers(reservation: Reservation, eventid: str, now: float, *, again: bool 
     elif reservation.waives_payment:
         status, amount = PAID, None
     message = TicketMessage(reservation.orderid, status, reservation.items, amount, reservation.reason)
-    marks = {AGAIN: "true"} if again else {}
-    return [message.to_event(eventid, {"time": timestamp(now), **marks})]
+    return [ticket_event(message, eventid, now, is_reminder=is_reminder)]

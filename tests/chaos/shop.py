@@ -11,12 +11,12 @@ from typing import Any
 
 import httpx
 
+from contract.tickets import OPEN
 from sagakit.backends import BackendSettings, open_backend
 from sagakit.errors import Unavailable
 from sagakit.runtime import Runtime
 from sagakit.tables import Tables
 from services.purchase.storage import ticket_key
-from services.purchase.ticket import OPEN
 
 BASKETS: tuple[Mapping[str, int], ...] = (
     {"blue": 1},

@@ -8,7 +8,14 @@ from sagakit.errors import Contention, Unavailable
 from sagakit.runtime import Runtime
 from sagakit.tables import Key, Tables
 from services.payment.provider import Canceled, Charged, Declined
-from services.payment.simulated import LEDGER, FaultSettings, SimulatedProvider, load_faults, tell, to_entry
+from services.payment.simulated import (
+    LEDGER,
+    FaultSettings,
+    SimulatedProvider,
+    load_faults,
+    save_faults,
+    to_entry,
+)
 from tests.support.clock import Clock, impatient
 from tests.support.eventually import eventually
 from tests.support.stores import OpenTables
@@ -103,19 +110,19 @@ async def test_a_declined_order_that_is_canceled_gets_nothing_back(tables: Table
 
 async def test_it_can_be_away_also_for_what_it_has_answered_before(tables: Tables):
     await provider(tables).charge("o", 300)
-    await tell(tables, FaultSettings(away=True))
+    await save_faults(tables, FaultSettings(unavailable=True))
 
-    for call in (provider(tables).charge("o", 300), provider(tables).cancel("o"), provider(tables).answers()):
+    for call in (provider(tables).charge("o", 300), provider(tables).cancel("o"), provider(tables).check()):
         with pytest.raises(Unavailable):
             await call
-    await tell(tables, FaultSettings())
-    await provider(tables).answers()
+    await save_faults(tables, FaultSettings())
+    await provider(tables).check()
     assert (await books(tables)).refunded == 0
     assert await provider(tables).cancel("o") == 300
 
 
 async def test_it_can_be_away_for_somebody_it_has_never_heard_of(tables: Tables):
-    await tell(tables, FaultSettings(away=True))
+    await save_faults(tables, FaultSettings(unavailable=True))
 
     with pytest.raises(Unavailable):
         await provider(tables).charge("o", 300)
@@ -125,7 +132,7 @@ async def test_it_can_be_away_for_somebody_it_has_never_heard_of(tables: Tables)
 
 @pytest.mark.parametrize(("amount", "answer"), [(300, Charged()), (1_001, Declined(TOO_MUCH))])
 async def test_it_can_decide_and_lose_its_answer(tables: Tables, amount: int, answer):
-    await tell(tables, FaultSettings(loses_answers=True))
+    await save_faults(tables, FaultSettings(drop_responses=True))
 
     with pytest.raises(Unavailable):
         await provider(tables).charge("o", amount)
@@ -133,12 +140,12 @@ async def test_it_can_decide_and_lose_its_answer(tables: Tables, amount: int, an
 
     assert await provider(tables).charge("o", amount) == answer
     assert await books(tables) == once
-    assert await load_faults(tables) == FaultSettings(loses_answers=True)
+    assert await load_faults(tables) == FaultSettings(drop_responses=True)
 
 
 async def test_a_cancellation_overtakes_a_charge_that_takes_its_time(tables: Tables):
     clock = Clock()
-    await tell(tables, FaultSettings(delay_seconds=5))
+    await save_faults(tables, FaultSettings(delay_seconds=5))
     asked = asyncio.create_task(provider(tables, clock.runtime()).charge("o", 300))
     await eventually(lambda: clock.sleepers)
 
@@ -151,7 +158,7 @@ async def test_a_cancellation_overtakes_a_charge_that_takes_its_time(tables: Tab
 
 async def test_what_it_has_answered_before_it_answers_at_once(tables: Tables):
     await provider(tables).charge("o", 300)
-    await tell(tables, FaultSettings(delay_seconds=60))
+    await save_faults(tables, FaultSettings(delay_seconds=60))
 
     assert await provider(tables, Clock().runtime()).charge("o", 300) == Charged()
 
@@ -178,7 +185,7 @@ async def test_orders_are_charged_apart_from_one_another(tables: Tables):
 @pytest.mark.parametrize(("seconds", "answers"), [(9.0, True), (10.0, True), (10.1, False), (99.0, False)])
 async def test_it_can_be_slow_and_nobody_waits_longer_than_ten_seconds(tables: Tables, seconds, answers):
     clock = Clock()
-    await tell(tables, FaultSettings(delay_seconds=seconds))
+    await save_faults(tables, FaultSettings(delay_seconds=seconds))
     asked = asyncio.create_task(provider(tables, clock.runtime()).charge("o", 300))
     await eventually(lambda: clock.sleepers)
 

@@ -5,6 +5,7 @@ from functools import cache
 
 from contract import topology
 from sagactl.provision import subscription_specs
+from sagakit.bus import subscription_name
 from services.gateway.app import Lifecycle, create_app
 from services.gateway.clients import SERVICES, Clients
 from tests.support.manifests import Container, Document, Manifests
@@ -98,6 +99,6 @@ def _backlog(autoscaler: Document) -> Iterator[str]:
         each["external"]["metric"] for each in autoscaler["spec"]["metrics"] if each["type"] == "External"
     ]
     watched = {metric["selector"]["matchLabels"].get("resource.labels.subscription_id") for metric in metrics}
-    wanted = {topology.subscription_name(name, topic) for topic in topology.subscribed_topics(name)}
+    wanted = {subscription_name(name, topic) for topic in topology.subscribed_topics(name)}
     if watched != wanted or {metric["name"] for metric in metrics} != {BACKLOG}:
         yield f"{name} is not scaled by its own backlog: {sorted(map(str, watched))}"

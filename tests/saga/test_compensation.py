@@ -11,7 +11,7 @@ from rpc import purchase_pb2 as pb
 from sagakit.backends import Backend
 from sagakit.errors import Unavailable
 from sagakit.tables import Key, Mutation, Tables
-from services.payment.simulated import FaultSettings, tell
+from services.payment.simulated import FaultSettings, save_faults
 from services.payment.storage import payment_key
 from tests.support.eventually import eventually
 from tests.support.lossy import losing
@@ -35,7 +35,7 @@ async def test_an_order_canceled_while_its_payment_is_slow_is_not_charged(
     backend_environ: Mapping[str, str],
 ):
     async with running_suite(backend_environ) as suite:
-        await tell(suite.backend.tables, FaultSettings(delay_seconds=1.5))
+        await save_faults(suite.backend.tables, FaultSettings(delay_seconds=1.5))
         ticket = await suite.order("c", blue=3)
         await suite.ticket_becomes(ticket.orderid, "reserved")
 
@@ -81,7 +81,7 @@ async def test_an_answer_of_the_provider_that_was_lost_is_asked_for_again(
     backend_environ: Mapping[str, str],
 ):
     async with running_suite(backend_environ) as suite:
-        await tell(suite.backend.tables, FaultSettings(loses_answers=True))
+        await save_faults(suite.backend.tables, FaultSettings(drop_responses=True))
         ticket = await suite.order("c", blue=3)
 
         await suite.ticket_becomes(ticket.orderid, "approved", seconds=40)

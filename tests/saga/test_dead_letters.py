@@ -10,6 +10,7 @@ from sagactl import letters
 from sagactl.letters import Filter
 from sagakit.backends import BackendSettings, open_pull_subscription
 from sagakit.bus import Message, PullSubscription
+from sagakit.inbox import inbox_kind
 from sagakit.tables import Delete, Insert
 from services.purchase.storage import ticket_key
 from tests.support.eventually import eventually
@@ -141,7 +142,7 @@ async def test_what_was_applied_can_be_put_back_at_any_time(backend_environ: Map
 
 async def empty_inboxes(suite: Suite) -> None:
     for service in topology.TOPICS:
-        kind = f"{service.capitalize()}ReceivedEvent"
+        kind = inbox_kind(service)
         rows = await suite.backend.tables.page(kind, "", 300)
         for start in range(0, len(rows), 20):
             await suite.backend.tables.commit([Delete(key) for key, _ in rows[start : start + 20]])

@@ -17,7 +17,7 @@ from sagactl.emulators import FIRESTORE, PUBSUB, Emulator, running
 from sagactl.ports import free_ports
 from sagactl.provision import provision
 from sagakit.bus import Delivery
-from services.payment.simulated import FaultSettings, tell
+from services.payment.simulated import FaultSettings, save_faults
 from services.payment.storage import payment_key
 from tests.support.eventually import eventually
 from tests.support.suite import Suite, running_suite
@@ -158,13 +158,13 @@ async def test_orders_wait_for_a_payment_provider_that_is_away_and_nothing_goes_
     async with running_suite(backend_environ) as suite:
         letters: list[Delivery] = []
         suite.backend.bus.subscribe(topology.DEAD_LETTER_SUBSCRIPTION, letters.append, 100)
-        await tell(suite.backend.tables, FaultSettings(away=True))
+        await save_faults(suite.backend.tables, FaultSettings(unavailable=True))
         tickets = [await suite.order(f"c{number}", blue=1) for number in range(5)]
 
         await asyncio.gather(*(suite.ticket_becomes(each.orderid, "reserved") for each in tickets))
         await asyncio.sleep(AWAY_SECONDS)
         assert {(await suite.ticket(each.orderid)).status for each in tickets} == {"reserved"}
-        await tell(suite.backend.tables, FaultSettings())
+        await save_faults(suite.backend.tables, FaultSettings())
 
         await asyncio.gather(*(suite.ticket_becomes(each.orderid, "approved", 120) for each in tickets))
         await suite.balances(60)

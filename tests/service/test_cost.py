@@ -322,4 +322,4 @@ async def test_stock_that_is_asked_again_repeats_its_first_answer():
     ]
     assert len(answers) == 2
     assert answers[0] == answers[1]
-    assert (await catalogue.get_item("blue")).pieces.reserved == 3
+    assert (await catalogue.get_item("blue")).units.reserved == 3

@@ -4,7 +4,7 @@ import grpc
 import pytest
 
 from rpc import delivery_pb2, payment_pb2, purchase_pb2
-from services.payment.simulated import FaultSettings, tell
+from services.payment.simulated import FaultSettings, save_faults
 from services.payment.storage import payment_key
 from tests.support.eventually import eventually
 from tests.support.suite import Suite
@@ -47,11 +47,11 @@ async def test_what_an_order_was_declined_for(suite: Suite):
 
 
 async def test_a_canceled_order_says_so_at_payment_and_has_no_delivery(suite: Suite):
-    await tell(suite.backend.tables, FaultSettings(away=True))
+    await save_faults(suite.backend.tables, FaultSettings(unavailable=True))
     ticket = await suite.order("c", blue=3)
     await suite.ticket_becomes(ticket.orderid, "reserved")
     await suite.purchase.CancelOrder(purchase_pb2.CancelOrderRequest(orderid=ticket.orderid))
-    await tell(suite.backend.tables, FaultSettings())
+    await save_faults(suite.backend.tables, FaultSettings())
 
     charge = await eventually(lambda: canceled(suite, ticket.orderid))
 

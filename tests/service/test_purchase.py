@@ -5,7 +5,7 @@ import pytest
 from google.rpc import error_details_pb2, status_pb2
 
 from rpc import purchase_pb2 as pb
-from services.payment.simulated import FaultSettings, tell
+from services.payment.simulated import FaultSettings, save_faults
 from tests.support.suite import Suite
 
 
@@ -168,7 +168,7 @@ async def cancel(suite: Suite, orderid: str) -> pb.OrderTicket:
 
 
 async def test_an_order_can_be_canceled_until_it_is_approved_and_again_and_again(suite: Suite):
-    await tell(suite.backend.tables, FaultSettings(away=True))
+    await save_faults(suite.backend.tables, FaultSettings(unavailable=True))
     ticket = await suite.order("c", blue=3)
     await suite.ticket_becomes(ticket.orderid, "reserved")
 

@@ -4,9 +4,10 @@ import json
 from collections import Counter
 from collections.abc import Sequence
 
-from contract.tickets import AGAIN, CANCELED, PAYMENT_FAILED
+from contract.tickets import CANCELED, PAYMENT_FAILED, REMINDER_ATTRIBUTE
 from contract.topology import TOPICS
 from sagakit.bus import Message
+from sagakit.outbox import outbox_kind
 from sagakit.tables import Delete, Entity, Insert, Key, Mutation
 from services.payment.charge import CHARGED
 from services.payment.simulated import LEDGER
@@ -19,7 +20,7 @@ MOST_CLAIMS = 12
 MOST_REPEATS = 24
 """How often a last word may be repeated within the hours that a world lasts, by all replicas."""
 
-OUTBOXES = {f"{service.capitalize()}PublishEvent": service for service in TOPICS}
+OUTBOXES = {outbox_kind(service): service for service in TOPICS}
 
 
 class Observer:
@@ -65,7 +66,7 @@ class Observer:
     def _say(self, service: str, entity: Entity) -> None:
         body = json.loads(entity["body"])
         orderid, status = body["orderid"], body["status"]
-        if AGAIN in entity["attributes"]:
+        if REMINDER_ATTRIBUTE in entity["attributes"]:
             self._repeats[service, orderid, status] += 1
             if self._repeats[service, orderid, status] == MOST_REPEATS + 1:
                 self.problems.append(f"order {orderid}: {service} repeats {status} without end")

@@ -238,7 +238,7 @@ def a_failed_ticket_goes_quiet() -> Iterator[None]:
 
 @bug()
 def paid_approves_a_ticket_that_has_failed() -> Iterator[None]:
-    with patch.dict(TRANSITIONS[CANCELED], {PAID: Transition(APPROVED, say=True)}):
+    with patch.dict(TRANSITIONS[CANCELED], {PAID: Transition(APPROVED, publish=True)}):
         yield
 
 
@@ -309,7 +309,7 @@ def a_cancellation_is_not_final() -> Iterator[None]:
         return None if entry is None else replace(entry, refunded=entry.charged, canceled=True)
 
     async def cancel(self: Any, orderid: str) -> int:
-        await self.answers()
+        await self.check()
         row = (await self._tables.lookup([simulated._key(orderid)])).get(simulated._key(orderid))
         if row is None:
             return 0

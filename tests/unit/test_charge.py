@@ -13,8 +13,8 @@ from services.payment.charge import (
     SETTLED,
     Charge,
     canceled,
-    repeated,
     settled,
+    with_reminder,
 )
 
 NOW = 9.0
@@ -52,10 +52,10 @@ def test_a_cancellation_of_what_was_not_known_of_is_remembered_with_what_was_giv
 
 
 def test_a_charge_counts_how_often_its_answer_was_repeated_and_is_otherwise_the_same():
-    assert repeated(repeated(a_charge())) == replace(a_charge(), repeats=2)
+    assert with_reminder(with_reminder(a_charge())) == replace(a_charge(), reminders_sent=2)
 
 
-steps = st.sampled_from([settled, repeated, canceled])
+steps = st.sampled_from([settled, with_reminder, canceled])
 
 
 @given(st.sampled_from(STATUSES), st.lists(steps))
@@ -67,7 +67,7 @@ def test_whatever_comes_in_whatever_order_a_charge_ends_once(status, steps):
         if step is canceled:
             charge = canceled(charge, "o", 300, NOW)
         else:
-            charge = repeated(charge) if step is repeated else settled(charge, NOW)
+            charge = with_reminder(charge) if step is with_reminder else settled(charge, NOW)
         statuses += [charge.status] if charge.status != statuses[-1] else []
 
     assert statuses in ([status], [CHARGED, SETTLED], [CHARGED, CANCELED])

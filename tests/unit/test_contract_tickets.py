@@ -1,15 +1,32 @@
 """The order-ticket event: any language's JSON is a ticket or poison, and ours can be read by any."""
 
 import json
+from collections import defaultdict
+from collections.abc import Mapping
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from contract.fields import MAX_AMOUNT, MAX_COUNT
-from contract.tickets import ORDER_TICKET, RESERVE_FAILED, CartItem, TicketMessage
+from contract.reactions import Reaction
+from contract.tickets import (
+    CAUSES,
+    ORDER_TICKET,
+    PRE_APPROVED,
+    PUBLISHED_BY,
+    RESERVE_FAILED,
+    RESERVED,
+    CartItem,
+    TicketMessage,
+)
+from contract.topology import LISTENS_TO
 from sagakit.errors import Poison
 from sagakit.events import Event
+from services.delivery.handlers import REACTIONS as DELIVERY
+from services.payment.handlers import REACTIONS as PAYMENT
+from services.purchase.ticket import REPORTS, TRANSITIONS
+from services.stock.handlers import REACTIONS as STOCK
 
 ids = st.text("ABCxyz019._~-", min_size=1, max_size=128)
 words = st.text(st.characters(codec="utf-8"), min_size=1, max_size=50)
@@ -164,3 +181,46 @@ def test_an_empty_reason_is_none():
 def test_what_is_no_ticket_is_poison(body):
     with pytest.raises(Poison, match="malformed-ticket"):
         read(body)
+
+
+REACTIONS: Mapping[str, Mapping[str, Reaction]] = {"stock": STOCK, "payment": PAYMENT, "delivery": DELIVERY}
+
+
+def test_published_by_is_what_the_reactions_and_transitions_publish():
+    by_purchase = {PRE_APPROVED}
+    for status, reports in TRANSITIONS.items():
+        by_purchase |= {transition.to or status for transition in reports.values() if transition.publish}
+
+    derived = {
+        service: {reply for reaction in reactions.values() for reply in reaction.replies}
+        for service, reactions in REACTIONS.items()
+    }
+
+    assert {**derived, "purchase": by_purchase} == PUBLISHED_BY
+
+
+def test_causes_follow_from_the_reactions_and_transitions():
+    caused: dict[str, set[str]] = defaultdict(set)
+    for service, reactions in REACTIONS.items():
+        for status, reaction in reactions.items():
+            for publisher in LISTENS_TO[service]:
+                if status in PUBLISHED_BY[publisher]:
+                    for reply in reaction.replies:
+                        caused[f"{service}.{reply}"].add(f"{publisher}.{status}")
+    for report in REPORTS:
+        for publisher in LISTENS_TO["purchase"]:
+            if report in PUBLISHED_BY[publisher]:
+                to = TRANSITIONS[PRE_APPROVED].get(report)
+                if to is not None and to.to not in (None, RESERVED):
+                    caused[f"purchase.{to.to}"].add(f"{publisher}.{report}")
+
+    published = {key: set(causes) for key, causes in CAUSES.items() if key in caused}
+
+    assert published == caused
+
+
+def test_everything_that_happens_is_caused_by_something_published():
+    for key, causes in CAUSES.items():
+        for cause in causes:
+            service, _, status = cause.partition(".")
+            assert status in PUBLISHED_BY[service], key

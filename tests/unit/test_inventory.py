@@ -31,7 +31,7 @@ from services.stock.inventory import (
     reserve,
     reserved,
     settled,
-    short,
+    shortages,
     sold,
     stocked,
     tombstone,
@@ -136,8 +136,8 @@ def test_what_is_short_is_told_so_that_all_its_shards_can_be_looked_at():
     seen = {"hot": {home: Shard(3)}, "blue": {0: Shard(1)}}
     wanted = [CartItem("hot", 4), CartItem("blue", 1), CartItem("purple", 1)]
 
-    assert short("o", wanted, KNOWN, seen) == ["hot"]
-    assert short("o", [CartItem("hot", 3)], KNOWN, seen) == []
+    assert shortages("o", wanted, KNOWN, seen) == ["hot"]
+    assert shortages("o", [CartItem("hot", 3)], KNOWN, seen) == []
 
 
 def test_pieces_move_between_available_reserved_and_sold():
@@ -268,7 +268,7 @@ class Warehouse(RuleBasedStateMachine):
     @invariant()
     def every_piece_is_available_or_reserved_or_sold(self) -> None:
         for itemid, item in self.items.items():
-            pieces = stocked(item, self.shards[itemid]).pieces
+            pieces = stocked(item, self.shards[itemid]).units
             assert pieces.available + pieces.reserved + pieces.sold == item.stock
             assert set(self.shards[itemid]) == set(range(item.shards))
 

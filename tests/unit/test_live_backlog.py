@@ -2,6 +2,7 @@
 
 import pytest
 
+from contract.tickets import OPEN
 from sagactl.live import backlog as backlogs
 from sagactl.live.backlog import (
     EVERY_SECONDS,
@@ -16,7 +17,7 @@ from sagakit.events import Event, timestamp
 from sagakit.outbox import Outbox
 from sagakit.tables import Insert
 from services.purchase.storage import ticket_entity, ticket_key
-from services.purchase.ticket import OPEN, Report, opened, reported
+from services.purchase.ticket import Report, opened, reported
 from tests.support.clock import START, Clock
 from tests.support.tables import MemoryTables
 

@@ -7,11 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contract.tickets import (
-    AGAIN,
     APPROVED,
     CANCELED,
     PAID,
     PAYMENT_FAILED,
+    REMINDER_ATTRIBUTE,
     RESERVE_FAILED,
     RESERVED,
     CartItem,
@@ -72,7 +72,7 @@ class Provider:
         self.refunded[orderid] = self.charged.get(orderid, 0)
         return self.refunded[orderid]
 
-    async def answers(self) -> None:
+    async def check(self) -> None:
         pass
 
     def _here(self) -> None:
@@ -330,7 +330,7 @@ async def test_an_open_charge_repeats_its_answer_marked_and_later_each_time(benc
     (event,) = once.events
     message = TicketMessage.from_event(event)
     assert (message.status, message.amount, message.cart_items) == (PAID, 300, BLUE)
-    assert (event.eventid, event.attributes[AGAIN]) == ("r1", "true")
+    assert (event.eventid, event.attributes[REMINDER_ATTRIBUTE]) == ("r1", "true")
     assert [row["repeats"] for changes in (once, twice) for row in changes.writes.values()] == [1, 2]
     assert waits[DUE] > before[DUE]
 

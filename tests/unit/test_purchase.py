@@ -5,13 +5,13 @@ from collections.abc import Awaitable, Callable, Sequence
 import pytest
 
 from contract.tickets import (
-    AGAIN,
     APPROVED,
     CANCELED,
     DELIVERY_ARRANGED,
     PAID,
     PAYMENT_FAILED,
     PRE_APPROVED,
+    REMINDER_ATTRIBUTE,
     RESERVE_FAILED,
     RESERVED,
     CartItem,
@@ -58,7 +58,7 @@ class Bench:
         return self
 
     async def hears(self, status: str, *, again: bool = False, by: UseCases | None = None) -> Outcome:
-        report = Report(self.runtime.new_id(), status, self.clock.now(), again=again)
+        report = Report(self.runtime.new_id(), status, self.clock.now(), is_reminder=again)
         return await (by or self.purchase).apply_report(self.orderid, report)
 
     async def passes(self, seconds: float, by: UseCases | None = None) -> list[tuple[str, bool]]:
@@ -72,7 +72,7 @@ class Bench:
             row.entity for key, row in self.tables.rows.items() if key.kind == OUTBOX and key not in before
         ]
         assert watch.capacity() == BURST - len(rows), "what is said is counted, and nothing else"
-        return [(status_of(row["body"]), AGAIN in row["attributes"]) for row in rows]
+        return [(status_of(row["body"]), REMINDER_ATTRIBUTE in row["attributes"]) for row in rows]
 
     async def ticket(self) -> Ticket:
         return await self.purchase.get_order_ticket(self.orderid)

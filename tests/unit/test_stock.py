@@ -6,11 +6,11 @@ from collections.abc import Mapping
 import pytest
 
 from contract.tickets import (
-    AGAIN,
     APPROVED,
     CANCELED,
     PAID,
     PRE_APPROVED,
+    REMINDER_ATTRIBUTE,
     RESERVE_FAILED,
     RESERVED,
     CartItem,
@@ -53,8 +53,8 @@ class Bench:
         facts = {"waives_payment": False, "only_if_absent": False, "shards": 0, **facts}
         await self.catalogue.put_item(itemid, price, stock, **facts)
 
-    async def pieces(self, itemid: str = "blue") -> Shard:
-        return (await self.catalogue.get_item(itemid)).pieces
+    async def units(self, itemid: str = "blue") -> Shard:
+        return (await self.catalogue.get_item(itemid)).units
 
     async def status(self) -> str:
         return (await self.stock.get_reservation("o")).status
@@ -79,7 +79,7 @@ async def test_an_order_is_given_its_pieces_once_however_often_its_event_comes(b
     outcomes = [await bench.stock.reserve("e1", a_ticket(PRE_APPROVED)) for _ in range(3)]
 
     assert outcomes == [Outcome.APPLIED, Outcome.DUPLICATE, Outcome.DUPLICATE]
-    assert await bench.pieces() == Shard(available=7, reserved=3)
+    assert await bench.units() == Shard(available=7, reserved=3)
     (message,) = said(bench.tables.rows)
     assert (message.status, message.amount, message.cart_items) == (RESERVED, 300, (CartItem("blue", 3),))
 
@@ -91,7 +91,7 @@ async def test_asked_again_it_repeats_its_first_answer_whatever_the_price_is_now
     await bench.stock.reserve("e2", a_ticket(PRE_APPROVED))
 
     assert [(message.status, message.amount) for message in said(bench.tables.rows)] == [(RESERVED, 300)] * 2
-    assert await bench.pieces() == Shard(available=7, reserved=3)
+    assert await bench.units() == Shard(available=7, reserved=3)
 
 
 async def test_a_refusal_is_remembered_whatever_there_is_now(bench: Bench):
@@ -102,7 +102,7 @@ async def test_a_refusal_is_remembered_whatever_there_is_now(bench: Bench):
 
     answers = [(message.status, message.reason) for message in said(bench.tables.rows)]
     assert answers == [(RESERVE_FAILED, "sold-out: blue")] * 2
-    assert await bench.pieces() == Shard(available=100)
+    assert await bench.units() == Shard(available=100)
 
 
 async def test_an_order_that_waives_payment_is_said_to_be_paid_and_costs_nothing(bench: Bench):
@@ -122,7 +122,7 @@ async def test_a_cancellation_that_comes_first_leaves_a_tombstone(bench: Bench):
 
     assert (first, late) == (Outcome.APPLIED, Outcome.IGNORED)
     assert (await bench.status(), bench.said) == (RELEASED, [])
-    assert await bench.pieces() == Shard(available=10)
+    assert await bench.units() == Shard(available=10)
 
 
 async def test_an_approval_of_an_order_that_was_never_reserved_changes_nothing(bench: Bench):
@@ -135,10 +135,10 @@ async def test_an_approval_of_an_order_that_was_never_reserved_changes_nothing(b
 
 
 @pytest.mark.parametrize(
-    ("end", "status", "pieces"),
+    ("end", "status", "units"),
     [("sell", SOLD, Shard(available=7, sold=3)), ("release", RELEASED, Shard(available=10))],
 )
-async def test_a_reservation_ends_once_and_answers_nothing_from_then_on(bench: Bench, end, status, pieces):
+async def test_a_reservation_ends_once_and_answers_nothing_from_then_on(bench: Bench, end, status, units):
     await bench.stock.reserve("e1", a_ticket(PRE_APPROVED))
 
     outcomes = [await getattr(bench.stock, end)(eventid, a_ticket(status)) for eventid in ("e2", "e2", "e3")]
@@ -151,7 +151,7 @@ async def test_a_reservation_ends_once_and_answers_nothing_from_then_on(bench: B
     assert outcomes == [Outcome.APPLIED, Outcome.IGNORED, Outcome.IGNORED]
     assert late == [Outcome.IGNORED] * 3
     assert (await bench.status(), bench.said) == (status, [RESERVED])
-    assert await bench.pieces() == pieces
+    assert await bench.units() == units
 
 
 async def test_a_reservation_waits_until_it_is_sold_or_released_and_a_refusal_does_not(bench: Bench):
@@ -180,7 +180,7 @@ async def test_a_reservation_that_waits_repeats_its_answer_marked_and_later_each
     (event,) = once.events
     message = TicketMessage.from_event(event)
     assert (message.status, message.amount, event.eventid) == (*answer, "r1")
-    assert event.attributes[AGAIN] == "true"
+    assert event.attributes[REMINDER_ATTRIBUTE] == "true"
     assert [waits["repeats"] for changes in (once, twice) for waits in changes.writes.values()] == [1, 2]
     assert waits[DUE] > bench.reservation[DUE]
 
@@ -223,7 +223,7 @@ async def test_a_process_that_knows_of_fewer_shards_still_finds_all_the_pieces(b
     outcome = await outdated.reserve("e1", a_ticket(PRE_APPROVED, count=8, itemid="hot"))
 
     assert (outcome, bench.said) == (Outcome.APPLIED, [RESERVED])
-    assert await bench.pieces("hot") == Shard(reserved=8)
+    assert await bench.units("hot") == Shard(reserved=8)
 
 
 async def test_the_first_order_for_an_item_tells_where_its_shards_are(bench: Bench):
@@ -246,7 +246,7 @@ async def test_a_process_that_has_seen_nothing_of_an_item_puts_it_with_all_its_p
 
     answer = await catalogue.put_item("hot", **facts)
 
-    assert answer.pieces == await bench.pieces("hot") == Shard(available=facts["stock"] - 8, reserved=8)
+    assert answer.units == await bench.units("hot") == Shard(available=facts["stock"] - 8, reserved=8)
     assert answer.item.shards == 8
     with pytest.raises(FailedPrecondition) as refused:
         await a_process(bench.tables)[1].put_item("hot", **{**facts, "stock": 7, "only_if_absent": False})
@@ -263,9 +263,9 @@ async def test_the_catalogue_holds_so_many_items_and_those_it_has_can_still_be_p
     await bench.put("blue", stock=11)
 
     assert refused.value.reason == "catalogue-full"
-    assert await bench.pieces() == Shard(available=11)
+    assert await bench.units() == Shard(available=11)
     with pytest.raises(NotFound):
-        await bench.pieces("one-too-many")
+        await bench.units("one-too-many")
 
 
 async def test_items_are_listed_from_wherever_one_says(bench: Bench):
@@ -307,7 +307,7 @@ async def test_orders_of_several_processes_get_every_piece_and_no_piece_twice(be
     )
 
     assert sorted(bench.said) == [RESERVE_FAILED] * 6 + [RESERVED] * 10
-    assert await bench.pieces("hot") == Shard(reserved=10)
+    assert await bench.units("hot") == Shard(reserved=10)
 
 
 async def test_an_item_that_is_put_while_orders_come_still_adds_up(bench: Bench):
@@ -324,7 +324,7 @@ async def test_an_item_that_is_put_while_orders_come_still_adds_up(bench: Bench)
 
     item = await catalogue.get_item("blue")
     assert item.item.stock >= 20
-    assert item.pieces == Shard(available=item.item.stock - 8, reserved=8)
+    assert item.units == Shard(available=item.item.stock - 8, reserved=8)
 
 
 async def test_an_order_looks_first_where_its_orderid_says(bench: Bench):
