@@ -556,7 +556,7 @@ class CancelOrderResponse(_message.Message):
 Global___CancelOrderResponse: _TypeAlias = CancelOrderResponse  # noqa: Y015
 
 @_typing.final
-class OrderMove(_message.Message):
+class OrderHistoryEntry(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     STATUS_FIELD_NUMBER: _builtins.int
@@ -596,7 +596,7 @@ class OrderMove(_message.Message):
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__trace_id) -> _WhichOneofReturnType__trace_id | None: ...
 
-Global___OrderMove: _TypeAlias = OrderMove  # noqa: Y015
+Global___OrderHistoryEntry: _TypeAlias = OrderHistoryEntry  # noqa: Y015
 
 @_typing.final
 class GetOrderHistoryRequest(_message.Message):
@@ -625,14 +625,14 @@ class GetOrderHistoryResponse(_message.Message):
     HISTORY_FIELD_NUMBER: _builtins.int
     orderid: _builtins.str
     @_builtins.property
-    def history(self) -> _containers.RepeatedCompositeFieldContainer[Global___OrderMove]:
+    def history(self) -> _containers.RepeatedCompositeFieldContainer[Global___OrderHistoryEntry]:
         """The oldest first."""
 
     def __init__(
         self,
         *,
         orderid: _builtins.str = ...,
-        history: _abc.Iterable[Global___OrderMove] | None = ...,
+        history: _abc.Iterable[Global___OrderHistoryEntry] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...

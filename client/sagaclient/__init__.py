@@ -14,7 +14,7 @@ from sagaclient.errors import (
     Unauthenticated,
     Unavailable,
 )
-from sagaclient.models import Cart, CartItem, Item, Order, OrderEvent, OrderMove
+from sagaclient.models import Cart, CartItem, Item, Order, OrderEvent, OrderHistoryEntry
 from sagaclient.retries import RetryPolicy
 
 __all__ = [
@@ -30,7 +30,7 @@ __all__ = [
     "NotFound",
     "Order",
     "OrderEvent",
-    "OrderMove",
+    "OrderHistoryEntry",
     "RetryPolicy",
     "SagaClient",
     "SagaClientError",

@@ -11,7 +11,7 @@ import httpx
 
 from sagaclient import events
 from sagaclient.errors import InvalidResponseError
-from sagaclient.models import Cart, Item, Order, OrderEvent, OrderMove
+from sagaclient.models import Cart, Item, Order, OrderEvent, OrderHistoryEntry
 from sagaclient.retries import RetryPolicy
 from sagaclient.transport import Token, Transport
 
@@ -95,10 +95,10 @@ class SagaClient:
         """The canceled order; Conflict where it has ended otherwise."""
         return _read(Order.of, await self._transport.change("POST", f"{_order(orderid)}:cancel", key))
 
-    async def order_history(self, orderid: str) -> tuple[OrderMove, ...]:
+    async def order_history(self, orderid: str) -> tuple[OrderHistoryEntry, ...]:
         """Every move, the oldest first."""
         answer = await self._transport.get(f"{_order(orderid)}/history")
-        return _read(lambda json: tuple(map(OrderMove.of, json["history"])), answer)
+        return _read(lambda json: tuple(map(OrderHistoryEntry.of, json["history"])), answer)
 
     def order_events(self, orderid: str, last_event_id: str = "") -> AsyncIterator[OrderEvent]:
         """Each move of the order at any service, as it happens, and its end, which is the last.

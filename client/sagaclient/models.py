@@ -57,7 +57,7 @@ class Order:
 
 
 @dataclass(frozen=True, slots=True)
-class OrderMove:
+class OrderHistoryEntry:
     """What happened to an order once."""
 
     status: str
@@ -70,7 +70,7 @@ class OrderMove:
     """The trace it happened in, if it was traced."""
 
     @classmethod
-    def of(cls, json: Json) -> "OrderMove":
+    def of(cls, json: Json) -> "OrderHistoryEntry":
         more = json.get("eventid"), json.get("trace_id")
         return cls(json["status"], json["time"], json["cause"], *more)
 

@@ -123,7 +123,7 @@ class Item(BaseModel):
     shards: int = Field(description="Into how many parts its stock is split, where many want it at once.")
 
 
-class OrderMove(BaseModel):
+class OrderHistoryEntry(BaseModel):
     status: str = Field(description="What the ticket became, or delivery-arranged.")
     time: str
     cause: str = Field(description="checkout, client, timeout, or what another service reported")
@@ -202,7 +202,7 @@ class CancelOrderResponse(BaseModel):
 
 class GetOrderHistoryResponse(BaseModel):
     orderid: str
-    history: list[OrderMove]
+    history: list[OrderHistoryEntry]
 
 
 class GetPaymentResponse(BaseModel):

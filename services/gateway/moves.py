@@ -20,7 +20,7 @@ from contract.tickets import (
 )
 from rpc.delivery_pb2 import Shipment
 from rpc.payment_pb2 import Charge
-from rpc.purchase_pb2 import OrderMove
+from rpc.purchase_pb2 import OrderHistoryEntry
 from rpc.stock_pb2 import Reservation
 
 SAYS = {
@@ -62,7 +62,7 @@ class Move:
 class Records:
     """What the services have on record about an order; None: nothing, or it could not be found out."""
 
-    history: tuple[OrderMove, ...]
+    history: tuple[OrderHistoryEntry, ...]
     reservation: Reservation | None
     charge: Charge | None
     shipment: Shipment | None

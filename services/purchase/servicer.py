@@ -114,8 +114,8 @@ def _ticket(ticket: Ticket) -> pb.OrderTicket:
     )
 
 
-def _move(entry: HistoryEntry) -> pb.OrderMove:
-    return pb.OrderMove(
+def _move(entry: HistoryEntry) -> pb.OrderHistoryEntry:
+    return pb.OrderHistoryEntry(
         status=entry.status,
         time=timestamp(entry.time),
         cause=entry.cause,

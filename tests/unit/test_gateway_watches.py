@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 from contract.tickets import TicketMessage
 from rpc.delivery_pb2 import Shipment
 from rpc.payment_pb2 import Charge
-from rpc.purchase_pb2 import OrderMove
+from rpc.purchase_pb2 import OrderHistoryEntry
 from rpc.stock_pb2 import Reservation
 from sagakit.errors import Unavailable
 from sagakit.runtime import Runtime
@@ -30,9 +30,11 @@ def moment(second: int) -> str:
     return f"2026-11-21T12:00:{second:02}.000Z"
 
 
-def history(*statuses: str) -> tuple[OrderMove, ...]:
+def history(*statuses: str) -> tuple[OrderHistoryEntry, ...]:
     return tuple(
-        OrderMove(status=status, time=moment(number), cause="client" if status == "canceled" else status)
+        OrderHistoryEntry(
+            status=status, time=moment(number), cause="client" if status == "canceled" else status
+        )
         for number, status in enumerate(statuses)
     )
 
@@ -127,8 +129,8 @@ def test_a_move_says_how_much_and_why():
 
 def test_what_was_asked_for_is_in_the_first_trace_and_what_follows_from_the_end_in_the_last():
     traced = (
-        OrderMove(status="pre-approved", time=moment(0), cause="checkout", trace_id="a" * 32),
-        OrderMove(status="canceled", time=moment(5), cause="client", trace_id="b" * 32),
+        OrderHistoryEntry(status="pre-approved", time=moment(0), cause="checkout", trace_id="a" * 32),
+        OrderHistoryEntry(status="canceled", time=moment(5), cause="client", trace_id="b" * 32),
     )
 
     def traces(**found) -> dict[str, str | None]:

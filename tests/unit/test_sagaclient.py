@@ -22,7 +22,7 @@ from sagaclient import (
     NotFound,
     Order,
     OrderEvent,
-    OrderMove,
+    OrderHistoryEntry,
     RetryPolicy,
     SagaClient,
     TransportError,
@@ -281,7 +281,7 @@ MODELS: Sequence[tuple[type, Any]] = (
     (CartItem, purchase_pb2.CartItem),
     (Cart, purchase_pb2.Cart),
     (Order, purchase_pb2.OrderTicket),
-    (OrderMove, purchase_pb2.OrderMove),
+    (OrderHistoryEntry, purchase_pb2.OrderHistoryEntry),
     (Item, stock_pb2.Item),
 )
 PYTHON_TYPES: dict[int, type] = {9: str, 3: int, 8: bool}
