@@ -65,7 +65,7 @@ async def _provision_and_look(environ: Mapping[str, str], *, store: bool) -> lis
 async def _store_answers(environ: Mapping[str, str]) -> None:
     try:
         async with open_backend(BackendSettings.from_environ(environ), Runtime()) as backend:
-            await backend.tables.lookup([Key("Anything", "is-anybody-there")])
+            await backend.tables.lookup([Key("Anything", "health-check")])
     except Unavailable as error:
         raise CommandError(f"the store is away: {error}") from error
 

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
-from sagakit.due import SHARDS, bound
+from sagakit.due import SHARDS, due_bound
 from sagakit.tables import DUE, Key, Row, Tables
 from services.purchase.storage import TICKET, to_ticket
 from services.purchase.ticket import Ticket
@@ -38,9 +38,9 @@ async def stuck(tables: Tables, now: float, older_than_seconds: float) -> list[W
 
 async def _waiting(tables: Tables) -> AsyncIterator[tuple[Key, Row]]:
     for shard in range(SHARDS):
-        start, limit = bound(shard, 0), PAGE
+        start, limit = due_bound(shard, 0), PAGE
         while True:
-            page = await tables.due(TICKET, start, bound(shard, _NEVER), limit)
+            page = await tables.due(TICKET, start, due_bound(shard, _NEVER), limit)
             for each in page:
                 yield each
             if len(page) < limit:

@@ -20,9 +20,9 @@ log = structlog.get_logger()
 
 MAX_OUTSTANDING = 100
 """Deliveries in hand at a time, per subscription."""
-MAX_APPLY_SECONDS = 30.0
+APPLY_TIMEOUT_SECONDS = 30.0
 PULL_BACKOFF = Backoff(first_seconds=0.25, cap_seconds=5, attempts=1 << 30)
-LAG_SECONDS = 5.0
+SATURATION_WINDOW_SECONDS = 5.0
 """For how long a consumer that had its hands full counts as lagging behind."""
 
 
@@ -52,45 +52,45 @@ class Consumer:
         subscriptions: Sequence[str],
         handlers: Mapping[str, Handler],
         dead_letter_topic: str,
-        backends_answer: Callable[[], Awaitable[None]],
+        check_backends: Callable[[], Awaitable[None]],
         runtime: Runtime,
     ) -> None:
-        """`handlers` by event type; `backends_answer` raises Unavailable while what they need is away."""
+        """`handlers` by event type; `check_backends` raises Unavailable while what they need is away."""
         self._bus = bus
         self._subscriptions = subscriptions
         self._handlers = handlers
         self._dead_letter_topic = dead_letter_topic
-        self._backends_answer = backends_answer
+        self._check_backends = check_backends
         self._runtime = runtime
         self._stopping = asyncio.Event()
-        self._under_way: set[asyncio.Task[None]] = set()
-        self._in_hand: Counter[str] = Counter()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._in_flight: Counter[str] = Counter()
         self._pulled: set[str] = set()
-        self._full_at = float("-inf")
-        self._last_progress_at = runtime.now()
+        self._saturated_at = float("-inf")
+        self._last_progress_at = runtime.monotonic()
         self._meter = ConsumerMetrics(
-            runtime, subscriptions, self._in_hand, self._pulled, lambda: self.keeps_up
+            runtime, subscriptions, self._in_flight, self._pulled, lambda: self.is_saturated
         )
 
     @property
-    def keeps_up(self) -> bool:
-        """Every subscription is pulled, and none of late with full hands, as where there is a backlog."""
-        full = max(self._in_hand.values(), default=0) >= MAX_OUTSTANDING
-        lags = full or self._runtime.now() - self._full_at < LAG_SECONDS
-        return not lags and self._pulled.issuperset(self._subscriptions)
+    def is_saturated(self) -> bool:
+        """Whether there may be a backlog: a subscription is not pulled, or was at its limit of late."""
+        full = max(self._in_flight.values(), default=0) >= MAX_OUTSTANDING
+        recently = self._runtime.monotonic() - self._saturated_at < SATURATION_WINDOW_SECONDS
+        return full or recently or not self._pulled.issuperset(self._subscriptions)
 
     @property
     def idle_since(self) -> float | None:
         """When an event was last dealt with, where some are in hand; None: there is nothing to do."""
-        return self._last_progress_at if self._under_way else None
+        return self._last_progress_at if self._tasks else None
 
     async def run(self) -> None:
         """Pull until `stop`, then return once what is in hand has been dealt with."""
         async with asyncio.TaskGroup() as pulls:
             for name in self._subscriptions:
                 pulls.create_task(self._pulling(name))
-        if self._under_way:
-            await asyncio.wait(self._under_way)
+        if self._tasks:
+            await asyncio.wait(self._tasks)
 
     def stop(self) -> None:
         """Stop pulling."""
@@ -99,22 +99,24 @@ class Consumer:
     async def _pulling(self, name: str) -> None:
         failures = 0
         while not self._stopping.is_set():
-            started = self._runtime.now()
+            started = self._runtime.monotonic()
             try:
-                await self._backends_answer()
+                await self._check_backends()
                 await self._pull(name)
             except Unavailable as error:
-                failures = 1 if self._runtime.now() - started > PULL_BACKOFF.cap_seconds else failures + 1
+                failures = (
+                    1 if self._runtime.monotonic() - started > PULL_BACKOFF.cap_seconds else failures + 1
+                )
                 log.warning("pulling paused", subscription=name, error=str(error))
                 await self._pause(self._runtime.random.uniform(0, PULL_BACKOFF.max_delay(failures)))
 
     async def _pull(self, name: str) -> None:
         """Pull until `stop`; Unavailable where the stream ended, or a handler found a backend away."""
-        trouble: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        live = self._bus.subscribe(name, lambda d: self._take(name, d, trouble), MAX_OUTSTANDING)
+        failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        live = self._bus.subscribe(name, lambda d: self._receive(name, d, failure), MAX_OUTSTANDING)
         self._pulled.add(name)
         try:
-            await _first_of(live.ended(), self._stopping.wait(), trouble)
+            await _first_of(live.ended(), self._stopping.wait(), failure)
         finally:
             self._pulled.discard(name)
             await live.close()
@@ -122,32 +124,30 @@ class Consumer:
     async def _pause(self, seconds: float) -> None:
         await _first_of(self._runtime.sleep(seconds), self._stopping.wait())
 
-    def _take(self, subscription: str, delivery: Delivery, trouble: "asyncio.Future[None]") -> None:
-        task = asyncio.create_task(self._deal_with(subscription, delivery, trouble))
-        self._last_progress_at = self._last_progress_at if self._under_way else self._runtime.now()
-        self._under_way.add(task)
-        self._in_hand[subscription] += 1
+    def _receive(self, subscription: str, delivery: Delivery, failure: "asyncio.Future[None]") -> None:
+        task = asyncio.create_task(self._process(subscription, delivery, failure))
+        self._last_progress_at = self._last_progress_at if self._tasks else self._runtime.monotonic()
+        self._tasks.add(task)
+        self._in_flight[subscription] += 1
 
         def done(_: object) -> None:
-            self._under_way.discard(task)
-            self._last_progress_at = self._runtime.now()
-            if self._in_hand[subscription] >= MAX_OUTSTANDING:
-                self._full_at = self._runtime.now()
-            self._in_hand[subscription] -= 1
+            self._tasks.discard(task)
+            self._last_progress_at = self._runtime.monotonic()
+            if self._in_flight[subscription] >= MAX_OUTSTANDING:
+                self._saturated_at = self._runtime.monotonic()
+            self._in_flight[subscription] -= 1
 
         task.add_done_callback(done)
 
-    async def _deal_with(
-        self, subscription: str, delivery: Delivery, trouble: "asyncio.Future[None]"
-    ) -> None:
+    async def _process(self, subscription: str, delivery: Delivery, failure: "asyncio.Future[None]") -> None:
         eventid = delivery.message.attributes.get("eventid", "")
         structlog.contextvars.bind_contextvars(eventid=eventid, subscription=subscription)
         since = self._meter.received(subscription, delivery.message.attributes)
         with self._runtime.spans.processing(subscription, delivery):
-            became = await self._settle(subscription, delivery, trouble)
+            became = await self._settle(subscription, delivery, failure)
         self._meter.settled(subscription, since, became)
 
-    async def _settle(self, subscription: str, delivery: Delivery, trouble: "asyncio.Future[None]") -> str:
+    async def _settle(self, subscription: str, delivery: Delivery, failure: "asyncio.Future[None]") -> str:
         """Returns what became of it, as metrics call it."""
         try:
             outcome = await self._outcome(subscription, delivery)
@@ -155,8 +155,8 @@ class Consumer:
             # Pulling on would only drive healthy events towards the dead letters.
             delivery.nack()
             failed(error)
-            if not trouble.done():
-                trouble.set_exception(error)
+            if not failure.done():
+                failure.set_exception(error)
             return metrics.PAUSED
         except (Contention, TimeoutError) as error:
             delivery.nack()
@@ -182,7 +182,7 @@ class Consumer:
             handler = self._handlers.get(event.type)
             if handler is None:
                 return Outcome.IGNORED
-            async with asyncio.timeout(MAX_APPLY_SECONDS):
+            async with asyncio.timeout(APPLY_TIMEOUT_SECONDS):
                 return await handler(event)
         except Poison as poison:
             letter = dead_letter(subscription, delivery.message, poison.reason, self._runtime.now())

@@ -15,17 +15,17 @@ def shard_of(name: str) -> int:
     return zlib.crc32(name.encode()) % SHARDS
 
 
-def due_at(name: str, moment: float) -> str:
+def encode_due(name: str, moment: float) -> str:
     """The `due` of the entity called `name` that wants attention at `moment` (seconds since the epoch)."""
-    return bound(shard_of(name), moment)
+    return due_bound(shard_of(name), moment)
 
 
-def bound(shard: int, moment: float) -> str:
+def due_bound(shard: int, moment: float) -> str:
     """Sorts before every `due` of the shard from `moment` on, and after every earlier one."""
     return f"{shard:02x}:{_digits(moment)}"
 
 
-def when(due: str) -> float:
+def decode_due(due: str) -> float:
     """The moment that a `due` names (seconds since the epoch)."""
     return int(due.partition(":")[2]) / 1000
 

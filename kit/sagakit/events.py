@@ -42,7 +42,7 @@ def timestamp(now: float) -> str:
     return datetime.fromtimestamp(now, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def said_at(attributes: Mapping[str, str]) -> float | None:
+def published_at(attributes: Mapping[str, str]) -> float | None:
     """Seconds since the epoch from the `time` attribute; None: there is none, or it is no such time."""
     try:
         said = datetime.fromisoformat(attributes["time"])

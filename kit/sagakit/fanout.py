@@ -17,7 +17,7 @@ EXPIRES_AFTER_SECONDS = 24 * 3600
 RENEW_INTERVAL_SECONDS = 600.0
 """How often it says that it still needs its subscriptions; `provision` sweeps those it did not hear of."""
 MAX_OUTSTANDING = 1_000
-FAREWELL_SECONDS = 3.0
+DELETE_TIMEOUT_SECONDS = 3.0
 STABLE_AFTER_SECONDS = 30.0
 """What was heard for so long was no failure: the next try comes soon."""
 RECONNECT_BACKOFF = Backoff(first_seconds=0.2, cap_seconds=5.0, attempts=0)
@@ -52,22 +52,22 @@ class FanoutSubscriber:
         """Receive until cancelled; then the subscriptions are removed, where the broker is there to do it."""
         async with asyncio.TaskGroup() as topics:
             for source, topic in self._topics.items():
-                topics.create_task(self._keep_hearing(source, topic))
+                topics.create_task(self._keep_subscribed(source, topic))
 
-    async def _keep_hearing(self, source: str, topic: str) -> None:
+    async def _keep_subscribed(self, source: str, topic: str) -> None:
         failures = 0
         while True:
-            began = self._runtime.now()
+            began = self._runtime.monotonic()
             try:
-                await self._hear_topic(source, topic)
+                await self._subscribe(source, topic)
             except Unavailable as error:
-                failures = 0 if self._runtime.now() - began > STABLE_AFTER_SECONDS else failures + 1
+                failures = 0 if self._runtime.monotonic() - began > STABLE_AFTER_SECONDS else failures + 1
                 log.warning("fan-out subscription lost", topic=topic, error=str(error))
             await self._runtime.sleep(
                 self._runtime.random.uniform(0.5, 1) * RECONNECT_BACKOFF.max_delay(failures)
             )
 
-    async def _hear_topic(self, source: str, topic: str) -> None:
+    async def _subscribe(self, source: str, topic: str) -> None:
         """Raises Unavailable once nothing is heard any more."""
         # Under a name that nobody had: the emulator hands messages to pulls that are long gone.
         spec = SubscriptionSpec(
@@ -79,7 +79,7 @@ class FanoutSubscriber:
         try:
             await self._messages.provisioner.ensure_subscription(spec)
             pull = self._messages.bus.subscribe(
-                spec.name, lambda delivery: self._take(source, delivery), MAX_OUTSTANDING
+                spec.name, lambda delivery: self._receive_one(source, delivery), MAX_OUTSTANDING
             )
             # What was said before there was a subscription is on record.
             self._catch_up()
@@ -91,7 +91,7 @@ class FanoutSubscriber:
                 await pull.close()
         finally:
             with suppress(Unavailable, TimeoutError):
-                async with asyncio.timeout(FAREWELL_SECONDS):
+                async with asyncio.timeout(DELETE_TIMEOUT_SECONDS):
                     await self._messages.provisioner.remove_subscription(spec.name)
 
     async def _renew(self, spec: SubscriptionSpec) -> None:
@@ -102,7 +102,7 @@ class FanoutSubscriber:
             except Unavailable as error:
                 log.warning("fan-out subscription not renewed", subscription=spec.name, error=str(error))
 
-    def _take(self, source: str, delivery: Delivery) -> None:
+    def _receive_one(self, source: str, delivery: Delivery) -> None:
         # Whatever it is, it is on record with whoever said it: nothing is lost with it.
         delivery.ack()
         self._receive(source, delivery.message)

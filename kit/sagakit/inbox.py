@@ -36,13 +36,13 @@ class Inbox:
         name: str,
         decide: Decide[R],
         *,
-        recall: Callable[[Entity], R],
-        remember: Callable[[R], Entity] = lambda _: {},
+        load: Callable[[Entity], R],
+        dump: Callable[[R], Entity] = lambda _: {},
         always: bool = False,
     ) -> Decide[R]:
-        """`decide`, but where `name` was applied before: nothing changes, and `recall` of its row answers.
+        """`decide`, but where `name` was applied before: nothing changes, and `load` of its row answers.
 
-        No read is spent on it: the row, with what `remember` makes of the result, is inserted blind
+        No read is spent on it: the row, with what `dump` makes of the result, is inserted blind
         in the same commit. A duplicate collides, and `Store.transact` looks the row up then. A step
         that changes nothing leaves no row, unless `always`. A step that might refuse a duplicate,
         because of what happened since, must look up `key(name)` with the rest.
@@ -53,11 +53,11 @@ class Inbox:
         def decide_once(found: Snapshot) -> Changes[R]:
             row = found.get(key)
             if row is not None:
-                return Changes(recall(row))
+                return Changes(load(row))
             changes = decide(found)
             if changes.unchanged and not always:
                 return changes
-            remembered = {**remember(changes.result), EXPIRES_AT: expires_at}
-            return replace(changes, writes={**changes.writes, key: remembered})
+            row = {**dump(changes.result), EXPIRES_AT: expires_at}
+            return replace(changes, writes={**changes.writes, key: row})
 
         return decide_once

@@ -20,9 +20,9 @@ from sagakit.tables import Key
 from sagakit.telemetry import metrics
 from sagakit.telemetry.overdue import Overdue
 
-EVENTS_END_SECONDS = 8.0
-OUTBOX_DRAIN_SECONDS = 5.0
-STALLED_SECONDS = 60.0
+EVENTS_DRAIN_TIMEOUT_SECONDS = 8.0
+OUTBOX_DRAIN_TIMEOUT_SECONDS = 5.0
+STALL_TIMEOUT_SECONDS = 60.0
 """Longer than any call or event may take: then something hangs."""
 
 
@@ -50,14 +50,14 @@ class Messaging:
             [subscription_name(name, topic) for topic in settings.subscribe_topics],
             self.service.handlers,
             settings.dead_letter_topic,
-            self._backends_answer,
+            self._check_backends,
             runtime,
         )
         sweeping = partial(Sweeper, backend.tables, runtime=runtime, pass_seconds=settings.sweep_seconds)
         self._sweepers = [sweeping(outbox.kind, self._relay.take_over, capacity=lambda: self._relay.capacity)]
         for kind, remind in self.service.reminders.items():
             watch = Reminders(
-                store, remind, runtime, keeps_up=lambda: self._consumer.keeps_up, overdue=overdue
+                store, remind, runtime, is_saturated=lambda: self._consumer.is_saturated, overdue=overdue
             )
             self._sweepers.append(sweeping(kind, watch.claim, capacity=watch.capacity))
         self._expiry = Expiry(backend.tables, runtime)
@@ -79,8 +79,8 @@ class Messaging:
         """What has stopped moving though there is work for it, and for how long; None: nothing has."""
         parts = {"events in hand": self._consumer.idle_since, "outbox": self._relay.idle_since}
         for part, since in parts.items():
-            if since is not None and self._runtime.now() - since > STALLED_SECONDS:
-                return f"{part}: nothing has moved for {self._runtime.now() - since:.0f} s"
+            if since is not None and self._runtime.monotonic() - since > STALL_TIMEOUT_SECONDS:
+                return f"{part}: nothing has moved for {self._runtime.monotonic() - since:.0f} s"
         return None
 
     def stop(self) -> None:
@@ -90,11 +90,11 @@ class Messaging:
     async def drained(self) -> None:
         """After `stop`: return once what is in hand is done and said, or its time is up."""
         if self._consuming is not None:
-            await asyncio.wait([self._consuming], timeout=EVENTS_END_SECONDS)
+            await asyncio.wait([self._consuming], timeout=EVENTS_DRAIN_TIMEOUT_SECONDS)
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._relay.drained(), OUTBOX_DRAIN_SECONDS)
+            await asyncio.wait_for(self._relay.drained(), OUTBOX_DRAIN_TIMEOUT_SECONDS)
 
-    async def _backends_answer(self) -> None:
-        await self._tables.lookup([Key(self._inbox.kind, "is-anybody-there")])
+    async def _check_backends(self) -> None:
+        await self._tables.lookup([Key(self._inbox.kind, "health-check")])
         for answers in self.service.health_checks:
             await answers()

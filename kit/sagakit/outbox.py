@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sagakit.due import due_at
+from sagakit.due import encode_due
 from sagakit.events import Event
 from sagakit.runtime import Backoff, Runtime
 from sagakit.tables import DUE, Delete, Insert, Key, Row, Update
@@ -43,7 +43,7 @@ class Outbox:
         """
         claims = int(row.entity["claims"]) + 1
         due = self._runtime.now() + REPUBLISH_BACKOFF.max_delay(claims - 1)
-        return Update(key, {**row.entity, "claims": claims, DUE: due_at(key.name, due)}, row.version)
+        return Update(key, {**row.entity, "claims": claims, DUE: encode_due(key.name, due)}, row.version)
 
     def event(self, key: Key, row: Row) -> Event:
         entity = row.entity
@@ -59,5 +59,5 @@ def _entity(event: Event, due: float) -> dict[str, Any]:
         "body": event.body,
         "attributes": dict(event.attributes),
         "claims": 0,
-        DUE: due_at(event.eventid, due),
+        DUE: encode_due(event.eventid, due),
     }

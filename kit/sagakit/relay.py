@@ -43,11 +43,11 @@ class Relay:
         self._waiting: asyncio.Queue[Event] = asyncio.Queue(MAX_WAITING)
         self._published: asyncio.Queue[str] = asyncio.Queue()
         self._unfinished = 0
-        self._last_progress_at = runtime.now()
+        self._last_progress_at = runtime.monotonic()
         self._idle = asyncio.Event()
         self._idle.set()
-        self._broker_is_away = False
-        self._under_way: dict[str, Span] = {}
+        self._broker_unavailable = False
+        self._publishing_spans: dict[str, Span] = {}
         """Of what is traced, by eventid."""
         self._metrics = OutboxMetrics(runtime)
         self._publishes = runtime.metrics.histogram(metrics.PUBLISH_DURATION)
@@ -56,7 +56,7 @@ class Relay:
     @property
     def capacity(self) -> int:
         """How many swept rows are welcome; while the broker is away, one to try it with."""
-        if self._broker_is_away:
+        if self._broker_unavailable:
             return 0 if self._unfinished else 1
         return MAX_WAITING - self._unfinished
 
@@ -74,7 +74,9 @@ class Relay:
         for event in events:
             if self._unfinished < MAX_WAITING:
                 self._begin(event, claims)
-                self._last_progress_at = self._last_progress_at if self._unfinished else self._runtime.now()
+                self._last_progress_at = (
+                    self._last_progress_at if self._unfinished else self._runtime.monotonic()
+                )
                 self._unfinished += 1
                 self._idle.clear()
                 self._waiting.put_nowait(event)
@@ -117,11 +119,11 @@ class Relay:
                 for event in batch:
                     await self._publish([event])
         except Unavailable as error:
-            self._broker_is_away = True
+            self._broker_unavailable = True
             log.warning("events left to the sweeper", count=len(batch), error=str(error))
             self._give_up(batch, error)
         else:
-            self._broker_is_away = False
+            self._broker_unavailable = False
             self._end(batch)
             for event in batch:
                 self._published.put_nowait(event.eventid)
@@ -138,7 +140,7 @@ class Relay:
         await self._hand_over(messages)
 
     async def _hand_over(self, messages: Sequence[Message]) -> None:
-        began, outcome = self._runtime.now(), metrics.UNAVAILABLE
+        began, outcome = self._runtime.monotonic(), metrics.UNAVAILABLE
         try:
             await self._bus.publish(self._topic, messages)
             self._taken.add(len(messages))
@@ -147,7 +149,7 @@ class Relay:
             outcome = metrics.ERROR
             raise
         finally:
-            self._publishes.record(max(0.0, self._runtime.now() - began), {"outcome": outcome})
+            self._publishes.record(self._runtime.monotonic() - began, {"outcome": outcome})
 
     async def _deleting(self) -> None:
         while True:
@@ -164,14 +166,14 @@ class Relay:
 
     def _begin(self, event: Event, claims: int) -> None:
         # One that is adopted while it is still under way goes on under its first span.
-        if self._runtime.spans.enabled and event.eventid not in self._under_way:
-            self._under_way[event.eventid] = self._runtime.spans.publishing(self._topic, event, claims)
+        if self._runtime.spans.enabled and event.eventid not in self._publishing_spans:
+            self._publishing_spans[event.eventid] = self._runtime.spans.publishing(self._topic, event, claims)
 
     def _end(self, batch: list[Event], error: SagaError | None = None) -> None:
-        if not self._under_way:
+        if not self._publishing_spans:
             return
         for event in batch:
-            span = self._under_way.pop(event.eventid, INVALID_SPAN)
+            span = self._publishing_spans.pop(event.eventid, INVALID_SPAN)
             span.set_attribute("messaging.batch.message_count", len(batch))
             if error is not None:
                 fail(span, type(error).__name__, str(error))
@@ -184,7 +186,7 @@ class Relay:
 
     def _finish(self, count: int) -> None:
         self._unfinished -= count
-        self._last_progress_at = self._runtime.now()
+        self._last_progress_at = self._runtime.monotonic()
         if not self._unfinished:
             self._idle.set()
 

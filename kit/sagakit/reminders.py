@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import structlog
 
-from sagakit.due import due_at, is_due, when
+from sagakit.due import decode_due, encode_due, is_due
 from sagakit.errors import Contention
 from sagakit.runtime import Backoff, Runtime
 from sagakit.store import Changes, Snapshot, Store
@@ -18,10 +18,10 @@ from sagakit.telemetry.overdue import Overdue
 log = structlog.get_logger()
 
 MAX_INTERVAL_SECONDS = 600.0
-REPEATS_PER_SECOND = 50.0
+REMINDERS_PER_SECOND = 50.0
 """Of one process: what a broker that lost everything is told again must not be what fills it up."""
-BURST = 100.0
-WINDOW = 100
+REMINDER_BURST = 100.0
+MAX_UNANSWERED = 100
 """Words of one process that nobody has answered: where more wait, further words would wait with them."""
 CHECK_INTERVAL_SECONDS = 0.25
 
@@ -49,7 +49,7 @@ class ReminderSchedule:
 
 def due_property(name: str, until: float | None) -> Entity:
     """The property that has an entity looked at again `until` then; None: never."""
-    return {} if until is None else {DUE: due_at(name, until)}
+    return {} if until is None else {DUE: encode_due(name, until)}
 
 
 class Reminders:
@@ -65,30 +65,30 @@ class Reminders:
         store: Store,
         remind: RemindFn,
         runtime: Runtime,
-        keeps_up: Callable[[], bool],
+        is_saturated: Callable[[], bool],
         overdue: Overdue | None = None,
     ) -> None:
-        """`keeps_up`: whether the service hears its answers; one that lags has them in its backlog.
+        """`is_saturated`: whether the service has a backlog, in which the replies may be.
 
         `overdue` is told what was found waiting.
         """
         self._store = store
         self._remind = remind
         self._runtime = runtime
-        self._keeps_up = keeps_up
+        self._is_saturated = is_saturated
         self._unanswered: dict[Key, str | None] = {}
         """What was said again, with the `due` it was left with."""
         self._overdue = overdue or Overdue()
-        self._looked_at = float("-inf")
-        self._allowance = BURST
-        self._counted_at = runtime.now()
+        self._checked_at = float("-inf")
+        self._allowance = REMINDER_BURST
+        self._counted_at = runtime.monotonic()
 
     def capacity(self) -> int:
         """How many may be reminded of now."""
-        now = self._runtime.now()
-        earned = max(0.0, now - self._counted_at) * REPEATS_PER_SECOND
-        self._allowance, self._counted_at = min(BURST, self._allowance + earned), now
-        if not self._keeps_up():
+        now, counted_at = self._runtime.now(), self._runtime.monotonic()
+        earned = (counted_at - self._counted_at) * REMINDERS_PER_SECOND
+        self._allowance, self._counted_at = min(REMINDER_BURST, self._allowance + earned), counted_at
+        if self._is_saturated():
             self._overdue.pause(now)
             return 0
         self._overdue.expire(now)
@@ -98,7 +98,7 @@ class Reminders:
         """Remind of it, unless somebody else has, or has answered in the meantime."""
         now, eventid = self._runtime.now(), self._runtime.new_id()
         # What was said before holds its place in the window: it may have been lost.
-        unsaid = key not in self._unanswered and await self._nobody_answers(now)
+        unsaid = key not in self._unanswered and await self._too_many_unanswered()
 
         def decide(found: Snapshot) -> Changes[bool]:
             entity = found.get(key)
@@ -121,19 +121,20 @@ class Reminders:
         if entity is None or (due := entity.get(DUE)) is None:
             self._overdue.discard([key])
         else:
-            self._overdue.record(key, entity, when(due), now)
+            self._overdue.record(key, entity, decode_due(due), now)
 
-    async def _nobody_answers(self, now: float) -> bool:
+    async def _too_many_unanswered(self) -> bool:
         """Whether the window is full: looked after now and then, and only then."""
-        if len(self._unanswered) < WINDOW:
+        if len(self._unanswered) < MAX_UNANSWERED:
             return False
-        if now - self._looked_at >= CHECK_INTERVAL_SECONDS:
-            self._looked_at = now
+        now = self._runtime.monotonic()
+        if now - self._checked_at >= CHECK_INTERVAL_SECONDS:
+            self._checked_at = now
             found = await self._store.read(list(self._unanswered))
             self._unanswered = {
                 key: due for key, due in self._unanswered.items() if _waits_still(found.get(key), due)
             }
-        return len(self._unanswered) >= WINDOW
+        return len(self._unanswered) >= MAX_UNANSWERED
 
 
 def _waits_still(entity: Entity | None, due: str | None) -> bool:

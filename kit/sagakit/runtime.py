@@ -13,10 +13,15 @@ from sagakit.telemetry.spans import Spans
 
 @dataclass(frozen=True, slots=True)
 class Runtime:
-    """What code would otherwise take out of thin air. The defaults are the real thing."""
+    """Sources of nondeterminism (clocks, sleep, randomness, ids), injectable for tests and simulation.
+
+    The defaults are the real ones.
+    """
 
     now: Callable[[], float] = time.time
-    """Seconds since the epoch, by this process's clock."""
+    """Wall-clock time in seconds since the epoch: only for what is stored or published, as it may step."""
+    monotonic: Callable[[], float] = time.monotonic
+    """Seconds since an arbitrary start, never stepping: for durations, intervals, ages and timeouts."""
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     random: Random = field(default_factory=Random)
     new_id: Callable[[], str] = lambda: str(uuid.uuid4())

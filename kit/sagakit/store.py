@@ -60,7 +60,7 @@ class Changes(Generic[R]):
     result: R
     writes: Mapping[Key, Entity] = field(default_factory=dict)
     events: Sequence[Event] = ()
-    count: Callable[[], None] | None = None
+    on_commit: Callable[[], None] | None = None
     """Called once it is committed, to count what happened. A commit without an answer may go uncounted."""
 
     @property
@@ -97,54 +97,59 @@ class Store:
         """The entities as of their latest commits. One call."""
         return Snapshot(await self._tables.lookup(keys), frozenset(keys))
 
-    async def view(self, keys: Sequence[Key], look: Callable[[Snapshot], R]) -> R:
-        """What `look` makes of what is found; it may require more keys."""
+    async def view(self, keys: Sequence[Key], compute: Callable[[Snapshot], R]) -> R:
+        """What `compute` makes of what is found; it may require more keys."""
         for _ in range(MAX_KEY_ROUNDS):
             try:
-                return look(await self.read(keys))
+                return compute(await self.read(keys))
             except MissingKeys as more:
                 keys = (*keys, *more.keys)
         raise Contention("what is to be read kept growing")
 
     async def transact(
-        self, keys: Sequence[Key], decide: Decide[R], *, reading: Sequence[Key] = (), repeatable: bool = True
+        self,
+        keys: Sequence[Key],
+        decide: Decide[R],
+        *,
+        read_only: Sequence[Key] = (),
+        retry_unknown: bool = True,
     ) -> Changes[R]:
         """Apply `decide` atomically, again from fresh reads whenever another writer got there first.
 
         `decide` is pure and may run several times. Its writes carry the versions that were found;
         keys it writes without having looked them up are inserted blind, and looked up as well once
-        an insert collided. It may require more keys than `keys` and `reading`. Where it changes
+        an insert collided. It may require more keys than `keys` and `read_only`. Where it changes
         nothing, nothing is committed.
 
         Steps of one process that share one of `keys` queue up, rather than lose races against one
-        another; `reading` are keys that are looked up and not written, which nobody queues for.
+        another; `read_only` are keys that are looked up and not written, which nobody queues for.
 
         Raises Contention when races are lost too often, and what `decide` raises. A commit without
-        an answer is tried again only if `repeatable`: the step carries an inbox row, or is
+        an answer is tried again only if `retry_unknown`: the step carries an inbox row, or is
         idempotent by construction; else OutcomeUnknown.
         """
-        began, outcome = self._runtime.now(), metrics.RAISED
+        began, outcome = self._runtime.monotonic(), metrics.RAISED
         try:
-            changes = await self._rounds(keys, decide, reading, repeatable)
+            changes = await self._rounds(keys, decide, read_only, retry_unknown)
             outcome = metrics.UNCHANGED if changes.unchanged else metrics.COMMITTED
             return changes
         finally:
-            self._steps.record(max(0.0, self._runtime.now() - began), {"outcome": outcome})
+            self._steps.record(self._runtime.monotonic() - began, {"outcome": outcome})
 
     async def _rounds(
-        self, keys: Sequence[Key], decide: Decide[R], reading: Sequence[Key], repeatable: bool
+        self, keys: Sequence[Key], decide: Decide[R], read_only: Sequence[Key], retry_unknown: bool
     ) -> Changes[R]:
         wanted = tuple(keys)
         with self._spans.transaction():
             for _ in range(MAX_KEY_ROUNDS):
                 try:
                     async with self._locks.hold(wanted):
-                        return await self._attempts((*reading, *wanted), decide, repeatable)
+                        return await self._attempts((*read_only, *wanted), decide, retry_unknown)
                 except MissingKeys as more:
                     wanted = (*wanted, *more.keys)
             raise Contention("what the step must see kept growing")
 
-    async def _attempts(self, keys: Sequence[Key], decide: Decide[R], repeatable: bool) -> Changes[R]:
+    async def _attempts(self, keys: Sequence[Key], decide: Decide[R], retry_unknown: bool) -> Changes[R]:
         wanted = tuple(keys)
         unknown_outcomes = 0
         for attempt, pause in enumerate(CONFLICT_BACKOFF.delays(self._runtime.random), 1):
@@ -156,15 +161,15 @@ class Store:
                 await self._tables.commit(mutations)
             except OutcomeUnknown:
                 unknown_outcomes += 1
-                if not repeatable or unknown_outcomes > MAX_UNKNOWN_OUTCOMES:
+                if not retry_unknown or unknown_outcomes > MAX_UNKNOWN_OUTCOMES:
                     raise
             except Contention:
                 self._lost_races.add(1)
             else:
                 self._relay.enqueue(changes.events)
                 self._wrote(changes.writes)
-                if changes.count is not None:
-                    changes.count()
+                if changes.on_commit is not None:
+                    changes.on_commit()
                 return changes
             # Which key collided is not said, so all that were inserted blind are read from now on.
             wanted = tuple(dict.fromkeys((*wanted, *changes.writes)))

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 
 import structlog
 
-from sagakit.due import SHARDS, bound
+from sagakit.due import SHARDS, due_bound
 from sagakit.errors import SagaError
 from sagakit.runtime import Runtime
 from sagakit.tables import Key, Row, Tables
@@ -50,7 +50,7 @@ class Sweeper:
         self._capacity = capacity
         self._pass_seconds = pass_seconds
         self._marks: dict[int, float] = {}
-        self._marks_forgotten_at = runtime.now()
+        self._marks_forgotten_at = runtime.monotonic()
         self._took = 0.0
 
     async def run(self) -> None:
@@ -75,11 +75,13 @@ class Sweeper:
             limit = min(PAGE, self._capacity())
             if limit <= 0:
                 return
-            asked_at = self._runtime.now()
+            asked_at = self._runtime.monotonic()
             try:
-                rows = await self._tables.due(self._kind, self._start(shard, now), bound(shard, now), limit)
+                rows = await self._tables.due(
+                    self._kind, self._start(shard, now), due_bound(shard, now), limit
+                )
             finally:
-                self._took = self._runtime.now() - asked_at
+                self._took = self._runtime.monotonic() - asked_at
             with self._runtime.spans.sweeping(self._kind, len(rows)):
                 for key, row in rows:
                     with self._runtime.spans.claiming(key, row):
@@ -89,10 +91,13 @@ class Sweeper:
                 return
 
     def _start(self, shard: int, now: float) -> str:
-        if now - self._marks_forgotten_at >= FULL_SCAN_INTERVAL_SECONDS:
+        monotonic = self._runtime.monotonic()
+        if monotonic - self._marks_forgotten_at >= FULL_SCAN_INTERVAL_SECONDS:
             self._marks.clear()
-            self._marks_forgotten_at = now
-        return bound(shard, max(0.0, self._marks.get(shard, 0.0) - TRAILING_SECONDS))
+            self._marks_forgotten_at = monotonic
+        # A mark from before the wall clock was set back would hide what has become due since.
+        mark = min(self._marks.get(shard, 0.0), now)
+        return due_bound(shard, max(0.0, mark - TRAILING_SECONDS))
 
     async def _visit_with_care(self, shard: int) -> None:
         try:

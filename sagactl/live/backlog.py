@@ -8,7 +8,7 @@ from datetime import datetime
 from contract.tickets import APPROVED, PRE_APPROVED, RESERVED
 from contract.topology import TOPICS
 from sagakit.bus import PulledMessage, PullSubscription
-from sagakit.due import SHARDS, bound
+from sagakit.due import SHARDS, due_bound
 from sagakit.outbox import outbox_kind
 from sagakit.tables import Entity, Tables
 from services.purchase.storage import TICKET, to_ticket
@@ -49,7 +49,7 @@ class Backlog:
 
 async def read_backlog(tables: Tables, now: float) -> Backlog:
     """One query for the tickets, and one for each outbox."""
-    rows = await tables.due(TICKET, bound(0, 0), bound(SHARDS - 1, _NEVER), MOST)
+    rows = await tables.due(TICKET, due_bound(0, 0), due_bound(SHARDS - 1, _NEVER), MOST)
     tickets = [to_ticket(key.name, row.entity) for key, row in rows]
     by_status = {
         status: [ticket.opened_at for ticket in tickets if ticket.status == status] for status in WAITING

@@ -36,7 +36,7 @@ class UseCases:
             answer = ticket_event(message, answerid, now)
             return Changes(Outcome.APPLIED, writes, [answer])
 
-        once = self._inbox.once(eventid, decide, recall=lambda _: Outcome.DUPLICATE)
+        once = self._inbox.once(eventid, decide, load=lambda _: Outcome.DUPLICATE)
         # Inserted blind: it is looked up only where one turns out to be there.
         return (await self._store.transact((), once)).result
 

@@ -67,7 +67,7 @@ class UseCases:
             outcome = Outcome.APPLIED if writes or answers else Outcome.IGNORED
             return Changes(ChargeResult(outcome, charge.status), writes, answers)
 
-        once = self._inbox.once(eventid, decide, recall=lambda _: ChargeResult(Outcome.DUPLICATE))
+        once = self._inbox.once(eventid, decide, load=lambda _: ChargeResult(Outcome.DUPLICATE))
         # Inserted blind where there was none: it is looked up again only where one has come meanwhile.
         outcome, status = (await self._store.transact([key] if known else [], once)).result
         if status == CANCELED:
@@ -128,7 +128,7 @@ class UseCases:
                 return Changes(Outcome.IGNORED)
             return Changes(Outcome.APPLIED, self._written(after, now))
 
-        once = self._inbox.once(eventid, decide, recall=lambda _: Outcome.DUPLICATE)
+        once = self._inbox.once(eventid, decide, load=lambda _: Outcome.DUPLICATE)
         return (await self._store.transact([payment_key(orderid)], once)).result
 
     def _written(self, charge: Charge, now: float) -> dict[Key, Entity]:

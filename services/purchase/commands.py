@@ -60,15 +60,15 @@ class IdempotentCommands:
         `Store.transact`, of a command without a name.
         """
         if not command.commandid:
-            return (await self._store.transact(keys, decide, repeatable=retry_unknown)).result
+            return (await self._store.transact(keys, decide, retry_unknown=retry_unknown)).result
         name = f"{command.resource}:{command.commandid}"
         # Names outlive carts that expire: who opens the next one under the same id is told nothing of it.
         request = {**command.request, "by": callers.current().sub}
         once = self._inbox.once(
             name,
             decide,
-            remember=lambda result: {"request": request, "answer": codec.dump(result)},
-            recall=lambda row: codec.load(_checked(row, request)["answer"]),
+            dump=lambda result: {"request": request, "answer": codec.dump(result)},
+            load=lambda row: codec.load(_checked(row, request)["answer"]),
             # Else a repeat of what changed nothing could change what somebody has done meanwhile.
             always=True,
         )

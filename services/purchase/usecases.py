@@ -137,7 +137,7 @@ class UseCases:
             writes = self._written(after, report.time)
             return Changes(Outcome.APPLIED, writes, published, self._counting(before, after))
 
-        once = self._inbox.once(report.eventid, decide, recall=lambda _: Outcome.DUPLICATE)
+        once = self._inbox.once(report.eventid, decide, load=lambda _: Outcome.DUPLICATE)
         return (await self._store.transact([ticket_key(orderid)], once)).result
 
     def remind(self, orderid: str, entity: Entity, now: float, eventid: str) -> Changes[bool]:

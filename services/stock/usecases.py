@@ -75,10 +75,10 @@ class UseCases:
             answers = _answers(reservation, answerid, now)
             return Changes(Reserved(Outcome.APPLIED, items), writes, answers)
 
-        once = self._inbox.once(eventid, decide, recall=lambda _: Reserved(Outcome.DUPLICATE))
+        once = self._inbox.once(eventid, decide, load=lambda _: Reserved(Outcome.DUPLICATE))
         # The reservation is inserted blind: it is looked up only where one turns out to be there.
         changes = await self._store.transact(
-            self._shard_hints.preferred_keys(ticket), once, reading=[item_key(itemid) for itemid in itemids]
+            self._shard_hints.preferred_keys(ticket), once, read_only=[item_key(itemid) for itemid in itemids]
         )
         self._shard_hints.update(changes.result.items.values())
         return changes.result.outcome
@@ -116,7 +116,7 @@ class UseCases:
             after = inventory.settled(before, status, now)
             return Changes(Outcome.APPLIED, {**self._written(after, now), **_changed(found, before, change)})
 
-        once = self._inbox.once(eventid, decide, recall=lambda _: Outcome.DUPLICATE)
+        once = self._inbox.once(eventid, decide, load=lambda _: Outcome.DUPLICATE)
         return (await self._store.transact([key, *self._shard_hints.preferred_keys(ticket)], once)).result
 
     def _written(self, reservation: Reservation, now: float) -> dict[Key, Entity]:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from contract import topology
 from sagakit.backends.gcp.pubsub import CLOSE_SECONDS
-from sagakit.messaging import EVENTS_END_SECONDS, OUTBOX_DRAIN_SECONDS
+from sagakit.messaging import EVENTS_DRAIN_TIMEOUT_SECONDS, OUTBOX_DRAIN_TIMEOUT_SECONDS
 from sagakit.run import CALLS_END_SECONDS
 from sagakit.telemetry.tracing import FLUSH_SECONDS
 from services.gateway.server import REQUESTS_END_SECONDS
@@ -44,7 +44,7 @@ def _drain(workload: Workload) -> Iterator[str]:
     ending = (
         REQUESTS_END_SECONDS
         if workload.name == "gateway"
-        else CALLS_END_SECONDS + EVENTS_END_SECONDS + OUTBOX_DRAIN_SECONDS + CLOSE_SECONDS
+        else CALLS_END_SECONDS + EVENTS_DRAIN_TIMEOUT_SECONDS + OUTBOX_DRAIN_TIMEOUT_SECONDS + CLOSE_SECONDS
     )
     needed = before + draining + ending + FLUSH_SECONDS + EXIT_SECONDS
     grace = workload.pod.get("terminationGracePeriodSeconds", 30)

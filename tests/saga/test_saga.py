@@ -15,7 +15,7 @@ from rpc import purchase_pb2 as pb
 from sagactl.provision import provision
 from sagakit.backends import open_provisioner
 from sagakit.bus import Delivery, Message, SubscriptionSpec
-from sagakit.due import due_at
+from sagakit.due import encode_due
 from sagakit.tables import Insert, Key
 from tests.support.eventually import eventually
 from tests.support.suite import Suite, running_suite
@@ -277,7 +277,7 @@ async def test_an_event_that_a_crash_left_in_the_outbox_is_published_by_somebody
             "body": a_report(ticket.orderid, "paid").data,
             "attributes": {},
             "claims": 0,
-            "due": due_at("left", time.time()),
+            "due": encode_due("left", time.time()),
         }
         await suite.backend.tables.commit([Insert(Key("StockPublishEvent", str(uuid.uuid4())), left)])
 

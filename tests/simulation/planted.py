@@ -125,12 +125,12 @@ class Acked:
 
 @bug(weather=RELIABLE, watch=False)
 def events_are_acknowledged_before_the_commit() -> Iterator[None]:
-    original = Consumer._deal_with
+    original = Consumer._process
 
-    async def deal_with(self: Consumer, subscription: str, delivery: Any, trouble: Any) -> None:
-        await original(self, subscription, Acked(delivery), trouble)
+    async def deal_with(self: Consumer, subscription: str, delivery: Any, failure: Any) -> None:
+        await original(self, subscription, Acked(delivery), failure)
 
-    with patch.object(Consumer, "_deal_with", deal_with):
+    with patch.object(Consumer, "_process", deal_with):
         yield
 
 
@@ -171,7 +171,7 @@ def versions_are_not_checked() -> Iterator[None]:
 
 @bug()
 def any_collision_is_taken_for_already_applied() -> Iterator[None]:
-    async def attempts(self: Store, keys: Any, decide: Any, repeatable: bool) -> Any:
+    async def attempts(self: Store, keys: Any, decide: Any, retry_unknown: bool) -> Any:
         changes, mutations = await self._decided(keys, decide)
         if not changes.unchanged:
             try:

@@ -98,6 +98,7 @@ class SimProcess:
         loop = asyncio.get_running_loop()
         return Runtime(
             now=lambda: START + self._skew + loop.time(),
+            monotonic=loop.time,
             sleep=asyncio.sleep,
             random=self._random,
             new_id=lambda: f"{self._random.getrandbits(128):032x}",

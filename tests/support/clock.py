@@ -16,12 +16,20 @@ class Clock:
 
     def __init__(self) -> None:
         self._now = START
+        self._stepped = 0.0
         self._sleepers: list[tuple[float, int, asyncio.Future[None]]] = []
         self._numbers = count()
         self._ids = count(1)
 
     def now(self) -> float:
-        return self._now
+        return self._now + self._stepped
+
+    def monotonic(self) -> float:
+        return self._now - START
+
+    def step(self, seconds: float) -> None:
+        """Set the wall clock forward, or back if negative; no time passes."""
+        self._stepped += seconds
 
     async def sleep(self, seconds: float) -> None:
         woken = asyncio.get_running_loop().create_future()
@@ -47,7 +55,14 @@ class Clock:
 
     def runtime(self, seed: int = 1, metrics: Metrics = NO_METRICS) -> Runtime:
         """A runtime in which nothing happens by accident."""
-        return Runtime(self.now, self.sleep, Random(seed), lambda: f"id-{next(self._ids)}", metrics)
+        return Runtime(
+            self.now,
+            self.monotonic,
+            self.sleep,
+            Random(seed),
+            lambda: f"id-{next(self._ids)}",
+            metrics,
+        )
 
 
 async def settled() -> None:

@@ -20,7 +20,7 @@ OUTBOX = "CounterPublishEvent"
 INBOX = "CounterReceivedEvent"
 
 
-class DeafBus:
+class SilentBus:
     """Takes nothing and answers nothing: what a store does with its relay is of no interest."""
 
     async def publish(self, topic: str, messages: Sequence[Message]) -> None:
@@ -31,7 +31,7 @@ def a_store(tables: Tables, runtime: Runtime | None = None, relay: Relay | None 
     """As each process has one of its own."""
     runtime = runtime or Runtime()
     outbox = Outbox(OUTBOX, runtime)
-    return Store(tables, outbox, relay or Relay(tables, DeafBus(), TOPIC, outbox, runtime), runtime)
+    return Store(tables, outbox, relay or Relay(tables, SilentBus(), TOPIC, outbox, runtime), runtime)
 
 
 def an_inbox(runtime: Runtime | None = None) -> Inbox:
@@ -65,7 +65,7 @@ def refusing(reason: str = "no") -> Decide[int]:
 def once(name: str, decide: Decide[int], inbox: Inbox | None = None) -> Decide[int]:
     """`decide`, applied once under that name; a duplicate answers with what was answered then."""
     return (inbox or an_inbox()).once(
-        name, decide, recall=lambda row: row["answer"], remember=lambda answer: {"answer": answer}
+        name, decide, load=lambda row: row["answer"], dump=lambda answer: {"answer": answer}
     )
 
 

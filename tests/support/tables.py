@@ -101,7 +101,7 @@ class CountedTables:
         return await self._tables.page(kind, after, limit)
 
 
-class UnansweredTables:
+class LostResponseTables:
     """The answers to the first `count` commits get lost: after they were applied, or with them."""
 
     def __init__(self, tables: Tables, *, applied: bool, count: int = 1) -> None:
@@ -122,7 +122,7 @@ class UnansweredTables:
         raise OutcomeUnknown("the connection broke")
 
 
-class RacedTables:
+class ConflictingTables:
     """Before each of the first commits, somebody else gets in between with a commit of their own."""
 
     def __init__(self, tables: Tables, *rivals: Callable[[], Sequence[Mutation]]) -> None:

@@ -1,6 +1,7 @@
 """Purchase's steps: an order is called off while it can be, and a ticket that waits is not forgotten."""
 
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -20,8 +21,7 @@ from contract.tickets import (
 from sagakit.consumer import Outcome
 from sagakit.errors import FailedPrecondition, InvalidArgument, NotFound, OutcomeUnknown, Poison
 from sagakit.events import Event, timestamp
-from sagakit.reminders import BURST, Reminders
-from sagakit.runtime import Runtime
+from sagakit.reminders import REMINDER_BURST, Reminders
 from sagakit.sweeper import Sweeper
 from sagakit.tables import DUE, Key, Mutation, Tables
 from services.purchase.settings import Settings
@@ -29,7 +29,7 @@ from services.purchase.storage import TICKET
 from services.purchase.ticket import CLIENT, TIMEOUT, Report, Ticket
 from services.purchase.usecases import UseCases
 from tests.support.clock import START, Clock
-from tests.support.tables import MemoryTables, UnansweredTables
+from tests.support.tables import LostResponseTables, MemoryTables
 from tests.support.usecases import OUTBOX, REMINDERS, over, said
 
 DEADLINE = 100.0
@@ -46,7 +46,7 @@ class Bench:
         self.orderid = ""
 
     def a_process(self, deadline: float = DEADLINE, tables: Tables | None = None) -> UseCases:
-        runtime = Runtime(self.clock.now, lambda _: self.clock.advance(0), new_id=self.runtime.new_id)
+        runtime = replace(self.runtime, sleep=lambda _: self.clock.advance(0))
         settings = Settings.from_environ({"ORDER_DEADLINE": str(deadline)})
         return over(tables or self.tables, UseCases, REMINDERS, settings, runtime=runtime)
 
@@ -66,12 +66,12 @@ class Bench:
         await self.clock.advance(seconds)
         before = set(self.tables.rows)
         purchase = by or self.purchase
-        watch = Reminders(purchase._store, purchase.remind, self.runtime, lambda: True)
+        watch = Reminders(purchase._store, purchase.remind, self.runtime, lambda: False)
         await Sweeper(self.tables, TICKET, watch.claim, self.runtime, capacity=watch.capacity).sweep()
         rows = [
             row.entity for key, row in self.tables.rows.items() if key.kind == OUTBOX and key not in before
         ]
-        assert watch.capacity() == BURST - len(rows), "what is said is counted, and nothing else"
+        assert watch.capacity() == REMINDER_BURST - len(rows), "only published reminders use up the allowance"
         return [(status_of(row["body"]), REMINDER_ATTRIBUTE in row["attributes"]) for row in rows]
 
     async def ticket(self) -> Ticket:
@@ -161,7 +161,7 @@ async def test_an_order_that_is_canceled_while_it_is_paid_says_so_to_whoever_too
 
 @pytest.mark.parametrize("applied", [True, False])
 async def test_a_cancellation_without_an_answer_is_said_once(bench: Bench, applied):
-    purchase = bench.a_process(tables=UnansweredTables(bench.tables, applied=applied))
+    purchase = bench.a_process(tables=LostResponseTables(bench.tables, applied=applied))
 
     canceled = await purchase.cancel_order(bench.orderid)
 
@@ -252,7 +252,7 @@ async def test_an_item_added_under_a_commandid_is_added_once_though_the_answer_w
     bench: Bench, applied
 ):
     await bench.purchase.create_cart("another")
-    purchase = bench.a_process(tables=UnansweredTables(bench.tables, applied=applied))
+    purchase = bench.a_process(tables=LostResponseTables(bench.tables, applied=applied))
 
     cart = await purchase.add_item("another", "blue", 3, "x")
 
@@ -263,7 +263,7 @@ async def test_an_item_added_under_a_commandid_is_added_once_though_the_answer_w
 @pytest.mark.parametrize("applied", [True, False])
 async def test_an_item_added_without_a_commandid_is_not_tried_again_on_anybodys_behalf(bench: Bench, applied):
     await bench.purchase.create_cart("another")
-    purchase = bench.a_process(tables=UnansweredTables(bench.tables, applied=applied))
+    purchase = bench.a_process(tables=LostResponseTables(bench.tables, applied=applied))
 
     with pytest.raises(OutcomeUnknown):
         await purchase.add_item("another", "blue", 3, "")

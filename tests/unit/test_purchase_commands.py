@@ -11,7 +11,7 @@ from services.purchase.commands import REUSED
 from services.purchase.settings import Settings
 from services.purchase.ticket import Report
 from services.purchase.usecases import UseCases
-from tests.support.tables import MemoryTables, UnansweredTables
+from tests.support.tables import LostResponseTables, MemoryTables
 from tests.support.usecases import REMINDERS, over, said
 
 BLUE = CartItem("blue", 3)
@@ -93,7 +93,7 @@ async def test_what_changed_nothing_is_remembered_too(bench: Bench):
 @each_call
 @pytest.mark.parametrize("applied", [True, False])
 async def test_a_call_whose_answer_was_lost_is_made_once(bench: Bench, call, applied):
-    purchase = purchase_over(UnansweredTables(bench.tables, applied=applied))
+    purchase = purchase_over(LostResponseTables(bench.tables, applied=applied))
 
     answer = await call(purchase, "k")
 

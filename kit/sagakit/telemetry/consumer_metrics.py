@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 
-from sagakit.events import said_at
+from sagakit.events import published_at
 from sagakit.runtime import Runtime
 from sagakit.telemetry import metrics
 
@@ -14,11 +14,11 @@ class ConsumerMetrics:
         self,
         runtime: Runtime,
         subscriptions: Sequence[str],
-        in_hand: Mapping[str, int],
+        in_flight: Mapping[str, int],
         pulled: Collection[str],
-        keeps_up: Callable[[], bool],
+        is_saturated: Callable[[], bool],
     ) -> None:
-        """`in_hand`, `pulled` and `keeps_up` are the consumer's own, looked at when somebody asks."""
+        """`in_flight`, `pulled` and `is_saturated` are the consumer's own, looked at when somebody asks."""
         measures = runtime.metrics
         self._now = runtime.now
         self._durations = measures.histogram(metrics.EVENT_DURATION)
@@ -26,14 +26,16 @@ class ConsumerMetrics:
         reasons = [{"reason": reason} for reason in metrics.DEAD_LETTER_REASONS]
         self._dead_letters = measures.counter(metrics.DEAD_LETTERS, reasons)
         by_name = [(name, {"subscription": name}) for name in subscriptions]
-        measures.gauge(metrics.EVENTS_IN_FLIGHT, lambda: [(in_hand.get(name, 0), of) for name, of in by_name])
+        measures.gauge(
+            metrics.EVENTS_IN_FLIGHT, lambda: [(in_flight.get(name, 0), of) for name, of in by_name]
+        )
         measures.gauge(metrics.SUBSCRIPTION_ACTIVE, lambda: [(name in pulled, of) for name, of in by_name])
-        measures.gauge(metrics.CONSUMER_SATURATED, lambda: [(not keeps_up(), {})])
+        measures.gauge(metrics.CONSUMER_SATURATED, lambda: [(is_saturated(), {})])
 
     def received(self, subscription: str, attributes: Mapping[str, str]) -> float:
         """Returns when that was."""
         now = self._now()
-        if (said := said_at(attributes)) is not None:
+        if (said := published_at(attributes)) is not None:
             self._ages.record(max(0.0, now - said), {"subscription": subscription})
         return now
 

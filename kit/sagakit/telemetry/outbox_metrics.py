@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 
-from sagakit.events import Event, said_at
+from sagakit.events import Event, published_at
 from sagakit.runtime import Runtime
 from sagakit.telemetry import metrics
 
@@ -17,7 +17,7 @@ class OutboxMetrics:
 
     def __init__(self, runtime: Runtime) -> None:
         self._now = runtime.now
-        self._in_hand: dict[str, float] = {}
+        self._in_flight: dict[str, float] = {}
         self._given_up: dict[str, tuple[float, float]] = {}
         runtime.metrics.gauge(metrics.OUTBOX_DEPTH, lambda: [(len(self._said()), {})])
         runtime.metrics.gauge(metrics.OUTBOX_AGE, lambda: [(self._oldest_age_seconds(), {})])
@@ -25,19 +25,19 @@ class OutboxMetrics:
     def take(self, event: Event) -> None:
         """It is in the relay's hands."""
         now = self._now()
-        said, _ = self._given_up.pop(event.eventid, (said_at(event.attributes) or now, now))
-        self._in_hand.setdefault(event.eventid, said)
+        said, _ = self._given_up.pop(event.eventid, (published_at(event.attributes) or now, now))
+        self._in_flight.setdefault(event.eventid, said)
 
     def done(self, eventids: Iterable[str]) -> None:
         """They are published, and out of the outbox."""
         for eventid in eventids:
-            self._in_hand.pop(eventid, None)
+            self._in_flight.pop(eventid, None)
 
     def give_up(self, eventids: Iterable[str]) -> None:
         """They stay in the outbox for the time being."""
         now = self._now()
         for eventid in eventids:
-            said = self._in_hand.pop(eventid, None)
+            said = self._in_flight.pop(eventid, None)
             if said is not None and len(self._given_up) < MAX_GIVEN_UP:
                 self._given_up[eventid] = (said, now)
         while self._given_up and now - next(iter(self._given_up.values()))[1] >= FORGOTTEN_AFTER_SECONDS:
@@ -53,4 +53,4 @@ class OutboxMetrics:
         known = {
             eventid: said for eventid, (said, since) in given_up if now - since < FORGOTTEN_AFTER_SECONDS
         }
-        return {**known, **dict(self._in_hand)}
+        return {**known, **dict(self._in_flight)}

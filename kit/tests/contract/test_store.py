@@ -25,7 +25,7 @@ from tests.support.steps import (
     refusing,
 )
 from tests.support.stores import OpenTables
-from tests.support.tables import CountedTables, RacedTables, UnansweredTables
+from tests.support.tables import ConflictingTables, CountedTables, LostResponseTables
 
 INBOX_ROW = Key(INBOX, "heard")
 OUTBOX_ROW = Key(OUTBOX, "said")
@@ -65,7 +65,7 @@ async def test_steps_of_one_process_queue_up_and_lose_no_race(tables: Tables):
 
 
 async def test_a_lost_race_is_decided_again_from_fresh_reads(tables: Tables, rival):
-    counted = CountedTables(RacedTables(tables, rival))
+    counted = CountedTables(ConflictingTables(tables, rival))
     found = []
 
     changes = await a_store(counted).transact([COUNTER], counting(each_time=found.append))
@@ -83,7 +83,7 @@ async def test_a_lost_race_can_end_in_a_refusal(tables: Tables, rival):
         return counting()(found)
 
     with pytest.raises(FailedPrecondition):
-        await a_store(RacedTables(tables, rival)).transact([COUNTER], only_below_100)
+        await a_store(ConflictingTables(tables, rival)).transact([COUNTER], only_below_100)
 
     assert await count_in(tables) == 105
 
@@ -179,7 +179,7 @@ async def test_racing_copies_that_change_different_entities_are_applied_once(ope
 
 async def test_a_commit_that_collides_on_the_inbox_row_leaves_nothing_else(tables: Tables):
     already = [Insert(INBOX_ROW, {"answer": 9})]
-    raced = RacedTables(tables, lambda: already)
+    raced = ConflictingTables(tables, lambda: already)
 
     changes = await a_store(raced).transact([COUNTER], once("heard", counting(events=[an_event()])))
 
@@ -194,7 +194,9 @@ async def test_a_commit_that_collides_on_the_state_leaves_neither_inbox_nor_outb
         return counting(events=[an_event()])(found)
 
     with pytest.raises(FailedPrecondition):
-        await a_store(RacedTables(tables, rival)).transact([COUNTER], once("heard", unless_it_was_raised))
+        await a_store(ConflictingTables(tables, rival)).transact(
+            [COUNTER], once("heard", unless_it_was_raised)
+        )
 
     assert await entities(tables, INBOX_ROW, OUTBOX_ROW) == {}
 
@@ -230,7 +232,7 @@ async def test_a_step_that_only_says_something_is_committed(tables: Tables):
 
 @pytest.mark.parametrize("applied", [True, False])
 async def test_a_repeatable_step_without_an_answer_is_applied_once(tables: Tables, applied: bool):
-    unanswered = UnansweredTables(tables, applied=applied)
+    unanswered = LostResponseTables(tables, applied=applied)
 
     changes = await a_store(unanswered).transact([COUNTER], once("heard", counting(events=[an_event()])))
 
@@ -243,10 +245,10 @@ async def test_a_repeatable_step_without_an_answer_is_applied_once(tables: Table
 async def test_a_step_that_is_not_repeatable_is_left_at_once_when_there_is_no_answer(
     tables: Tables, applied: bool
 ):
-    counted = CountedTables(UnansweredTables(tables, applied=applied))
+    counted = CountedTables(LostResponseTables(tables, applied=applied))
 
     with pytest.raises(OutcomeUnknown):
-        await a_store(counted).transact([COUNTER], counting(), repeatable=False)
+        await a_store(counted).transact([COUNTER], counting(), retry_unknown=False)
 
     assert await count_in(tables) == (1 if applied else 0)
     assert counted.calls == {"lookup": 1, "commit": 1}
@@ -258,14 +260,14 @@ async def test_a_blind_step_without_an_answer_reads_what_it_may_have_written(tab
         there = found.get(COUNTER)
         return Changes("there") if there else Changes("made", {COUNTER: {"n": 1}})
 
-    changes = await a_store(UnansweredTables(tables, applied=applied)).transact((), create)
+    changes = await a_store(LostResponseTables(tables, applied=applied)).transact((), create)
 
     assert changes.result == ("there" if applied else "made")
     assert await count_in(tables) == 1
 
 
 async def test_answers_that_never_come_are_not_waited_for_without_end(tables: Tables):
-    unanswered = UnansweredTables(tables, applied=False, count=1_000)
+    unanswered = LostResponseTables(tables, applied=False, count=1_000)
 
     with pytest.raises(OutcomeUnknown):
         await a_store(unanswered).transact([COUNTER], once("heard", counting()))
@@ -286,7 +288,7 @@ async def test_each_lost_race_costs_two_calls_more(tables: Tables, rival):
     def another() -> list[Mutation]:
         return [Insert(INBOX_ROW, {"answer": 50})]
 
-    counted = CountedTables(RacedTables(tables, rival, another))
+    counted = CountedTables(ConflictingTables(tables, rival, another))
 
     changes = await a_store(counted).transact([COUNTER], once("heard", counting()))
 
@@ -396,7 +398,7 @@ async def test_what_is_read_only_counts_as_looked_up(tables: Tables):
     await tables.commit([Insert(COUNTER, {"n": 1})])
     counted = CountedTables(tables)
 
-    changes = await a_store(counted).transact([OTHER], adding(COUNTER, OTHER), reading=[COUNTER])
+    changes = await a_store(counted).transact([OTHER], adding(COUNTER, OTHER), read_only=[COUNTER])
 
     assert changes.result == 1
     assert counted.calls == {"lookup": 1, "commit": 1}
@@ -418,7 +420,7 @@ async def test_what_was_only_to_be_read_and_is_written_all_the_same_loses_no_upd
     await tables.commit([Insert(COUNTER, {"n": 0})])
     store = a_store(tables)
 
-    await asyncio.gather(*(store.transact((), counting(), reading=[COUNTER]) for _ in range(5)))
+    await asyncio.gather(*(store.transact((), counting(), read_only=[COUNTER]) for _ in range(5)))
 
     assert await count_in(tables) == 5
 
@@ -431,7 +433,7 @@ async def test_a_step_that_needs_more_after_a_lost_race_is_still_applied_once(ta
             found.require([OTHER])
         return counting(events=[an_event()])(found)
 
-    counted = CountedTables(RacedTables(tables, rival))
+    counted = CountedTables(ConflictingTables(tables, rival))
 
     changes = await a_store(counted).transact([COUNTER], once("heard", decide))
 
@@ -510,7 +512,7 @@ async def test_steps_queue_up_for_what_they_write_and_not_for_what_they_only_rea
     store = a_store(Watched(tables))
     keys = [Key("Counter", str(number)) for number in range(3)]
 
-    await asyncio.gather(*(store.transact([key], counting(key), reading=[COUNTER]) for key in keys))
+    await asyncio.gather(*(store.transact([key], counting(key), read_only=[COUNTER]) for key in keys))
     reading = most
     most = 0
     await asyncio.gather(*(store.transact([keys[0]], counting(keys[0])) for _ in range(3)))

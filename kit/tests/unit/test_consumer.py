@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from sagakit.bus import Message
-from sagakit.consumer import LAG_SECONDS, MAX_OUTSTANDING, Consumer, Outcome
+from sagakit.consumer import MAX_OUTSTANDING, SATURATION_WINDOW_SECONDS, Consumer, Outcome
 from sagakit.errors import Contention, Poison, Unavailable
 from sagakit.events import Event
 from tests.support.clock import Clock, settled
@@ -41,7 +41,7 @@ class Bench:
             [SUBSCRIPTION, OTHER],
             {"thing": self._handle},
             DEAD_LETTERS,
-            self._backends_answer,
+            self._check_backends,
             self.clock.runtime(),
         )
 
@@ -50,7 +50,7 @@ class Bench:
         met = self.meets(event)
         return await met if asyncio.iscoroutine(met) else met
 
-    async def _backends_answer(self) -> None:
+    async def _check_backends(self) -> None:
         self.store_asked += 1
         if self.store_is_away:
             raise Unavailable("the store is away")
@@ -334,46 +334,46 @@ async def test_a_slow_event_does_not_hold_up_the_others(bench: Bench):
         stuck.set()
 
 
-async def test_it_keeps_up_while_it_pulls_everything(bench: Bench):
-    before = bench.consumer.keeps_up
+async def test_a_consumer_that_pulls_every_subscription_is_not_saturated(bench: Bench):
+    before = bench.consumer.is_saturated
     async with bench.running():
-        pulling = bench.consumer.keeps_up
+        pulling = bench.consumer.is_saturated
         bench.meets = raises(Unavailable("gone"))
         bench.store_is_away = True
         await bench.deal_with(a_message())
-        paused = bench.consumer.keeps_up
+        paused = bench.consumer.is_saturated
         bench.store_is_away = False
         await bench.clock.advance(10)
-        again = bench.consumer.keeps_up
+        again = bench.consumer.is_saturated
 
-    assert (before, pulling, paused, again) == (False, True, False, True)
-    assert not bench.consumer.keeps_up
+    assert (before, pulling, paused, again) == (True, False, True, False)
+    assert bench.consumer.is_saturated
 
 
-async def test_it_lags_for_a_while_after_its_hands_were_full(bench: Bench):
+async def test_saturation_lasts_a_while_after_the_flow_control_limit(bench: Bench):
     async with bench.running():
         for number in range(MAX_OUTSTANDING - 1):
             bench.live.deliver(a_message(eventid=str(number)))
-        nearly = bench.consumer.keeps_up
+        nearly = bench.consumer.is_saturated
         bench.live.deliver(a_message(eventid="the last straw"))
-        full = bench.consumer.keeps_up
-        await bench.clock.advance(LAG_SECONDS - 0.1)
-        soon_after = bench.consumer.keeps_up
+        full = bench.consumer.is_saturated
+        await bench.clock.advance(SATURATION_WINDOW_SECONDS - 0.1)
+        soon_after = bench.consumer.is_saturated
         await bench.clock.advance(0.2)
-        later = bench.consumer.keeps_up
+        later = bench.consumer.is_saturated
 
-    assert (nearly, full, soon_after, later) == (True, False, False, True)
+    assert (nearly, full, soon_after, later) == (False, True, True, False)
 
 
-async def test_what_was_dealt_with_is_not_in_hand(bench: Bench):
+async def test_settled_deliveries_are_not_in_flight(bench: Bench):
     async with bench.running():
         for number in range(2 * MAX_OUTSTANDING):
             await bench.deal_with(a_message(eventid=str(number)))
 
-        assert bench.consumer.keeps_up
+        assert not bench.consumer.is_saturated
 
 
-async def test_hands_are_counted_by_subscription(bench: Bench):
+async def test_the_limit_is_counted_by_subscription(bench: Bench):
     stuck = asyncio.Event()
     bench.meets = lambda _: until(stuck)
     async with bench.running():
@@ -382,26 +382,26 @@ async def test_hands_are_counted_by_subscription(bench: Bench):
             bench.pulls(OTHER)[-1].deliver(a_message(eventid=f"other {number}"))
         await settled()
 
-        assert bench.consumer.keeps_up
+        assert not bench.consumer.is_saturated
         stuck.set()
 
 
-async def test_it_lags_for_as_long_as_its_hands_are_full_and_a_while_longer(bench: Bench):
-    """As where a hundred charges wait for a provider that takes its time, and thousands behind them."""
+async def test_a_consumer_is_saturated_while_it_is_at_the_limit_and_a_while_longer(bench: Bench):
+    """For example a hundred charges wait for a slow provider, and thousands more are queued."""
     slow = asyncio.Event()
     bench.meets = lambda _: until(slow)
     async with bench.running():
         for number in range(MAX_OUTSTANDING):
             bench.live.deliver(a_message(eventid=str(number)))
-        await bench.clock.advance(2 * LAG_SECONDS)
-        still_full = bench.consumer.keeps_up
+        await bench.clock.advance(2 * SATURATION_WINDOW_SECONDS)
+        still_full = bench.consumer.is_saturated
         slow.set()
-        await bench.clock.advance(LAG_SECONDS - 0.1)
-        soon_after = bench.consumer.keeps_up
+        await bench.clock.advance(SATURATION_WINDOW_SECONDS - 0.1)
+        soon_after = bench.consumer.is_saturated
         await bench.clock.advance(0.2)
-        later = bench.consumer.keeps_up
+        later = bench.consumer.is_saturated
 
-    assert (still_full, soon_after, later) == (False, False, True)
+    assert (still_full, soon_after, later) == (True, True, False)
 
 
 async def test_it_says_since_when_nothing_moves_though_there_is_work(bench: Bench):
@@ -409,7 +409,7 @@ async def test_it_says_since_when_nothing_moves_though_there_is_work(bench: Benc
     async with bench.running():
         idle = bench.consumer.idle_since
         bench.meets = lambda _: until(hung)
-        began = bench.clock.now()
+        began = bench.clock.monotonic()
         first, second = bench.live.deliver(a_message()), bench.live.deliver(a_message(eventid="e2"))
         await bench.clock.advance(10)
         busy = bench.consumer.idle_since

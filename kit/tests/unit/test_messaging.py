@@ -3,7 +3,7 @@
 import asyncio
 
 from sagakit.backends import Backend
-from sagakit.messaging import STALLED_SECONDS, Messaging
+from sagakit.messaging import STALL_TIMEOUT_SECONDS, Messaging
 from sagakit.service import Kit, Service, ServiceSettings
 from sagakit.tables import Key
 from tests.support.clock import Clock
@@ -32,12 +32,12 @@ async def test_a_relay_that_hangs_is_noticed_and_one_that_is_busy_is_not():
     settings = ServiceSettings.from_environ(ENVIRON)
     messaging = Messaging("counter", settings, Backend(MemoryTables(), bus), clock.runtime(), build)
     running = asyncio.create_task(messaging.run())
-    await clock.advance(10 * STALLED_SECONDS)
+    await clock.advance(10 * STALL_TIMEOUT_SECONDS)
     idle = messaging.stalled()
 
     bus.open.clear()
     await kits[0].store.transact([Key("Counter", "a")], counting(events=[an_event("e1")]))
-    await clock.advance(STALLED_SECONDS - 5)
+    await clock.advance(STALL_TIMEOUT_SECONDS - 5)
     busy = messaging.stalled()
     await clock.advance(10)
     hung = messaging.stalled()

@@ -255,7 +255,7 @@ async def test_a_blind_insert_of_what_is_there_is_a_lost_race_and_what_it_counts
     counted = []
 
     stepping = asyncio.create_task(
-        store.transact([], lambda _: Changes(None, {key: {"n": 1}}, count=lambda: counted.append(1)))
+        store.transact([], lambda _: Changes(None, {key: {"n": 1}}, on_commit=lambda: counted.append(1)))
     )
     await clock.advance(1)
     await stepping

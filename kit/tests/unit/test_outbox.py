@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sagakit.due import SHARDS, bound, due_at, is_due, shard_of
+from sagakit.due import SHARDS, due_bound, encode_due, is_due, shard_of
 from sagakit.outbox import RELAY_GRACE_SECONDS, Outbox
 from sagakit.tables import DUE, Key, Row
 from tests.support.clock import START, Clock
@@ -22,13 +22,15 @@ def milliseconds(when: float) -> int:
 def test_what_is_due_sooner_sorts_first(name: str, sooner: float, later: float):
     sooner, later = sorted((sooner, later))
 
-    assert due_at(name, sooner) <= due_at(name, later)
-    assert (due_at(name, sooner) < due_at(name, later)) == (milliseconds(sooner) < milliseconds(later))
+    assert encode_due(name, sooner) <= encode_due(name, later)
+    assert (encode_due(name, sooner) < encode_due(name, later)) == (
+        milliseconds(sooner) < milliseconds(later)
+    )
 
 
 @given(name=names, when=times, limit=times)
 def test_a_bound_parts_what_is_due_before_it_from_the_rest(name: str, when: float, limit: float):
-    is_before = due_at(name, when) < bound(shard_of(name), limit)
+    is_before = encode_due(name, when) < due_bound(shard_of(name), limit)
 
     assert is_before == (milliseconds(when) < milliseconds(limit))
 
@@ -36,7 +38,9 @@ def test_a_bound_parts_what_is_due_before_it_from_the_rest(name: str, when: floa
 @given(name=names, when=times)
 def test_a_name_is_due_in_its_own_shard_only(name: str, when: float):
     found_in = [
-        shard for shard in range(SHARDS) if bound(shard, 0) <= due_at(name, when) < bound(shard, 1e11 + 1)
+        shard
+        for shard in range(SHARDS)
+        if due_bound(shard, 0) <= encode_due(name, when) < due_bound(shard, 1e11 + 1)
     ]
 
     assert found_in == [shard_of(name)]
@@ -54,7 +58,7 @@ def test_names_spread_over_the_shards():
 @pytest.mark.parametrize("shard", [0, SHARDS - 1, 255])
 def test_what_is_due_is_so_in_whichever_shard_it_was_put(shard: int):
     """As where it was put there when there were fewer shards."""
-    due = bound(shard, START)
+    due = due_bound(shard, START)
 
     assert is_due(due, START + 0.001)
     assert not is_due(due, START)
@@ -68,7 +72,7 @@ def test_a_row_keeps_the_event_and_is_due_after_the_relay_had_its_time():
     [insert] = outbox.inserts([event])
 
     assert insert.key == Key("OutboxRow", "e1")
-    assert insert.entity[DUE] == due_at("e1", START + RELAY_GRACE_SECONDS)
+    assert insert.entity[DUE] == encode_due("e1", START + RELAY_GRACE_SECONDS)
     assert outbox.event(insert.key, Row(insert.entity, 1)) == event
 
 
@@ -79,4 +83,4 @@ def test_a_claim_changes_nothing_but_when_the_row_is_due_and_how_often_it_was_cl
     update = outbox.claim(insert.key, Row(insert.entity, 7))
 
     assert update.version == 7
-    assert update.entity == {**insert.entity, "claims": 1, DUE: due_at("e1", START + 30)}
+    assert update.entity == {**insert.entity, "claims": 1, DUE: encode_due("e1", START + 30)}

@@ -20,14 +20,14 @@ class Bench:
     """A watch over entities of one kind, with what it counts."""
 
     def __init__(self) -> None:
-        self.clock, self.memory, self.keeps_up, self.overdue = Clock(), MemoryTables(), True, Overdue()
+        self.clock, self.memory, self.is_saturated, self.overdue = Clock(), MemoryTables(), False, Overdue()
         self.overdue.waiting_since[KIND] = lambda entity: entity["opened"]
         self.tables = CountedTables(self.memory)
         runtime = self.clock.runtime()
         outbox = Outbox(OUTBOX, runtime)
         relay = Relay(self.tables, ManualBus(), TOPIC, outbox, runtime)
         self.store = Store(self.tables, outbox, relay, runtime, wrote=self.overdue.discard)
-        watch = Reminders(self.store, self.remind, runtime, lambda: self.keeps_up, self.overdue)
+        watch = Reminders(self.store, self.remind, runtime, lambda: self.is_saturated, self.overdue)
         self.sweeper = Sweeper(self.tables, KIND, watch.claim, runtime, capacity=watch.capacity)
 
     def remind(self, name, entity, now, eventid) -> Changes[bool]:
@@ -103,10 +103,10 @@ async def test_while_the_watch_does_not_look_nothing_is_forgotten():
     bench = Bench()
     await bench.waits("a")
     await bench.after(20)
-    bench.keeps_up = False
+    bench.is_saturated = True
 
     blind = await bench.after(1000)
-    bench.keeps_up = True
+    bench.is_saturated = False
     seeing = await bench.after(1)
 
     assert blind == {("pre-approved", "5m to 30m"): 1}

@@ -8,7 +8,14 @@ import pytest
 
 from sagakit.outbox import Outbox
 from sagakit.relay import Relay
-from sagakit.reminders import BURST, WINDOW, Reminders, ReminderSchedule, RemindFn, due_property
+from sagakit.reminders import (
+    MAX_UNANSWERED,
+    REMINDER_BURST,
+    Reminders,
+    ReminderSchedule,
+    RemindFn,
+    due_property,
+)
 from sagakit.runtime import Runtime
 from sagakit.store import Changes, Store
 from sagakit.sweeper import Sweeper
@@ -16,7 +23,7 @@ from sagakit.tables import DUE, Delete, Entity, Insert, Key, Mutation, Tables, U
 from tests.support.clock import START, Clock
 from tests.support.manual_bus import ManualBus
 from tests.support.steps import OUTBOX, TOPIC, an_event
-from tests.support.tables import MemoryTables, RacedTables
+from tests.support.tables import ConflictingTables, MemoryTables
 
 KIND = "Waiting"
 REMINDERS = ReminderSchedule(15)
@@ -33,7 +40,7 @@ class Bench:
     clock: Clock = field(default_factory=Clock)
     tables: MemoryTables = field(default_factory=MemoryTables)
     bus: ManualBus = field(default_factory=ManualBus)
-    keeps_up: bool = True
+    is_saturated: bool = False
 
     def __post_init__(self) -> None:
         self.runtime = self.clock.runtime()
@@ -46,7 +53,7 @@ class Bench:
         outbox = Outbox(OUTBOX, runtime)
         self.relay = Relay(tables or self.tables, self.bus, TOPIC, outbox, runtime)
         store = Store(tables or self.tables, outbox, self.relay, runtime)
-        watch = Reminders(store, remind, runtime, lambda: self.keeps_up)
+        watch = Reminders(store, remind, runtime, lambda: self.is_saturated)
         return watch, Sweeper(self.tables, KIND, watch.claim, runtime, capacity=watch.capacity)
 
     async def waits(self, *names: str, seconds: float = 15) -> None:
@@ -154,8 +161,8 @@ async def test_a_race_that_is_lost_too_often_leaves_it_to_the_next_visit(bench: 
         row = bench.tables.rows[key]
         return [Update(key, dict(row.entity), row.version)]
 
-    impatient = Runtime(bench.clock.now, lambda _: asyncio.sleep(0))
-    watch, _ = bench.a_watch(impatient, RacedTables(bench.tables, *[rival] * 100))
+    impatient = Runtime(bench.clock.now, sleep=lambda _: asyncio.sleep(0))
+    watch, _ = bench.a_watch(impatient, ConflictingTables(bench.tables, *[rival] * 100))
     await bench.clock.advance(20)
 
     await watch.claim(key, bench.tables.rows[key])
@@ -167,11 +174,11 @@ async def test_a_race_that_is_lost_too_often_leaves_it_to_the_next_visit(bench: 
 
 async def test_nothing_is_repeated_while_the_service_lags_behind(bench: Bench):
     await bench.waits("a")
-    bench.keeps_up = False
+    bench.is_saturated = True
     await bench.pass_and_sweep(1_000)
     while_lagging = bench.repeats()
 
-    bench.keeps_up = True
+    bench.is_saturated = False
     await bench.pass_and_sweep(1)
 
     assert (while_lagging, bench.repeats()) == (0, 1)
@@ -199,7 +206,7 @@ async def test_where_nobody_answers_only_so_many_words_are_on_their_way(bench: B
     for _ in range(14):
         await bench.pass_and_sweep(1)
 
-    assert len(said(bench.tables)) == WINDOW
+    assert len(said(bench.tables)) == MAX_UNANSWERED
     assert {bench.repeats(name) for name in names} == {1}, "the rest waits for its next turn"
 
 
@@ -211,8 +218,8 @@ async def test_as_soon_as_there_are_answers_more_is_said(bench: Bench):
     await bench.answered(names)
     await bench.pass_and_sweep(60)
 
-    left = len(names) - WINDOW
-    assert len(said(bench.tables)) == WINDOW + min(left, WINDOW)
+    left = len(names) - MAX_UNANSWERED
+    assert len(said(bench.tables)) == MAX_UNANSWERED + min(left, MAX_UNANSWERED)
 
 
 async def test_words_that_nobody_answers_are_said_again_in_their_turn_and_no_others(bench: Bench):
@@ -227,7 +234,7 @@ async def test_words_that_nobody_answers_are_said_again_in_their_turn_and_no_oth
     await bench.pass_and_sweep(2)
 
     assert {bench.repeats(name) for name in names} == {2}
-    assert (at_first, len(said(bench.tables))) == (WINDOW, 2 * WINDOW)
+    assert (at_first, len(said(bench.tables))) == (MAX_UNANSWERED, 2 * MAX_UNANSWERED)
 
 
 async def test_what_must_be_said_is_said_though_nobody_answers(bench: Bench):
@@ -257,20 +264,20 @@ async def test_patience_that_was_not_needed_for_long_is_not_saved_up(bench: Benc
 
     await bench.pass_and_sweep(0.001)
 
-    assert sum(bench.repeats(name) for name in names) == BURST
+    assert sum(bench.repeats(name) for name in names) == REMINDER_BURST
 
 
 async def test_lagging_behind_uses_up_no_allowance(bench: Bench):
     names = [str(number) for number in range(300)]
     await bench.waits(*names, seconds=0)
-    bench.keeps_up = False
+    bench.is_saturated = True
     for _ in range(10):
         await bench.pass_and_sweep(0.001)
 
-    bench.keeps_up = True
+    bench.is_saturated = False
     await bench.pass_and_sweep(0.001)
 
-    assert sum(bench.repeats(name) for name in names) == BURST
+    assert sum(bench.repeats(name) for name in names) == REMINDER_BURST
 
 
 async def test_what_is_looked_at_and_not_said_is_put_off_and_uses_up_no_allowance(bench: Bench):
@@ -289,7 +296,7 @@ async def test_what_is_looked_at_and_not_said_is_put_off_and_uses_up_no_allowanc
         times.append(len(looked_at))
 
     assert times == [50, 50, 100]
-    assert watch.capacity() == BURST
+    assert watch.capacity() == REMINDER_BURST
     assert said(bench.tables) == []
 
 
@@ -314,7 +321,7 @@ async def test_an_entity_that_is_gone_is_left_alone(bench: Bench):
     await bench.watch.claim(Key(KIND, "a"), row)
 
     assert bench.tables.rows == {}
-    assert bench.watch.capacity() == BURST
+    assert bench.watch.capacity() == REMINDER_BURST
 
 
 def test_waiting_is_written_into_the_index_and_resting_is_not():

@@ -88,7 +88,7 @@ async def test_where_nothing_is_traced_events_and_rows_carry_nothing_of_it():
 
     assert changes.events[0].attributes == {}
     assert all(TRACEPARENT not in str(row.entity) for row in tables.rows.values())
-    assert relay._under_way == {}
+    assert relay._publishing_spans == {}
 
 
 @pytest.mark.parametrize("traceparent", BAD, ids=range(len(BAD)))

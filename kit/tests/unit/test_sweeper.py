@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from sagakit.due import SHARDS, bound, due_at, shard_of
+from sagakit.due import SHARDS, due_bound, encode_due, shard_of
 from sagakit.errors import Contention, Unavailable
 from sagakit.outbox import Outbox
 from sagakit.sweeper import FULL_SCAN_INTERVAL_SECONDS, PAGE, TRAILING_SECONDS, Sweeper
@@ -60,7 +60,7 @@ class Bench:
             await self.memory.commit(self.outbox.inserts([an_event(name)]))
 
     async def put(self, name: str, due: float) -> None:
-        await self.memory.commit([Insert(Key(KIND, name), {"claims": 0, DUE: due_at(name, due)})])
+        await self.memory.commit([Insert(Key(KIND, name), {"claims": 0, DUE: encode_due(name, due)})])
 
 
 @pytest.fixture
@@ -162,8 +162,8 @@ async def test_the_low_water_mark_spares_what_was_looked_at(bench: Bench):
     await bench.sweeper.visit(3)
 
     assert bench.tables.ranges == [
-        (bound(3, 0), bound(3, first_visit)),
-        (bound(3, first_visit - TRAILING_SECONDS), bound(3, bench.clock.now())),
+        (due_bound(3, 0), due_bound(3, first_visit)),
+        (due_bound(3, first_visit - TRAILING_SECONDS), due_bound(3, bench.clock.now())),
     ]
 
 
@@ -192,7 +192,7 @@ async def test_every_ten_minutes_everything_is_looked_at(bench: Bench):
     await bench.clock.advance(1)
     bench.tables.ranges.clear()
     await bench.sweeper.sweep()
-    assert bound(0, 0) not in [start for start, _ in bench.tables.ranges]
+    assert due_bound(0, 0) not in [start for start, _ in bench.tables.ranges]
 
 
 async def test_a_new_sweeper_looks_at_everything(bench: Bench):
