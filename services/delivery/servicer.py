@@ -11,17 +11,17 @@ from services.delivery.usecases import UseCases
 
 
 class Servicer(DeliveryServicer):
-    """Checks what comes in, and puts answers into messages."""
+    """Validate requests, call the use cases, convert results to messages."""
 
     def __init__(self, usecases: UseCases) -> None:
         self._usecases = usecases
 
     async def GetDelivery(self, request: pb.GetDeliveryRequest, context: Any) -> pb.GetDeliveryResponse:
         shipment = await self._usecases.get_delivery(checked_id("orderid", request.orderid))
-        return pb.GetDeliveryResponse(delivery=_shipment(shipment))
+        return pb.GetDeliveryResponse(delivery=shipment_to_message(shipment))
 
 
-def _shipment(shipment: Shipment) -> pb.Shipment:
+def shipment_to_message(shipment: Shipment) -> pb.Shipment:
     return pb.Shipment(
         orderid=shipment.orderid,
         status=shipment.status,

@@ -11,17 +11,17 @@ from services.payment.usecases import UseCases
 
 
 class Servicer(PaymentServicer):
-    """Checks what comes in, and puts answers into messages."""
+    """Validate requests, call the use cases, convert results to messages."""
 
     def __init__(self, usecases: UseCases) -> None:
         self._usecases = usecases
 
     async def GetPayment(self, request: pb.GetPaymentRequest, context: Any) -> pb.GetPaymentResponse:
         charge = await self._usecases.get_payment(checked_id("orderid", request.orderid))
-        return pb.GetPaymentResponse(payment=_charge(charge))
+        return pb.GetPaymentResponse(payment=charge_to_message(charge))
 
 
-def _charge(charge: Charge) -> pb.Charge:
+def charge_to_message(charge: Charge) -> pb.Charge:
     return pb.Charge(
         orderid=charge.orderid,
         status=charge.status,

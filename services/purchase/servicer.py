@@ -14,7 +14,7 @@ from services.purchase.usecases import UseCases
 
 
 class Servicer(PurchaseServicer):
-    """Checks what comes in, and puts answers into messages."""
+    """Validate requests, call the use cases, convert results to messages."""
 
     def __init__(self, usecases: UseCases) -> None:
         self._usecases = usecases
@@ -70,8 +70,8 @@ class Servicer(PurchaseServicer):
         self, request: pb.GetOrderHistoryRequest, context: Any
     ) -> pb.GetOrderHistoryResponse:
         ticket = await self._usecases.get_order_ticket(_orderid(request))
-        moves = [_move(entry) for entry in ticket.history]
-        return pb.GetOrderHistoryResponse(orderid=ticket.orderid, history=moves)
+        history = [entry_to_message(entry) for entry in ticket.history]
+        return pb.GetOrderHistoryResponse(orderid=ticket.orderid, history=history)
 
 
 def _cartid(request: Any) -> str:
@@ -114,7 +114,7 @@ def _ticket(ticket: Ticket) -> pb.OrderTicket:
     )
 
 
-def _move(entry: HistoryEntry) -> pb.OrderHistoryEntry:
+def entry_to_message(entry: HistoryEntry) -> pb.OrderHistoryEntry:
     return pb.OrderHistoryEntry(
         status=entry.status,
         time=timestamp(entry.time),

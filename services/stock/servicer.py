@@ -13,7 +13,7 @@ from services.stock.usecases import UseCases
 
 
 class Servicer(StockServicer):
-    """Checks what comes in, and puts answers into messages."""
+    """Validate requests, call the use cases, convert results to messages."""
 
     def __init__(self, usecases: UseCases, catalogue: Catalogue) -> None:
         self._usecases = usecases
@@ -45,7 +45,7 @@ class Servicer(StockServicer):
         self, request: pb.GetReservationRequest, context: Any
     ) -> pb.GetReservationResponse:
         reservation = await self._usecases.get_reservation(checked_id("orderid", request.orderid))
-        return pb.GetReservationResponse(reservation=_reservation(reservation))
+        return pb.GetReservationResponse(reservation=reservation_to_message(reservation))
 
 
 def _itemid(request: Any) -> str:
@@ -66,7 +66,7 @@ def _item(stocked: StockLevel) -> pb.Item:
     )
 
 
-def _reservation(reservation: Reservation) -> pb.Reservation:
+def reservation_to_message(reservation: Reservation) -> pb.Reservation:
     return pb.Reservation(
         orderid=reservation.orderid,
         status=reservation.status,
