@@ -1,4 +1,4 @@
-"""For every alarm: when it goes off, with which labels, and what does not set it off."""
+"""For every alarm: series that make it fire, with the expected labels, and series that do not."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,14 +6,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """What is measured, in Prometheus' notation for series, and what an alarm makes of it at some time."""
+    """Series in promtool's notation, and the expected state of one alarm at one time."""
 
     alert: str
     when: str
     series: Mapping[str, str]
     at: str
     labels: Mapping[str, str] | None = None
-    """Those of the alarm, but for its severity; None: it is silent."""
+    """The alarm's labels without its severity; None: the alarm does not fire."""
     interval: str = "1m"
 
     def __str__(self) -> str:
@@ -44,7 +44,7 @@ def up(**services: str) -> dict[str, str]:
     return {f'up{{service="{service}",instance="i"}}': values for service, values in services.items()}
 
 
-STUCK = 'saga_reminders_overdue_oldest_age_seconds{service="stock",kind="Reservation",status="reserved"}'
+OVERDUE = 'saga_reminders_overdue_oldest_age_seconds{service="stock",kind="Reservation",status="reserved"}'
 OUTBOX = 'saga_outbox_oldest_age_seconds{service="stock",instance="a"}'
 DEAD = 'saga_dead_letters_total{service="purchase",reason="unknown-order"}'
 SERVING = 'saga_serving{service="stock",instance="a"}'
@@ -56,15 +56,15 @@ SUBSCRIPTION = {"service": "stock", "subscription": "stock-service.t"}
 EVERY_SERVICE = dict.fromkeys(("purchase", "stock", "payment", "delivery", "gateway"), "1x20")
 
 CASES = (
-    Case("OrdersLateFast", "two in a hundred are late", ended("0+98x120", "0+2x120"), "1h", {}),
-    Case("OrdersLateFast", "one in a hundred is late", ended("0+99x120", "0+1x120"), "1h"),
-    Case("OrdersLateFast", "it is over", ended("0+98x120", "0+2x60 120x60"), "70m"),
-    Case("OrdersLateFast", "it has only begun", ended("0+98x120", "0x55 0+4x60"), "1h"),
-    Case("OrdersLateFast", "there are no orders", ended("0x120", "0x120"), "1h"),
-    Case("OrdersLateSteadily", "seven in a thousand are late", ended("0+993x400", "0+7x400"), "6h", {}),
-    Case("OrdersLateSteadily", "five in a thousand are late", ended("0+995x400", "0+5x400"), "6h"),
+    Case("LateOrdersFastBurn", "two in a hundred are late", ended("0+98x120", "0+2x120"), "1h", {}),
+    Case("LateOrdersFastBurn", "one in a hundred is late", ended("0+99x120", "0+1x120"), "1h"),
+    Case("LateOrdersFastBurn", "the errors have stopped", ended("0+98x120", "0+2x60 120x60"), "70m"),
+    Case("LateOrdersFastBurn", "the errors have only started", ended("0+98x120", "0x55 0+4x60"), "1h"),
+    Case("LateOrdersFastBurn", "there are no orders", ended("0x120", "0x120"), "1h"),
+    Case("LateOrdersMediumBurn", "seven in a thousand are late", ended("0+993x400", "0+7x400"), "6h", {}),
+    Case("LateOrdersMediumBurn", "five in a thousand are late", ended("0+995x400", "0+5x400"), "6h"),
     Case(
-        "OrdersLateSlowly",
+        "LateOrdersSlowBurn",
         "two in a thousand are late",
         ended("0+998x900", "0+2x900"),
         "3d",
@@ -72,85 +72,99 @@ CASES = (
         interval="5m",
     ),
     Case(
-        "OrdersLateSlowly",
+        "LateOrdersSlowBurn",
         "one in two thousand is late",
         ended("0+1999x900", "0+1x900"),
         "3d",
         interval="5m",
     ),
     Case(
-        "SagaStuck",
+        "OrdersNotFinishing",
         "a reservation waits",
-        {STUCK: "0+60x20"},
+        {OVERDUE: "0+60x20"},
         "10m",
         {"service": "stock", "kind": "Reservation", "status": "reserved"},
     ),
-    Case("SagaStuck", "it does not wait for so long", {STUCK: "299x20"}, "10m"),
-    Case("SagaStuck", "it was answered after all", {STUCK: "0+60x6 stale"}, "8m"),
-    Case("OutboxOld", "an event waits to be published", {OUTBOX: "0+60x20"}, "5m", {"service": "stock"}),
-    Case("OutboxOld", "it never waits for a minute", {OUTBOX: "0 59 0 59 0 59 0 59 59 59"}, "8m"),
+    Case("OrdersNotFinishing", "it waits for less than five minutes", {OVERDUE: "299x20"}, "10m"),
+    Case("OrdersNotFinishing", "it received its reply late", {OVERDUE: "0+60x6 stale"}, "8m"),
+    Case(
+        "OutboxNotPublished",
+        "an event waits to be published",
+        {OUTBOX: "0+60x20"},
+        "5m",
+        {"service": "stock"},
+    ),
+    Case(
+        "OutboxNotPublished", "it never waits for a full minute", {OUTBOX: "0 59 0 59 0 59 0 59 59 59"}, "8m"
+    ),
     Case(
         "DeadLetters",
-        "there is a first one",
+        "the first one arrives",
         {DEAD: "0x9 1x20"},
         "12m",
         {"service": "purchase", "reason": "unknown-order"},
     ),
-    Case("DeadLetters", "it was long ago", {DEAD: "0x9 1x60"}, "40m"),
-    Case("DeadLetters", "there never was one", {DEAD: "0x60"}, "40m"),
-    Case("EventsFail", "one in ten fails", handled("0+90x40", "0+10x40"), "20m", SUBSCRIPTION),
-    Case("EventsFail", "one in ten is put off", handled("0+90x40", "0+10x40", "nacked"), "20m", SUBSCRIPTION),
-    Case("EventsFail", "one in a hundred fails", handled("0+99x40", "0+1x40"), "20m"),
-    Case("EventsFail", "a backend is away", handled("0+90x40", "0+10x40", "paused"), "20m"),
-    Case("ServiceGone", "payment was never there", up(**{**EVERY_SERVICE, "payment": "_x20"}), "10m", {}),
-    Case("ServiceGone", "payment does not answer", up(**{**EVERY_SERVICE, "payment": "0x20"}), "10m", {}),
-    Case("ServiceGone", "there is nothing at all", {}, "10m", {}),
-    Case("ServiceGone", "all are there", up(**EVERY_SERVICE), "10m"),
-    Case("ServiceGone", "payment is started again", up(**{**EVERY_SERVICE, "payment": "1 1 0 1x20"}), "3m"),
+    Case("DeadLetters", "the last one is long ago", {DEAD: "0x9 1x60"}, "40m"),
+    Case("DeadLetters", "the counter stays at zero", {DEAD: "0x60"}, "40m"),
+    Case("EventsFailing", "one in ten fails", handled("0+90x40", "0+10x40"), "20m", SUBSCRIPTION),
     Case(
-        "ProcessGone",
+        "EventsFailing", "one in ten is nacked", handled("0+90x40", "0+10x40", "nacked"), "20m", SUBSCRIPTION
+    ),
+    Case("EventsFailing", "one in a hundred fails", handled("0+99x40", "0+1x40"), "20m"),
+    Case("EventsFailing", "a backend is unavailable", handled("0+90x40", "0+10x40", "paused"), "20m"),
+    Case(
+        "ServiceDown", "payment has never been scraped", up(**{**EVERY_SERVICE, "payment": "_x20"}), "10m", {}
+    ),
+    Case("ServiceDown", "payment does not answer", up(**{**EVERY_SERVICE, "payment": "0x20"}), "10m", {}),
+    Case("ServiceDown", "no target exists", {}, "10m", {}),
+    Case("ServiceDown", "all services run", up(**EVERY_SERVICE), "10m"),
+    Case("ServiceDown", "payment restarts", up(**{**EVERY_SERVICE, "payment": "1 1 0 1x20"}), "3m"),
+    Case(
+        "ProcessDown",
         "one does not answer",
         up(stock="1x5 0x20"),
         "15m",
         {"service": "stock", "instance": "i"},
     ),
-    Case("ProcessGone", "it is started again", up(stock="1x5 0 0 1x20"), "15m"),
-    Case("ProcessGone", "it is somebody else's", up(nginx="0x20"), "15m"),
+    Case("ProcessDown", "it restarts", up(stock="1x5 0 0 1x20"), "15m"),
+    Case("ProcessDown", "it is another application's", up(nginx="0x20"), "15m"),
     Case("NotServing", "it hangs", {SERVING: "1x5 0x20"}, "9m", {"service": "stock", "instance": "a"}),
     Case("NotServing", "it starts", {SERVING: "0 1x20"}, "9m"),
     Case(
-        "PullingPaused",
-        "nobody pulls",
+        "SubscriptionNotPulled",
+        "no process pulls",
         {SUBSCRIPTION_ACTIVE.format("a"): "0x20", SUBSCRIPTION_ACTIVE.format("b"): "1x5 0x20"},
         "10m",
         SUBSCRIPTION,
     ),
     Case(
-        "PullingPaused",
+        "SubscriptionNotPulled",
         "another process pulls",
         {SUBSCRIPTION_ACTIVE.format("a"): "0x20", SUBSCRIPTION_ACTIVE.format("b"): "1x20"},
         "10m",
     ),
     Case(
-        "ServiceLags",
-        "all have their hands full",
+        "ConsumerSaturated",
+        "all processes are at the limit",
         {CONSUMER_SATURATED.format("a"): "1x30", CONSUMER_SATURATED.format("b"): "1x30"},
         "20m",
         {"service": "stock"},
     ),
     Case(
-        "ServiceLags",
-        "one has a hand free",
+        "ConsumerSaturated",
+        "one process has capacity",
         {CONSUMER_SATURATED.format("a"): "1x30", CONSUMER_SATURATED.format("b"): "0x30"},
         "20m",
     ),
-    Case("RequestsFail", "one in ten fails", requested("0+90x20", "0+10x20"), "10m", {}),
-    Case("RequestsFail", "one in a hundred fails", requested("0+99x20", "0+1x20"), "10m"),
+    Case("RequestsFailing", "one in ten fails", requested("0+90x20", "0+10x20"), "10m", {}),
+    Case("RequestsFailing", "one in a hundred fails", requested("0+99x20", "0+1x20"), "10m"),
     Case(
-        "RequestsFail",
-        "gateways say that they are not ready",
+        "RequestsFailing",
+        "gateways report that they are not ready",
         requested("0+90x20", "0+90x20", "/readyz"),
         "10m",
     ),
-    Case("RequestsFail", "clients ask nonsense", requested("0+90x20", "0+90x20", "", "404"), "10m"),
+    Case(
+        "RequestsFailing", "clients request unknown paths", requested("0+90x20", "0+90x20", "", "404"), "10m"
+    ),
 )

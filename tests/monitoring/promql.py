@@ -1,4 +1,4 @@
-"""What a PromQL expression asks for: the series it names, and the labels it has of them."""
+"""The series and labels that a PromQL expression uses."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -8,26 +8,26 @@ import promql_parser as promql
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """One name, with every label that is matched, or grouped by, or shown, where it is looked at."""
+class Reference:
+    """A series name, with every label that one use of it matches, groups by or shows."""
 
     name: str
     labels: frozenset[str]
 
 
-def asked(expression: str) -> set[Asked]:
-    """Raises ValueError where it is no PromQL."""
+def references(expression: str) -> set[Reference]:
+    """Return what `expression` refers to. Raises ValueError if it is not PromQL."""
     return set(_walk(promql.parse(expression), frozenset()))
 
 
-def _walk(node: Any, wanted: frozenset[str]) -> Iterator[Asked]:
+def _walk(node: Any, wanted: frozenset[str]) -> Iterator[Reference]:
     match node:
         case promql.VectorSelector():
-            yield Asked(node.name, wanted | {each.name for each in node.matchers.matchers})
+            yield Reference(node.name, wanted | {each.name for each in node.matchers.matchers})
         case promql.MatrixSelector():
             yield from _walk(node.vector_selector, wanted)
         case promql.AggregateExpr():
-            # What is outside sees only what is left by then.
+            # Outer expressions see only the labels that the aggregation keeps.
             kept = frozenset(node.modifier.labels) if node.modifier else frozenset()
             yield from _walk(node.expr, kept)
         case promql.BinaryExpr():
@@ -44,27 +44,27 @@ def _walk(node: Any, wanted: frozenset[str]) -> Iterator[Asked]:
             raise NotImplementedError(type(node).__name__)
 
 
-def left_labels(expression: str) -> frozenset[str] | None:
-    """The labels that a result has for certain; None: whatever its series have."""
-    return _left(promql.parse(expression))
+def result_labels(expression: str) -> frozenset[str] | None:
+    """Return the labels that a result certainly has; None: all labels of its series."""
+    return _labels(promql.parse(expression))
 
 
-def _left(node: Any) -> frozenset[str] | None:
+def _labels(node: Any) -> frozenset[str] | None:
     match node:
         case promql.AggregateExpr():
             return frozenset(node.modifier.labels) if node.modifier else frozenset()
         case promql.BinaryExpr():
             sides = [
-                _left(each) for each in (node.lhs, node.rhs) if not isinstance(each, promql.NumberLiteral)
+                _labels(each) for each in (node.lhs, node.rhs) if not isinstance(each, promql.NumberLiteral)
             ]
             known = [each for each in sides if each is not None]
             return known[0] if known else None
         case promql.Call() if node.func.name == "histogram_quantile":
-            inner = _left(node.args[1])
+            inner = _labels(node.args[1])
             return None if inner is None else inner - {"le"}
         case promql.Call() if node.args:
-            return _left(node.args[0])
+            return _labels(node.args[0])
         case promql.ParenExpr() | promql.UnaryExpr():
-            return _left(node.expr)
+            return _labels(node.expr)
         case _:
             return None

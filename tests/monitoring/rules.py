@@ -1,4 +1,4 @@
-"""The rules as they are in the file, and promtool, which knows what Prometheus makes of them."""
+"""The rules file, and promtool to evaluate it."""
 
 import shutil
 import subprocess
@@ -26,7 +26,7 @@ def alerts() -> dict[str, dict[str, Any]]:
 
 
 def promtool(*arguments: str) -> None:
-    """Return where it is content; fail the test, with what it says, where it is not, or is missing."""
+    """Run promtool; fail the test with its output if it reports an error, or if it is not installed."""
     program = shutil.which("promtool")
     if program is None:
         pytest.fail("promtool is missing: it is in Debian's package prometheus; .ci/run gets it from there")

@@ -1,4 +1,4 @@
-"""Every query of the rules and the dashboards asks for what there is, with labels that it has."""
+"""Every query of the rules and dashboards uses existing metrics and labels."""
 
 import json
 import re
@@ -7,39 +7,41 @@ from collections.abc import Iterator
 import pytest
 from prometheus_client import CollectorRegistry, ProcessCollector
 
-from tests.monitoring.promql import Asked, asked, left_labels
+from tests.monitoring.promql import Reference, references, result_labels
 from tests.monitoring.rules import MONITORING, alerts, rules
 from tests.support.metrics import declared_series
 
 TARGET = {"service", "instance", "job", "pod", "container", "namespace"}
-"""What whoever scrapes adds, to everything."""
+"""Labels that the scrape configuration adds to every series."""
 DASHBOARDS = sorted((MONITORING / "dashboards").glob("*.json"))
 
 
-def serve_metrics() -> dict[str, frozenset[str]]:
-    """What can be asked for, with the labels it has."""
+def available() -> dict[str, frozenset[str]]:
+    """Return every series that can be queried, with its labels."""
     registry = CollectorRegistry()
     own = ProcessCollector(registry=registry).collect()
     return {
         **{series.name: series.labels | TARGET for series in declared_series()},
         **{sample.name: frozenset(TARGET) for family in own for sample in family.samples},
-        **{rule["record"]: left_labels(rule["expr"]) or frozenset() for rule in rules() if "record" in rule},
+        **{
+            rule["record"]: result_labels(rule["expr"]) or frozenset() for rule in rules() if "record" in rule
+        },
         "up": frozenset(TARGET),
     }
 
 
-def amiss(expression: str) -> list[str]:
-    """What an expression asks for that there is not."""
-    there = serve_metrics()
+def missing(expression: str) -> list[str]:
+    """Return the series or labels that `expression` uses and that do not exist."""
+    existing = available()
     return [
-        f"{each.name} {sorted(each.labels - there.get(each.name, frozenset()))}"
-        for each in asked(expression.replace("$__rate_interval", "5m"))
-        if each.labels - there.get(each.name, frozenset()) or each.name not in there
+        f"{each.name} {sorted(each.labels - existing.get(each.name, frozenset()))}"
+        for each in references(expression.replace("$__rate_interval", "5m"))
+        if each.labels - existing.get(each.name, frozenset()) or each.name not in existing
     ]
 
 
 def targets() -> Iterator[tuple[str, str, str]]:
-    """Of every query of a dashboard: where it is, the query, and what its lines are called."""
+    """Return place, query and legend of every query on a dashboard."""
     for file in DASHBOARDS:
         for panel in json.loads(file.read_text())["panels"]:
             for target in panel["targets"]:
@@ -47,26 +49,26 @@ def targets() -> Iterator[tuple[str, str, str]]:
 
 
 @pytest.mark.parametrize("rule", rules(), ids=lambda rule: rule.get("alert") or rule["record"])
-def test_a_rule_asks_for_what_there_is(rule):
-    assert amiss(rule["expr"]) == []
+def test_rule_uses_existing_series(rule):
+    assert missing(rule["expr"]) == []
 
 
 @pytest.mark.parametrize(("place", "expression", "legend"), list(targets()))
-def test_a_dashboard_asks_for_what_there_is(place: str, expression: str, legend: str):
-    assert amiss(expression) == []
-    left = left_labels(expression.replace("$__rate_interval", "5m"))
+def test_dashboard_uses_existing_series(place: str, expression: str, legend: str):
+    assert missing(expression) == []
+    labels = result_labels(expression.replace("$__rate_interval", "5m"))
     shown = set(re.findall(r"\{\{(\w+)\}\}", legend))
-    if left is None:
-        names = {each.name for each in asked(expression.replace("$__rate_interval", "5m"))}
-        left = frozenset().union(*(serve_metrics()[name] for name in names))
-    assert shown <= left, place
+    if labels is None:
+        names = {each.name for each in references(expression.replace("$__rate_interval", "5m"))}
+        labels = frozenset().union(*(available()[name] for name in names))
+    assert shown <= labels, place
 
 
 @pytest.mark.parametrize("rule", alerts().values(), ids=lambda rule: rule["alert"])
-def test_an_alarm_shows_labels_that_are_left(rule):
+def test_alarm_text_uses_labels_of_its_result(rule):
     shown = set(re.findall(r"\$labels\.(\w+)", " ".join(rule["annotations"].values())))
 
-    assert shown <= (left_labels(rule["expr"]) or TARGET)
+    assert shown <= (result_labels(rule["expr"]) or TARGET)
 
 
 @pytest.mark.parametrize(
@@ -80,24 +82,26 @@ def test_an_alarm_shows_labels_that_are_left(rule):
         "saga_order_duration_bucket",
     ],
 )
-def test_a_query_for_what_there_is_not_would_be_found(expression: str):
-    assert amiss(expression)
+def test_query_of_missing_series_is_found(expression: str):
+    assert missing(expression)
 
 
-def test_what_a_query_asks_for_is_seen_wherever_it_stands():
-    found = asked('max(a{x="1"}) / (sum by (y) (rate(b{z=~".+"}[5m] offset 1m)) or vector(0)) > -c unless d')
+def test_references_are_found_anywhere_in_an_expression():
+    found = references(
+        'max(a{x="1"}) / (sum by (y) (rate(b{z=~".+"}[5m] offset 1m)) or vector(0)) > -c unless d'
+    )
 
     assert found == {
-        Asked("a", frozenset({"x"})),
-        Asked("b", frozenset({"y", "z"})),
-        Asked("c", frozenset()),
-        Asked("d", frozenset()),
+        Reference("a", frozenset({"x"})),
+        Reference("b", frozenset({"y", "z"})),
+        Reference("c", frozenset()),
+        Reference("d", frozenset()),
     }
 
 
-def test_every_metric_that_is_declared_is_on_a_dashboard():
+def test_every_declared_metric_is_on_a_dashboard():
     on_dashboards = {
-        each.name for _, query, _ in targets() for each in asked(query.replace("$__rate_interval", "5m"))
+        each.name for _, query, _ in targets() for each in references(query.replace("$__rate_interval", "5m"))
     }
     families = {re.sub(r"_(bucket|sum|count|total)$", "", name) for name in on_dashboards}
 
@@ -105,7 +109,7 @@ def test_every_metric_that_is_declared_is_on_a_dashboard():
     assert declared <= families
 
 
-def test_dashboards_are_told_apart_and_their_panels_do_not_overlap():
+def test_dashboards_have_unique_ids_and_panels_do_not_overlap():
     boards = [json.loads(file.read_text()) for file in DASHBOARDS]
 
     assert len({board["uid"] for board in boards}) == len(boards) == 3

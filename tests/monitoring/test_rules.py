@@ -1,4 +1,4 @@
-"""Every alarm goes off when it is to, and not when it is not; each says what to do."""
+"""Every alarm fires when it should and only then, and links to the runbook."""
 
 import json
 import re
@@ -22,12 +22,12 @@ def expected(case: Case) -> dict[str, object]:
 
 
 def shown(text: str, labels: Mapping[str, str]) -> str:
-    """As Prometheus fills in labels; KeyError where it would leave a gap."""
+    """Fill labels into `text` as Prometheus does. Raises KeyError if a label is missing."""
     return re.sub(r"\{\{ \$labels\.(\w+) \}\}", lambda found: labels[found[1]], text)
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
-def test_it_goes_off_when_it_is_to(case: Case, tmp_path):
+def test_alarm_fires_as_expected(case: Case, tmp_path):
     alarms = [] if case.labels is None else [expected(case)]
     test = {
         "interval": case.interval,
@@ -40,30 +40,30 @@ def test_it_goes_off_when_it_is_to(case: Case, tmp_path):
     rules.promtool("test", "rules", str(file))
 
 
-def test_every_alarm_was_seen_to_go_off_and_to_be_silent():
-    loud = {case.alert for case in CASES if case.labels is not None}
+def test_every_alarm_has_a_firing_and_a_silent_case():
+    firing = {case.alert for case in CASES if case.labels is not None}
     silent = {case.alert for case in CASES if case.labels is None}
 
-    assert loud == silent == rules.alerts().keys()
+    assert firing == silent == rules.alerts().keys()
 
 
-def test_a_rule_that_never_goes_off_would_be_found(tmp_path, monkeypatch):
+def test_rule_that_never_fires_is_found(tmp_path, monkeypatch):
     broken = tmp_path / "rules.yaml"
     broken.write_text(
         rules.FILE.read_text().replace("(saga_outbox_oldest_age_seconds) > 60", "(vector(0)) > 60")
     )
     monkeypatch.setattr(rules, "FILE", broken)
-    case = next(case for case in CASES if case.alert == "OutboxOld" and case.labels is not None)
+    case = next(case for case in CASES if case.alert == "OutboxNotPublished" and case.labels is not None)
 
     with pytest.raises(AssertionError):
-        test_it_goes_off_when_it_is_to(case, tmp_path)
+        test_alarm_fires_as_expected(case, tmp_path)
 
 
-def test_prometheus_understands_the_rules():
+def test_promtool_accepts_the_rules():
     rules.promtool("check", "rules", str(rules.FILE))
 
 
-def test_a_missing_promtool_is_said_and_not_passed_over(monkeypatch):
+def test_missing_promtool_fails_the_test(monkeypatch):
     monkeypatch.setenv("PATH", "")
 
     with pytest.raises(pytest.fail.Exception, match="promtool is missing"):
@@ -71,7 +71,7 @@ def test_a_missing_promtool_is_said_and_not_passed_over(monkeypatch):
 
 
 @pytest.mark.parametrize("rule", rules.alerts().values(), ids=lambda rule: rule["alert"])
-def test_every_alarm_says_how_urgent_it_is_what_is_wrong_and_where_to_read_on(rule):
+def test_every_alarm_has_severity_summary_and_runbook_link(rule):
     assert rule["labels"]["severity"] in SEVERITIES
     assert len(rule["annotations"]["summary"]) > 20
     file, _, anchor = rule["annotations"]["runbook_url"].partition("#")
@@ -79,7 +79,7 @@ def test_every_alarm_says_how_urgent_it_is_what_is_wrong_and_where_to_read_on(ru
     assert (ROOT / file).is_file()
 
 
-def test_google_is_given_the_same_rules():
+def test_gke_overlay_has_the_same_rules():
     (document,) = rendered("gke").of("Rules")
 
     assert document["spec"]["groups"] == yaml.safe_load(rules.FILE.read_text())["groups"]

@@ -1,4 +1,4 @@
-"""The documentation says what the code does."""
+"""The documentation agrees with the code."""
 
 import json
 from pathlib import Path
@@ -15,18 +15,18 @@ from sagactl.diagram import redrawn
 ROOT = Path(__file__).parents[2]
 
 
-def test_the_architecture_shows_the_saga_as_its_tables_have_it():
+def test_architecture_shows_the_transition_tables():
     architecture = (ROOT / "docs/architecture.md").read_text()
 
-    assert redrawn(architecture) == architecture, "draw it again: make docs"
+    assert redrawn(architecture) == architecture, "regenerate it: make docs"
 
 
-def test_a_drawing_without_a_place_in_the_documentation_is_an_error():
+def test_diagram_without_a_placeholder_is_an_error():
     with pytest.raises(LookupError):
-        redrawn("no place for anything")
+        redrawn("no placeholder")
 
 
-def test_the_architecture_names_every_topic():
+def test_architecture_names_every_topic():
     architecture = (ROOT / "docs/architecture.md").read_text()
 
     assert topology.DEAD_LETTER_TOPIC in architecture
@@ -34,7 +34,7 @@ def test_the_architecture_names_every_topic():
         assert topology.TOPICS[service] in architecture
 
 
-def test_every_decision_is_short_and_numbered():
+def test_decisions_are_short_and_named_by_their_titles():
     for decision in sorted((ROOT / "docs/decisions").glob("*.md")):
         text = decision.read_text()
         assert text.startswith(f"# {int(decision.name[:4])}. "), decision
@@ -42,7 +42,7 @@ def test_every_decision_is_short_and_numbered():
         assert len(text.splitlines()) <= 30, decision
 
 
-def test_the_events_body_is_the_proto_message_as_json():
+def test_event_body_is_the_proto_message_as_json():
     message = TicketMessage("o", RESERVED, (CartItem("blue", 3),), 300, "why")
     proto = OrderTicket(
         orderid="o",

@@ -1,4 +1,4 @@
-"""The runbook knows every complaint and every alarm, and nothing else; its commands are there."""
+"""The runbook lists every warning, error and alarm, and no others; its commands exist."""
 
 import ast
 import re
@@ -17,8 +17,8 @@ RUNBOOK = (ROOT / "docs/runbook.md").read_text()
 LEVELS = {"warning": "warning", "error": "error", "exception": "error"}
 
 
-def complaints():
-    """What is logged as a warning or an error, with the levels, read from the code."""
+def problems():
+    """Return the messages that the code logs as warnings or errors, with their levels."""
     found = defaultdict(set)
     for path in [*(ROOT / "kit/sagakit").rglob("*.py"), *(ROOT / "services").rglob("*.py")]:
         for node in ast.walk(ast.parse(path.read_text())):
@@ -36,7 +36,7 @@ def listed():
 
 
 def alarms():
-    """Of every alarm how urgent it is, and where it says to read on."""
+    """Return severity and runbook link of every alarm."""
     groups = yaml.safe_load((ROOT / "deploy/monitoring/rules.yaml").read_text())["groups"]
     rules = [rule for group in groups for rule in group["rules"] if "alert" in rule]
     return {rule["alert"]: (rule["labels"]["severity"], rule["annotations"]["runbook_url"]) for rule in rules}
@@ -58,17 +58,17 @@ def anchors():
     return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
 
 
-def test_it_lists_every_complaint_of_the_logs_and_no_other():
-    assert listed() == complaints()
+def test_lists_every_logged_warning_and_error():
+    assert listed() == problems()
 
 
-def test_it_lists_every_alarm_and_no_other_and_alarms_lead_to_where_it_says():
+def test_lists_every_alarm_with_its_link():
     assert listed_alarms() == alarms()
     assert {anchor.partition("#")[2] for _, anchor in alarms().values()} <= anchors()
 
 
 @pytest.mark.parametrize("line", commands())
-def test_its_commands_exist(line):
+def test_commands_exist(line):
     words = shlex.split(line, comments=True)[1:]
     command = sagactl
     while isinstance(command, click.Group):
@@ -78,22 +78,22 @@ def test_its_commands_exist(line):
     command.make_parser(click.Context(command)).parse_args(list(words))
 
 
-def test_its_links_lead_somewhere():
+def test_links_have_targets():
     links = set(re.findall(r"\]\(#([^)]+)\)", RUNBOOK))
 
     assert links
     assert links <= anchors()
 
 
-def test_every_section_says_what_it_means_and_what_to_do():
+def test_every_section_has_meaning_and_fix():
     sections = re.split(r"^## ", RUNBOOK, flags=re.MULTILINE)[2:]
 
     for section in sections:
-        assert "**Do**" in section or "| do |" in section, section.splitlines()[0]
-        assert "means" in section, section.splitlines()[0]
+        assert "**Fix.**" in section or "| fix |" in section, section.splitlines()[0]
+        assert "**Meaning.**" in section or "| meaning |" in section, section.splitlines()[0]
 
 
-def test_it_knows_every_reason_for_which_an_event_is_refused():
+def test_lists_every_dead_letter_reason():
     source = "".join(
         path.read_text()
         for package in ("kit/sagakit", "contract", "services")
