@@ -15,7 +15,7 @@ import grpc
 from grpc_health.v1.health_pb2 import HealthCheckRequest
 from grpc_health.v1.health_pb2_grpc import HealthStub
 
-from contract.control import ask
+from contract.control import request
 from sagactl.audit import problems, read_books
 from sagactl.looking import open_tables
 from sagactl.ports import LOOPBACK, free_ports
@@ -56,14 +56,14 @@ class RunningSuite:
 
     async def use(self) -> dict[str, Use]:
         """By program; a service's replicas each, no emulators."""
-        programs = await ask(self._control, "ps", "")
+        programs = await request(self._control, "ps", "")
         return {each["name"]: used(each["pid"]) for each in programs if "emulator" not in each["name"]}
 
     async def restarted(self, service: str) -> float:
         """Stop and start a service of one process; the seconds from its start to its answer SERVING."""
-        await ask(self._control, "stop", service)
+        await request(self._control, "stop", service)
         began = time.perf_counter()
-        starting = asyncio.create_task(ask(self._control, "start", service))
+        starting = asyncio.create_task(request(self._control, "start", service))
         (address,) = self.addresses[service]
         async with grpc.aio.insecure_channel(address, options=QUICKLY_BACK) as channel:
             await HealthStub(channel).Check(HealthCheckRequest(), wait_for_ready=True, timeout=START_SECONDS)

@@ -1,4 +1,7 @@
-"""A suite of local processes under control from elsewhere: a socket that only its user can open."""
+"""The control socket of a suite of local processes: one JSON line as request, one as reply.
+
+`sagactl up` serves it; `sagactl` and the gateway's web UI are its clients. Only its user can open it.
+"""
 
 import asyncio
 import json
@@ -11,25 +14,25 @@ from typing import Any
 
 from sagakit.errors import NotFound, SagaError, Unavailable
 
-ANSWER_SECONDS = 60.0
-"""What a service has to drain, and its successor to come up."""
+REQUEST_TIMEOUT_SECONDS = 60.0
+"""Long enough for a service to drain and its successor to start."""
 _SOCKET = "control"
 
-Answer = Callable[[str, str], Awaitable[list[dict[str, Any]]]]
-"""(what to do, program) → the programs it concerns, as they are afterwards. Raises NotFound where there is no
-such program, and whatever SagaError says why it could not be done."""
+Handler = Callable[[str, str], Awaitable[list[dict[str, Any]]]]
+"""(action, process name) → the state of the processes concerned, afterwards. Raises NotFound for an unknown
+process, and another SagaError if the action fails."""
 
 
 @asynccontextmanager
-async def controlled(answer: Answer) -> AsyncIterator[Path]:
-    """Yields the socket's path, while whoever connects is answered."""
-    # Not in the run directory: a socket's path may only be so long.
+async def serve_control(handler: Handler) -> AsyncIterator[Path]:
+    """Context manager: serve requests inside the block; yields the socket's path."""
+    # Not in the run directory: the length of a socket's path is limited.
     directory = Path(tempfile.mkdtemp(prefix="saga-"))
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        request = json.loads(await reader.readline())
+        message = json.loads(await reader.readline())
         try:
-            reply: dict[str, Any] = {"programs": await answer(request["do"], request["name"])}
+            reply: dict[str, Any] = {"programs": await handler(message["do"], message["name"])}
         except SagaError as error:
             reply = {"error": str(error), "unknown": isinstance(error, NotFound)}
         writer.write(json.dumps(reply).encode() + b"\n")
@@ -44,14 +47,15 @@ async def controlled(answer: Answer) -> AsyncIterator[Path]:
         shutil.rmtree(directory, ignore_errors=True)
 
 
-async def ask(socket: Path, what: str, name: str) -> list[Mapping[str, Any]]:
-    """The programs it concerns, as they are afterwards. Unavailable where the suite cannot do it, or is gone;
-    NotFound where it has no such program.
+async def request(socket: Path, action: str, name: str) -> list[Mapping[str, Any]]:
+    """Return the state of the processes concerned, after the action.
+
+    Raises Unavailable if the action fails or the suite does not reply, NotFound if it has no such process.
     """
     try:
-        async with asyncio.timeout(ANSWER_SECONDS):
+        async with asyncio.timeout(REQUEST_TIMEOUT_SECONDS):
             reader, writer = await asyncio.open_unix_connection(socket)
-            writer.write(json.dumps({"do": what, "name": name}).encode() + b"\n")
+            writer.write(json.dumps({"do": action, "name": name}).encode() + b"\n")
             reply = json.loads(await reader.readline())
             writer.close()
     except (OSError, ValueError, TimeoutError) as error:

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 
-from contract.control import ask
+from contract.control import request
 from contract.topology import DEAD_LETTER_SUBSCRIPTION
 from sagactl.errors import CommandError
 from sagactl.live.watching import Sources
@@ -58,7 +58,7 @@ async def open_sources(run_dir: Path, environ: Mapping[str, str] = os.environ) -
             messages=messages,
             tables=backend.tables,
             letters=partial(open_pull_subscription, settings, DEAD_LETTER_SUBSCRIPTION),
-            programs=partial(ask, Path(suite.control), "ps", "") if suite else None,
+            programs=partial(request, Path(suite.control), "ps", "") if suite else None,
         )
 
 

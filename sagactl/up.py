@@ -5,7 +5,7 @@ import shlex
 import sys
 from pathlib import Path
 
-from contract.control import controlled
+from contract.control import serve_control
 from sagactl import runfile, tryout
 from sagactl.backend import EMBEDDED, Choice
 from sagactl.local import LocalSuite
@@ -35,7 +35,7 @@ async def _run(plan: Plan, terminal: Terminal, stop: StopSignals) -> None:
     runfile.begin(plan.run_dir, plan.logs)
     local = LocalSuite(plan, terminal, stop)
     try:
-        async with controlled(local.control) as control:
+        async with serve_control(local.control) as control:
             if await local.start(control):
                 runfile.write_suite(plan.run_dir, _suite(plan, control))
                 terminal.say(_ready_lines(plan))

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from contract.control import ask
+from contract.control import request
 from sagactl.colours import paint
 from sagactl.commands import options
 from sagactl.errors import CommandError
@@ -83,7 +83,7 @@ def _grown(log: Path, end: int) -> Iterator[str]:
 
 def _do(what: str, name: str, run_dir: Path) -> None:
     try:
-        programs = asyncio.run(ask(Path(_suite(run_dir).control), what, name))
+        programs = asyncio.run(request(Path(_suite(run_dir).control), what, name))
     except SagaError as error:
         raise CommandError(str(error)) from error
     for each in programs:

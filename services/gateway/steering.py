@@ -9,7 +9,7 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from contract.control import ask
+from contract.control import request
 from sagakit.errors import SagaError
 from services.gateway.clients import SERVICES
 from services.gateway.errors import Problem
@@ -50,7 +50,7 @@ class Steering:
 
     async def _ask(self, do: str, name: str) -> Sequence[Mapping[str, Any]]:
         try:
-            return await ask(self._control, do, name)
+            return await request(self._control, do, name)
         except SagaError as error:
             raise Problem(503, "no-control", f"{error}.") from error
 

@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 import httpx
 import pytest
 
-from contract.control import controlled
+from contract.control import serve_control
 from sagakit.errors import Unavailable
 from services.gateway.app import Lifecycle, create_app
 from services.gateway.clients import SERVICES, Clients
@@ -37,7 +37,7 @@ class Suite:
 @asynccontextmanager
 async def page_of(suite: Suite, edge: Edge | None = None):
     clients = Clients(dict.fromkeys(SERVICES, "ipv4:127.0.0.1:1"), 1)
-    async with controlled(suite.answer) as control:
+    async with serve_control(suite.answer) as control:
         app = create_app(clients, Lifecycle(), edge=edge or Edge(), control=control)
         async with client_of(app) as client:
             yield client
