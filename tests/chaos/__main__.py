@@ -10,7 +10,7 @@ from pathlib import Path
 from random import SystemRandom
 
 from sagactl.emulators import FIRESTORE, PUBSUB, why_unavailable
-from tests.chaos.campaign import Campaign
+from tests.chaos.run import ChaosRun
 
 RESULTS = Path("build/chaos.json")
 
@@ -32,7 +32,7 @@ def main() -> None:
         sys.exit(f"no emulators to fail: {missing}" if os.environ.get("CI") == "true" else 0)
     seed = SystemRandom().randrange(10**9) if asked.seed is None else asked.seed
     logging.getLogger("google").setLevel(logging.CRITICAL)
-    campaign = Campaign(seed, asked.backend)
+    campaign = ChaosRun(seed, asked.backend)
     asyncio.run(_campaign(campaign, asked))
     RESULTS.parent.mkdir(exist_ok=True)
     RESULTS.write_text(
@@ -47,7 +47,7 @@ def main() -> None:
     print("nothing lost, nothing twice, nothing hangs: everything balances")
 
 
-async def _campaign(campaign: Campaign, asked: argparse.Namespace) -> None:
+async def _campaign(campaign: ChaosRun, asked: argparse.Namespace) -> None:
     if asked.overload:
         await campaign.overload(asked.overload)
     elif asked.calm:

@@ -8,8 +8,8 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from tests.chaos.cluster import Cluster
-from tests.chaos.crowd import REFUSALS, Crowd
-from tests.chaos.shop import Shop
+from tests.chaos.customers import Customers
+from tests.chaos.load import REFUSALS, LoadGenerator
 
 BUSY_CUSTOMERS = 128
 """So many, without a pause between their calls, keep the suite busy; ten times as many are too many."""
@@ -24,10 +24,10 @@ SAMPLE_SECONDS = 0.5
 class Overload:
     """A suite that keeps up with its customers, and then does not."""
 
-    def __init__(self, cluster: Cluster, shop: Shop, seed: int) -> None:
+    def __init__(self, cluster: Cluster, shop: Customers, seed: int) -> None:
         self._cluster = cluster
         self._shop = shop
-        self._crowd = Crowd(cluster.gateways, shop, seed)
+        self._crowd = LoadGenerator(cluster.gateways, shop, seed)
         self._peaks: Counter[str] = Counter()
         self.problems: list[str] = []
 

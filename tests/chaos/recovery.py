@@ -4,8 +4,8 @@ import asyncio
 import time
 
 from tests.chaos.cluster import Cluster
-from tests.chaos.shop import Shop
-from tests.chaos.storm import Storm, victims
+from tests.chaos.customers import Customers
+from tests.chaos.schedule import FaultSchedule, victims
 
 LOAD_SECONDS = 1.5
 RECOVERED_SECONDS = 180.0
@@ -15,7 +15,7 @@ CHECK_INTERVAL_SECONDS = 0.05
 class Recovery:
     """One failure at a time, under load: the seconds until all orders that it met on their way had ended."""
 
-    def __init__(self, cluster: Cluster, storm: Storm, shop: Shop) -> None:
+    def __init__(self, cluster: Cluster, storm: FaultSchedule, shop: Customers) -> None:
         self._cluster = cluster
         self._storm = storm
         self._shop = shop

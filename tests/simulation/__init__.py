@@ -1,1 +1,1 @@
-"""The whole suite in one process on virtual time, with everything going wrong that can: `make simulate`."""
+"""The whole suite in one process on virtual time, with injected faults: `make simulate`."""

@@ -1,4 +1,4 @@
-"""The simulated broker: at least once, in any order, and now and then not at all."""
+"""The simulated broker: it delivers at least once, in any order, and sometimes not at all."""
 
 import asyncio
 import contextvars
@@ -9,8 +9,8 @@ from random import Random
 from contract import topology
 from sagakit.bus import Delivery, Message
 from sagakit.errors import Unavailable
+from tests.simulation.faults import FaultRates
 from tests.simulation.observer import Observer
-from tests.simulation.weather import Weather
 
 LEASE_SECONDS = 10.0
 DELAY_SECONDS = 60.0
@@ -21,7 +21,7 @@ Receive = Callable[[Delivery], None]
 
 
 class SimDelivery:
-    """A message in a process's hand."""
+    """A message that was delivered to a process."""
 
     def __init__(self, message: Message, attempt: int, settle: Callable[[bool], None]) -> None:
         self.message = message
@@ -36,7 +36,7 @@ class SimDelivery:
 
 
 class SimPull:
-    """A live pull of one process; dead, it settles nothing any more."""
+    """The pull of one process. Once the process is dead, it settles nothing."""
 
     def __init__(self, broker: "SimBroker", name: str, receive: Receive, capacity: int) -> None:
         self._broker = broker
@@ -47,8 +47,8 @@ class SimPull:
         self.alive = True
         self._closed = asyncio.Event()
 
-    def hand(self, delivery: SimDelivery) -> None:
-        """As the process's own doing, whoever has sent it."""
+    def deliver(self, delivery: SimDelivery) -> None:
+        """Call the receiver in the context of the process that pulls, not of the sender."""
         self._context.copy().run(self._receive, delivery)
 
     async def ended(self) -> None:
@@ -60,16 +60,16 @@ class SimPull:
 
 
 class SimBroker:
-    """Subscriptions of the suite, dead letters, and how often every event was published."""
+    """The suite's subscriptions, its dead letters, and how often each event was published."""
 
-    def __init__(self, weather: Weather, random: Random, observer: Observer) -> None:
-        self.weather = weather
-        self.away = False
+    def __init__(self, faults: FaultRates, random: Random, observer: Observer) -> None:
+        self.faults = faults
+        self.unavailable = False
         self._random = random
         self._observer = observer
         self._waiting: dict[str, list[tuple[Message, int]]] = {}
         self._pulls: dict[str, list[SimPull]] = {}
-        self._listening = {
+        self._subscribers = {
             topic: [name for name, each in topology.subscriptions().items() if each == topic]
             for topic in topology.TOPICS.values()
         }
@@ -78,15 +78,15 @@ class SimBroker:
         self.delivered = 0
         self.in_flight = 0
 
-    def take(self, topic: str, messages: Sequence[Message]) -> None:
+    def publish(self, topic: str, messages: Sequence[Message]) -> None:
         if topic == topology.DEAD_LETTER_TOPIC:
             self.dead_letters += messages
             return
         for message in messages:
             self.published[message.attributes["eventid"]] += 1
-            for name in self._listening[topic]:
-                if not self._happens(self.weather.dropped):
-                    for _ in range(1 + self._happens(self.weather.duplicated)):
+            for name in self._subscribers[topic]:
+                if not self._happens(self.faults.dropped):
+                    for _ in range(1 + self._happens(self.faults.duplicated)):
                         self._send(name, message, 1, self._delay())
 
     def join(self, pull: SimPull) -> None:
@@ -111,9 +111,9 @@ class SimBroker:
         elif attempt > MAX_ATTEMPTS:
             self.dead_letters.append(message)
         else:
-            self._hand(self._random.choice(pulls), name, message, attempt)
+            self._deliver(self._random.choice(pulls), name, message, attempt)
 
-    def _hand(self, pull: SimPull, name: str, message: Message, attempt: int) -> None:
+    def _deliver(self, pull: SimPull, name: str, message: Message, attempt: int) -> None:
         settled = False
 
         def settle(done: bool) -> None:
@@ -127,9 +127,9 @@ class SimBroker:
             if not done:
                 pause = min(MAX_RETRY_SECONDS, 2.0 ** (attempt - 1))
                 self._send(name, message, attempt + 1, self._random.uniform(0, pause))
-            elif self._happens(self.weather.ack_lost):
+            elif self._happens(self.faults.ack_lost):
                 self._send(name, message, attempt + 1, LEASE_SECONDS)
-            self._let_in(name)
+            self._deliver_waiting(name)
 
         def lease_ends() -> None:
             if not settled and not pull.alive:
@@ -140,23 +140,23 @@ class SimBroker:
         pull.capacity -= 1
         self.delivered += 1
         asyncio.get_running_loop().call_later(LEASE_SECONDS, lease_ends)
-        pull.hand(SimDelivery(message, attempt, settle))
+        pull.deliver(SimDelivery(message, attempt, settle))
 
-    def _let_in(self, name: str) -> None:
+    def _deliver_waiting(self, name: str) -> None:
         waiting = self._waiting.get(name)
         if waiting:
             self._send(name, *waiting.pop(), 0)
 
     def _delay(self) -> float:
-        slow = self._happens(self.weather.delayed)
-        return self._random.uniform(0, DELAY_SECONDS) if slow else self.weather.latency(self._random)
+        slow = self._happens(self.faults.delayed)
+        return self._random.uniform(0, DELAY_SECONDS) if slow else self.faults.latency(self._random)
 
-    def _happens(self, odds: float) -> bool:
-        return self._random.random() < odds
+    def _happens(self, probability: float) -> bool:
+        return self._random.random() < probability
 
 
 class SimBus:
-    """One process's way to the broker."""
+    """One process's connection to the broker."""
 
     def __init__(self, broker: SimBroker, random: Random) -> None:
         self._broker = broker
@@ -164,14 +164,14 @@ class SimBus:
         self._pulls: list[SimPull] = []
 
     async def publish(self, topic: str, messages: Sequence[Message]) -> None:
-        weather = self._broker.weather
-        await asyncio.sleep(weather.latency(self._random))
-        if self._broker.away or self._random.random() < weather.away:
-            raise Unavailable("the broker is away")
-        self._broker.take(topic, messages)
-        await asyncio.sleep(weather.latency(self._random))
-        if self._random.random() < weather.publish_unknown:
-            raise Unavailable("the broker's answer was lost")
+        faults = self._broker.faults
+        await asyncio.sleep(faults.latency(self._random))
+        if self._broker.unavailable or self._random.random() < faults.unavailable:
+            raise Unavailable("the broker is unavailable")
+        self._broker.publish(topic, messages)
+        await asyncio.sleep(faults.latency(self._random))
+        if self._random.random() < faults.publish_unknown:
+            raise Unavailable("the broker's response was lost")
 
     def subscribe(self, name: str, receive: Receive, max_outstanding: int) -> SimPull:
         pull = SimPull(self._broker, name, receive, max_outstanding)
@@ -180,7 +180,7 @@ class SimBus:
         return pull
 
     def die(self) -> None:
-        """The process is gone: what it had in hand comes again when its lease ends."""
+        """Stop settling: the messages in flight are redelivered when their leases end."""
         for pull in self._pulls:
             pull.alive = False
             self._broker.leave(pull)

@@ -1,4 +1,4 @@
-"""An event loop on virtual time: whenever nobody can go on, the clock jumps to whoever wakes next."""
+"""An event loop on virtual time: when no task can run, the clock jumps to the next timer."""
 
 import asyncio
 import contextvars
@@ -7,18 +7,18 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 Tasks = dict["asyncio.Task[Any]", None]
-"""In the order they were created: a set's would be another in every run."""
+"""Tasks in creation order; a set's order would differ between runs."""
 
 owner: "contextvars.ContextVar[Tasks | None]" = contextvars.ContextVar("owner", default=None)
-"""Where the tasks that are created in this context are noted down: those of one process."""
+"""Collects the tasks created in this context, i.e. those of one simulated process."""
 
 
 class Deadlock(Exception):
-    """Everybody waits, and nobody will ever wake up."""
+    """Every task waits, and no timer is pending."""
 
 
 class _Clock(selectors.SelectSelector):
-    """Waits for nothing but the clock, and not for that either."""
+    """Advances the virtual time instead of waiting."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -32,27 +32,27 @@ class _Clock(selectors.SelectSelector):
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
-    """Runs what sleeps for days in moments, the same way every time."""
+    """Runs hours of sleeping in moments, deterministically."""
 
     def __init__(self) -> None:
         self._virtual = _Clock()
         super().__init__(self._virtual)
-        self.set_task_factory(_noted)
+        self.set_task_factory(_create_task)
 
     def time(self) -> float:
         return self._virtual.now
 
 
-def _noted(loop: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any, Any], **options: Any) -> Any:
+def _create_task(loop: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any, Any], **options: Any) -> Any:
     task = asyncio.Task(coroutine, loop=loop, **options)
-    mine = owner.get()
-    if mine is not None:
-        mine[task] = None
-        task.add_done_callback(lambda done: mine.pop(done, None))
+    tasks = owner.get()
+    if tasks is not None:
+        tasks[task] = None
+        task.add_done_callback(lambda done: tasks.pop(done, None))
     return task
 
 
 def run(main: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
-    """What `main` returns, on a loop of its own."""
+    """Return the result of `main`, run on a new virtual loop."""
     with asyncio.Runner(loop_factory=VirtualLoop) as runner:
         return runner.run(main())

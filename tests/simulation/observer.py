@@ -1,4 +1,4 @@
-"""Watches every commit and every acknowledgement for what the books no longer show in the end."""
+"""Check every commit and acknowledgement for violations that the final records no longer show."""
 
 import json
 from collections import Counter
@@ -15,24 +15,24 @@ from services.payment.storage import PAYMENT
 from services.stock.inventory import RESERVED
 from services.stock.storage import RESERVATION
 
-MOST_CLAIMS = 12
-"""How often a row of an outbox may be claimed: with pauses that double, an hour's outage takes so many."""
-MOST_REPEATS = 24
-"""How often a last word may be repeated within the hours that a world lasts, by all replicas."""
+MAX_CLAIMS = 12
+"""Maximum claims of an outbox row. With exponential backoff an outage of an hour takes this many."""
+MAX_REMINDERS = 24
+"""Maximum reminders of one event within the hours that a run lasts, over all replicas."""
 
 OUTBOXES = {outbox_kind(service): service for service in TOPICS}
 
 
 class Observer:
-    """Keeps, of each order, what its services have promised; tells what broke a promise."""
+    """Records what services promised about each order; `problems` lists the broken promises."""
 
     def __init__(self) -> None:
         self.problems: list[str] = []
         self._failed: set[tuple[str, str]] = set()
-        """(service, orderid): it has acknowledged that the order failed."""
-        self._answers: dict[tuple[str, str], str] = {}
+        """(service, orderid): the service has acknowledged that the order failed."""
+        self._replies: dict[tuple[str, str], str] = {}
         self._claims: Counter[str] = Counter()
-        self._repeats: Counter[tuple[str, str, str]] = Counter()
+        self._reminders: Counter[tuple[str, str, str]] = Counter()
 
     def committed(self, mutations: Sequence[Mutation]) -> None:
         for mutation in mutations:
@@ -40,7 +40,7 @@ class Observer:
                 self._written(mutation.key, mutation.entity, new=isinstance(mutation, Insert))
 
     def acknowledged(self, subscription: str, message: Message) -> None:
-        """A service is done with a message."""
+        """Note that a service has processed a message."""
         service = subscription.partition("-")[0]
         try:
             body = json.loads(message.data)
@@ -52,33 +52,37 @@ class Observer:
     def _written(self, key: Key, entity: Entity, *, new: bool) -> None:
         service = OUTBOXES.get(key.kind)
         if service is not None:
-            self._say(service, entity) if new else self._claim(key)
+            self._published(service, entity) if new else self._claimed(key)
         elif key.kind == RESERVATION and entity["status"] == RESERVED:
-            self._take("stock", key.name)
+            self._allocated("stock", key.name)
         elif _is_charged(key, entity):
-            self._take("payment", key.name)
+            self._allocated("payment", key.name)
 
-    def _take(self, service: str, orderid: str) -> None:
-        """A tombstone's promise: the late action takes nothing."""
+    def _allocated(self, service: str, orderid: str) -> None:
+        """Check that a service that knows of the failure neither reserves nor charges."""
         if (service, orderid) in self._failed:
-            self.problems.append(f"order {orderid}: {service} takes something after it knew that it failed")
+            self.problems.append(
+                f"order {orderid}: {service} reserves or charges after it acknowledged the failure"
+            )
 
-    def _say(self, service: str, entity: Entity) -> None:
+    def _published(self, service: str, entity: Entity) -> None:
         body = json.loads(entity["body"])
         orderid, status = body["orderid"], body["status"]
         if REMINDER_ATTRIBUTE in entity["attributes"]:
-            self._repeats[service, orderid, status] += 1
-            if self._repeats[service, orderid, status] == MOST_REPEATS + 1:
-                self.problems.append(f"order {orderid}: {service} repeats {status} without end")
+            self._reminders[service, orderid, status] += 1
+            if self._reminders[service, orderid, status] == MAX_REMINDERS + 1:
+                self.problems.append(
+                    f"order {orderid}: {service} repeats {status} more than {MAX_REMINDERS} times"
+                )
         if service in {"stock", "payment"}:
-            first = self._answers.setdefault((service, orderid), status)
+            first = self._replies.setdefault((service, orderid), status)
             if first != status:
-                self.problems.append(f"order {orderid}: {service} said {first}, and then {status}")
+                self.problems.append(f"order {orderid}: {service} published {first}, and then {status}")
 
-    def _claim(self, key: Key) -> None:
+    def _claimed(self, key: Key) -> None:
         self._claims[key.name] += 1
-        if self._claims[key.name] == MOST_CLAIMS + 1:
-            self.problems.append(f"event {key.name} of {key.kind} was claimed {MOST_CLAIMS + 1} times")
+        if self._claims[key.name] == MAX_CLAIMS + 1:
+            self.problems.append(f"event {key.name} of {key.kind} was claimed {MAX_CLAIMS + 1} times")
 
 
 def _is_charged(key: Key, entity: Entity) -> bool:

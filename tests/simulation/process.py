@@ -1,9 +1,9 @@
-"""A service's process in the simulation: started, called, killed at any await, started again."""
+"""A simulated service process: it can be started, called, killed at any await and started again."""
 
 import asyncio
 import contextvars
 from random import Random
-from typing import Any, TypeVar
+from typing import Any
 
 import grpc
 
@@ -15,18 +15,16 @@ from sagakit.runtime import Runtime
 from sagakit.service import ServiceFactory, ServiceSettings
 from sagakit.telemetry.logging import LogSettings
 from tests.simulation.broker import SimBroker, SimBus
+from tests.simulation.faults import FaultRates
 from tests.simulation.loop import Tasks, owner
 from tests.simulation.tables import SimDatabase, SimTables
-from tests.simulation.weather import Weather
 
 START = 1_800_000_000.0
-"""Where virtual time begins, in seconds since the epoch."""
-
-T = TypeVar("T")
+"""Start of virtual time, in seconds since the epoch."""
 
 
 class Died(Exception):
-    """The process that was called is no more."""
+    """The called process was killed."""
 
 
 class SimProcess:
@@ -38,16 +36,16 @@ class SimProcess:
         build: ServiceFactory,
         database: SimDatabase,
         broker: SimBroker,
-        weather: Weather,
+        faults: FaultRates,
         random: Random,
     ) -> None:
         self.service = service
+        self.broker = broker
+        self.faults = faults
         self._build = build
         self._database = database
-        self._broker = broker
-        self.weather = weather
         self._random = random
-        self._skew = random.uniform(-weather.skew_seconds, weather.skew_seconds)
+        self._skew = random.uniform(-faults.skew_seconds, faults.skew_seconds)
         self._tasks: Tasks = {}
         self._bus: SimBus | None = None
         self._methods: dict[str, grpc.RpcMethodHandler] = {}
@@ -57,9 +55,9 @@ class SimProcess:
         return self._bus is not None
 
     def start(self) -> None:
-        """As its composition root wires it, but for gRPC, which is called directly."""
+        """Wire the service as its composition root does, except that RPCs are called directly."""
         self._tasks = {}
-        self._bus = SimBus(self._broker, self._random)
+        self._bus = SimBus(self.broker, self._random)
         context = contextvars.copy_context()
         context.run(owner.set, self._tasks)
         backend = Backend(SimTables(self._database, self, self._random), self._bus)
@@ -70,7 +68,7 @@ class SimProcess:
         self._context = context
 
     def kill(self) -> None:
-        """Nothing of it goes on, and nobody hears from it again; what it had committed stays."""
+        """End all tasks of the process and cut it off from the broker; its commits remain."""
         if self._bus is not None:
             self._bus.die()
             self._bus = None
@@ -78,7 +76,7 @@ class SimProcess:
                 task.cancel()
 
     async def call(self, method: str, request: Any) -> Any:
-        """The answer of one of its gRPC methods. Raises SagaError, or Died."""
+        """Call a gRPC method and return its response. Raises SagaError, or Died."""
         if self._bus is None:
             raise Died
         behavior = self._methods[method].unary_unary
@@ -89,7 +87,7 @@ class SimProcess:
             raise Died from None
 
     def add_generic_rpc_handlers(self, _: Any) -> None:
-        """What gRPC's generated code asks a server for."""
+        """Called by gRPC's generated code."""
 
     def add_registered_method_handlers(self, _: str, methods: "dict[str, grpc.RpcMethodHandler]") -> None:
         self._methods = methods

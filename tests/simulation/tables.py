@@ -1,24 +1,20 @@
-"""The simulated database: the promises of `Tables`, fast, and calls to it that fail in every foreseen way."""
+"""The simulated database: implements `Tables` in memory, with every kind of failure that `Tables` allows."""
 
 import asyncio
 from collections.abc import Sequence
 from random import Random
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 from sagakit.errors import Contention, OutcomeUnknown, Unavailable
 from sagakit.tables import DUE, Delete, Entity, Insert, Key, Mutation, Row, Update
 from tests.simulation.observer import Observer
-from tests.simulation.weather import Weather
 
-
-class Under(Protocol):
-    """Whose weather it is, which changes."""
-
-    weather: Weather
+if TYPE_CHECKING:
+    from tests.simulation.process import SimProcess
 
 
 class SimDatabase:
-    """Versioned entities, and an index of those that have `due`."""
+    """Versioned entities, and an index of those with a `due` property."""
 
     checks_versions = True
 
@@ -70,11 +66,12 @@ class SimDatabase:
 
 
 class SimTables:
-    """One process's way to the database."""
+    """One process's connection to the database."""
 
-    def __init__(self, database: SimDatabase, under: Under, random: Random) -> None:
+    def __init__(self, database: SimDatabase, process: "SimProcess", random: Random) -> None:
+        self.process = process
+        """Supplies the fault rates, which change during a run."""
         self._database = database
-        self._under = under
         self._random = random
 
     async def lookup(self, keys: Sequence[Key]) -> dict[Key, Row]:
@@ -83,16 +80,16 @@ class SimTables:
         return {key: row for key, row in rows.items() if row is not None}
 
     async def commit(self, mutations: Sequence[Mutation]) -> None:
-        """It takes effect at some moment of the call; a process that dies before the end does not know."""
+        """Apply the mutations during the call; a process that dies before its end cannot know whether."""
         await self._call()
-        if self._happens(self._under.weather.lost_race):
-            raise Contention("somebody else was faster")
-        if self._happens(self._under.weather.unknown_lost):
+        if self._happens(self.process.faults.conflict):
+            raise Contention("injected conflict")
+        if self._happens(self.process.faults.unknown_lost):
             raise OutcomeUnknown("the request was lost")
         self._database.commit(mutations)
-        await asyncio.sleep(self._under.weather.latency(self._random))
-        if self._happens(self._under.weather.unknown_applied):
-            raise OutcomeUnknown("the answer was lost")
+        await asyncio.sleep(self.process.faults.latency(self._random))
+        if self._happens(self.process.faults.unknown_applied):
+            raise OutcomeUnknown("the response was lost")
 
     async def due(self, kind: str, start: str, end: str, limit: int) -> list[tuple[Key, Row]]:
         await self._call()
@@ -105,9 +102,9 @@ class SimTables:
         return 0
 
     async def _call(self) -> None:
-        await asyncio.sleep(self._under.weather.latency(self._random))
-        if self._happens(self._under.weather.away):
-            raise Unavailable("the database is away")
+        await asyncio.sleep(self.process.faults.latency(self._random))
+        if self._happens(self.process.faults.unavailable):
+            raise Unavailable("the database is unavailable")
 
-    def _happens(self, odds: float) -> bool:
-        return self._random.random() < odds
+    def _happens(self, probability: float) -> bool:
+        return self._random.random() < probability

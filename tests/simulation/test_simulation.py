@@ -1,44 +1,46 @@
-"""Sagas by the thousand, with everything going wrong that can; and bugs, each of which has to be caught."""
+"""Hundreds of sagas under injected faults; and planted bugs, each of which the simulation must find."""
 
 import pytest
 
-from tests.simulation.planted import BUGS, Bug
-from tests.simulation.weather import RELIABLE, ROUGH, SKEWED, VERY_SKEWED
-from tests.simulation.world import simulate
+from tests.simulation.faults import NO_MESSAGE_LOSS, SKEWED, UNRELIABLE, VERY_SKEWED
+from tests.simulation.planted_bugs import BUGS, Bug
+from tests.simulation.run import simulate
 
-WORLD = 250
+RUN_SAGAS = 250
 BUG_SAGAS = 1_000
-"""Within so many sagas every planted bug shows."""
+"""Every planted bug shows within this many sagas."""
 
 
 @pytest.mark.parametrize("seed", range(2))
-@pytest.mark.parametrize("weather", [ROUGH, SKEWED, VERY_SKEWED], ids=["rough", "skewed", "very-skewed"])
-def test_every_saga_ends_and_everything_balances(weather, seed: int):
-    outcome = simulate(seed, WORLD, weather)
+@pytest.mark.parametrize(
+    "faults", [UNRELIABLE, SKEWED, VERY_SKEWED], ids=["unreliable", "skewed", "very-skewed"]
+)
+def test_every_saga_ends_and_everything_balances(faults, seed: int):
+    outcome = simulate(seed, RUN_SAGAS, faults)
 
     assert outcome.problems == []
     assert outcome.kills > 20
-    assert {"approved", "canceled", "payment-failed", "reserve-failed"} <= set(outcome.ends)
+    assert {"approved", "canceled", "payment-failed", "reserve-failed"} <= set(outcome.statuses)
 
 
 @pytest.mark.parametrize("seed", range(2))
-def test_nobody_needs_to_repeat_anything_where_the_broker_keeps_what_it_took(seed: int):
-    assert simulate(seed, WORLD, RELIABLE, watch=False).problems == []
+def test_without_message_loss_no_reminders_are_needed(seed: int):
+    assert simulate(seed, RUN_SAGAS, NO_MESSAGE_LOSS, reminders=False).problems == []
 
 
 def test_a_seed_replays_a_run_exactly():
-    digests = {simulate(7, 100, ROUGH).digest for _ in range(3)}
-    other = simulate(8, 100, ROUGH).digest
+    digests = {simulate(7, 100, UNRELIABLE).digest for _ in range(3)}
+    other = simulate(8, 100, UNRELIABLE).digest
 
     assert len(digests) == 1
     assert other not in digests
 
 
 @pytest.mark.parametrize("bug", BUGS, ids=lambda bug: bug.name)
-def test_a_planted_bug_is_caught(bug: Bug):
+def test_planted_bug_is_caught(bug: Bug):
     with bug.plant():
-        for seed in range(BUG_SAGAS // WORLD):
-            if simulate(seed, WORLD, bug.weather, watch=bug.watch).problems:
+        for seed in range(BUG_SAGAS // RUN_SAGAS):
+            if simulate(seed, RUN_SAGAS, bug.faults, reminders=bug.reminders).problems:
                 return
 
-    pytest.fail(f"not within {BUG_SAGAS} sagas")
+    pytest.fail(f"not found within {BUG_SAGAS} sagas")

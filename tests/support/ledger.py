@@ -1,4 +1,4 @@
-"""What customers know of their orders, against the tickets: none lost, none made up, each as ordered."""
+"""Compares the orders that clients placed with the tickets that exist."""
 
 from collections.abc import Iterator, Mapping
 
@@ -6,9 +6,9 @@ Basket = Mapping[str, int]
 
 
 def differences(accepted: Mapping[str, Basket], tickets: Mapping[str, Basket]) -> Iterator[str]:
-    """Where the two differ, a line each; both by orderid."""
+    """Return a line for each difference between the accepted orders and the tickets, both by orderid."""
     yield from (f"order {orderid} is lost" for orderid in accepted if orderid not in tickets)
-    yield from (f"nobody has placed the order {orderid}" for orderid in tickets if orderid not in accepted)
+    yield from (f"no client placed order {orderid}" for orderid in tickets if orderid not in accepted)
     for orderid, basket in accepted.items():
         ordered = tickets.get(orderid, basket)
         if ordered != basket:

@@ -11,11 +11,11 @@ from bench.proxy import proxied
 from contract.tickets import CartItem
 from sagactl.suite import GATEWAY, SERVICES
 from services.purchase.ticket import Ticket
+from tests.chaos.checks import of_customers
+from tests.chaos.customers import AcceptedOrder
 from tests.chaos.faults import MENU, Fault, Faults
 from tests.chaos.proxy import faulty
-from tests.chaos.shop import Accepted
-from tests.chaos.storm import victims
-from tests.chaos.verdict import of_customers
+from tests.chaos.schedule import victims
 from tests.support.grpcserver import serving
 
 SERVICE = "google.datastore.v1.Datastore"
@@ -36,7 +36,7 @@ class Always(Faults):
 
 
 def accepted(**basket):
-    return Accepted(basket, at=0)
+    return AcceptedOrder(basket, at=0)
 
 
 def ticket(orderid, status, cartid="c", **items):
@@ -59,7 +59,7 @@ def test_an_order_that_ended_as_it_was_to_is_no_problem():
         (
             accepted(blue=3),
             [ticket("1", "approved", "a", blue=3), ticket("2", "approved", "b", blue=3)],
-            "nobody has placed the order 2",
+            "no client placed order 2",
         ),
         (accepted(blue=3), [ticket("1", "approved", blue=6)], "instead of {'blue': 3}"),
         (accepted(blue=3), [ticket("1", "canceled", blue=3)], "is canceled"),
@@ -67,7 +67,7 @@ def test_an_order_that_ended_as_it_was_to_is_no_problem():
         (accepted(yellow=1), [ticket("1", "approved", yellow=1)], "is approved"),
         (accepted(gold=1), [ticket("1", "approved", gold=1)], "is approved"),
         (
-            Accepted({"blue": 3}, at=0, canceled=True),
+            AcceptedOrder({"blue": 3}, at=0, canceled=True),
             [ticket("1", "approved", blue=3)],
             "not {'canceled'}",
         ),

@@ -12,7 +12,7 @@ from sagactl.looking import open_letters
 from sagakit.tables import Tables
 from services.purchase.storage import TICKET, to_ticket
 from services.purchase.ticket import Ticket
-from tests.chaos.shop import Accepted
+from tests.chaos.customers import AcceptedOrder
 from tests.support.ledger import differences
 
 
@@ -30,7 +30,7 @@ async def of_dead_letters(environ: Mapping[str, str]) -> list[str]:
         return [f"dead letter: {letter}" for letter in await read(subscription, lambda _: True)]
 
 
-def of_customers(ledger: Mapping[str, Accepted], tickets: Mapping[str, Ticket]) -> Iterator[str]:
+def of_customers(ledger: Mapping[str, AcceptedOrder], tickets: Mapping[str, Ticket]) -> Iterator[str]:
     """Where the customers' ledger and the tickets differ."""
     baskets = {orderid: order.basket for orderid, order in ledger.items()}
     ordered = {orderid: _basket(ticket) for orderid, ticket in tickets.items()}
@@ -48,7 +48,7 @@ def _basket(ticket: Ticket) -> dict[str, int]:
     return {item.itemid: item.count for item in ticket.items}
 
 
-def endings(order: Accepted) -> set[str]:
+def endings(order: AcceptedOrder) -> set[str]:
     """How it may have ended; what the customer called off too late ended as if he had not."""
     if order.canceled:
         return {CANCELED}

@@ -11,13 +11,13 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from tests.chaos import verdict
+from tests.chaos import checks
 from tests.chaos.cluster import Backend, Cluster, embedded, emulators, running_cluster
+from tests.chaos.customers import Customers, open_customers
 from tests.chaos.faults import Faults
 from tests.chaos.overload import Overload
 from tests.chaos.recovery import Recovery
-from tests.chaos.shop import Shop, open_shop
-from tests.chaos.storm import Storm
+from tests.chaos.schedule import FaultSchedule
 
 CUSTOMERS = 6
 SETTLE_SECONDS = 120.0
@@ -31,7 +31,7 @@ MOST_REPEATED = 0.5
 """Last words per order of an overload: a backlog that is repeated grows."""
 
 
-class Campaign:
+class ChaosRun:
     """`problems` is empty where every promise was kept."""
 
     def __init__(self, seed: int, backend: str) -> None:
@@ -47,7 +47,7 @@ class Campaign:
     async def storm(self, kills: int) -> None:
         """So many kills, with everything going wrong at once."""
         async with self._suite(QUICK_REPEATS) as (cluster, _):
-            storm = Storm(cluster, self._faults, self._seed)
+            storm = FaultSchedule(cluster, self._faults, self._seed)
             await storm.rage(kills)
             self.figures |= {
                 "kills": dict(sorted(storm.kills.items())),
@@ -59,7 +59,7 @@ class Campaign:
     async def calm(self, kills: int) -> None:
         """So many kills, and some restarts of the broker, each once the suite has recovered from the last."""
         async with self._suite({}) as (cluster, shop):
-            recovery = Recovery(cluster, Storm(cluster, self._faults, self._seed), shop)
+            recovery = Recovery(cluster, FaultSchedule(cluster, self._faults, self._seed), shop)
             self.figures |= {
                 "recovery from a kill": _quantiles(await recovery.from_kills(kills)),
                 "recovery from an empty broker": _quantiles(await recovery.from_empty_brokers(kills // 5)),
@@ -82,13 +82,13 @@ class Campaign:
     @asynccontextmanager
     async def _suite(
         self, environ: Mapping[str, str], customers: int = CUSTOMERS
-    ) -> AsyncIterator[tuple[Cluster, Shop]]:
+    ) -> AsyncIterator[tuple[Cluster, Customers]]:
         """A suite under load; afterwards it is judged."""
         began = time.monotonic()
         async with (
             self._backend(self.logs, self._faults) as backend,
             running_cluster(self.logs, backend, environ, self.problems) as cluster,
-            open_shop(cluster.gateways, cluster.environ, self._seed, customers) as shop,
+            open_customers(cluster.gateways, cluster.environ, self._seed, customers) as shop,
         ):
             yield cluster, shop
             ran = time.monotonic() - began
@@ -98,21 +98,21 @@ class Campaign:
         if not self.problems:
             shutil.rmtree(self.logs)
 
-    async def _judge(self, backend: Backend, shop: Shop, patience_seconds: float) -> None:
+    async def _judge(self, backend: Backend, shop: Customers, patience_seconds: float) -> None:
         deadline = time.monotonic() + patience_seconds
-        found = await verdict.of_books(shop.tables)
+        found = await checks.of_books(shop.tables)
         while found and time.monotonic() < deadline:
             await asyncio.sleep(CHECK_INTERVAL_SECONDS)
-            found = await verdict.of_books(shop.tables)
+            found = await checks.of_books(shop.tables)
         self.problems += [
             *found,
-            *verdict.of_customers(shop.ledger, await verdict.read_tickets(shop.tables)),
+            *checks.of_customers(shop.ledger, await checks.read_tickets(shop.tables)),
             *shop.problems,
-            *await verdict.of_dead_letters(backend.direct),
+            *await checks.of_dead_letters(backend.direct),
         ]
 
 
-def _of_orders(shop: Shop, seconds: float) -> dict[str, Any]:
+def _of_orders(shop: Customers, seconds: float) -> dict[str, Any]:
     return {
         "seconds under load": round(seconds),
         "orders accepted": len(shop.ledger),

@@ -40,7 +40,7 @@ AGAIN = frozenset({409, 429, 503, 504})
 
 
 @dataclass(slots=True)
-class Accepted:
+class AcceptedOrder:
     """An order as its customer has it."""
 
     basket: Mapping[str, int]
@@ -55,7 +55,7 @@ class Accepted:
         return (self.ended_at or time.monotonic()) - self.at
 
 
-class Shop:
+class Customers:
     """Customers, and what they know."""
 
     def __init__(self, gateways: list[str], tables: Tables, seed: int) -> None:
@@ -64,7 +64,7 @@ class Shop:
         self.tables = tables
         self._random = Random(seed)
         self._numbers = itertools.count()
-        self.ledger: dict[str, Accepted] = {}
+        self.ledger: dict[str, AcceptedOrder] = {}
         self.problems: list[str] = []
         self._closed = asyncio.Event()
         self._customers: list[asyncio.Task[None]] = []
@@ -121,7 +121,7 @@ class Shop:
         await self._insist(http, "close_cart", cart)
         answer = await self._insist(http, "checkout", cart)
         orderid = answer.json()["order_ticket"]["orderid"]
-        order = self.ledger[orderid] = Accepted(basket, time.monotonic())
+        order = self.ledger[orderid] = AcceptedOrder(basket, time.monotonic())
         if self._random.random() < CANCELS:
             await asyncio.sleep(self._random.uniform(0, 0.2))
             refused_or_done = await self._insist(http, "cancel_order", {"orderid": orderid})
@@ -148,12 +148,12 @@ class Shop:
 
 
 @asynccontextmanager
-async def open_shop(
+async def open_customers(
     gateways: list[str], environ: Mapping[str, str], seed: int, customers: int
-) -> AsyncIterator[Shop]:
+) -> AsyncIterator[Customers]:
     """A shop with so many customers in it. `environ` names the backend in which ends of orders are seen."""
     async with open_backend(BackendSettings.from_environ(environ), Runtime()) as backend:
-        shop = Shop(gateways, backend.tables, seed)
+        shop = Customers(gateways, backend.tables, seed)
         shop.open(customers)
         watching = asyncio.create_task(shop.watch())
         try:

@@ -10,7 +10,7 @@ from random import Random
 from typing import Any
 
 from bench.http import Connection
-from tests.chaos.shop import BASKETS, INSIST_SECONDS, OK, Accepted, Shop
+from tests.chaos.customers import BASKETS, INSIST_SECONDS, OK, AcceptedOrder, Customers
 
 IMPATIENCE_SECONDS = (0.05, 0.2)
 REFUSALS = frozenset({429, 503})
@@ -19,10 +19,10 @@ FACES = 100
 """Customers that come in at a time: a listening socket keeps only so many waiting."""
 
 
-class Crowd:
+class LoadGenerator:
     """Customers who order as fast as they are let."""
 
-    def __init__(self, gateways: list[str], shop: Shop, seed: int) -> None:
+    def __init__(self, gateways: list[str], shop: Customers, seed: int) -> None:
         self._gateways = gateways
         self._shop = shop
         self._random = Random(seed)
@@ -68,7 +68,9 @@ class Crowd:
                 if call == "checkout":
                     self._shop.problems.append(f"the checkout of {cartid} had no answer")
                 return
-        self._shop.ledger[json.loads(answer)["order_ticket"]["orderid"]] = Accepted(basket, time.monotonic())
+        self._shop.ledger[json.loads(answer)["order_ticket"]["orderid"]] = AcceptedOrder(
+            basket, time.monotonic()
+        )
 
     async def _insist(
         self, connection: Connection, call: str, body: Mapping[str, Any], until: float

@@ -31,7 +31,7 @@ def victims(random: Random) -> Iterator[str]:
         yield from services
 
 
-class Storm:
+class FaultSchedule:
     """Kills, and what else a service may meet."""
 
     def __init__(self, cluster: Cluster, faults: Faults, seed: int) -> None:
