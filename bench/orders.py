@@ -13,7 +13,7 @@ from typing import Self
 from bench.http import Connection
 from contract.tickets import APPROVED
 from contract.topology import TOPICS
-from sagakit.backends import BackendSettings, open_messages
+from sagakit.backends import BackendSettings, open_broker
 from sagakit.bus import Delivery, SubscriptionSpec
 from sagakit.runtime import Runtime
 
@@ -59,7 +59,7 @@ class Endings:
 async def watched(environ: Mapping[str, str]) -> AsyncIterator[Endings]:
     """The endings of orders in the suite over that backend, from now on."""
     settings = BackendSettings.from_environ(environ)
-    async with open_messages(settings, Runtime()) as messages:
+    async with open_broker(settings, Runtime()) as messages:
         name = f"bench.{uuid.uuid4().hex[:8]}"
         await messages.provisioner.ensure_subscription(SubscriptionSpec(name, TOPICS["purchase"], None))
         endings = Endings()

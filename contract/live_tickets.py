@@ -5,7 +5,7 @@ from contextlib import suppress
 
 from contract.tickets import ORDER_TICKET, REMINDER_ATTRIBUTE, TicketMessage
 from contract.topology import TOPICS, ephemeral_subscription_name
-from sagakit.backends import Messages
+from sagakit.backends import Broker
 from sagakit.bus import Message
 from sagakit.errors import Poison
 from sagakit.events import Event, timestamp
@@ -18,7 +18,7 @@ OnTicket = Callable[[str, TicketMessage, str, bool, str | None], None]
 
 
 def ticket_subscriber(
-    messages: Messages, hear: OnTicket, catch_up: Callable[[], None], runtime: Runtime
+    messages: Broker, hear: OnTicket, catch_up: Callable[[], None], runtime: Runtime
 ) -> FanoutSubscriber:
     """Not started yet; `catch_up` is called where something may have been missed."""
 

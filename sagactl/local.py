@@ -14,10 +14,10 @@ from sagactl.logs import tail
 from sagactl.plan import Plan
 from sagactl.ports import LOOPBACK
 from sagactl.probe import wait_until_answers, wait_until_listens
-from sagactl.racing import first
 from sagactl.signals import StopSignals
 from sagactl.supervisor import Kept, Supervisor
 from sagactl.terminal import Terminal
+from sagakit.concurrency import first_completed
 from sagakit.errors import NotFound, Unavailable
 
 READY_SECONDS = 60.0
@@ -46,7 +46,7 @@ class LocalSuite:
 
         `control` is where `control` is asked from elsewhere. CommandError where something does not start.
         """
-        return await first(
+        return await first_completed(
             self._get_ready(control),
             self._asked_to_stop(),
             _given_up(self._emulators),
@@ -55,7 +55,7 @@ class LocalSuite:
 
     async def run(self) -> None:
         """Return once it was asked to stop; until then whatever ends is started again."""
-        await first(self._asked_to_stop(), self._emulators.broken(), self._services.broken())
+        await first_completed(self._asked_to_stop(), self._emulators.broken(), self._services.broken())
 
     async def control(self, what: str, name: str) -> list[dict[str, Any]]:
         """Do what is asked for from elsewhere; how the programs are that it concerns.

@@ -11,7 +11,7 @@ from contract.topology import DEAD_LETTER_SUBSCRIPTION
 from sagactl.errors import CommandError
 from sagactl.live.watching import Sources
 from sagactl.runfile import read_suite
-from sagakit.backends import BackendSettings, open_backend, open_messages, open_pull_subscription
+from sagakit.backends import BackendSettings, open_backend, open_broker, open_pull_subscription
 from sagakit.bus import Bus, PullSubscription
 from sagakit.errors import Unavailable
 from sagakit.runtime import Runtime
@@ -48,7 +48,7 @@ async def open_sources(run_dir: Path, environ: Mapping[str, str] = os.environ) -
     suite = read_suite(run_dir) if _local(run_dir, environ) else None
     async with (
         _looking(run_dir, environ) as settings,
-        open_messages(settings, Runtime()) as messages,
+        open_broker(settings, Runtime()) as messages,
         open_backend(settings, Runtime()) as backend,
     ):
         yield Sources(

@@ -8,6 +8,7 @@ from enum import StrEnum
 import structlog
 
 from sagakit.bus import Bus, Delivery
+from sagakit.concurrency import first_completed
 from sagakit.dead_letters import dead_letter
 from sagakit.errors import Contention, Poison, Unavailable
 from sagakit.events import Event
@@ -116,13 +117,13 @@ class Consumer:
         live = self._bus.subscribe(name, lambda d: self._receive(name, d, failure), MAX_OUTSTANDING)
         self._pulled.add(name)
         try:
-            await _first_of(live.ended(), self._stopping.wait(), failure)
+            await first_completed(live.ended(), self._stopping.wait(), failure)
         finally:
             self._pulled.discard(name)
             await live.close()
 
     async def _pause(self, seconds: float) -> None:
-        await _first_of(self._runtime.sleep(seconds), self._stopping.wait())
+        await first_completed(self._runtime.sleep(seconds), self._stopping.wait())
 
     def _receive(self, subscription: str, delivery: Delivery, failure: "asyncio.Future[None]") -> None:
         task = asyncio.create_task(self._process(subscription, delivery, failure))
@@ -191,16 +192,3 @@ class Consumer:
             failed(poison)
             self._meter.refused(poison.reason)
             return Outcome.DEAD_LETTERED
-
-
-async def _first_of(*awaitables: Awaitable[object]) -> None:
-    """Return or raise as the first of them does; the others are cancelled."""
-    tasks = [asyncio.ensure_future(awaitable) for awaitable in awaitables]
-    try:
-        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        for task in done:
-            task.result()
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)

@@ -6,7 +6,7 @@ from contextlib import suppress
 
 import structlog
 
-from sagakit.backends import Messages
+from sagakit.backends import Broker
 from sagakit.bus import Delivery, Message, SubscriptionSpec
 from sagakit.errors import Unavailable
 from sagakit.runtime import Backoff, Runtime
@@ -31,7 +31,7 @@ class FanoutSubscriber:
 
     def __init__(
         self,
-        messages: Messages,
+        messages: Broker,
         topics: Mapping[str, str],
         receive: Receive,
         catch_up: Callable[[], None],

@@ -18,8 +18,8 @@ from sagactl.live.keyboard import quitting
 from sagactl.live.screen import screen
 from sagactl.live.watching import Sources, Watching
 from sagactl.looking import open_sources
-from sagactl.racing import first
 from sagactl.signals import StopSignals
+from sagakit.concurrency import first_completed
 from sagakit.runtime import Runtime
 
 REFRESH_SECONDS = 0.25
@@ -75,7 +75,7 @@ async def _once(run_dir: Path, listen: float, *, as_json: bool) -> None:
             for patience, done in ((INITIAL_LISTEN_SECONDS, watching.looked), (listen, stop.asked)):
                 with suppress(TimeoutError):
                     async with asyncio.timeout(patience):
-                        await first(done.wait(), stop.asked.wait())
+                        await first_completed(done.wait(), stop.asked.wait())
             state = watching.state()
     if as_json:
         click.echo(json.dumps(state.to_json(), indent=2))

@@ -13,7 +13,7 @@ from contract.topology import DEAD_LETTER_TOPIC, TOPICS, ephemeral_subscription_
 from sagactl.live.backlog import Backlog, Pile, count_letters, read_backlog, rest_after
 from sagactl.live.board import Board
 from sagactl.live.state import State
-from sagakit.backends import Messages
+from sagakit.backends import Broker
 from sagakit.bus import Message, PullSubscription
 from sagakit.errors import SagaError
 from sagakit.fanout import FanoutSubscriber
@@ -31,7 +31,7 @@ class Sources:
     """Where everything is to be had."""
 
     where: str
-    messages: Messages
+    messages: Broker
     tables: Tables
     letters: Callable[[], AbstractAsyncContextManager[PullSubscription]]
     """Opens the dead letters."""

@@ -3,6 +3,7 @@
 from functools import partial
 
 from contract.reactions import handlers
+from contract.shop import SHOP
 from rpc.delivery_pb2 import DESCRIPTOR
 from rpc.delivery_pb2_grpc import add_DeliveryServicer_to_server
 from sagakit.run import main
@@ -22,4 +23,4 @@ def build(kit: Kit) -> Service:
 
 
 if __name__ == "__main__":
-    main("delivery", build)
+    main("delivery", build, SHOP)

@@ -10,8 +10,9 @@ from contextlib import AsyncExitStack, asynccontextmanager
 import structlog
 
 from contract.live_tickets import ticket_subscriber
-from sagakit.backends import Messages, open_messages
-from sagakit.grpc.authentication import tokens
+from contract.shop import SHOP
+from sagakit.auth.jwt import TokenVerifier
+from sagakit.backends import Broker, open_broker
 from sagakit.runtime import Runtime
 from sagakit.settings import SettingsError
 from sagakit.telemetry import logging as logs
@@ -33,7 +34,7 @@ def main() -> None:
     """Serve until SIGTERM or SIGINT; exit 1, naming the variable at fault, where it cannot."""
     try:
         settings = Settings.from_environ(os.environ)
-        logs.configure("gateway", settings.logs)
+        logs.configure("gateway", settings.logs, SHOP.log_fields)
         asyncio.run(_run(settings, listen(settings.host, settings.port)))
     except (SettingsError, OSError) as error:
         sys.exit(f"gateway: {error}")
@@ -48,7 +49,7 @@ async def _run(settings: Settings, at: socket.socket) -> None:
         if settings.messages is None:
             log.warning("no event streams", why="neither BACKEND nor GOOGLE_CLOUD_PROJECT is set")
         else:
-            messages = await stack.enter_async_context(open_messages(settings.messages, Runtime()))
+            messages = await stack.enter_async_context(open_broker(settings.messages, Runtime()))
             await stack.enter_async_context(_hearing(messages, watches))
         if settings.auth is None:
             log.warning("authentication disabled", why="AUTH_ISSUER is not set: nobody has to sign in")
@@ -73,7 +74,9 @@ async def _run(settings: Settings, at: socket.socket) -> None:
 def _edge(settings: Settings, metrics: Metrics) -> Edge:
     return Edge(
         settings.limits,
-        tokens=tokens(settings.auth, Runtime()) if settings.auth else None,
+        tokens=TokenVerifier.from_settings(settings.auth, Runtime(), SHOP.operator_scope)
+        if settings.auth
+        else None,
         cors_origins=settings.cors_origins,
         encrypted=settings.production,
         metrics=metrics,
@@ -81,7 +84,7 @@ def _edge(settings: Settings, metrics: Metrics) -> Edge:
 
 
 @asynccontextmanager
-async def _hearing(messages: Messages, watches: Watches) -> AsyncIterator[None]:
+async def _hearing(messages: Broker, watches: Watches) -> AsyncIterator[None]:
     """Meanwhile what is published reaches the watches."""
     broadcast = ticket_subscriber(messages, watches.hear, watches.catch_up, Runtime())
     async with asyncio.TaskGroup() as tasks:

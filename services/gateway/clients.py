@@ -15,6 +15,7 @@ from grpc_health.v1.health_pb2_grpc import HealthStub
 from opentelemetry.trace import Tracer
 
 from contract.calls import service_config
+from contract.shop import message_attributes
 from rpc import delivery_pb2, payment_pb2, purchase_pb2, stock_pb2
 from sagakit import deadline
 from sagakit.grpc.tracing import TracingClientInterceptor
@@ -54,7 +55,9 @@ class Clients:
         """`targets`: what gRPC dials, by the names of SERVICES. No call takes longer than the timeout."""
         self._targets = targets
         self._timeout_seconds = timeout_seconds
-        self._interceptors = None if tracer is None else [TracingClientInterceptor(tracer)]
+        self._interceptors = (
+            None if tracer is None else [TracingClientInterceptor(tracer, message_attributes)]
+        )
         self._calls: dict[str, grpc.aio.UnaryUnaryMultiCallable[Any, Any]] = {}
         self._health: dict[str, Any] = {}
         self._channels = AsyncExitStack()

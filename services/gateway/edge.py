@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
-from sagakit.auth.jwt import Tokens
+from sagakit.auth.jwt import TokenVerifier
 from sagakit.telemetry.instruments import NO_METRICS, Metrics
 from services.gateway.deadline import Deadline
 from services.gateway.entrance import Entrance, Overall
@@ -49,7 +49,7 @@ class Edge:
     """What is let through."""
 
     limits: Limits = Limits()
-    tokens: Tokens | None = None
+    tokens: TokenVerifier | None = None
     """None: nobody signs in."""
     cors_origins: Sequence[str] = ()
     """The web pages whose scripts may read answers."""

@@ -5,9 +5,8 @@ import math
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from sagakit.auth.jwt import Tokens
+from sagakit.auth.jwt import TokenVerifier, parse_bearer
 from sagakit.errors import Unauthenticated, Unavailable
-from sagakit.grpc.authentication import parse_bearer
 from services.gateway import behalf
 from services.gateway.behalf import Bearer
 from services.gateway.errors import Problem
@@ -38,7 +37,9 @@ class Overall:
 class Entrance:
     """Lets in whoever is known, as often as they may; requests go on on their behalf."""
 
-    def __init__(self, app: ASGIApp, tokens: Tokens | None, rate: Rate | None, forwarded_hops: int) -> None:
+    def __init__(
+        self, app: ASGIApp, tokens: TokenVerifier | None, rate: Rate | None, forwarded_hops: int
+    ) -> None:
         """Without `tokens` nobody signs in. `forwarded_hops`: how many proxies add to X-Forwarded-For."""
         self._app = app
         self._tokens = tokens
@@ -67,7 +68,7 @@ class Entrance:
         with behalf.of(bearer):
             await self._app(scope, receive, send)
 
-    async def _identified(self, tokens: Tokens, headers: Headers) -> tuple[str, Bearer]:
+    async def _identified(self, tokens: TokenVerifier, headers: Headers) -> tuple[str, Bearer]:
         if len(headers.getlist("authorization")) > 1:
             raise Unauthenticated("one bearer token is needed")
         token = parse_bearer(headers.get("authorization", ""))

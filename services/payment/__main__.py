@@ -3,6 +3,7 @@
 from functools import partial
 
 from contract.reactions import handlers
+from contract.shop import SHOP
 from rpc.payment_pb2 import DESCRIPTOR
 from rpc.payment_pb2_grpc import add_PaymentServicer_to_server
 from sagakit.run import main
@@ -38,4 +39,4 @@ def _provider(kit: Kit, settings: Settings) -> PaymentProvider:
 
 
 if __name__ == "__main__":
-    main("payment", build)
+    main("payment", build, SHOP)

@@ -2,6 +2,7 @@
 
 from functools import partial
 
+from contract.shop import SHOP
 from rpc.purchase_pb2 import DESCRIPTOR
 from rpc.purchase_pb2_grpc import add_PurchaseServicer_to_server
 from sagakit.run import main
@@ -26,4 +27,4 @@ def build(kit: Kit) -> Service:
 
 
 if __name__ == "__main__":
-    main("purchase", build)
+    main("purchase", build, SHOP)

@@ -3,6 +3,7 @@
 from functools import partial
 
 from contract.reactions import handlers
+from contract.shop import SHOP
 from rpc.stock_pb2 import DESCRIPTOR
 from rpc.stock_pb2_grpc import add_StockServicer_to_server
 from sagakit.run import main
@@ -29,4 +30,4 @@ def build(kit: Kit) -> Service:
 
 
 if __name__ == "__main__":
-    main("stock", build)
+    main("stock", build, SHOP)

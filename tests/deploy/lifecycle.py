@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 
 from contract import topology
-from sagakit.backends.gcp.pubsub import CLOSE_SECONDS
+from sagakit.backends.gcp.pubsub import CLOSE_TIMEOUT_SECONDS
 from sagakit.messaging import EVENTS_DRAIN_TIMEOUT_SECONDS, OUTBOX_DRAIN_TIMEOUT_SECONDS
-from sagakit.run import CALLS_END_SECONDS
-from sagakit.telemetry.tracing import FLUSH_SECONDS
+from sagakit.run import CALLS_DRAIN_TIMEOUT_SECONDS
+from sagakit.telemetry.tracing import FLUSH_TIMEOUT_SECONDS
 from services.gateway.server import REQUESTS_END_SECONDS
 from tests.support.manifests import Document, Manifests, Workload
 
@@ -44,9 +44,12 @@ def _drain(workload: Workload) -> Iterator[str]:
     ending = (
         REQUESTS_END_SECONDS
         if workload.name == "gateway"
-        else CALLS_END_SECONDS + EVENTS_DRAIN_TIMEOUT_SECONDS + OUTBOX_DRAIN_TIMEOUT_SECONDS + CLOSE_SECONDS
+        else CALLS_DRAIN_TIMEOUT_SECONDS
+        + EVENTS_DRAIN_TIMEOUT_SECONDS
+        + OUTBOX_DRAIN_TIMEOUT_SECONDS
+        + CLOSE_TIMEOUT_SECONDS
     )
-    needed = before + draining + ending + FLUSH_SECONDS + EXIT_SECONDS
+    needed = before + draining + ending + FLUSH_TIMEOUT_SECONDS + EXIT_SECONDS
     grace = workload.pod.get("terminationGracePeriodSeconds", 30)
     if grace < needed:
         yield f"{workload.name} is killed after {grace} s, its drain may take {needed:.0f} s"

@@ -15,8 +15,8 @@ from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 
+from contract.shop import SHOP
 from rpc import purchase_pb2 as pb
-from sagakit.grpc.statuses import ERROR_DOMAIN
 from services.gateway.clients import SERVICES
 from tests.support.issuer import an_issuer
 from tests.support.suite import Suite, running_suite
@@ -122,7 +122,7 @@ def assert_says_why(error: grpc.aio.AioRpcError) -> None:
     status = status_pb2.Status.FromString(dict(error.trailing_metadata())["grpc-status-details-bin"])
     info, bad = error_details_pb2.ErrorInfo(), error_details_pb2.BadRequest()
     assert status.details[0].Unpack(info)
-    assert (info.domain, bool(info.reason)) == (ERROR_DOMAIN, True)
+    assert (info.domain, bool(info.reason)) == (SHOP.error_domain, True)
     if status.code == code_pb2.INVALID_ARGUMENT:
         assert status.details[1].Unpack(bad)
         assert bad.field_violations[0].description

@@ -11,7 +11,7 @@ import httpx
 from click.testing import CliRunner
 
 from sagactl.__main__ import main
-from sagakit.backends import Backend, open_messages
+from sagakit.backends import Backend, open_broker
 from sagakit.bus import Delivery, Message
 from sagakit.runtime import Runtime
 from sagakit.tables import Delete, Mutation
@@ -153,7 +153,7 @@ async def gateway(
     watches = Watches(RecordReader(clients).read, Runtime())
     async with AsyncExitStack() as stack:
         if settings.messages is not None:
-            messages = await stack.enter_async_context(open_messages(settings.messages, Runtime()))
+            messages = await stack.enter_async_context(open_broker(settings.messages, Runtime()))
             await stack.enter_async_context(_hearing(messages, watches))
         app = create_app(
             clients,

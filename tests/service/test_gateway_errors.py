@@ -8,9 +8,10 @@ import structlog
 from google.rpc import status_pb2
 from grpc_status import rpc_status
 
+from contract.shop import SHOP
 from rpc import purchase_pb2
 from sagakit.errors import FailedPrecondition, InvalidArgument, NotFound
-from sagakit.grpc.statuses import status_of
+from sagakit.grpc.errors import status_of
 from services.gateway.app import Lifecycle, create_app
 from services.gateway.edge import Edge, Limits
 from tests.service.gateway_harness import (
@@ -52,7 +53,7 @@ STATUSES = {
 
 def refusal(error):
     """How a service of ours refuses."""
-    status = rpc_status.to_status(status_of(error))
+    status = rpc_status.to_status(status_of(error, SHOP.error_domain))
     return Refusal(status.code, status.details, status.trailing_metadata)
 
 

@@ -17,10 +17,9 @@ from rpc import delivery_pb2 as delivery_pb
 from rpc import payment_pb2 as payment_pb
 from rpc import purchase_pb2 as pb
 from rpc import stock_pb2 as stock_pb
-from sagakit.auth.jwt import AuthSettings
+from sagakit.auth.jwt import AuthSettings, TokenVerifier
 from sagakit.backends import open_provisioner
 from sagakit.bus import SubscriptionSpec
-from sagakit.grpc.authentication import tokens
 from sagakit.runtime import Runtime
 from services.gateway.app import Lifecycle, create_app
 from services.gateway.clients import Clients
@@ -89,7 +88,7 @@ async def a_gateway(suite: Suite, issuer: Issuer) -> AsyncIterator[httpx.AsyncCl
     app = create_app(
         clients,
         Lifecycle(),
-        Edge(tokens=tokens(settings, Runtime())),
+        Edge(tokens=TokenVerifier.from_settings(settings, Runtime(), "saga.operator")),
         Watches(RecordReader(clients).read, Runtime()),
         StreamLimits(heartbeat_seconds=0.1),
     )

@@ -9,7 +9,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from sagakit.telemetry import metrics as kit
 from sagakit.telemetry.instruments import Counter, Histogram, Instrument, Metrics
-from sagakit.telemetry.prometheus import over
+from sagakit.telemetry.prometheus import open_meter_provider
 from services.gateway import metrics as gateway
 from services.purchase import metrics as purchase
 
@@ -81,7 +81,7 @@ class Measured:
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
-        self.metrics = Metrics(over(self._registry, "test").get_meter("saga"))
+        self.metrics = Metrics(open_meter_provider(self._registry, "test").get_meter("saga"))
 
     def samples(self) -> Samples:
         return parsed(generate_latest(self._registry).decode())

@@ -9,6 +9,7 @@ from functools import partial
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from contract.shop import SHOP
 from rpc import delivery_pb2 as delivery_pb
 from rpc import payment_pb2 as payment_pb
 from rpc import purchase_pb2 as pb
@@ -75,7 +76,7 @@ async def running_service(
     stop = asyncio.Event()
     runtime = runtime_of(service)
     async with open_backend(settings.backend, Runtime()) as backend:
-        process = Process(service, settings, between(backend), runtime, BUILDERS[service])
+        process = Process(service, settings, between(backend), runtime, BUILDERS[service], SHOP)
         task = asyncio.create_task(process.run(stop))
         try:
             await eventually(partial(_serving, process, task))

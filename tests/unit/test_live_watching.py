@@ -16,7 +16,7 @@ from sagactl.live.watching import (
     Sources,
     Watching,
 )
-from sagakit.backends import Messages
+from sagakit.backends import Broker
 from sagakit.bus import Message, PulledMessage
 from sagakit.errors import Unavailable
 from tests.support.clock import Clock
@@ -59,7 +59,7 @@ class Suite:
         self.bus, self.provisioner, self.tables = ManualBus(), Provisioner(), Tables()
         self.letters = [PulledMessage("1", Message(b"", {}))]
         self.programs = [{"name": "stock", "state": "running"}]
-        sources = Sources("here", Messages(self.bus, self.provisioner), self.tables, self._letters, self._ask)
+        sources = Sources("here", Broker(self.bus, self.provisioner), self.tables, self._letters, self._ask)
         self.watching = Watching(sources, self.clock.runtime())
 
     @asynccontextmanager
@@ -180,7 +180,7 @@ async def test_a_broker_that_is_away_ends_nothing():
 
 
 async def test_without_a_local_suite_there_are_no_processes():
-    sources = Sources("there", Messages(ManualBus(), Provisioner()), Tables(), Suite()._letters, None)
+    sources = Sources("there", Broker(ManualBus(), Provisioner()), Tables(), Suite()._letters, None)
     watching = Watching(sources, Clock().runtime())
     async with watching.going_on():
         await asyncio.wait_for(watching.looked.wait(), 5)

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from contract.tickets import PAID, CartItem
-from sagakit.auth.caller import Caller, serving
+from sagakit.auth.caller import Caller, acting_as
 from sagakit.errors import FailedPrecondition, InvalidArgument, NotFound
 from services.purchase.commands import REUSED
 from services.purchase.settings import Settings
@@ -163,11 +163,11 @@ async def test_a_name_means_nothing_to_another_cart(bench: Bench):
 
 
 async def test_a_name_outlives_a_cart_and_tells_nobody_else_of_it(bench: Bench):
-    with serving(Caller("alice", operator=False)):
+    with acting_as(Caller("alice", operator=False)):
         await bench.purchase.create_cart("hers", "k")
     bench.tables.rows = {key: row for key, row in bench.tables.rows.items() if key.name != "hers"}
 
-    with serving(Caller("bob", operator=False)):
+    with acting_as(Caller("bob", operator=False)):
         with pytest.raises(InvalidArgument) as refused:
             await bench.purchase.create_cart("hers", "k")
         his = await bench.purchase.create_cart("hers", "another")

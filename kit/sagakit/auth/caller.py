@@ -43,7 +43,7 @@ def require_operator() -> None:
 
 
 @contextmanager
-def serving(caller: Caller) -> Iterator[None]:
+def acting_as(caller: Caller) -> Iterator[None]:
     """What is done meanwhile is done on behalf of `caller`."""
     before = _caller.set(caller)
     try:

@@ -1,4 +1,4 @@
-"""The issuer's public keys: discovered, kept, looked for again when they may have changed."""
+"""The issuer's public keys: fetch_from_issuer, kept, looked for again when they may have changed."""
 
 import asyncio
 import json
@@ -20,15 +20,15 @@ CACHE_SECONDS = 600.0
 """How long keys are believed without asking; one that was withdrawn is believed for no longer."""
 MAX_STALE_SECONDS = 24 * 3600.0
 """How long they are while the issuer does not answer."""
-PAUSE_SECONDS = 10.0
+MIN_REFETCH_SECONDS = 10.0
 """Between two tries: a token with a key that nobody knows is no way to have the issuer asked all the time."""
-FETCH_SECONDS = 5.0
+FETCH_TIMEOUT_SECONDS = 5.0
 
 Fetch = Callable[[], Awaitable[Mapping[str, Any]]]
 """Gets the JWKS. Unavailable where it cannot be had."""
 
 
-class KeySet:
+class JwksCache:
     """The keys of one issuer."""
 
     def __init__(self, fetch: Fetch, runtime: Runtime) -> None:
@@ -53,7 +53,7 @@ class KeySet:
     def _outdated(self, kid: str | None) -> bool:
         now = self._now()
         wanted = kid not in self._keys or now - self._fetched_at > CACHE_SECONDS
-        return wanted and now - self._tried_at > PAUSE_SECONDS
+        return wanted and now - self._tried_at > MIN_REFETCH_SECONDS
 
     async def _try(self) -> None:
         self._tried_at = self._now()
@@ -78,14 +78,14 @@ def _usable(jwks: Mapping[str, Any]) -> Mapping[str | None, jwt.PyJWK]:
     return {**named, None: usable[0]} if len(usable) == 1 else named
 
 
-def discovered(issuer: str) -> Fetch:
+def fetch_from_issuer(issuer: str) -> Fetch:
     """From where the issuer says they are: https://openid.net/specs/openid-connect-discovery-1_0.html."""
 
     async def fetch() -> Mapping[str, Any]:
         # An issuer on this machine is met directly, whatever proxy is set for the way out.
         trust_env = urlsplit(issuer).scheme == "https"
         try:
-            async with httpx.AsyncClient(timeout=FETCH_SECONDS, trust_env=trust_env) as client:
+            async with httpx.AsyncClient(timeout=FETCH_TIMEOUT_SECONDS, trust_env=trust_env) as client:
                 about = await _get(client, f"{issuer.rstrip('/')}/.well-known/openid-configuration")
                 if about.get("issuer") != issuer:
                     raise Unavailable(f"{issuer} says that it is {about.get('issuer')!r}")
@@ -96,7 +96,7 @@ def discovered(issuer: str) -> Fetch:
     return fetch
 
 
-def in_file(file: Path) -> Fetch:
+def fetch_from_file(file: Path) -> Fetch:
     """From a file, which may be written later."""
 
     async def fetch() -> Mapping[str, Any]:

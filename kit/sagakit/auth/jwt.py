@@ -3,13 +3,15 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 from urllib.parse import urlsplit
 
 import jwt
 
 from sagakit.auth.caller import Caller
+from sagakit.auth.jwks import JwksCache, fetch_from_file, fetch_from_issuer
 from sagakit.errors import Unauthenticated
+from sagakit.runtime import Runtime
 from sagakit.settings import Environ, SettingsError
 
 ALGORITHMS = ("RS256", "ES256")
@@ -19,6 +21,7 @@ LEEWAY_SECONDS = 10
 MAX_LENGTH = 8 * 1024
 MAX_SUB_LENGTH = 255
 """https://openid.net/specs/openid-connect-core-1_0.html#IDToken"""
+_SCHEME = "bearer "
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +48,7 @@ class AuthSettings:
         return cls(
             issuer=_issuer(env),
             audience=env.text("AUTH_AUDIENCE"),
-            operator_scope=env.text("AUTH_OPERATOR_SCOPE", "saga.operator"),
+            operator_scope=env.text("AUTH_OPERATOR_SCOPE", ""),
             keys_file=Path(keys_file) if keys_file else None,
         )
 
@@ -59,27 +62,34 @@ def _issuer(env: Environ) -> str:
     return issuer
 
 
-class Keys(Protocol):
-    """The issuer's public keys."""
+class TokenVerifier:
+    """Verifies bearer tokens: the gateway and every service use the same rules."""
 
-    async def find(self, kid: str | None) -> jwt.PyJWK | None:
-        """The key of that name; of no name, the only one. None: there is none. Unavailable: not known."""
-
-
-class Tokens:
-    """Checks tokens."""
-
-    def __init__(self, settings: AuthSettings, keys: Keys) -> None:
+    def __init__(self, settings: AuthSettings, keys: JwksCache, operator_scope: str) -> None:
+        """`operator_scope` makes a caller an operator, unless the settings name another scope."""
         self._settings = settings
         self._keys = keys
+        self._operator_scope = settings.operator_scope or operator_scope
+
+    @classmethod
+    def from_settings(cls, settings: AuthSettings, runtime: Runtime, operator_scope: str) -> "TokenVerifier":
+        """Return a verifier with the keys of the settings' file, or else of the issuer."""
+        file = settings.keys_file
+        fetch = fetch_from_issuer(settings.issuer) if file is None else fetch_from_file(file)
+        return cls(settings, JwksCache(fetch, runtime), operator_scope)
 
     async def verify(self, token: str) -> Caller:
-        """Whom the token speaks for. Unauthenticated, and why, where it is no good; Unavailable."""
+        """Return the caller the token names.
+
+        Raises Unauthenticated, with the reason, if the token is invalid, and Unavailable if the issuer's
+        keys are unknown.
+        """
         if len(token) > MAX_LENGTH:
             raise Unauthenticated("the token is too long")
         try:
             header = jwt.get_unverified_header(token)
-            # Looked at before the key is: whoever made the token does not choose how it is checked.
+            # Check `alg` against the allow-list before looking up the key, so that the token cannot
+            # choose the algorithm.
             if header.get("alg") not in ALGORITHMS:
                 raise Unauthenticated(f"the token must be signed with one of {', '.join(ALGORITHMS)}")
             key = await self._keys.find(header.get("kid"))
@@ -106,7 +116,14 @@ class Tokens:
         sub = claims["sub"]
         if not sub or len(sub) > MAX_SUB_LENGTH or not sub.isprintable():
             raise Unauthenticated("the token names nobody")
-        return Caller(sub, self._settings.operator_scope in _scopes(claims), float(claims["exp"]))
+        return Caller(sub, self._operator_scope in _scopes(claims), float(claims["exp"]))
+
+
+def parse_bearer(authorization: str) -> str:
+    """Return the token in an Authorization header. Raises Unauthenticated if it has none."""
+    if not authorization[: len(_SCHEME)].lower() == _SCHEME:
+        raise Unauthenticated("a bearer token is needed")
+    return authorization[len(_SCHEME) :].strip()
 
 
 def _scopes(claims: Mapping[str, Any]) -> list[str]:

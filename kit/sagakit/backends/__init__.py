@@ -92,7 +92,7 @@ async def open_provisioner(environ: Mapping[str, str]) -> AsyncIterator[Provisio
 
 
 @dataclass(frozen=True, slots=True)
-class Messages:
+class Broker:
     """An open broker, for whoever makes subscriptions of its own."""
 
     bus: Bus
@@ -100,11 +100,11 @@ class Messages:
 
 
 @asynccontextmanager
-async def open_messages(settings: BackendSettings, runtime: Runtime) -> AsyncIterator[Messages]:
+async def open_broker(settings: BackendSettings, runtime: Runtime) -> AsyncIterator[Broker]:
     """The backend's broker, without its store. Connected lazily, as by `open_backend`."""
     if settings.backend == "embedded":
         async with _embedded(settings, runtime) as (_, bus):
-            yield Messages(bus, bus)
+            yield Broker(bus, bus)
     else:
         from sagakit.backends.gcp.provision import open_pubsub_provisioner
         from sagakit.backends.gcp.pubsub import open_pubsub
@@ -113,7 +113,7 @@ async def open_messages(settings: BackendSettings, runtime: Runtime) -> AsyncIte
             open_pubsub_provisioner(settings.project, settings.pubsub_emulator) as provisioner,
             open_pubsub(settings.project, settings.pubsub_emulator) as pubsub,
         ):
-            yield Messages(pubsub, provisioner)
+            yield Broker(pubsub, provisioner)
 
 
 @asynccontextmanager

@@ -1,68 +1,33 @@
-"""Signing in to a gRPC server: every call carries its caller's token, which is checked here once more."""
+"""Authentication of gRPC calls: each carries its caller's bearer token, which every server verifies."""
 
-from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 import grpc
 
 from sagakit.auth import caller as callers
-from sagakit.auth.jwks import KeySet, discovered, in_file
-from sagakit.auth.jwt import AuthSettings, Tokens
-from sagakit.errors import Unauthenticated
-from sagakit.runtime import Runtime
-
-OPEN_TO_ALL = "/grpc."
-"""Health and reflection: probes have no token."""
-_SCHEME = "bearer "
+from sagakit.auth.jwt import TokenVerifier, parse_bearer
+from sagakit.grpc.interceptors import Behavior, UnaryServerInterceptor, with_metadata
 
 if TYPE_CHECKING:
-    # Generic in the type stubs only.
-    MethodHandler = grpc.RpcMethodHandler[Any, Any]
+    from sagakit.grpc.interceptors import MethodHandler
 
 
-def tokens(settings: AuthSettings, runtime: Runtime) -> Tokens:
-    """What checks tokens by those settings."""
-    fetch = discovered(settings.issuer) if settings.keys_file is None else in_file(settings.keys_file)
-    return Tokens(settings, KeySet(fetch, runtime))
+class AuthServerInterceptor(UnaryServerInterceptor):
+    """Serves a call on behalf of the caller its token names; rejects calls without a valid token."""
 
+    def __init__(self, verifier: TokenVerifier) -> None:
+        self._verifier = verifier
 
-def parse_bearer(authorization: str) -> str:
-    """The token in the value of an Authorization header. Unauthenticated where there is none."""
-    if not authorization[: len(_SCHEME)].lower() == _SCHEME:
-        raise Unauthenticated("a bearer token is needed")
-    return authorization[len(_SCHEME) :].strip()
+    async def serve(
+        self, behavior: Behavior, details: grpc.HandlerCallDetails, request: Any, context: Any
+    ) -> Any:
+        metadata = dict(details.invocation_metadata or ())
+        caller = await self._verifier.verify(parse_bearer(str(metadata.get("authorization", ""))))
+        with callers.acting_as(caller):
+            return await behavior(request, context)
 
-
-class AuthServerInterceptor(grpc.aio.ServerInterceptor):
-    """Serves calls on behalf of whom their tokens speak for, and no others."""
-
-    def __init__(self, tokens: Tokens) -> None:
-        self._tokens = tokens
-
-    async def intercept_service(
-        self,
-        continuation: Callable[[grpc.HandlerCallDetails], Awaitable["MethodHandler | None"]],
-        handler_call_details: grpc.HandlerCallDetails,
-    ) -> "MethodHandler | None":
-        handler = await continuation(handler_call_details)
-        if handler is None or handler_call_details.method.startswith(OPEN_TO_ALL):
-            return handler
-        if handler.unary_unary is None:
-            raise NotImplementedError(f"{handler_call_details.method}: only unary calls are checked")
-        metadata = dict(handler_call_details.invocation_metadata or ())
-        return grpc.unary_unary_rpc_method_handler(
-            self._signed_in(handler.unary_unary, str(metadata.get("authorization", ""))),
-            handler.request_deserializer,
-            handler.response_serializer,
-        )
-
-    def _signed_in(self, behavior: Any, authorization: str) -> Any:
-        async def call(request: Any, context: Any) -> Any:
-            caller = await self._tokens.verify(parse_bearer(authorization))
-            with callers.serving(caller):
-                return await behavior(request, context)
-
-        return call
+    def streaming(self, handler: "MethodHandler", method: str) -> "MethodHandler":
+        raise NotImplementedError(f"{method}: only unary calls can be authenticated")
 
 
 class BearerClientInterceptor(grpc.aio.UnaryUnaryClientInterceptor):
@@ -74,13 +39,5 @@ class BearerClientInterceptor(grpc.aio.UnaryUnaryClientInterceptor):
     async def intercept_unary_unary(
         self, continuation: Any, client_call_details: grpc.aio.ClientCallDetails, request: Any
     ) -> Any:
-        metadata = grpc.aio.Metadata(*(client_call_details.metadata or ()))
-        metadata.add("authorization", f"Bearer {self._token}")
-        details = grpc.aio.ClientCallDetails(
-            client_call_details.method,
-            client_call_details.timeout,
-            metadata,
-            client_call_details.credentials,
-            client_call_details.wait_for_ready,
-        )
+        details = with_metadata(client_call_details, "authorization", f"Bearer {self._token}")
         return await continuation(details, request)

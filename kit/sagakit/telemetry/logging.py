@@ -3,7 +3,7 @@
 import logging
 import sys
 import threading
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
@@ -18,8 +18,6 @@ log = structlog.get_logger()
 
 FORMATS = ("console", "json")
 LEVELS = ("debug", "info", "warning", "error")
-_FIRST = ("orderid", "status", "eventid", "attempt")
-"""What a reader at a terminal looks for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +41,10 @@ class LogSettings:
         )
 
 
-def configure(service: str, settings: LogSettings) -> None:
-    """From now on everything this process says is a line of that format, whoever says it.
+def configure(service: str, settings: LogSettings, first_fields: Sequence[str] = ()) -> None:
+    """Configure logging for the process: our own and third-party log records use the same format.
 
-    What libraries say through `logging` is shown from WARNING up: their chatter does not matter.
+    Third-party records below WARNING are dropped. `first_fields` come first on a line of the console.
     """
     level = logging.getLevelNamesMapping()[settings.level.upper()]
     common: list[Processor] = [
@@ -54,7 +52,7 @@ def configure(service: str, settings: LogSettings) -> None:
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
     ]
-    rendering = _json(service, settings.project) if settings.format == "json" else _console()
+    rendering = _json(service, settings.project) if settings.format == "json" else _console(first_fields)
     structlog.configure(
         processors=[*common, *rendering],
         wrapper_class=structlog.make_filtering_bound_logger(level),
@@ -81,15 +79,14 @@ def _json(service: str, project: str) -> list[Processor]:
     ]
 
 
-def _console() -> list[Processor]:
+def _console(first_fields: Sequence[str]) -> list[Processor]:
+    def in_order(_logger: object, _name: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+        return {**{name: line[name] for name in first_fields if name in line}, **line}
+
     renderer = structlog.dev.ConsoleRenderer(
         colors=sys.stdout.isatty(), pad_event_to=24, sort_keys=False, timestamp_key="time"
     )
-    return [add_trace, _in_order, renderer]
-
-
-def _in_order(_logger: object, _name: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    return {**{name: line[name] for name in _FIRST if name in line}, **line}
+    return [add_trace, in_order, renderer]
 
 
 def _leave_nothing_to_standard_error() -> None:

@@ -30,7 +30,7 @@ def serve_metrics(service: str, host: str, port: int | None) -> Iterator[Metrics
     except OSError as error:
         raise OSError(f"METRICS_PORT cannot be used: {error.strerror}") from error
     ProcessCollector(registry=registry)
-    provider = over(registry, service)
+    provider = open_meter_provider(registry, service)
     try:
         yield Metrics(provider.get_meter("saga"))
     finally:
@@ -40,7 +40,7 @@ def serve_metrics(service: str, host: str, port: int | None) -> Iterator[Metrics
         provider.shutdown()
 
 
-def over(registry: "CollectorRegistry", service: str) -> "MeterProvider":
+def open_meter_provider(registry: "CollectorRegistry", service: str) -> "MeterProvider":
     """What makes instruments that the registry collects."""
     from opentelemetry.exporter.prometheus import PrometheusMetricReader
     from opentelemetry.sdk.metrics import AlwaysOffExemplarFilter, MeterProvider

@@ -19,7 +19,7 @@ log = structlog.get_logger()
 
 EXPORTER = "OTEL_TRACES_EXPORTER"
 ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
-FLUSH_SECONDS = 3.0
+FLUSH_TIMEOUT_SECONDS = 3.0
 """How long a process that stops tries to be rid of what it has recorded."""
 _NAMES = {"otlp": "otlp_proto_grpc"}
 
@@ -35,9 +35,10 @@ def exporters(environ: Mapping[str, str]) -> list[str]:
 
 @asynccontextmanager
 async def open_tracer(service: str, environ: Mapping[str, str]) -> AsyncIterator[Tracer | None]:
-    """What makes the spans of this process; None where they would go nowhere: then the SDK is not loaded.
+    """Open the tracer of this process; None, without loading the SDK, if no exporter is configured.
 
-    At the end what was recorded is sent, within FLUSH_SECONDS. Raises SettingsError for an unknown exporter.
+    On exit, recorded spans are sent, within FLUSH_TIMEOUT_SECONDS. Raises SettingsError for an unknown
+    exporter.
     """
     names = exporters(environ)
     if not names:
@@ -80,7 +81,7 @@ async def _shut_down(provider: "TracerProvider") -> None:
 
     threading.Thread(target=shut_down, daemon=True).start()
     try:
-        async with asyncio.timeout(FLUSH_SECONDS):
+        async with asyncio.timeout(FLUSH_TIMEOUT_SECONDS):
             await over.wait()
     except TimeoutError:
         log.warning("trace export timed out on shutdown", why="nobody took them in time")

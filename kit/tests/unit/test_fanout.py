@@ -7,7 +7,7 @@ import pytest
 
 from contract.live_tickets import ticket_subscriber
 from contract.topology import EPHEMERAL_PREFIX, TOPICS
-from sagakit.backends import Messages
+from sagakit.backends import Broker
 from sagakit.bus import Message, SubscriptionSpec
 from sagakit.errors import Unavailable
 from sagakit.fanout import EXPIRES_AFTER_SECONDS, RENEW_INTERVAL_SECONDS
@@ -50,7 +50,7 @@ class Gateway:
         self.caught_up = 0
         self.slept: list[float] = []
         self.broadcast = ticket_subscriber(
-            Messages(self.bus, self.provisioned),
+            Broker(self.bus, self.provisioned),
             self._hear,
             self._catch_up,
             Runtime(sleep=self._sleep),

@@ -6,10 +6,11 @@ import sys
 PROGRAM = """
 import gc
 import sagakit.grpc.server
-from sagakit.gc_tuning import YOUNG, tune_gc
+from sagakit.run import GC_THRESHOLDS, tune_gc
 there = len(gc.get_objects())
 tune_gc()
-print(gc.get_threshold()[0] == YOUNG, gc.get_freeze_count() > there / 2, len(gc.get_objects()) < there / 10)
+print(gc.get_threshold() == GC_THRESHOLDS)
+print(gc.get_freeze_count() > there / 2, len(gc.get_objects()) < there / 10)
 """
 
 

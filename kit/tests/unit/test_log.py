@@ -13,7 +13,8 @@ CONFIGURED = """
 import asyncio, logging, sys, threading, warnings
 import structlog
 from sagakit.telemetry import logging as logs
-logs.configure("stock", logs.LogSettings({format!r}, {level!r}, "a-project"))
+settings = logs.LogSettings({format!r}, {level!r}, "a-project")
+logs.configure("stock", settings, ("orderid", "status", "eventid", "attempt"))
 log = structlog.get_logger()
 """
 

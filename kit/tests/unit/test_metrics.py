@@ -270,7 +270,7 @@ PURCHASE = "one.Service"
 @asynccontextmanager
 async def serving(measured: Measured, behaviour):
     server = GrpcServer(
-        "127.0.0.1", 0, [registering(PURCHASE, {"Do": behaviour})], [PURCHASE], measures=measured.metrics
+        "127.0.0.1", 0, [registering(PURCHASE, {"Do": behaviour})], [PURCHASE], metrics=measured.metrics
     )
     await server.start()
     try:

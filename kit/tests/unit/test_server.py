@@ -17,6 +17,7 @@ from structlog.testing import capture_logs
 from rpc.purchase_pb2 import DESCRIPTOR
 from rpc.purchase_pb2_grpc import PurchaseServicer, add_PurchaseServicer_to_server
 from sagakit import deadline
+from sagakit.application import Application
 from sagakit.errors import (
     Contention,
     FailedPrecondition,
@@ -32,11 +33,11 @@ from sagakit.errors import (
 )
 from sagakit.grpc.errors import DEFAULT_DEADLINE_SECONDS
 from sagakit.grpc.server import MAX_MESSAGE_BYTES, GrpcServer
-from sagakit.grpc.statuses import ERROR_DOMAIN
 from tests.support.grpcserver import registering
 
 PURCHASE = DESCRIPTOR.services_by_name["Purchase"].full_name
 SERVING = health_pb2.HealthCheckResponse.SERVING
+APP = Application(error_domain="shop.example")
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 
 
@@ -45,7 +46,7 @@ async def a_server(
     behaviour: Callable[[bytes, Any], Any], **how: Any
 ) -> AsyncIterator[tuple[GrpcServer, grpc.aio.Channel]]:
     register = registering(PURCHASE, {"Do": behaviour})
-    server = GrpcServer("127.0.0.1", 0, [register], [PURCHASE], **how)
+    server = GrpcServer("127.0.0.1", 0, [register], [PURCHASE], application=APP, **how)
     await server.start()
     async with grpc.aio.insecure_channel(f"127.0.0.1:{server.port}") as channel:
         try:
@@ -132,7 +133,7 @@ async def test_reflection_lists_the_services():
 
 
 async def test_a_server_that_is_not_reflected_says_nothing_of_its_services():
-    async with a_server(echo, reflected=False) as (server, channel):
+    async with a_server(echo, reflection=False) as (server, channel):
 
         def listed() -> None:
             with grpc.insecure_channel(f"127.0.0.1:{server.port}") as channel:
@@ -174,19 +175,21 @@ async def test_every_error_has_its_code_and_its_reason(error: SagaError, code: g
     assert code_pb2.Code.Name(status.code) == code.name
     info = error_details_pb2.ErrorInfo()
     assert status.details[0].Unpack(info)
-    assert (info.reason, info.domain) == (reason, ERROR_DOMAIN)
+    assert (info.reason, info.domain) == (reason, APP.error_domain)
 
 
 def reason_of(raised: grpc.aio.AioRpcError) -> str:
     """The reason that AIP-193 has every error say."""
     info = error_details_pb2.ErrorInfo()
     status = rpc_status.from_call(raised)
-    assert (status.details[0].Unpack(info), info.domain) == (True, ERROR_DOMAIN)
+    assert (status.details[0].Unpack(info), info.domain) == (True, APP.error_domain)
     return info.reason
 
 
 async def test_what_is_no_message_is_the_callers_fault():
-    server = GrpcServer("127.0.0.1", 0, [partial(add_PurchaseServicer_to_server, PurchaseServicer())], [])
+    server = GrpcServer(
+        "127.0.0.1", 0, [partial(add_PurchaseServicer_to_server, PurchaseServicer())], [], application=APP
+    )
     await server.start()
     async with grpc.aio.insecure_channel(f"127.0.0.1:{server.port}") as channel:
         with pytest.raises(grpc.aio.AioRpcError) as raised:

@@ -10,8 +10,16 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 
 from sagakit.auth.caller import Caller
-from sagakit.auth.jwks import CACHE_SECONDS, MAX_STALE_SECONDS, PAUSE_SECONDS, KeySet, discovered, in_file
-from sagakit.auth.jwt import MAX_LENGTH, AuthSettings, Tokens
+from sagakit.auth.jwks import (
+    CACHE_SECONDS,
+    MAX_STALE_SECONDS,
+    MIN_REFETCH_SECONDS,
+    Fetch,
+    JwksCache,
+    fetch_from_file,
+    fetch_from_issuer,
+)
+from sagakit.auth.jwt import MAX_LENGTH, AuthSettings, TokenVerifier
 from sagakit.errors import Unauthenticated, Unavailable
 from sagakit.runtime import Runtime
 from tests.support.issuer import AUDIENCE, Issuer, an_issuer, ec_key, public, rsa_key
@@ -41,9 +49,10 @@ def settings(issuer: Issuer) -> AuthSettings:
     return found
 
 
-def tokens(issuer: Issuer, clock: Clock | None = None) -> Tokens:
+def tokens(issuer: Issuer, clock: Clock | None = None, fetch: Fetch | None = None) -> TokenVerifier:
     clock = clock or Clock()
-    return Tokens(settings(issuer), KeySet(discovered(issuer.url), Runtime(now=lambda: clock.now)))
+    keys = JwksCache(fetch or fetch_from_issuer(issuer.url), Runtime(now=lambda: clock.now))
+    return TokenVerifier(settings(issuer), keys, "saga.operator")
 
 
 async def test_a_good_token_says_who_calls_and_until_when(issuer: Issuer):
@@ -149,7 +158,7 @@ async def test_a_key_for_encrypting_signs_nothing(issuer: Issuer):
         return document
 
     with pytest.raises(Unauthenticated):
-        await Tokens(settings(issuer), KeySet(fetch, Runtime())).verify(issuer.token())
+        await tokens(issuer, fetch=fetch).verify(issuer.token())
 
 
 async def test_the_issuer_cannot_have_another_algorithm_believed(issuer: Issuer):
@@ -159,7 +168,7 @@ async def test_the_issuer_cannot_have_another_algorithm_believed(issuer: Issuer)
         return {"keys": [key]}
 
     with pytest.raises(Unauthenticated):
-        await Tokens(settings(issuer), KeySet(fetch, Runtime())).verify(issuer.token(algorithm="RS512"))
+        await tokens(issuer, fetch=fetch).verify(issuer.token(algorithm="RS512"))
 
 
 async def test_the_only_key_needs_no_name(issuer: Issuer):
@@ -187,7 +196,7 @@ async def test_a_new_key_is_found_and_a_withdrawn_one_forgotten(issuer: Issuer):
     first = issuer.keys.pop("first")
     issuer.keys["second"] = ec_key()
 
-    clock.now += PAUSE_SECONDS + 1
+    clock.now += MIN_REFETCH_SECONDS + 1
     assert (await checked.verify(issuer.token(kid="second"))).sub == "alice"
     with pytest.raises(Unauthenticated):
         await checked.verify(old)
@@ -226,7 +235,7 @@ async def test_an_issuer_that_was_never_there_makes_nobody_known(issuer: Issuer)
         await checked.verify(issuer.token())
 
     issuer.away = False
-    clock.now += PAUSE_SECONDS + 1
+    clock.now += MIN_REFETCH_SECONDS + 1
 
     assert (await checked.verify(issuer.token())).sub == "alice"
 
@@ -241,7 +250,7 @@ async def test_an_issuer_that_calls_itself_otherwise_is_not_believed(issuer: Iss
 async def test_keys_may_be_in_a_file(issuer: Issuer, tmp_path):
     file = tmp_path / "keys.json"
     file.write_text(json.dumps({"keys": [public("first", issuer.keys["first"])]}))
-    checked = Tokens(settings(issuer), KeySet(in_file(file), Runtime()))
+    checked = tokens(issuer, fetch=fetch_from_file(file))
 
     assert (await checked.verify(issuer.token())).sub == "alice"
 
@@ -252,4 +261,4 @@ async def test_a_file_that_makes_no_sense_makes_nobody_known(issuer: Issuer, tmp
         file.write_text(nonsense)
 
         with pytest.raises((Unavailable, Unauthenticated)):
-            await Tokens(settings(issuer), KeySet(in_file(file), Runtime())).verify(issuer.token())
+            await tokens(issuer, fetch=fetch_from_file(file)).verify(issuer.token())

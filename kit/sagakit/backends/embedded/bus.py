@@ -15,7 +15,7 @@ from sagakit.errors import Unavailable
 from sagakit.runtime import Runtime
 
 MAX_WAIT_SECONDS = 30.0
-CLOSE_SECONDS = 5.0
+CLOSE_TIMEOUT_SECONDS = 5.0
 
 
 class EmbeddedBus:
@@ -142,7 +142,7 @@ class EmbeddedSubscription:
         await self.close()
         self._in_hand.clear()
         with contextlib.suppress(Unavailable, TimeoutError):
-            await asyncio.wait_for(self.task, CLOSE_SECONDS)
+            await asyncio.wait_for(self.task, CLOSE_TIMEOUT_SECONDS)
 
     async def _run(self) -> None:
         try:

@@ -12,7 +12,7 @@ from sagakit.errors import Unavailable
 
 T = TypeVar("T")
 
-LOCK_WAIT_SECONDS = 10.0
+LOCK_TIMEOUT_SECONDS = 10.0
 _PAUSE_SECONDS = 0.01
 
 _SCHEMA = """
@@ -83,7 +83,7 @@ class Database:
 
     def _open(self) -> sqlite3.Connection:
         if self._connection is None:
-            connection = sqlite3.connect(self.file, LOCK_WAIT_SECONDS, isolation_level=None)
+            connection = sqlite3.connect(self.file, LOCK_TIMEOUT_SECONDS, isolation_level=None)
             write_ahead(connection)
             # The file survives the death of any process. After a power failure it is consistent,
             # state and messages alike, but may lack the last moments: this backend is for one machine.
@@ -100,7 +100,7 @@ class Database:
 
 def write_ahead(connection: sqlite3.Connection) -> None:
     """Whoever turns a new file over first: where several do so at once, SQLite itself waits for no lock."""
-    deadline = time.monotonic() + LOCK_WAIT_SECONDS
+    deadline = time.monotonic() + LOCK_TIMEOUT_SECONDS
     while True:
         try:
             connection.execute("PRAGMA journal_mode = WAL")

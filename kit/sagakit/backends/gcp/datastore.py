@@ -16,7 +16,7 @@ from sagakit.backends.gcp.values import fill, from_entity, from_key, to_key
 from sagakit.errors import Contention, OutcomeUnknown, Poison, SagaError, Unavailable
 from sagakit.tables import DUE, Delete, Insert, Key, Mutation, Row, Update
 
-CALL_SECONDS = 5.0
+CALL_TIMEOUT_SECONDS = 5.0
 DEFERRED_ROUNDS = 10
 
 _CONFLICTS = (
@@ -164,7 +164,7 @@ def _compared(name: str, operator: int, value: dict[str, Any]) -> Any:
 
 @asynccontextmanager
 async def open_datastore(
-    project: str, database: str, emulator: str, call_seconds: float = CALL_SECONDS
+    project: str, database: str, emulator: str, call_seconds: float = CALL_TIMEOUT_SECONDS
 ) -> AsyncIterator[DatastoreTables]:
     """Tables in `database` of `project`; in the emulator at `host:port` where one is named."""
     channel = aio_channel(DatastoreGrpcAsyncIOTransport, emulator)

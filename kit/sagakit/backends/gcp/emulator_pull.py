@@ -11,7 +11,7 @@ from typing import Any
 import grpc
 from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcTransport
 
-FAREWELL_SECONDS = 0.8
+HALF_CLOSE_TIMEOUT_SECONDS = 0.8
 """Less than the second for which the client waits for its own thread."""
 
 
@@ -54,7 +54,7 @@ class _Stream:
             self._call.cancel()
             return
         self._ending = True
-        timer = threading.Timer(FAREWELL_SECONDS, self._call.cancel)
+        timer = threading.Timer(HALF_CLOSE_TIMEOUT_SECONDS, self._call.cancel)
         timer.daemon = True
         timer.start()
 

@@ -17,7 +17,7 @@ from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcAsyncI
 from sagakit.backends.gcp.channels import aio_transport, to_unavailable
 from sagakit.bus import SubscriptionSpec
 
-CALL_SECONDS = 30.0
+CALL_TIMEOUT_SECONDS = 30.0
 MESSAGE_RETENTION_SECONDS = 7 * 24 * 3600
 """How long an unacknowledged message is kept; the inbox remembers for much longer."""
 EPHEMERAL_RETENTION_SECONDS = 600
@@ -60,12 +60,12 @@ class PubsubProvisioner:
             subscription=wanted, update_mask=FieldMask(paths=self._changeable)
         )
         with _translated():
-            await self._subscriber.update_subscription(update, timeout=CALL_SECONDS)
+            await self._subscriber.update_subscription(update, timeout=CALL_TIMEOUT_SECONDS)
 
     async def remove_subscription(self, name: str) -> None:
         request = types.DeleteSubscriptionRequest(subscription=self._path(name))
         with _translated(), suppress(exceptions.NotFound):
-            await self._subscriber.delete_subscription(request, timeout=CALL_SECONDS)
+            await self._subscriber.delete_subscription(request, timeout=CALL_TIMEOUT_SECONDS)
 
     async def sweep(self, prefix: str) -> list[str]:
         dead = [each.name.rpartition("/")[2] async for each in self.listed(prefix) if self._is_dead(each)]
@@ -76,7 +76,9 @@ class PubsubProvisioner:
     async def listed(self, prefix: str) -> AsyncIterator[types.Subscription]:
         request = types.ListSubscriptionsRequest(project=f"projects/{self._project}")
         with _translated():
-            async for each in await self._subscriber.list_subscriptions(request, timeout=CALL_SECONDS):
+            async for each in await self._subscriber.list_subscriptions(
+                request, timeout=CALL_TIMEOUT_SECONDS
+            ):
                 if each.name.startswith(self._path(prefix)):
                     yield each
 
@@ -87,7 +89,7 @@ class PubsubProvisioner:
     async def _ensure(self, create: Any, resource: Any) -> bool:
         try:
             with _translated():
-                await create(resource, timeout=CALL_SECONDS)
+                await create(resource, timeout=CALL_TIMEOUT_SECONDS)
         except exceptions.AlreadyExists:
             return False
         return True

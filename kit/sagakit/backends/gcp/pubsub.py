@@ -27,8 +27,8 @@ from sagakit.backends.gcp.scheduler import LoopScheduler
 from sagakit.bus import Delivery, Message
 from sagakit.errors import Poison, Unavailable
 
-PUBLISH_SECONDS = 10.0
-CLOSE_SECONDS = 5.0
+PUBLISH_TIMEOUT_SECONDS = 10.0
+CLOSE_TIMEOUT_SECONDS = 5.0
 MAX_BYTES = 64 * 1024 * 1024
 LEASE_SECONDS = 10
 """How long a message is lost to the others when the process that holds it dies: the least there is."""
@@ -62,7 +62,7 @@ class PubsubBus:
             messages=[{"data": each.data, "attributes": dict(each.attributes)} for each in messages],
         )
         try:
-            await self._publisher(path)(request, PUBLISH_SECONDS)
+            await self._publisher(path)(request, PUBLISH_TIMEOUT_SECONDS)
         except exceptions.InvalidArgument as error:
             raise Poison(f"unpublishable: {error.message}") from error
         except exceptions.GoogleAPICallError as error:
@@ -109,7 +109,7 @@ class PubsubBus:
         for pull in pulls:
             await pull.abandon()
         if pulls:
-            await asyncio.wait([pull.over for pull in pulls], timeout=CLOSE_SECONDS)
+            await asyncio.wait([pull.over for pull in pulls], timeout=CLOSE_TIMEOUT_SECONDS)
 
 
 class PubsubDelivery:

@@ -12,9 +12,9 @@ from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcAsyncI
 from sagakit.backends.gcp.channels import aio_transport, to_unavailable
 from sagakit.bus import Message, PulledMessage
 
-PULL_SECONDS = 3.0
+PULL_TIMEOUT_SECONDS = 3.0
 """How long a pull waits for a first message."""
-CALL_SECONDS = 30.0
+CALL_TIMEOUT_SECONDS = 30.0
 
 
 class PubsubPullSubscription:
@@ -27,7 +27,7 @@ class PubsubPullSubscription:
     async def pull(self, limit: int) -> list[PulledMessage]:
         request = types.PullRequest(subscription=self._path, max_messages=limit)
         try:
-            response = await self._subscriber.pull(request, retry=None, timeout=PULL_SECONDS)
+            response = await self._subscriber.pull(request, retry=None, timeout=PULL_TIMEOUT_SECONDS)
         except exceptions.DeadlineExceeded:
             return []
         except exceptions.GoogleAPICallError as error:
@@ -54,7 +54,7 @@ class PubsubPullSubscription:
 
     async def _call(self, method: Any, request: Any) -> None:
         try:
-            await method(request, timeout=CALL_SECONDS)
+            await method(request, timeout=CALL_TIMEOUT_SECONDS)
         except exceptions.GoogleAPICallError as error:
             raise to_unavailable(error) from error
 

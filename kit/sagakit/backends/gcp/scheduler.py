@@ -8,7 +8,7 @@ from typing import Any
 
 from google.cloud.pubsub_v1.subscriber.scheduler import Scheduler
 
-SETTLE_SECONDS = 30.0
+SETTLE_TIMEOUT_SECONDS = 30.0
 
 
 class LoopScheduler(Scheduler):
@@ -17,7 +17,7 @@ class LoopScheduler(Scheduler):
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._queue: queue.Queue[Any] = queue.Queue()
-        self._in_hand = 0
+        self._unsettled = 0
         self._abandoned = False
         self._changed = threading.Condition()
 
@@ -27,13 +27,13 @@ class LoopScheduler(Scheduler):
 
     def schedule(self, callback: Callable[..., None], *args: Any, **kwargs: Any) -> None:
         with self._changed:
-            self._in_hand += 1
+            self._unsettled += 1
         self._loop.call_soon_threadsafe(lambda: callback(*args, **kwargs))
 
     def settled(self) -> None:
         """One message that was handed over has been acknowledged or given back."""
         with self._changed:
-            self._in_hand -= 1
+            self._unsettled -= 1
             self._changed.notify_all()
 
     def abandon(self) -> None:
@@ -46,5 +46,7 @@ class LoopScheduler(Scheduler):
         """Wait until what is in hand has been settled, so that its acknowledgements are still sent."""
         if await_msg_callbacks:
             with self._changed:
-                self._changed.wait_for(lambda: self._abandoned or self._in_hand <= 0, SETTLE_SECONDS)
+                self._changed.wait_for(
+                    lambda: self._abandoned or self._unsettled <= 0, SETTLE_TIMEOUT_SECONDS
+                )
         return []

@@ -1,4 +1,4 @@
-"""Spans of gRPC calls: one at each end, in one trace, with the status that the caller hears."""
+"""Spans of gRPC calls: one at each end, in one trace, with the status that the client receives."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -10,6 +10,7 @@ from opentelemetry import trace
 from opentelemetry.trace import SpanKind
 from structlog.testing import capture_logs
 
+from contract.shop import SHOP, message_attributes
 from kit.tests.unit.test_spans import BAD, GOOD, TRACE_ID
 from rpc import purchase_pb2 as pb
 from rpc.purchase_pb2_grpc import PurchaseServicer, PurchaseStub, add_PurchaseServicer_to_server
@@ -17,40 +18,48 @@ from sagakit.errors import NotFound, Unavailable
 from sagakit.grpc.server import GrpcServer
 from sagakit.grpc.tracing import TracingClientInterceptor, TracingServerInterceptor
 from sagakit.telemetry.traceparent import TRACEPARENT, current_trace_id
+from tests.support.metrics import Measured
 from tests.support.traces import Traces, service_of
 
 PURCHASE = "com.example.service.purchase.Purchase"
 
 
 class Scripted(PurchaseServicer):
-    """Meets what it is told to."""
+    """Raises the given error, if any."""
 
-    def __init__(self, meets: Exception | None) -> None:
-        self._meets = meets
+    def __init__(self, error: Exception | None) -> None:
+        self._error = error
         self.served_in: str | None = None
 
     async def GetOrderTicket(self, request: Any, context: Any) -> Any:  # noqa: N802
         self.served_in = current_trace_id()
-        if self._meets is not None:
-            raise self._meets
+        if self._error is not None:
+            raise self._error
         return pb.GetOrderTicketResponse(order_ticket=pb.OrderTicket(orderid=request.orderid))
 
 
 @asynccontextmanager
 async def a_call(
-    traces: Traces, meets: Exception | None = None, **client: Any
+    traces: Traces, error: Exception | None = None, *, client: bool = False
 ) -> AsyncIterator[tuple[PurchaseStub, Scripted, grpc.aio.Channel]]:
-    """A stub of a traced server."""
-    servicer = Scripted(meets)
+    """A stub of a traced and measured server; of a traced client, if wanted."""
+    servicer = Scripted(error)
 
     def register(server: Any) -> None:
         add_PurchaseServicer_to_server(servicer, server)
 
     server = GrpcServer(
-        "127.0.0.1", 0, [register], [PURCHASE], traced=TracingServerInterceptor(traces.tracer("server"))
+        "127.0.0.1",
+        0,
+        [register],
+        [PURCHASE],
+        application=SHOP,
+        tracing=TracingServerInterceptor(traces.tracer("server"), message_attributes),
+        metrics=Measured().metrics,
     )
     await server.start()
-    async with grpc.aio.insecure_channel(f"127.0.0.1:{server.port}", **client) as channel:
+    interceptors = [TracingClientInterceptor(traces.tracer("client"), message_attributes)] if client else None
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{server.port}", interceptors=interceptors) as channel:
         try:
             yield PurchaseStub(channel), servicer, channel
         finally:
@@ -60,11 +69,10 @@ async def a_call(
 REQUEST = pb.GetOrderTicketRequest(orderid="o-1")
 
 
-async def test_a_call_is_a_span_at_each_end_and_the_servers_is_the_clients_child():
+async def test_call_has_a_client_span_and_a_server_span_below_it():
     traces = Traces()
-    client = [TracingClientInterceptor(traces.tracer("client"))]
 
-    async with a_call(traces, interceptors=client) as (stub, servicer, _):
+    async with a_call(traces, client=True) as (stub, servicer, _):
         answer = await stub.GetOrderTicket(REQUEST, metadata=[("authorization", "Bearer x")])
 
     assert answer.order_ticket.orderid == "o-1"
@@ -86,18 +94,17 @@ async def test_a_call_is_a_span_at_each_end_and_the_servers_is_the_clients_child
 
 
 @pytest.mark.parametrize(
-    ("meets", "code", "fault"),
+    ("error", "code", "failed"),
     [
         (NotFound("unknown-order", "no"), "NOT_FOUND", False),
         (Unavailable("away"), "UNAVAILABLE", True),
-        (ValueError("a defect"), "INTERNAL", True),
+        (ValueError("a bug"), "INTERNAL", True),
     ],
 )
-async def test_an_error_is_the_clients_status_and_the_servers_where_it_is_its_fault(meets, code, fault):
+async def test_span_status_is_an_error_for_the_client_and_for_a_server_at_fault(error, code, failed):
     traces = Traces()
-    client = [TracingClientInterceptor(traces.tracer("client"))]
 
-    async with a_call(traces, meets, interceptors=client) as (stub, _, _channel):
+    async with a_call(traces, error, client=True) as (stub, _, _channel):
         with pytest.raises(grpc.aio.AioRpcError) as refused:
             await stub.GetOrderTicket(REQUEST)
 
@@ -106,10 +113,10 @@ async def test_an_error_is_the_clients_status_and_the_servers_where_it_is_its_fa
     assert [span.attributes["rpc.response.status_code"] for span in (caller, called)] == [code, code]
     assert [span.attributes["orderid"] for span in (caller, called)] == ["o-1", "o-1"]
     assert not caller.status.is_ok
-    assert called.status.is_ok is not fault
+    assert called.status.is_ok is not failed
 
 
-async def test_what_is_logged_of_a_call_that_failed_is_logged_in_its_trace():
+async def test_failed_call_is_logged_within_its_trace():
     traces = Traces()
     seen: list[str | None] = []
 
@@ -127,12 +134,12 @@ async def test_what_is_logged_of_a_call_that_failed_is_logged_in_its_trace():
     assert seen[0] == f"{traces.spans[0].context.trace_id:032x}"
 
 
-# What else there is, gRPC itself refuses to carry.
+# gRPC itself rejects the others.
 CARRIED = [each for each in BAD if isinstance(each, str) and each.isascii() and each.isprintable()]
 
 
 @pytest.mark.parametrize("traceparent", [each for each in CARRIED if len(each) < 8_000])
-async def test_a_call_with_a_senseless_traceparent_is_served_in_a_trace_of_its_own(traceparent):
+async def test_malformed_traceparent_starts_a_new_trace(traceparent):
     traces = Traces()
 
     async with a_call(traces) as (stub, _, _channel):
@@ -141,7 +148,7 @@ async def test_a_call_with_a_senseless_traceparent_is_served_in_a_trace_of_its_o
     assert traces.spans[0].parent is None
 
 
-async def test_a_call_goes_on_with_the_callers_trace():
+async def test_call_continues_the_callers_trace():
     traces = Traces()
 
     async with a_call(traces) as (stub, servicer, _):
@@ -150,7 +157,7 @@ async def test_a_call_goes_on_with_the_callers_trace():
     assert servicer.served_in == TRACE_ID
 
 
-async def test_what_is_no_method_leaves_no_span_whatever_it_is_called():
+async def test_unknown_method_and_health_check_have_no_span():
     traces = Traces()
 
     async with a_call(traces) as (_, _servicer, channel):

@@ -1,0 +1,26 @@
+"""What distinguishes an application that is built on the kit: its names on the wire and in telemetry."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+MessageAttributes = Callable[[Any], Mapping[str, str]]
+"""Returns the span attributes of a gRPC request or response."""
+
+
+def no_attributes(_: Any) -> Mapping[str, str]:
+    """Return no span attributes."""
+    return {}
+
+
+@dataclass(frozen=True, slots=True)
+class Application:
+    """The names that all services of one application share."""
+
+    error_domain: str = "sagakit"
+    """The ErrorInfo domain of gRPC errors (AIP-193)."""
+    operator_scope: str = "operator"
+    """The token scope that makes a caller an operator, unless AUTH_OPERATOR_SCOPE names another."""
+    log_fields: tuple[str, ...] = ("eventid", "attempt")
+    """Fields that come first on a line of the console log."""
+    message_attributes: MessageAttributes = no_attributes
