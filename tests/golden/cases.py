@@ -1,8 +1,7 @@
-"""The requests that need no state: what is malformed, unknown or not allowed, for every route."""
+"""Requests: what is malformed, unknown or not allowed, for every route; and what becomes of two carts."""
 
 from typing import Any
 
-ID = "0b0c1c52-6f0b-4d0a-9a3e-2f6f1f0a8b5d"
 LEGACY = {
     "/purchase/api/create_cart": {"cartid": "x"},
     "/purchase/api/get_cart": {"cartid": "x"},
@@ -158,3 +157,89 @@ def gateway() -> list[tuple[str, str, Any, Any]]:
 
 def _typed(content_type: str) -> dict[str, str]:
     return {"Content-Type": content_type}
+
+
+# What happens to a cart until it is an order, and then: case, operation or request, body, key.
+_CART, _TWO, _BLUE, _RED = {"cartid": "L1"}, {"cartid": "L2"}, {"itemid": "blue"}, {"itemid": "red"}
+LEGACY_CART: tuple[tuple[str, str, Any], ...] = (
+    ("a new cart", "create_cart", _CART),
+    ("the same cart", "create_cart", _CART),
+    ("an empty cart", "get_cart", _CART),
+    ("an empty cart", "get_cart_contents", _CART),
+    ("not closed", "checkout", _CART),
+    ("three blue", "add_item", {**_CART, **_BLUE, "count": 3, "commandid": "one"}),
+    ("repeated", "add_item", {**_CART, **_BLUE, "count": 3, "commandid": "one"}),
+    ("under a used name", "add_item", {**_CART, **_BLUE, "count": 4, "commandid": "one"}),
+    ("one red", "add_item", {**_CART, **_RED, "count": 1}),
+    ("too many", "add_item", {**_CART, **_BLUE, "count": 1_000_000}),
+    ("gone again", "remove_item", _CART | _RED),
+    ("not in it", "remove_item", _CART | _RED),
+    ("what is in it", "get_cart_contents", _CART),
+    ("closed", "close_cart", _CART),
+    ("closed again", "close_cart", _CART),
+    ("it is closed", "add_item", {**_CART, **_BLUE, "count": 1}),
+    ("it is closed", "remove_item", _CART | _BLUE),
+    ("an order", "checkout", _CART),
+)
+LEGACY_ORDER = (
+    ("approved", "get_order_ticket"),
+    ("approved", "get_order_history"),
+    ("settled", "get_payment"),
+    ("arranged", "get_delivery"),
+    ("it has ended", "cancel_order"),
+)
+LEGACY_AFTERWARDS: tuple[tuple[str, str, Any], ...] = (
+    ("the same order", "checkout", _CART),
+    ("it is checked out", "close_cart", _CART),
+    ("it is checked out", "get_cart", _CART),
+    ("it is checked out", "create_cart", _CART),
+    ("closed while empty", "create_cart", _TWO),
+    ("closed while empty", "close_cart", _TWO),
+    ("closed while empty", "checkout", _TWO),
+    ("a catalogue item", "get_item", {"itemid": "gold"}),
+    ("the first page", "list_items", {"page_size": 2}),
+    ("the next page", "list_items", {"page_size": 2, "page_token": "gold"}),
+    ("all", "list_items", {}),
+)
+
+V1 = "/v1/carts/V1"
+RESOURCE_CART: tuple[tuple[str, str, Any, str], ...] = (
+    ("a new cart", f"PUT {V1}", None, '"k1"'),
+    ("repeated", f"PUT {V1}", None, '"k1"'),
+    ("the same cart", f"PUT {V1}", None, ""),
+    ("the same cart", f"PUT {V1}", {}, ""),
+    ("not closed", f"POST {V1}:checkout", None, ""),
+    ("three blue", f"PUT {V1}/items/blue", {"count": 3}, "k2"),
+    ("repeated", f"PUT {V1}/items/blue", {"count": 3}, '"k2"'),
+    ("a used key", f"PUT {V1}/items/blue", {"count": 4}, "k2"),
+    ("a used key", f"POST {V1}:close", None, '"k1"'),
+    ("not too precise", f"PUT {V1}/items/red", {"count": 2.0}, ""),
+    ("gone again", f"DELETE {V1}/items/red", None, "k3"),
+    ("not in it", f"DELETE {V1}/items/red", None, ""),
+)
+RESOURCE_ORDER: tuple[tuple[str, str, Any, str], ...] = (
+    ("closed", f"POST {V1}:close", None, "k4"),
+    ("closed again", f"POST {V1}:close", None, ""),
+    ("it is closed", f"PUT {V1}/items/blue", {"count": 1}, ""),
+    ("it is closed", f"DELETE {V1}/items/blue", None, ""),
+    ("an order", f"POST {V1}:checkout", None, "k5"),
+)
+RESOURCE_AFTERWARDS: tuple[tuple[str, str, Any, str], ...] = (
+    ("the same order", f"POST {V1}:checkout", None, "k5"),
+    ("the same order", f"POST {V1}:checkout", None, ""),
+    ("checked out", f"GET {V1}", None, ""),
+    ("checked out", f"PUT {V1}", None, ""),
+    ("checked out", f"POST {V1}:close", None, ""),
+    ("checked out", f"PUT {V1}/items/blue", {"count": 1}, ""),
+    ("approved", "GET /v1/orders/{orderid}", None, ""),
+    ("approved", "GET /v1/orders/{orderid}?wait=5", None, ""),
+    ("history", "GET /v1/orders/{orderid}/history", None, ""),
+    ("approved", "GET /v1/orders/{orderid}?wait=0.1", None, ""),
+    ("it has ended", "POST /v1/orders/{orderid}:cancel", None, "k6"),
+    ("empty", "PUT /v1/carts/V2", None, ""),
+    ("empty", "POST /v1/carts/V2:close", None, ""),
+    ("empty", "POST /v1/carts/V2:checkout", None, ""),
+    ("the first page", "GET /v1/items?page_size=2", None, ""),
+    ("the next page", "GET /v1/items?page_size=2&page_token=gold", None, ""),
+    ("an item", "GET /v1/items/gold", None, ""),
+)

@@ -6,7 +6,11 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from tests.golden.drive import Drive
+from structlog.testing import capture_logs
+
+from tests.golden.others import failing, reminders, signed_in
+from tests.golden.seen import Seen
+from tests.golden.shop import shop
 
 FILES = Path(__file__).parent / "files"
 
@@ -14,7 +18,13 @@ FILES = Path(__file__).parent / "files"
 def drive() -> Mapping[str, str]:
     """What is seen now, by file."""
     with tempfile.TemporaryDirectory() as directory:
-        return asyncio.run(Drive(Path(directory)).run())
+        return asyncio.run(_drive(Seen(Path(directory))))
+
+
+async def _drive(seen: Seen) -> Mapping[str, str]:
+    with capture_logs():  # else they are among what commands print
+        await asyncio.gather(*(part(seen) for part in (shop, reminders, signed_in, failing)))
+    return seen.all_files()
 
 
 def record(files: Path = FILES) -> None:

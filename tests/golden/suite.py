@@ -26,6 +26,19 @@ from tests.support.eventually import eventually
 from tests.support.suite import Suite, running_suite
 from tests.support.traces import Traces
 
+# What suites and gateways are told by their environment.
+NO_REMINDERS = {"REMINDER_INTERVAL_SECONDS": "60", "SWEEP_SECONDS": "0.2"}
+REMINDERS = {"REMINDER_INTERVAL_SECONDS": "0.4", "SWEEP_SECONDS": "0.1"}
+DEADLINE = {"ORDER_DEADLINE": "2"}
+PRODUCTION = {"ENVIRONMENT": "production", "AUTH_ISSUER": "https://issuer.example"}
+LIMITED = {
+    "per client": {"RATE_PER_CLIENT": "1"},
+    "overall": {"RATE_OVERALL": "1", "TRUSTED_PROXIES": "1"},
+}
+ONE_FOLLOWER = {"MAX_STREAMS": "1"}
+PAGES = {"CORS_ORIGINS": "https://shop.example", "TRACE_URL": "https://t.example/{trace_id}"}
+IMPATIENT = {"REQUEST_TIMEOUT_SECONDS": "3"}
+
 HOP_SECONDS = 0.003
 """Every delivery takes so long: what follows from an event has a later time, to the millisecond."""
 
@@ -63,6 +76,10 @@ class Watched:
 
     def between(self, backend: Backend) -> Backend:
         return replace(backend, tables=_Tables(self, backend.tables), bus=_Bus(self, backend.bus))
+
+    def all_sent(self) -> bool:
+        """Whether no outbox has anything left in it."""
+        return not any(kind.endswith("PublishEvent") for kind, _ in self.rows)
 
     def status(self, kind: str, name: str) -> str | None:
         return self.rows.get((kind, name), {}).get("status")

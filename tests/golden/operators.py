@@ -1,0 +1,64 @@
+"""What operators see: what `sagactl` prints."""
+
+from collections.abc import Mapping, Sequence
+
+from tests.golden.seen import Seen
+from tests.golden.suite import Message, Watched, sagactl
+from tests.support.eventually import eventually
+from tests.support.suite import Suite
+
+LETTERS = {
+    "e-json": b"rubbish",
+    "e-item": b'{"orderid": "o", "status": "paid", "cart_items": [{"itemid": "?", "count": 1}]}',
+    "e-order": b'{"orderid": "nobody", "status": "paid", "cart_items": [{"itemid": "blue", "count": 1}]}',
+}
+
+
+async def open_orders(seen: Seen, orderids: Sequence[str], environ: Mapping[str, str]) -> None:
+    for orderid in orderids:
+        await seen.print("order", orderid, environ=environ)
+    await seen.print("stuck", environ=environ)
+    await seen.print("stuck", "--older-than", "3600", environ=environ)
+    await seen.print("audit", environ=environ, ordered=False)
+
+
+async def operators(
+    seen: Seen, suite: Suite, watched: Watched, environ: Mapping[str, str], orders: Sequence[str]
+) -> None:
+    for name in orders:
+        await seen.print("order", seen.id(name), environ=environ)
+    stock = {"STOCK_ADDRESS": suite.services.targets["stock"].removeprefix("ipv4:")}
+    for line in (
+        "order nothing",
+        "stuck",
+        "audit",
+        "provider",
+        "provider --delay 0.5 --loses-answers",
+        "provider --away",
+        "provider --here --answers",
+        "seed",
+        "stock set green --price 7 --stock 9",
+        "stock set green --waives-payment --shards 2",
+        "stock set gold --stock 0",
+    ):
+        await seen.print(*line.split(), environ={**environ, **stock})
+    await _dead_letters(seen, suite, environ)
+
+
+async def _dead_letters(seen: Seen, suite: Suite, environ: Mapping[str, str]) -> None:
+    async def are_there() -> bool:
+        return (await sagactl(environ, "dlq", "list")).count("\n") == len(LETTERS) + 1
+
+    for eventid, body in LETTERS.items():
+        attributes = {"eventid": eventid, "type": "purchase.OrderTicket", "time": "t", "googclient": "x"}
+        await suite.backend.bus.publish("com.example.delivery", [Message(body, attributes)])
+    await eventually(are_there)
+    for line in ("dlq list", "dlq show", "dlq list --reason malformed", "dlq redrive"):
+        await seen.print(*line.split(), environ=environ, ordered=False)
+    await seen.print("dlq", "redrive", "--event", "e-order", "--execute", environ=environ)
+    await eventually(are_there)
+    for line in ("dlq list --event e-order", "dlq show --event e-order", "dlq drop"):
+        await seen.print(*line.split(), environ=environ, ordered=line != "dlq drop")
+    await seen.print("dlq", "drop", "--execute", "--reason", "unknown", environ=environ)
+    await seen.print("dlq", "drop", "--execute", environ=environ, ordered=False)
+    await seen.print("dlq", "list", environ=environ)

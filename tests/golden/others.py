@@ -1,0 +1,169 @@
+"""Suites and gateways that are set up otherwise: limited, signed in to, without answers, failing."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+import grpc
+import httpx
+
+from tests.golden import suite as told
+from tests.golden.seen import AUTH, FAILURES, GATEWAY, LIMITS, RESERVATION, STREAM, UNREACHABLE, Seen
+from tests.golden.suite import Message, Watched, body_of, gateway, watched_suite
+from tests.golden.text import openapi
+from tests.service.gateway_harness import Refusal
+from tests.service.gateway_harness import suite as fake_suite
+from tests.support.eventually import eventually
+from tests.support.issuer import an_issuer
+
+ITEM = "GET /v1/items/gold"
+REMINDED = {
+    ("purchase", "pre-approved"),
+    ("purchase", "approved"),
+    ("stock", "reserved"),
+    ("stock", "paid"),
+    ("payment", "paid"),
+}
+
+
+async def gateways(
+    seen: Seen, targets: Mapping[str, str], environ: Mapping[str, str], watched: Watched
+) -> None:
+    order = f"/v1/orders/{seen.id('red')}"
+    async with gateway(targets, {}) as client:
+        for line in (f"GET {order}/events", f"GET {order}?wait=1"):
+            await seen.http(client, STREAM, "no broker", line)
+    for case, limits in told.LIMITED.items():
+        async with gateway(targets, limits) as client:
+            for number in range(3):
+                forwarded = {"X-Forwarded-For": f"198.51.100.{number}"}
+                await seen.http(client, LIMITS, case, ITEM, headers=forwarded)
+            for line in ("GET /healthz", "GET /ui/config", "GET /", "GET /v1/nothing"):
+                await seen.http(client, LIMITS, case, line)
+    async with gateway(targets, {**environ, **told.ONE_FOLLOWER}) as client:
+        await _one_too_many(seen, client, watched, order)
+    async with gateway(targets, told.PAGES) as client:
+        origin = {"Origin": "https://shop.example"}
+        asked = {"Access-Control-Request-Method": "PUT", "Access-Control-Request-Headers": "Idempotency-Key"}
+        await seen.http(client, GATEWAY, "CORS", ITEM, headers=origin)
+        await seen.http(client, GATEWAY, "CORS, another", ITEM, headers={"Origin": "https://x.example"})
+        await seen.http(client, GATEWAY, "CORS, asked", "OPTIONS /v1/carts/x", headers=origin | asked)
+        await seen.http(client, GATEWAY, "with a trace URL", "GET /ui/config")
+    async with gateway(targets, {}, draining=True) as client:
+        for line in ("GET /readyz", "GET /healthz", ITEM):
+            await seen.http(client, GATEWAY, "draining", line)
+    async with gateway({}, told.IMPATIENT) as client:
+        for line in ("GET /readyz", "GET /readyz?all=true", "GET /v1/carts/x", f"GET {order}/events"):
+            await seen.http(client, UNREACHABLE, "nothing behind it", line)
+
+
+async def _one_too_many(seen: Seen, client: httpx.AsyncClient, watched: Watched, order: str) -> None:
+    orderid = await seen.order(client, "held for ever", blue=5)
+    waiting: list[asyncio.Task[httpx.Response]] = []
+
+    async def is_waited_for() -> bool:
+        if not waiting or waiting[-1].done():  # what asks whether it is may have been there first
+            waiting.append(asyncio.create_task(client.get(f"/v1/orders/{orderid}?wait=30")))
+        await asyncio.sleep(0.05)
+        return (await client.get(f"{order}/events")).status_code == 503
+
+    await eventually(is_waited_for)
+    await seen.http(client, STREAM, "too many followers", f"GET {order}/events")
+    await eventually(lambda: watched.status(RESERVATION, orderid) == "reserved")
+    await client.post(f"/v1/orders/{orderid}:cancel")
+    await asyncio.gather(*waiting)
+    await seen.settled(watched, orderid)
+
+
+async def reminders(seen: Seen) -> None:
+    """Lost is whatever is repeated as a reminder until it is one, and the first of every other event."""
+    lost: Counter[tuple[str, ...]] = Counter()
+
+    def loses(topic: str, message: Message) -> bool:
+        body = body_of(message)
+        event = topic, body["orderid"], body["status"]
+        lost[event] += 1
+        reminded = (topic.rpartition(".")[2], body["status"]) in REMINDED
+        return "again" not in message.attributes if reminded else lost[event] == 1
+
+    watched, environ = Watched(loses), {**seen.environ("reminders"), **told.REMINDERS}
+    async with watched_suite(environ, watched) as suite:
+        async with gateway(suite.services.targets, {}) as client:
+            orders = [
+                await seen.order(client, f"{itemid} with losses", **{itemid: 1})
+                for itemid in ("blue", "red", "gold", "yellow")
+            ]
+        for orderid in orders:
+            await seen.settled(watched, orderid)
+        await suite.balances()
+    seen.record("reminders-", watched, exact=False)
+
+
+async def signed_in(seen: Seen) -> None:
+    """Whose is what; of an order that nobody answers, which is canceled at its deadline."""
+    watched = Watched(lambda _, message: body_of(message).get("status") == "reserved")
+    with an_issuer() as issuer:
+        environ = {**seen.environ("signed-in"), **issuer.environ}
+        operator = issuer.token("root", scope="saga.operator")
+        quick = {**environ, **told.DEADLINE, **told.NO_REMINDERS}
+        async with watched_suite(quick, watched, operator_token=operator) as suite:
+            async with gateway(suite.services.targets, environ) as client:
+                await _who(seen, client, watched, issuer, operator)
+                document = (await client.get("/openapi.json")).json()
+            async with gateway(suite.services.targets, {**environ, **told.PRODUCTION}) as client:
+                await seen.http(client, AUTH, "production", "GET /healthz")
+    seen.files["openapi.txt"] = "\n".join(openapi(document)) + "\n"
+    seen.record("signed-in-", watched, exact=False)
+
+
+async def _who(seen: Seen, client: httpx.AsyncClient, watched: Watched, issuer: Any, operator: str) -> None:
+    alice, bob = _bearer(issuer.token("alice")), _bearer(issuer.token("bob"))
+    orderid = await seen.order(client, "of alice", alice, blue=3)
+    for case, headers in (
+        ("no token", []),
+        ("another scheme", {"Authorization": "Basic YQ=="}),
+        ("an empty token", _bearer("")),
+        ("rubbish", _bearer("e.e")),
+        ("expired", _bearer(issuer.token(exp=1))),
+        ("another audience", _bearer(issuer.token(aud="x"))),
+        ("no subject", _bearer(issuer.token(sub=""))),
+        ("two tokens", [*_bearer("e.e").items()] * 2),
+    ):
+        await seen.http(client, AUTH, case, ITEM, headers=headers)
+    for path in ("/", "/healthz", "/readyz", "/ui/config", "/v1/nothing", "/no/such/path"):
+        await seen.http(client, AUTH, "no token", f"GET {path}")
+    await eventually(lambda: watched.status(RESERVATION, orderid) == "released", 30)
+    for who, headers in (("alice", alice), ("bob", bob), ("operator", _bearer(operator))):
+        for line, body in (
+            ("GET /v1/carts/of-alice", None),
+            ("PUT /v1/carts/of-alice", None),
+            ("PUT /v1/carts/of-alice/items/blue", {"count": 1}),
+            (f"GET /v1/orders/{orderid}", None),
+            (f"GET /v1/orders/{orderid}/history", None),
+            (f"GET /v1/orders/{orderid}/events", None),
+            (f"POST /v1/orders/{orderid}:cancel", None),
+            ("POST /purchase/api/get_cart", {"cartid": "of-alice"}),
+            ("POST /purchase/api/get_order_ticket", {"orderid": orderid}),
+            ("POST /payment/api/get_payment", {"orderid": orderid}),
+            ("POST /delivery/api/get_delivery", {"orderid": orderid}),
+        ):
+            await seen.http(client, AUTH, who, line, body, headers=headers)
+
+
+def _bearer(token: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token}"}
+
+
+async def failing(seen: Seen) -> None:
+    """What only fakes can be made to answer."""
+    for code in grpc.StatusCode:
+        if code is grpc.StatusCode.OK:
+            continue
+        refusals = [Refusal(code, "10.1.2.3 says no")]
+        async with fake_suite(GetCart=refusals, CancelOrder=refusals) as (client, _):
+            await seen.http(client, FAILURES, code.name, "POST /purchase/api/get_cart", {"cartid": "x"})
+            await seen.http(client, FAILURES, code.name, "GET /v1/carts/x")
+            await seen.http(client, FAILURES, code.name, "POST /v1/orders/x:cancel")
+    async with fake_suite(GetCart=[asyncio.Event().wait], timeout_seconds=0.2) as (client, _):
+        await seen.http(client, FAILURES, "too slow", "GET /v1/carts/x")
