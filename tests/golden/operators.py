@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from tests.golden.seen import Seen
-from tests.golden.suite import Message, Watched, sagactl
+from tests.golden.suite import Message, Watched, sagactl, watch_json
 from tests.support.eventually import eventually
 from tests.support.suite import Suite
 
@@ -20,6 +20,7 @@ async def open_orders(seen: Seen, orderids: Sequence[str], environ: Mapping[str,
     await seen.print("stuck", environ=environ)
     await seen.print("stuck", "--older-than", "3600", environ=environ)
     await seen.print("audit", environ=environ, ordered=False)
+    seen.files["sagactl-watch.json"] = await watch_json(environ)
 
 
 async def operators(

@@ -2,6 +2,9 @@
 
 import asyncio
 import json
+import os
+import re
+import sys
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -182,6 +185,17 @@ async def gateway(
             trace_url=settings.trace_url,
         )
         yield await stack.enter_async_context(client_of(app))
+
+
+async def watch_json(environ: Mapping[str, str]) -> str:
+    """What `sagactl watch --json` prints, which handles signals and so needs a process of its own."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "sagactl", "watch", "--json", "--listen", "0.2"),
+        env={**os.environ, **environ},
+        stdout=asyncio.subprocess.PIPE,
+    )
+    out, _ = await process.communicate()
+    return re.sub(r"\d+\.\d+", '"<seconds>"', out.decode())
 
 
 async def sagactl(environ: Mapping[str, str], *arguments: str) -> str:
