@@ -1,1 +1,1 @@
-"""What the suite's services agree on beside the protos: topics, the event's body, what an id may be."""
+"""What the services agree on beside the protos: topics, the event body, statuses, rules for fields."""

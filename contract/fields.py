@@ -1,4 +1,4 @@
-"""What ids and counts may be: the gateway and every servicer check against these."""
+"""Rules for ids and numbers; the gateway and every servicer validate against them."""
 
 import re
 
@@ -9,27 +9,27 @@ MAX_COUNT = 1_000_000
 MAX_ITEMS_PER_CART = 100
 MAX_STOCK = 1_000_000_000
 MAX_PRICE = 50_000_000
-"""For one piece, in minor units."""
+"""Of one unit, in minor units of the currency."""
 MAX_AMOUNT = MAX_PRICE * MAX_COUNT * MAX_ITEMS_PER_CART
-"""What the dearest cart costs: below 2^53, so that every JSON reader gets it exactly."""
+"""Price of the most expensive cart: below 2^53, so that every JSON reader represents it exactly."""
 
 _ID = re.compile(ID_PATTERN.replace("^", r"\A").replace("$", r"\Z"))
 
 
 def checked_id(field: str, value: str) -> str:
-    """`value`, or InvalidArgument naming `field`."""
+    """Return `value`. Raises InvalidArgument naming `field` if it is no valid id."""
     if not _ID.match(value):
         raise InvalidArgument(field, f"{field} must be 1 to 128 of the characters A-Z a-z 0-9 . _ ~ -")
     return value
 
 
 def checked_int(field: str, value: int, low: int, high: int) -> int:
-    """`value`, or InvalidArgument naming `field` unless low <= value <= high."""
+    """Return `value`. Raises InvalidArgument naming `field` unless low <= value <= high."""
     if not low <= value <= high:
         raise InvalidArgument(field, f"{field} must be from {low} to {high}")
     return value
 
 
 def checked_count(field: str, value: int) -> int:
-    """A number of pieces, from 1 to a million."""
+    """Return `value`. Raises InvalidArgument naming `field` unless it is from 1 to MAX_COUNT units."""
     return checked_int(field, value, 1, MAX_COUNT)

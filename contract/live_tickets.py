@@ -1,4 +1,4 @@
-"""What every service says of tickets, heard by one process for itself."""
+"""Subscribe one process to all order-ticket events, for live views."""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -14,20 +14,22 @@ from sagakit.runtime import Runtime
 from sagakit.telemetry.traceparent import TRACEPARENT, trace_id_of
 
 OnTicket = Callable[[str, TicketMessage, str, bool, str | None], None]
-"""Of the service that speaks, the ticket, when it said so (RFC 3339), whether it is repeated, its trace."""
+"""Called with the publishing service, the ticket, the time of publication (RFC 3339), whether the event is a
+reminder, and its trace id."""
 
 
 def ticket_subscriber(
-    messages: Broker, hear: OnTicket, catch_up: Callable[[], None], runtime: Runtime
+    broker: Broker, on_ticket: OnTicket, catch_up: Callable[[], None], runtime: Runtime
 ) -> FanoutSubscriber:
-    """Not started yet; `catch_up` is called where something may have been missed."""
+    """Return a subscriber that is not started; it calls `catch_up` when events may have been missed."""
 
     def receive(service: str, message: Message) -> None:
         with suppress(Poison):
             event = Event.from_message(message)
             if event.type == ORDER_TICKET:
                 time = event.attributes.get("time") or timestamp(runtime.now())
-                ticket, again = TicketMessage.from_event(event), REMINDER_ATTRIBUTE in event.attributes
-                hear(service, ticket, time, again, trace_id_of(event.attributes.get(TRACEPARENT)))
+                trace_id = trace_id_of(event.attributes.get(TRACEPARENT))
+                is_reminder = REMINDER_ATTRIBUTE in event.attributes
+                on_ticket(service, TicketMessage.from_event(event), time, is_reminder, trace_id)
 
-    return FanoutSubscriber(messages, TOPICS, receive, catch_up, ephemeral_subscription_name, runtime)
+    return FanoutSubscriber(broker, TOPICS, receive, catch_up, ephemeral_subscription_name, runtime)

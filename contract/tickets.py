@@ -64,7 +64,7 @@ _SPELLINGS = {"reserve_failed": RESERVE_FAILED}
 
 @dataclass(frozen=True, slots=True)
 class CartItem:
-    """So many pieces of an item."""
+    """A quantity of an item."""
 
     itemid: str
     count: int
@@ -72,16 +72,17 @@ class CartItem:
 
 @dataclass(frozen=True, slots=True)
 class TicketMessage:
-    """An order ticket as it travels: what `status` says has happened to it."""
+    """The body of an order-ticket event; `status` is what happened to the order."""
 
     orderid: str
     status: str
     cart_items: tuple[CartItem, ...]
     amount: int | None = None
-    """What is to be charged, in minor units."""
+    """Amount to charge, in minor units of the currency."""
     reason: str | None = None
 
     def to_event(self, eventid: str, attributes: Mapping[str, str]) -> Event:
+        """Return the event with this body; None values are left out of it."""
         body: dict[str, Any] = {
             "orderid": self.orderid,
             "status": self.status,
@@ -95,7 +96,7 @@ class TicketMessage:
 
     @classmethod
     def from_event(cls, event: Event) -> "TicketMessage":
-        """The ticket an event is about; unknown fields are ignored. Poison where there is none."""
+        """Decode an event body; unknown fields are ignored. Raises Poison if it is no valid ticket."""
         try:
             body = json.loads(event.body)
             status = _text(body["status"])
@@ -130,7 +131,7 @@ def _optional_amount(value: object) -> int | None:
 
 
 def _integer(value: object) -> int:
-    """A JSON number, or the text that proto3's JSON mapping writes for an int64."""
+    """Accept a JSON number, or the string that proto3's JSON mapping writes for an int64."""
     if isinstance(value, bool) or not isinstance(value, (int, str)):
         raise TypeError("not an integer")
     return int(value)
@@ -139,5 +140,5 @@ def _integer(value: object) -> int:
 def _text(value: object) -> str:
     if not isinstance(value, str):
         raise TypeError("not text")
-    value.encode()  # JSON can spell halves of characters, which nobody could store, log or send on.
+    value.encode()  # Raises for lone surrogates: JSON can express them, but they cannot be stored or sent.
     return value

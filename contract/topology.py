@@ -1,19 +1,20 @@
-"""Who publishes where and who listens to what: the one list of topics and subscriptions.
+"""Topics and subscriptions of every service.
 
-`sagactl provision`, the local supervisor, the manifests and the tests are derived from it or checked
-against it.
+`sagactl provision`, the local supervisor, the manifests and the tests are derived from or checked against it.
 """
+
+from collections.abc import Mapping
 
 from sagakit.bus import subscription_name
 
-TOPICS = {
+TOPICS: Mapping[str, str] = {
     "purchase": "com.example.purchase",
     "stock": "com.example.stock",
     "payment": "com.example.payment",
     "delivery": "com.example.delivery",
 }
 
-LISTENS_TO = {
+LISTENS_TO: Mapping[str, tuple[str, ...]] = {
     "purchase": ("stock", "payment", "delivery"),
     "stock": ("purchase",),
     "payment": ("stock", "purchase"),
@@ -21,19 +22,19 @@ LISTENS_TO = {
 }
 
 EPHEMERAL_PREFIX = "ephemeral-"
-"""Begins the names of the subscriptions that gateways make for themselves, one per process and topic."""
+"""Name prefix of ephemeral subscriptions: one per gateway process and topic, deleted when it stops."""
 
 DEAD_LETTER_TOPIC = "com.example.dead-letter"
 DEAD_LETTER_SUBSCRIPTION = "dead-letter"
 
 
 def subscribed_topics(service: str) -> tuple[str, ...]:
-    """The topics `service` hears, in the order of `EVENT_SUBSCRIBE_TOPICS`."""
+    """Return the topics `service` subscribes to, in the order of `EVENT_SUBSCRIBE_TOPICS`."""
     return tuple(TOPICS[publisher] for publisher in LISTENS_TO[service])
 
 
 def subscriptions() -> dict[str, str]:
-    """Every subscription of the suite, by name, with its topic; the dead letters' own is not among them."""
+    """Return every service subscription: name → topic. The dead-letter subscription is not included."""
     return {
         subscription_name(service, topic): topic
         for service in LISTENS_TO
@@ -42,5 +43,5 @@ def subscriptions() -> dict[str, str]:
 
 
 def ephemeral_subscription_name(processid: str, topic: str) -> str:
-    """The subscription of one gateway process to a topic, which hears all of it."""
+    """Return the name of one process's own subscription to a topic, which receives every message."""
     return f"{EPHEMERAL_PREFIX}{processid}.{topic}"

@@ -1,4 +1,4 @@
-"""Events to use cases: which of purchase's tickets are approved."""
+"""Events to use cases: delivery's reaction to purchase's tickets."""
 
 from contract.reactions import Reaction
 from contract.tickets import APPROVED, DELIVERY_ARRANGED

@@ -1,4 +1,4 @@
-"""What is on its way for an approved order."""
+"""The delivery of an approved order."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""What can be done with deliveries, each as one step."""
+"""Use cases of deliveries, each one transaction."""
 
 from contract.tickets import DELIVERY_ARRANGED, TicketMessage, ticket_event
 from sagakit.consumer import Outcome
@@ -11,7 +11,7 @@ from services.delivery.storage import delivery_key, shipment_entity, to_shipment
 
 
 class UseCases:
-    """Each method answers with things as its step left them, or raises Rejected and changes nothing."""
+    """Each method returns the state its transaction left, or raises Rejected and changes nothing."""
 
     def __init__(self, store: Store, inbox: Inbox, runtime: Runtime) -> None:
         self._store = store
@@ -25,19 +25,19 @@ class UseCases:
         return shipment
 
     async def arrange(self, eventid: str, ticket: TicketMessage) -> Outcome:
-        """Arrange the delivery of an order once, and say so. Asked again (a new eventid), say so again."""
-        answerid, now = self._runtime.new_id(), self._runtime.now()
+        """Arrange the delivery of an order once, and reply. Asked again (a new eventid), repeat the reply."""
+        replyid, now = self._runtime.new_id(), self._runtime.now()
 
         def decide(found: Snapshot) -> Changes[Outcome]:
             before = _known(found, ticket.orderid)
             shipment = before or Shipment(ticket.orderid, ticket.cart_items, now)
             writes = {} if before else {delivery_key(ticket.orderid): shipment_entity(shipment)}
             message = TicketMessage(ticket.orderid, DELIVERY_ARRANGED, shipment.items)
-            answer = ticket_event(message, answerid, now)
-            return Changes(Outcome.APPLIED, writes, [answer])
+            reply = ticket_event(message, replyid, now)
+            return Changes(Outcome.APPLIED, writes, [reply])
 
         once = self._inbox.once(eventid, decide, load=lambda _: Outcome.DUPLICATE)
-        # Inserted blind: it is looked up only where one turns out to be there.
+        # Blind insert: an existing delivery causes a conflict, and is read then.
         return (await self._store.transact((), once)).result
 
 

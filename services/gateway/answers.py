@@ -6,7 +6,7 @@ from typing import Any, get_args
 from google.protobuf.message import Message
 from pydantic import BaseModel
 
-from contract.json import Shown, to_json
+from contract.json import JsonView, to_json
 
 
 def as_json(message: Message, model: type[BaseModel]) -> dict[str, Any]:
@@ -15,11 +15,11 @@ def as_json(message: Message, model: type[BaseModel]) -> dict[str, Any]:
 
 
 @cache
-def _shown(model: type[BaseModel]) -> Shown:
+def _shown(model: type[BaseModel]) -> JsonView:
     return {name: _shown_of_type(field.annotation) for name, field in model.model_fields.items()}
 
 
-def _shown_of_type(annotation: Any) -> Shown:
+def _shown_of_type(annotation: Any) -> JsonView:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return _shown(annotation)
     inner = [_shown_of_type(each) for each in get_args(annotation)]

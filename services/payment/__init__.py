@@ -1,1 +1,1 @@
-"""What orders are charged, through a payment provider."""
+"""Charges of orders, through a payment provider."""

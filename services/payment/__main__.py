@@ -31,7 +31,7 @@ def build(kit: Kit) -> Service:
 
 
 def _provider(kit: Kit, settings: Settings) -> PaymentProvider:
-    """The one that PAYMENT_PROVIDER names; another is a class, a name in PROVIDERS, and a case here."""
+    """Return the provider named by PAYMENT_PROVIDER; add a case here and a name in PROVIDERS for others."""
     match settings.provider:
         case "simulated":
             return SimulatedProvider(kit.tables, kit.runtime, settings.limit)

@@ -1,4 +1,4 @@
-"""What was charged for an order: once, and given back where the order failed."""
+"""The charge of an order: made once, refunded if the order fails."""
 
 from dataclasses import dataclass, replace
 
@@ -14,33 +14,33 @@ NO_AMOUNT = "no-amount"
 
 @dataclass(frozen=True, slots=True)
 class Charge:
-    """What was decided about an order's payment; remembered, refusals too."""
+    """The decision about an order's payment; declined ones are stored too."""
 
     orderid: str
     status: str
     time: float
-    """When it was decided (seconds since the epoch)."""
+    """Time of the decision (seconds since the epoch)."""
     items: tuple[CartItem, ...] = ()
     amount: int | None = None
-    """What was to be charged, in minor units."""
+    """Amount requested, in minor units of the currency."""
     refunded: int = 0
     reason: str | None = None
     """Why it was declined."""
     settled_time: float | None = None
-    """When a charge was settled or given back."""
+    """Time of the settlement or refund (seconds since the epoch)."""
     reminders_sent: int = 0
-    """How often its answer was repeated since it was given."""
+    """Number of reminders since the decision."""
 
 
 def settled(charge: Charge, now: float) -> Charge:
-    """The charge of an approved order is there to stay; anything else is left as it is."""
+    """Return the charge as settled; one that is not open is returned unchanged."""
     if charge.status != CHARGED:
         return charge
     return replace(charge, status=SETTLED, settled_time=now)
 
 
 def canceled(charge: Charge | None, orderid: str, refunded: int, now: float) -> Charge:
-    """The charge of a failed order, given back; a tombstone where none was known of."""
+    """Return the charge as refunded; without one, a tombstone that prevents it."""
     if charge is None:
         return Charge(orderid, CANCELED, now, refunded=refunded)
     if charge.status != CHARGED:
@@ -49,5 +49,5 @@ def canceled(charge: Charge | None, orderid: str, refunded: int, now: float) -> 
 
 
 def with_reminder(charge: Charge) -> Charge:
-    """The charge, after its answer was given once more."""
+    """Return the charge with one more reminder sent."""
     return replace(charge, reminders_sent=charge.reminders_sent + 1)

@@ -1,4 +1,4 @@
-"""Events to use cases: what stock asks money for, and how purchase's tickets end."""
+"""Events to use cases: payment's reactions to stock's and purchase's tickets."""
 
 from contract.reactions import Reaction
 from contract.tickets import APPROVED, CANCELED, PAID, PAYMENT_FAILED, RESERVE_FAILED, RESERVED
@@ -9,6 +9,6 @@ REACTIONS = {
     APPROVED: Reaction(UseCases.settle),
     PAYMENT_FAILED: Reaction(UseCases.cancel),
     CANCELED: Reaction(UseCases.cancel),
-    # Stock says so too, of orders that nobody was ever asked to charge.
+    # Stock publishes it for orders that were never to be charged, too.
     RESERVE_FAILED: Reaction(UseCases.cancel_if_charged),
 }

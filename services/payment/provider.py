@@ -1,4 +1,4 @@
-"""The seam to whoever moves the money."""
+"""Interface to payment providers."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -6,12 +6,12 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class Charged:
-    """The money is here."""
+    """The amount was charged."""
 
 
 @dataclass(frozen=True, slots=True)
 class Declined:
-    """It is not, and will not be; `reason` is for the customer."""
+    """The charge was declined, for good; `reason` is for the customer."""
 
     reason: str
 
@@ -21,22 +21,22 @@ class Canceled:
     """The order was canceled before: nothing was charged, and nothing will be."""
 
 
-Answer = Charged | Declined | Canceled
+ChargeAnswer = Charged | Declined | Canceled
 
 
 class PaymentProvider(Protocol):
-    """Moves money, each order by its orderid at most once. Raises Unavailable where no answer came:
-    then it may or may not have been done, and asking again finds out.
+    """Charges each order, identified by its orderid, at most once. Raises Unavailable if no response arrived:
+    the outcome is unknown then, and a retry returns it.
     """
 
-    async def charge(self, orderid: str, amount: int) -> Answer:
-        """Charge `amount` (minor units). Asked again with that orderid, answer as at first."""
+    async def charge(self, orderid: str, amount: int) -> ChargeAnswer:
+        """Charge `amount` (minor units). A retry with the same orderid returns the first result."""
 
     async def cancel(self, orderid: str) -> int:
-        """Give back what was charged for the order, and refuse whatever is to be charged for it later.
+        """Refund the order's charge, and reject any later charge of it. Idempotent and final.
 
-        Idempotent and final. Returns what was given back, by this call or an earlier one.
+        Returns the amount refunded, by this call or an earlier one.
         """
 
     async def check(self) -> None:
-        """Return where it can be reached."""
+        """Return if the provider can be reached."""

@@ -1,7 +1,7 @@
-"""A payment provider to try things with: its own books, and the bad habits of real ones on demand.
+"""A simulated payment provider with its own ledger and configurable faults.
 
-Its books are kinds of their own, written in commits of their own: after a crash between the two they may
-know of a charge that the payment service does not, as a real provider's would.
+Its ledger is a kind of its own, written in separate commits: after a crash it may contain a charge that the
+payment service has not stored, as a real provider's would.
 """
 
 from collections.abc import Callable
@@ -10,39 +10,39 @@ from dataclasses import asdict, dataclass, replace
 from sagakit.errors import Contention, Unavailable
 from sagakit.runtime import Backoff, Runtime
 from sagakit.tables import Entity, Insert, Key, Mutation, Row, Tables, Update
-from services.payment.provider import Answer, Canceled, Charged, Declined
+from services.payment.provider import Canceled, ChargeAnswer, Charged, Declined
 
 LEDGER = "SimulatedCharge"
 FAULTS = Key("SimulatedProvider", "behaviour")
-ANSWER_SECONDS = 10.0
-"""How long anybody waits for it."""
+RESPONSE_TIMEOUT_SECONDS = 10.0
+"""Timeout of its callers."""
 CONFLICT_BACKOFF = Backoff(first_seconds=0.004, cap_seconds=0.25, attempts=10)
 
 
 @dataclass(frozen=True, slots=True)
 class FaultSettings:
-    """What it has been told to be like."""
+    """Faults to simulate."""
 
     unavailable: bool = False
     delay_seconds: float = 0.0
-    """It lets so much time pass before it charges; more than ANSWER_SECONDS: nobody waits for it."""
+    """Delay before it charges; beyond RESPONSE_TIMEOUT_SECONDS the call fails, and nothing is charged."""
     drop_responses: bool = False
-    """It charges, and the answer gets lost; asked again, it answers."""
+    """Simulate a lost response: the first charge succeeds but times out; a retry returns the result."""
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What its books say about an order."""
+    """The ledger entry of an order."""
 
     charged: int = 0
     refunded: int = 0
     declined: str | None = None
-    """Why it was not charged."""
+    """Why it was declined."""
     canceled: bool = False
 
 
 async def save_faults(tables: Tables, faults: FaultSettings) -> None:
-    """From now on it behaves like that, whoever runs it."""
+    """Store the faults; they apply to every process that runs the provider."""
     found = (await tables.lookup([FAULTS])).get(FAULTS)
     await tables.commit([_write(FAULTS, found, _stored(faults))])
 
@@ -56,28 +56,28 @@ def to_entry(entity: Entity) -> Entry:
 
 
 class SimulatedProvider:
-    """Keeps the promises of PaymentProvider; declines what is above the limit."""
+    """A PaymentProvider that declines amounts above a limit."""
 
     def __init__(self, tables: Tables, runtime: Runtime, limit: int) -> None:
-        """`limit`: the most it charges for an order, in minor units."""
+        """`limit`: the highest amount it charges, in minor units."""
         self._tables = tables
         self._runtime = runtime
         self._limit = limit
 
-    async def charge(self, orderid: str, amount: int) -> Answer:
-        faults, entry = await self._look(orderid)
+    async def charge(self, orderid: str, amount: int) -> ChargeAnswer:
+        faults, entry = await self._read(orderid)
         if entry is None:
-            await self._take_time(faults)
-            entry, entered = await self._enter(orderid, lambda found: found or self._decided(amount))
-            if entered and faults.drop_responses:
-                raise Unavailable("the payment provider's answer was lost")
+            await self._delay(faults)
+            entry, changed = await self._update(orderid, lambda found: found or self._decided(amount))
+            if changed and faults.drop_responses:
+                raise Unavailable("the payment provider's response was lost")
         if entry.canceled:
             return Canceled()
         return Charged() if entry.declined is None else Declined(entry.declined)
 
     async def cancel(self, orderid: str) -> int:
         await self.check()
-        entry, _ = await self._enter(orderid, _canceled)
+        entry, _ = await self._update(orderid, _canceled)
         return entry.refunded
 
     async def check(self) -> None:
@@ -88,19 +88,19 @@ class SimulatedProvider:
             return Entry(declined=f"declined: {amount} is above the limit of {self._limit}")
         return Entry(charged=amount)
 
-    async def _look(self, orderid: str) -> tuple[FaultSettings, Entry | None]:
+    async def _read(self, orderid: str) -> tuple[FaultSettings, Entry | None]:
         found = await self._tables.lookup([FAULTS, _key(orderid)])
         row = found.get(_key(orderid))
         faults = _available(_faults(found.get(FAULTS)))
         return faults, None if row is None else to_entry(row.entity)
 
-    async def _take_time(self, faults: FaultSettings) -> None:
-        await self._runtime.sleep(min(faults.delay_seconds, ANSWER_SECONDS))
-        if faults.delay_seconds > ANSWER_SECONDS:
-            raise Unavailable("the payment provider does not answer")
+    async def _delay(self, faults: FaultSettings) -> None:
+        await self._runtime.sleep(min(faults.delay_seconds, RESPONSE_TIMEOUT_SECONDS))
+        if faults.delay_seconds > RESPONSE_TIMEOUT_SECONDS:
+            raise Unavailable("the payment provider timed out")
 
-    async def _enter(self, orderid: str, change: Callable[[Entry | None], Entry]) -> tuple[Entry, bool]:
-        """The entry after `change`, and whether that changed anything."""
+    async def _update(self, orderid: str, change: Callable[[Entry | None], Entry]) -> tuple[Entry, bool]:
+        """Apply `change` to the entry; return it, and whether it is different now."""
         key = _key(orderid)
         for pause in CONFLICT_BACKOFF.delays(self._runtime.random):
             row = (await self._tables.lookup([key])).get(key)
@@ -119,7 +119,7 @@ class SimulatedProvider:
 
 def _available(faults: FaultSettings) -> FaultSettings:
     if faults.unavailable:
-        raise Unavailable("the payment provider is away")
+        raise Unavailable("the payment provider is unavailable")
     return faults
 
 

@@ -15,7 +15,7 @@ def payment_key(orderid: str) -> Key:
 
 
 def charge_entity(charge: Charge, due: float | None) -> Entity:
-    """`due`: when its answer is to be repeated; None: never, it is settled."""
+    """`due` (seconds since the epoch): time of the next reminder; None: settled."""
     return {
         "status": charge.status,
         "time": charge.time,

@@ -1,4 +1,4 @@
-"""What can be done with payments, each as one step; the provider is asked before it, never inside."""
+"""Use cases of payments, each one transaction; the provider is called before it, never inside."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -20,16 +20,16 @@ from services.payment.storage import charge_entity, payment_key, to_charge
 
 
 class ChargeResult(NamedTuple):
-    """What became of an event that asks for money, and of the charge."""
+    """Outcome of a request to charge, and the status of the charge."""
 
     outcome: Outcome
     status: str = ""
 
 
 class UseCases:
-    """Each method answers with things as its step left them, or raises Rejected and changes nothing.
+    """Each method returns the state its transaction left, or raises Rejected and changes nothing.
 
-    Raises Unavailable where the provider gives no answer: then the event comes again, and asks again.
+    Raises Unavailable if the provider does not respond: the event is redelivered, and the call retried.
     """
 
     def __init__(
@@ -53,22 +53,22 @@ class UseCases:
         return charge
 
     async def charge(self, eventid: str, ticket: TicketMessage) -> Outcome:
-        """Charge an order once, and answer. Asked again (a new eventid), repeat the first answer."""
-        key, answerid = payment_key(ticket.orderid), self._runtime.new_id()
+        """Charge an order once, and reply. Asked again (a new eventid), repeat the first reply."""
+        key, replyid = payment_key(ticket.orderid), self._runtime.new_id()
         known = _known(await self._store.read([key]), ticket.orderid)
-        fresh = known or await self._asked(ticket)
+        fresh = known or await self._charge(ticket)
         now = fresh.time if fresh is not known else self._runtime.now()
 
         def decide(found: Snapshot) -> Changes[ChargeResult]:
             before = _known(found, ticket.orderid)
             charge = before or fresh
-            writes = {} if before else self._written(charge, now)
-            answers = _answers(charge, answerid, now)
-            outcome = Outcome.APPLIED if writes or answers else Outcome.IGNORED
-            return Changes(ChargeResult(outcome, charge.status), writes, answers)
+            writes = {} if before else self._writes(charge, now)
+            replies = _replies(charge, replyid, now)
+            outcome = Outcome.APPLIED if writes or replies else Outcome.IGNORED
+            return Changes(ChargeResult(outcome, charge.status), writes, replies)
 
         once = self._inbox.once(eventid, decide, load=lambda _: ChargeResult(Outcome.DUPLICATE))
-        # Inserted blind where there was none: it is looked up again only where one has come meanwhile.
+        # A blind insert if no charge was found: a concurrent one causes a conflict, and is read then.
         outcome, status = (await self._store.transact([key] if known else [], once)).result
         if status == CANCELED:
             # The cancellation may have reached the provider before the charge did.
@@ -76,13 +76,13 @@ class UseCases:
         return outcome
 
     async def settle(self, eventid: str, ticket: TicketMessage) -> Outcome:
-        """The order is approved: what was charged for it is there to stay."""
+        """Settle the charge of an approved order."""
         return await self._change(
             eventid, ticket.orderid, lambda before, now: before and charges.settled(before, now)
         )
 
     async def cancel(self, eventid: str, ticket: TicketMessage) -> Outcome:
-        """The order has failed: what was charged for it is given back, what comes later is refused."""
+        """Refund the charge of a failed order; a later charge is rejected."""
         refunded = await self._provider.cancel(ticket.orderid)
         return await self._change(
             eventid,
@@ -91,19 +91,19 @@ class UseCases:
         )
 
     async def cancel_if_charged(self, eventid: str, ticket: TicketMessage) -> Outcome:
-        """`cancel` where something is known to be charged; nothing else can have been."""
+        """Cancel if a charge is stored; without one, nothing can have been charged."""
         charge = _known(await self._store.read([payment_key(ticket.orderid)]), ticket.orderid)
         if charge is None or charge.status != CHARGED:
             return Outcome.IGNORED
         return await self.cancel(eventid, ticket)
 
     def remind(self, orderid: str, entity: Entity, now: float, eventid: str) -> Changes[bool]:
-        """Repeat the answer about a charge that is neither settled nor given back."""
+        """Republish the reply of an open charge."""
         charge = charges.with_reminder(to_charge(orderid, entity))
-        return Changes(True, self._written(charge, now), _answers(charge, eventid, now, is_reminder=True))
+        return Changes(True, self._writes(charge, now), _replies(charge, eventid, now, is_reminder=True))
 
-    async def _asked(self, ticket: TicketMessage) -> Charge:
-        """The order's first charge, as the provider answers it, and of when it has."""
+    async def _charge(self, ticket: TicketMessage) -> Charge:
+        """Charge through the provider; return the charge, with the time of the provider's response."""
         status, reason, refunded = CHARGED, None, 0
         if ticket.amount is None:
             status, reason = DECLINED, NO_AMOUNT
@@ -126,12 +126,12 @@ class UseCases:
             after = change(before, now)
             if after is None or after == before:
                 return Changes(Outcome.IGNORED)
-            return Changes(Outcome.APPLIED, self._written(after, now))
+            return Changes(Outcome.APPLIED, self._writes(after, now))
 
         once = self._inbox.once(eventid, decide, load=lambda _: Outcome.DUPLICATE)
         return (await self._store.transact([payment_key(orderid)], once)).result
 
-    def _written(self, charge: Charge, now: float) -> dict[Key, Entity]:
+    def _writes(self, charge: Charge, now: float) -> dict[Key, Entity]:
         due = self._schedule.next_at(now, charge.reminders_sent) if charge.status == CHARGED else None
         return {payment_key(charge.orderid): charge_entity(charge, due)}
 
@@ -141,8 +141,8 @@ def _known(found: Snapshot, orderid: str) -> Charge | None:
     return None if entity is None else to_charge(orderid, entity)
 
 
-def _answers(charge: Charge, eventid: str, now: float, *, is_reminder: bool = False) -> list[Event]:
-    """What the service says about an order, now and whenever it is asked again; settled, nothing."""
+def _replies(charge: Charge, eventid: str, now: float, *, is_reminder: bool = False) -> list[Event]:
+    """Return the reply about an order, the same each time; none once the charge is settled."""
     status = {CHARGED: PAID, DECLINED: PAYMENT_FAILED}.get(charge.status)
     if status is None:
         return []

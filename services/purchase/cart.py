@@ -13,35 +13,35 @@ CHECKED_OUT = "checked-out"
 
 @dataclass(frozen=True, slots=True)
 class Cart:
-    """What somebody means to buy, in the order it was added."""
+    """Items to buy, in the order they were added."""
 
     cartid: str
     status: str = OPEN
     items: tuple[CartItem, ...] = ()
     orderid: str | None = None
-    """The order it became, once checked out."""
+    """The order opened by its checkout."""
     owner: str = ""
-    """Who opened it: the `sub` of their token; empty where nobody signs in."""
+    """The `sub` of the token of the caller that created it; empty if authentication is disabled."""
 
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """A cart that was asked to be opened."""
+    """Result of creating a cart."""
 
     cart: Cart
     created: bool
-    """It was not there before."""
+    """False: the cart existed already."""
 
 
 def add(cart: Cart, itemid: str, count: int) -> Cart:
-    """`count` more of an item."""
+    """Add `count` units of an item."""
     _must_be_open(cart)
-    there = next((item.count for item in cart.items if item.itemid == itemid), 0)
-    return put(cart, itemid, checked_count("count", there + count))
+    present = next((item.count for item in cart.items if item.itemid == itemid), 0)
+    return put(cart, itemid, checked_count("count", present + count))
 
 
 def put(cart: Cart, itemid: str, count: int) -> Cart:
-    """`count` of an item, however many there were; it keeps its place among the others."""
+    """Set the units of an item to `count`; an item of the cart keeps its position."""
     _must_be_open(cart)
     items = {item.itemid: item for item in cart.items} | {itemid: CartItem(itemid, count)}
     if len(items) > MAX_ITEMS_PER_CART:
@@ -50,18 +50,18 @@ def put(cart: Cart, itemid: str, count: int) -> Cart:
 
 
 def remove(cart: Cart, itemid: str) -> Cart:
-    """Without that item, whether or not it was there."""
+    """Remove an item; no effect if the cart does not contain it."""
     _must_be_open(cart)
     return replace(cart, items=tuple(item for item in cart.items if item.itemid != itemid))
 
 
 def close(cart: Cart) -> Cart:
-    """Closed, or as it is where it is closed already."""
+    """Close an open cart; any other is returned unchanged."""
     return replace(cart, status=CLOSED) if cart.status == OPEN else cart
 
 
 def check_out(cart: Cart, orderid: str) -> Cart:
-    """Checked out as `orderid`; only a closed cart with something in it can be."""
+    """Check the cart out as `orderid`. Raises FailedPrecondition unless it is closed and not empty."""
     if cart.status != CLOSED:
         raise FailedPrecondition("cart-not-closed", f"the cart is {cart.status}: close it first")
     if not cart.items:

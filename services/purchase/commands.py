@@ -1,4 +1,4 @@
-"""Commands: calls that their callers named: a repeat is answered as the first was, and changes nothing."""
+"""Idempotent commands: a call repeated with its commandid returns the first result and changes nothing."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,30 +13,31 @@ from sagakit.tables import Entity, Key
 R = TypeVar("R")
 
 REUSED = "commandid-reused"
-"""Why a commandid that was there already is an invalid argument."""
+"""Reason of the InvalidArgument for a commandid that was used for another request."""
 
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """What was asked for. Its name means something to the one cart or order it is about, and nowhere else."""
+    """A request that can be repeated. Its commandid is unique within its resource."""
 
     commandid: str
-    """As the caller calls it; "": it has no name, and a repeat is a call of its own."""
+    """Client-supplied idempotency key; "" disables deduplication."""
     resource: str
+    """Id of the cart or order it is about."""
     request: Entity
-    """What was asked for, as it is compared with a repeat."""
+    """The parameters, compared with those of a repeat."""
 
 
 @dataclass(frozen=True, slots=True)
 class ResultCodec(Generic[R]):
-    """How the answer to a command is kept."""
+    """How the result of a command is stored."""
 
     dump: Callable[[R], Entity]
     load: Callable[[Entity], R]
 
 
 class IdempotentCommands:
-    """Runs the steps that commands ask for; the answer is kept in the commit of the step."""
+    """Runs the transactions of commands; each result is stored in the same commit."""
 
     def __init__(self, store: Store, inbox: Inbox) -> None:
         self._store = store
@@ -52,24 +53,25 @@ class IdempotentCommands:
         authorize: Callable[[Snapshot, str], None] = lambda *_: None,
         retry_unknown: bool = True,
     ) -> R:
-        """What `decide` answers, or what it answered to that command before.
+        """Return the result of `decide`, or the stored result if the command ran before.
 
-        Raises InvalidArgument where the command's name was used for another request, and what
-        `decide` raises; then nothing is remembered. `authorize` is asked before anything is recalled, and
-        raises where what the command is about is none of the caller's business. `retry_unknown`: as in
-        `Store.transact`, of a command without a name.
+        Raises InvalidArgument if its commandid was used for another request, and whatever `decide` raises;
+        then nothing is stored. `authorize` runs before a stored result is returned, and raises if the caller
+        may not see the resource. `retry_unknown`: retry a commit with an unknown outcome; applies to a
+        command without a commandid (one with a commandid is always retried).
         """
         if not command.commandid:
             return (await self._store.transact(keys, decide, retry_unknown=retry_unknown)).result
         name = f"{command.resource}:{command.commandid}"
-        # Names outlive carts that expire: who opens the next one under the same id is told nothing of it.
+        # A name outlives a cart that expires: the caller who creates the next cart with the same id must not
+        # receive results of the earlier one.
         request = {**command.request, "by": callers.current().sub}
         once = self._inbox.once(
             name,
             decide,
             dump=lambda result: {"request": request, "answer": codec.dump(result)},
             load=lambda row: codec.load(_checked(row, request)["answer"]),
-            # Else a repeat of what changed nothing could change what somebody has done meanwhile.
+            # A result without changes is stored too: else a repeat could apply to a later state.
             always=True,
         )
 
@@ -77,10 +79,9 @@ class IdempotentCommands:
             authorize(found, command.resource)
             return once(found)
 
-        # Where anything is looked up, so is the inbox row: things may be in a state that refuses a repeat.
-        return (
-            await self._store.transact([*keys, *([self._inbox.key(name)] if keys else [])], authorized)
-        ).result
+        # The inbox row is read together with the rest: in the current state `decide` may reject a repeat.
+        inbox_keys = [self._inbox.key(name)] if keys else []
+        return (await self._store.transact([*keys, *inbox_keys], authorized)).result
 
 
 def _checked(row: Entity, request: Entity) -> Entity:

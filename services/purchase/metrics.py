@@ -1,4 +1,4 @@
-"""Purchase's metrics: what becomes of orders."""
+"""Metrics of orders: opened, ended, their duration."""
 
 from sagakit.telemetry.instruments import SECONDS, Counter, Histogram, Metrics
 from sagakit.telemetry.metrics import OTHER, known
@@ -16,7 +16,7 @@ REASONS = (
     TIMEOUT,
     OTHER,
 )
-"""Why orders fail, as far as it is told apart: what services say after a colon is left out."""
+"""Values of the label `reason`: a failure reason up to its colon."""
 
 ORDERS_OPENED = Counter("saga.orders.opened", "{order}", "Orders that a checkout has opened.")
 PROMISED_SECONDS = 60.0
@@ -30,14 +30,14 @@ YES, NO = "yes", "no"
 ORDER_DURATION = Histogram(
     "saga.order.duration",
     SECONDS,
-    "Orders that have ended, from checkout until they were approved or closed as failed.",
+    "Orders that have ended, from checkout until they were approved or had failed.",
     ("outcome", "reason"),
     (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0),
 )
 
 
 class Orders:
-    """Counts orders as they open and end."""
+    """Records orders when they open and end."""
 
     def __init__(self, metrics: Metrics) -> None:
         self._opened = metrics.counter(ORDERS_OPENED)
@@ -48,7 +48,7 @@ class Orders:
         self._opened.add(1)
 
     def ended(self, ticket: Ticket) -> None:
-        """It was open before its last move, and is no longer."""
+        """Record a ticket whose last transition ended its order."""
         reason = known(ticket.reason or NO_REASON, REASONS)
         seconds = max(0.0, ticket.history[-1].time - ticket.opened_at)
         self._durations.record(seconds, {"outcome": ticket.status, "reason": reason})

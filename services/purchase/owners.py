@@ -1,4 +1,4 @@
-"""Whose carts and orders are whose: nobody finds what belongs to somebody else."""
+"""Ownership checks: carts and orders of other users are reported as NotFound."""
 
 from sagakit.auth import caller as callers
 from sagakit.errors import NotFound
@@ -9,7 +9,7 @@ from services.purchase.ticket import Ticket
 
 
 def cart_of(found: Snapshot, cartid: str) -> Cart:
-    """The cart. NotFound as well where it is somebody else's: the caller is not to know that it is there."""
+    """Return the cart. Raises NotFound if it does not exist or belongs to another user."""
     entity = found.get(cart_key(cartid))
     cart = None if entity is None else to_cart(cartid, entity)
     if cart is None or not callers.current().may_see(cart.owner):
@@ -18,7 +18,7 @@ def cart_of(found: Snapshot, cartid: str) -> Cart:
 
 
 def ticket_of(found: Snapshot, orderid: str) -> Ticket:
-    """The ticket. NotFound as well where it is somebody else's."""
+    """Return the ticket. Raises NotFound if it does not exist or belongs to another user."""
     entity = found.get(ticket_key(orderid))
     ticket = None if entity is None else to_ticket(orderid, entity)
     if ticket is None or not callers.current().may_see(ticket.owner):
@@ -26,12 +26,12 @@ def ticket_of(found: Snapshot, orderid: str) -> Ticket:
     return ticket
 
 
-def may_see_cart(found: Snapshot, cartid: str) -> None:
-    """NotFound where there is such a cart and it is somebody else's."""
+def authorize_cart(found: Snapshot, cartid: str) -> None:
+    """Raise NotFound if the cart exists and belongs to another user."""
     if found.get(cart_key(cartid)) is not None:
         cart_of(found, cartid)
 
 
-def may_see_ticket(found: Snapshot, orderid: str) -> None:
-    """NotFound unless there is such an order and the caller may see it."""
+def authorize_order(found: Snapshot, orderid: str) -> None:
+    """Raise NotFound if the order does not exist or belongs to another user."""
     ticket_of(found, orderid)

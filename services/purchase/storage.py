@@ -19,7 +19,7 @@ def cart_key(cartid: str) -> Key:
 
 
 def cart_entity(cart: Cart, expires_at: float) -> Entity:
-    """`expires_at` (seconds since the epoch): when it may be removed, unless it became an order."""
+    """`expires_at` (seconds since the epoch): when it may be deleted; ignored once it is checked out."""
     if cart.orderid is not None:
         return _cart(cart)
     return {**_cart(cart), EXPIRES_AT: datetime.fromtimestamp(expires_at, UTC)}
@@ -38,7 +38,7 @@ def ticket_key(orderid: str) -> Key:
 
 
 def ticket_entity(ticket: Ticket, due: float | None) -> Entity:
-    """`due`: when it is to be looked at again; None: never, it is settled."""
+    """`due` (seconds since the epoch): time of the next reminder or of the deadline; None: settled."""
     return {
         "cartid": ticket.cartid,
         "items": _items(ticket.items),
@@ -67,7 +67,7 @@ def to_ticket(orderid: str, entity: Entity) -> Ticket:
 
 
 def opened_at(entity: Entity) -> float:
-    """When a ticket's checkout was (seconds since the epoch)."""
+    """Return the time of a ticket's checkout (seconds since the epoch)."""
     return float(entity["history"][0]["time"])
 
 
@@ -83,7 +83,7 @@ TICKET_CODEC: ResultCodec[Ticket] = ResultCodec(
     dump=lambda ticket: {"orderid": ticket.orderid, **ticket_entity(ticket, due=None)},
     load=lambda entity: to_ticket(entity["orderid"], entity),
 )
-"""How answers to commands are kept."""
+"""How results of commands are stored."""
 
 
 def _to_items(items: list[dict[str, Any]]) -> tuple[CartItem, ...]:
@@ -91,7 +91,7 @@ def _to_items(items: list[dict[str, Any]]) -> tuple[CartItem, ...]:
 
 
 def _entry(entry: HistoryEntry) -> Entity:
-    """Without its trace where it has none: nothing is kept for what is not traced."""
+    """Omits `trace_id` if the entry has none."""
     return {name: value for name, value in asdict(entry).items() if (name, value) != ("trace_id", None)}
 
 

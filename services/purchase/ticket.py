@@ -1,4 +1,4 @@
-"""The order ticket and the one table of its moves: the only home of the saga's rules."""
+"""The order ticket and the table of its transitions: the only home of the saga's rules."""
 
 from dataclasses import dataclass, replace
 
@@ -18,12 +18,12 @@ from contract.tickets import (
 from sagakit.errors import FailedPrecondition
 
 REPORTS = (RESERVED, RESERVE_FAILED, PAID, PAYMENT_FAILED, DELIVERY_ARRANGED)
-"""What other services may say of a ticket; any other word changes nothing."""
+"""Statuses that other services report; a report with any other status changes nothing."""
 CANCELLATION = "cancellation"
-"""The client cancels, or the deadline has passed: nobody's report, so it is not among them."""
+"""Cancellation by the client or at the deadline. Not reported by another service, so not in REPORTS."""
 
 CHECKOUT, CLIENT, TIMEOUT = "checkout", "client", "timeout"
-"""Causes of moves that no event is the cause of."""
+"""Causes of history entries that no report caused."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,22 +73,22 @@ reports are normal."""
 
 @dataclass(frozen=True, slots=True)
 class HistoryEntry:
-    """What happened to a ticket once: what it came to, when, and because of what."""
+    """One line of a ticket's history."""
 
     status: str
     time: float
-    """Seconds since the epoch, by the clock of the process that made the move."""
+    """Seconds since the epoch, by the clock of the process that wrote the entry."""
     cause: str
-    """CHECKOUT, CLIENT, TIMEOUT, or the report that moved it."""
+    """CHECKOUT, CLIENT, TIMEOUT, or the status of the report."""
     eventid: str | None = None
-    """The event that brought the report."""
+    """The event that carried the report."""
     trace_id: str | None = None
-    """The trace it happened in, if it is traced."""
+    """None if tracing is off."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ticket:
-    """An order, from checkout to its end; its items are its own copy."""
+    """An order, from checkout to its final status, with its own copy of the cart's items."""
 
     orderid: str
     cartid: str
@@ -98,9 +98,9 @@ class Ticket:
     amount: int | None = None
     reason: str | None = None
     reminders_sent: int = 0
-    """How often its status was published again since the last move."""
+    """Number of reminders since the last history entry."""
     owner: str = ""
-    """Whose cart it was. It is in no event."""
+    """Owner of its cart; not published in events."""
 
     @property
     def opened_at(self) -> float:
@@ -113,23 +113,23 @@ class Ticket:
 
     @property
     def awaits_reply(self) -> bool:
-        """Whether somebody has to react to what was said last."""
+        """Whether another service has to reply to its last event."""
         return self.status == PRE_APPROVED or (self.status == APPROVED and not self.delivery_arranged)
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What another service says happened to a ticket."""
+    """Another service's event about a ticket."""
 
     eventid: str
     status: str
     time: float
-    """When it was heard."""
+    """When it was received (seconds since the epoch)."""
     amount: int | None = None
     reason: str | None = None
     is_reminder: bool = False
     trace_id: str | None = None
-    """The trace in which it was heard."""
+    """The trace in which it was received."""
 
 
 def opened(
@@ -140,7 +140,7 @@ def opened(
     owner: str = "",
     trace_id: str | None = None,
 ) -> Ticket:
-    """The ticket as checkout opens it."""
+    """Return the ticket opened by a checkout."""
     first = HistoryEntry(PRE_APPROVED, time, CHECKOUT, trace_id=trace_id)
     return Ticket(orderid, cartid, items, PRE_APPROVED, (first,), owner=owner)
 
@@ -157,27 +157,27 @@ def reported(ticket: Ticket, report: Report) -> tuple[Ticket, bool]:
     if transition.to is None:
         return replace(ticket, history=(*ticket.history, entry), reminders_sent=0), publish
     amount = ticket.amount if report.amount is None else report.amount
-    return replace(_moved(ticket, entry, report.reason), amount=amount), publish
+    return replace(_with_entry(ticket, entry, report.reason), amount=amount), publish
 
 
 def cancel(ticket: Ticket, cause: str, time: float, trace_id: str | None = None) -> Ticket:
-    """The ticket, canceled, now or before; FailedPrecondition where it has ended otherwise."""
+    """Return the canceled ticket. Raises FailedPrecondition if its status is another final one."""
     if ticket.status == CANCELED:
         return ticket
     transition = TRANSITIONS[ticket.status].get(CANCELLATION)
     if transition is None or transition.to is None:
         raise FailedPrecondition("order-ended", f"the order is {ticket.status}: it cannot be canceled")
-    return _moved(ticket, HistoryEntry(transition.to, time, cause, trace_id=trace_id), cause)
+    return _with_entry(ticket, HistoryEntry(transition.to, time, cause, trace_id=trace_id), cause)
 
 
 def reminded(ticket: Ticket, now: float, deadline_seconds: float, trace_id: str | None = None) -> Ticket:
-    """A ticket that has waited: canceled where its deadline has passed, else repeated once more."""
+    """Return a due ticket: canceled if its deadline has passed, else with one more reminder sent."""
     if ticket.status in OPEN and now >= ticket.opened_at + deadline_seconds:
         return cancel(ticket, TIMEOUT, now, trace_id)
     return replace(ticket, reminders_sent=ticket.reminders_sent + 1)
 
 
-def _moved(ticket: Ticket, entry: HistoryEntry, reason: str | None) -> Ticket:
+def _with_entry(ticket: Ticket, entry: HistoryEntry, reason: str | None) -> Ticket:
     return replace(
         ticket,
         status=entry.status,

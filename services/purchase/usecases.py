@@ -1,4 +1,4 @@
-"""What can be done with carts and tickets, each as one step."""
+"""Use cases of carts and tickets, each one transaction."""
 
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -19,7 +19,7 @@ from services.purchase import ticket as tickets
 from services.purchase.cart import Cart, Opened
 from services.purchase.commands import Command, IdempotentCommands
 from services.purchase.metrics import Orders
-from services.purchase.owners import cart_of, may_see_cart, may_see_ticket, ticket_of
+from services.purchase.owners import authorize_cart, authorize_order, cart_of, ticket_of
 from services.purchase.settings import Settings
 from services.purchase.storage import (
     CART_CODEC,
@@ -35,7 +35,7 @@ from services.purchase.ticket import Report, Ticket
 
 
 class UseCases:
-    """Each method answers with things as its step left them, or raises Rejected and changes nothing."""
+    """Each method returns the state its transaction left, or raises Rejected and changes nothing."""
 
     def __init__(
         self, store: Store, inbox: Inbox, runtime: Runtime, schedule: ReminderSchedule, settings: Settings
@@ -49,7 +49,7 @@ class UseCases:
         self._orders = Orders(runtime.metrics)
 
     async def create_cart(self, cartid: str, commandid: str = "") -> Opened:
-        """A new open cart, or the one that is there."""
+        """Create an open cart, or return the existing one."""
         put = self._put_cart()
 
         def decide(found: Snapshot) -> Changes[Opened]:
@@ -59,14 +59,14 @@ class UseCases:
             return Changes(Opened(cart, created=True), put(cart))
 
         command = Command(commandid, cartid, {"create": cartid})
-        # Nothing is read first: a cart that is there collides, and is looked up then.
-        return await self._commands.execute(command, (), decide, OPENED_CODEC, authorize=may_see_cart)
+        # Blind insert: an existing cart causes a conflict, and is read then.
+        return await self._commands.execute(command, (), decide, OPENED_CODEC, authorize=authorize_cart)
 
     async def get_cart(self, cartid: str) -> Cart:
         return cart_of(await self._store.read([cart_key(cartid)]), cartid)
 
     async def add_item(self, cartid: str, itemid: str, count: int, commandid: str = "") -> Cart:
-        """The cart with so many more. Without a `commandid`, OutcomeUnknown: they may have been added."""
+        """Add units. Without a `commandid`, raises OutcomeUnknown if the units may have been added."""
         command = Command(commandid, cartid, {"add": itemid, "count": count})
         return await self._change(command, lambda cart: carts.add(cart, itemid, count), retry_unknown=False)
 
@@ -82,7 +82,7 @@ class UseCases:
         return await self._change(Command(commandid, cartid, {"close": cartid}), carts.close)
 
     async def checkout(self, cartid: str, commandid: str = "") -> Ticket:
-        """The ticket of a closed cart: opened and announced, or the one that was opened before."""
+        """Open and publish the ticket of a closed cart, or return the ticket opened before."""
         orderid, eventid, now = self._runtime.new_id(), self._runtime.new_id(), self._runtime.now()
         put, trace_id = self._put_cart(), current_trace_id()
 
@@ -92,20 +92,20 @@ class UseCases:
                 found.require([ticket_key(cart.orderid)])
                 return Changes(ticket_of(found, cart.orderid))
             ticket = tickets.opened(orderid, cartid, cart.items, now, cart.owner, trace_id)
-            writes = {**put(carts.check_out(cart, orderid)), **self._written(ticket, now)}
+            writes = {**put(carts.check_out(cart, orderid)), **self._writes(ticket, now)}
             published = [_event(ticket, eventid, now)]
             return Changes(ticket, writes, published, self._orders.opened)
 
         command = Command(commandid, cartid, {"checkout": cartid})
         return await self._commands.execute(
-            command, [cart_key(cartid)], decide, TICKET_CODEC, authorize=may_see_cart
+            command, [cart_key(cartid)], decide, TICKET_CODEC, authorize=authorize_cart
         )
 
     async def get_order_ticket(self, orderid: str) -> Ticket:
         return ticket_of(await self._store.read([ticket_key(orderid)]), orderid)
 
     async def cancel_order(self, orderid: str, commandid: str = "") -> Ticket:
-        """The ticket, canceled, now or before; FailedPrecondition where the order has ended otherwise."""
+        """Return the canceled ticket. Raises FailedPrecondition if its status is another final one."""
         eventid, now, trace_id = self._runtime.new_id(), self._runtime.now(), current_trace_id()
 
         def decide(found: Snapshot) -> Changes[Ticket]:
@@ -114,15 +114,15 @@ class UseCases:
             if after == before:
                 return Changes(before)
             published = [_event(after, eventid, now)]
-            return Changes(after, self._written(after, now), published, self._counting(before, after))
+            return Changes(after, self._writes(after, now), published, self._recording(before, after))
 
         command = Command(commandid, orderid, {"cancel": orderid})
         return await self._commands.execute(
-            command, [ticket_key(orderid)], decide, TICKET_CODEC, authorize=may_see_ticket
+            command, [ticket_key(orderid)], decide, TICKET_CODEC, authorize=authorize_order
         )
 
     async def apply_report(self, orderid: str, report: Report) -> Outcome:
-        """Move the ticket as the table says, once. Poison where there is no such order."""
+        """Apply a report once, as TRANSITIONS define. Raises Poison if the order does not exist."""
         eventid = self._runtime.new_id()
 
         def decide(found: Snapshot) -> Changes[Outcome]:
@@ -134,39 +134,39 @@ class UseCases:
             if after == before and not publish:
                 return Changes(Outcome.IGNORED)
             published = [_event(after, eventid, report.time)] if publish else []
-            writes = self._written(after, report.time)
-            return Changes(Outcome.APPLIED, writes, published, self._counting(before, after))
+            writes = self._writes(after, report.time)
+            return Changes(Outcome.APPLIED, writes, published, self._recording(before, after))
 
         once = self._inbox.once(report.eventid, decide, load=lambda _: Outcome.DUPLICATE)
         return (await self._store.transact([ticket_key(orderid)], once)).result
 
     def remind(self, orderid: str, entity: Entity, now: float, eventid: str) -> Changes[bool]:
-        """Repeat the status of a ticket that has waited; close one that has waited for too long."""
+        """Republish a ticket that awaits a reply; cancel an open one at its deadline."""
         before = to_ticket(orderid, entity)
         deadline_seconds = self._settings.order_deadline_seconds
         ticket = tickets.reminded(before, now, deadline_seconds, current_trace_id())
-        writes = self._written(ticket, now)
+        writes = self._writes(ticket, now)
         if ticket.status == RESERVED:
             return Changes(False, writes)
         failed = ticket.status in FAILED
         published = [_event(ticket, eventid, now, is_reminder=not failed)]
-        return Changes(not failed, writes, published, self._counting(before, ticket))
+        return Changes(not failed, writes, published, self._recording(before, ticket))
 
-    def _counting(self, before: Ticket, after: Ticket) -> Callable[[], None] | None:
-        """What counts an order that has ended, if it has."""
+    def _recording(self, before: Ticket, after: Ticket) -> Callable[[], None] | None:
+        """Return the function that records the end of an order; None if it has not ended just now."""
         ended = before.status in OPEN and after.status not in OPEN
         return partial(self._orders.ended, after) if ended else None
 
     def _put_cart(self) -> Callable[[Cart], Mapping[Key, Entity]]:
-        """What writes a cart that was touched just now."""
+        """Return a function to the writes of a changed cart, whose expiry counts from now."""
         expires_at = self._runtime.now() + self._settings.cart_ttl_seconds
         return lambda cart: {cart_key(cart.cartid): cart_entity(cart, expires_at)}
 
-    def _written(self, ticket: Ticket, now: float) -> Mapping[Key, Entity]:
+    def _writes(self, ticket: Ticket, now: float) -> Mapping[Key, Entity]:
         return {ticket_key(ticket.orderid): ticket_entity(ticket, self._due(ticket, now))}
 
     def _due(self, ticket: Ticket, now: float) -> float | None:
-        """When to look at a ticket again that is left as it is now."""
+        """Return when a ticket is due unless it changes (seconds since the epoch); None: never."""
         moments = []
         if ticket.awaits_reply:
             moments.append(self._schedule.next_at(now, ticket.reminders_sent))
@@ -186,7 +186,7 @@ class UseCases:
 
         keys = [cart_key(command.resource)]
         return await self._commands.execute(
-            command, keys, decide, CART_CODEC, authorize=may_see_cart, retry_unknown=retry_unknown
+            command, keys, decide, CART_CODEC, authorize=authorize_cart, retry_unknown=retry_unknown
         )
 
 

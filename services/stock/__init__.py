@@ -1,1 +1,1 @@
-"""The inventory: what there is, and what orders have set aside."""
+"""Items, and their reservations for orders."""

@@ -1,4 +1,4 @@
-"""What can be done with the items themselves, each as one step."""
+"""Use cases of items, each one transaction."""
 
 from bisect import bisect_right
 from collections.abc import Sequence
@@ -19,11 +19,11 @@ from services.stock.storage import (
 
 PAGE = 100
 MAX_ITEMS = 5_000
-"""What the catalogue's one entity holds with room to spare: 1 MiB, at up to 128 bytes an itemid."""
+"""The catalogue is one entity of at most 1 MiB; an itemid takes up to 128 bytes."""
 
 
 class Catalogue:
-    """Each method answers with things as its step left them, or raises Rejected and changes nothing."""
+    """Each method returns the state its transaction left, or raises Rejected and changes nothing."""
 
     def __init__(self, store: Store, shard_hints: ShardHints) -> None:
         self._store = store
@@ -36,7 +36,7 @@ class Catalogue:
         return items[itemid]
 
     async def list_items(self, page_size: int, page_token: str) -> tuple[list[StockLevel], str]:
-        """Items by itemid, from the one after `page_token`; and the token of the next page, if any."""
+        """Return the items after `page_token`, by itemid, and the token of the next page ("" on the last)."""
         itemids = to_catalogue((await self._store.read([CATALOGUE])).get(CATALOGUE))
         start = bisect_right(itemids, page_token)
         page = itemids[start : start + (page_size or PAGE)]
@@ -48,7 +48,10 @@ class Catalogue:
     async def put_item(
         self, itemid: str, price: int, stock: int, waives_payment: bool, only_if_absent: bool, shards: int
     ) -> StockLevel:
-        """`shards` 0: as many as it has."""
+        """Create or change an item. `shards` 0: unchanged, 1 for a new item.
+
+        Raises FailedPrecondition as `inventory.put`, and if the catalogue is full.
+        """
 
         def decide(found: Snapshot) -> Changes[StockLevel]:
             before = known(found, [itemid]).get(itemid)
@@ -66,15 +69,15 @@ class Catalogue:
         return (await self._store.transact([*self._shard_hints.all_keys(itemid), CATALOGUE], decide)).result
 
     async def _stocked(self, itemids: Sequence[str]) -> dict[str, StockLevel]:
-        """Those of the items that there are, as of one moment."""
+        """Return the existing ones of the items, in one consistent view."""
 
-        def look(found: Snapshot) -> dict[str, StockLevel]:
+        def view(found: Snapshot) -> dict[str, StockLevel]:
             items = known(found, itemids)
             found.require(key for item in items.values() for key in shards_of(item))
             return {itemid: inventory.stocked(item, seen(found, item)) for itemid, item in items.items()}
 
         keys = [key for itemid in itemids for key in self._shard_hints.all_keys(itemid)]
-        stocked = await self._store.view(keys, look)
+        stocked = await self._store.view(keys, view)
         self._shard_hints.update(each.item for each in stocked.values())
         return stocked
 

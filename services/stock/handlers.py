@@ -1,4 +1,4 @@
-"""Events to use cases: what is done about purchase's tickets."""
+"""Events to use cases: stock's reactions to purchase's tickets."""
 
 from contract.reactions import Reaction
 from contract.tickets import (

@@ -1,4 +1,4 @@
-"""Items and reservations: an order gets every piece it asks for, or none."""
+"""Items, shards and reservations: an order reserves all its items, or none."""
 
 import zlib
 from collections import Counter
@@ -18,17 +18,17 @@ MAX_SHARDS = 8
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """Something for sale. Its pieces are in its shards: at all times `stock` is what they add up to."""
+    """An item for sale. Its units are in its shards: at all times `stock` is their sum."""
 
     itemid: str
     price: int
-    """For one piece, in minor units."""
+    """Of one unit, in minor units of the currency."""
     stock: int
-    """Pieces ever put in."""
+    """Units ever added."""
     waives_payment: bool = False
     """An order that contains it is not charged."""
     shards: int = 1
-    """Into how many parts its pieces are split, so that orders for it rarely meet. It only grows."""
+    """Number of shards, so that concurrent orders rarely conflict. It only grows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,19 +45,19 @@ class Shard:
 
 @dataclass(frozen=True, slots=True)
 class StockLevel:
-    """An item with all its units."""
+    """An item with the sum of its shards."""
 
     item: Item
     units: Shard
 
 
 Shards = Mapping[str, Mapping[int, Shard]]
-"""Those that were looked at, by itemid and number."""
+"""The shards that were read, by itemid and number."""
 
 
 @dataclass(frozen=True, slots=True)
 class Allocation:
-    """Pieces that one shard has given to an order."""
+    """Units of one shard that are reserved for an order."""
 
     itemid: str
     shard: int
@@ -66,46 +66,46 @@ class Allocation:
 
 @dataclass(frozen=True, slots=True)
 class Reservation:
-    """What was decided about an order; remembered, refusals too."""
+    """The decision about an order; rejections are stored too."""
 
     orderid: str
     status: str
     items: tuple[CartItem, ...]
     time: float
-    """When it was decided (seconds since the epoch)."""
+    """Time of the decision (seconds since the epoch)."""
     taken: tuple[Allocation, ...] = ()
     amount: int | None = None
-    """The price of it all as it was then; None where nothing was reserved."""
+    """Price at the time of the decision, in minor units; None if nothing was reserved."""
     waives_payment: bool = False
     reason: str | None = None
-    """Why it was refused."""
+    """Why the order was rejected."""
     settled_time: float | None = None
-    """When what was reserved was sold or released."""
+    """Time of the sale or release (seconds since the epoch)."""
     reminders_sent: int = 0
-    """How often the answer was repeated since it was given."""
+    """Number of reminders since the decision."""
 
 
 def home_shard(orderid: str, shards: int) -> int:
-    """The shard an order turns to first."""
+    """Return the shard an order tries first; orders spread evenly over the shards."""
     return zlib.crc32(orderid.encode()) % shards
 
 
 def shortages(
     orderid: str, wanted: Iterable[CartItem], items: Mapping[str, Item], shards: Shards
 ) -> list[str]:
-    """The itemids of which the shards that were looked at do not suffice."""
-    offers = _offers(orderid, _counts(wanted), items, shards)
-    return [itemid for itemid, offer in offers.items() if not offer]
+    """Return the itemids whose shards read so far do not have enough units."""
+    allocations = _allocations(orderid, _counts(wanted), items, shards)
+    return [itemid for itemid, allocated in allocations.items() if not allocated]
 
 
 def reserve(
     orderid: str, wanted: Iterable[CartItem], items: Mapping[str, Item], shards: Shards, now: float
 ) -> Reservation:
-    """The decision about an order: all that is wanted, or none. Of what is short, all shards are given."""
+    """Decide about an order: reserve all of it, or nothing. `shards` has every shard of a scarce item."""
     counts = _counts(wanted)
     bought = tuple(CartItem(itemid, count) for itemid, count in counts.items())
-    offers = _offers(orderid, counts, items, shards)
-    reason = _refusal(counts, offers)
+    allocations = _allocations(orderid, counts, items, shards)
+    reason = _rejection(counts, allocations)
     if reason is not None:
         return Reservation(orderid, REFUSED, bought, now, reason=reason)
     return Reservation(
@@ -113,24 +113,24 @@ def reserve(
         RESERVED,
         bought,
         now,
-        taken=tuple(taken for itemid in counts for taken in offers[itemid]),
+        taken=tuple(taken for itemid in counts for taken in allocations[itemid]),
         amount=sum(items[itemid].price * count for itemid, count in counts.items()),
         waives_payment=any(items[itemid].waives_payment for itemid in counts),
     )
 
 
 def settled(reservation: Reservation, status: str, now: float) -> Reservation:
-    """The reservation, sold or released: it answers nothing from now on."""
+    """Return the reservation as sold or released; from then on it triggers no reply."""
     return replace(reservation, status=status, settled_time=now)
 
 
 def with_reminder(reservation: Reservation) -> Reservation:
-    """The reservation, after its answer was given once more."""
+    """Return the reservation with one more reminder sent."""
     return replace(reservation, reminders_sent=reservation.reminders_sent + 1)
 
 
 def tombstone(orderid: str, now: float) -> Reservation:
-    """What is left of a cancellation that overtook its order: the order will take nothing."""
+    """Return the record of a cancellation that overtook its order: the late order will reserve nothing."""
     return Reservation(orderid, RELEASED, (), now)
 
 
@@ -141,60 +141,60 @@ def _counts(wanted: Iterable[CartItem]) -> Counter[str]:
     return counts
 
 
-def _offers(
+def _allocations(
     orderid: str, counts: Mapping[str, int], items: Mapping[str, Item], shards: Shards
 ) -> dict[str, list[Allocation]]:
     return {
-        itemid: _offer(itemid, count, home_shard(orderid, items[itemid].shards), shards[itemid])
+        itemid: _allocate(itemid, count, home_shard(orderid, items[itemid].shards), shards[itemid])
         for itemid, count in counts.items()
         if itemid in items
     }
 
 
-def _offer(itemid: str, count: int, home: int, shards: Mapping[int, Shard]) -> list[Allocation]:
-    """`count` pieces of one shard, the home shard before others; of several where none has so many."""
+def _allocate(itemid: str, count: int, home: int, shards: Mapping[int, Shard]) -> list[Allocation]:
+    """Allocate `count` units from one shard, the home shard first; from several if no shard has enough."""
     in_turn = sorted(shards, key=lambda number: (number - home) % MAX_SHARDS)
     for number in in_turn:
         if shards[number].available >= count:
             return [Allocation(itemid, number, count)]
-    offer = []
+    allocated = []
     for number in in_turn:
-        given = min(count, shards[number].available)
-        count -= given
-        offer += [Allocation(itemid, number, given)] if given else []
-    return [] if count else offer
+        part = min(count, shards[number].available)
+        count -= part
+        allocated += [Allocation(itemid, number, part)] if part else []
+    return [] if count else allocated
 
 
-def _refusal(counts: Mapping[str, int], offers: Mapping[str, list[Allocation]]) -> str | None:
+def _rejection(counts: Mapping[str, int], allocations: Mapping[str, list[Allocation]]) -> str | None:
     if not counts:
         return "no-items"
     for itemid in counts:
-        if itemid not in offers:
+        if itemid not in allocations:
             return f"unknown-item: {itemid}"
-        if not offers[itemid]:
+        if not allocations[itemid]:
             return f"sold-out: {itemid}"
     return None
 
 
 def reserved(shard: Shard, count: int) -> Shard:
-    """The shard after it gave so many pieces to an order."""
+    """Return the shard after `count` units were reserved."""
     return replace(shard, available=shard.available - count, reserved=shard.reserved + count)
 
 
 def sold(shard: Shard, count: int) -> Shard:
-    """… after pieces it had given were sold."""
+    """Return the shard after `count` reserved units were sold."""
     return replace(shard, reserved=shard.reserved - count, sold=shard.sold + count)
 
 
 def released(shard: Shard, count: int) -> Shard:
-    """… after it got back pieces it had given."""
+    """Return the shard after `count` reserved units were released."""
     return reserved(shard, -count)
 
 
 def put(before: Item | None, shards: Mapping[int, Shard], item: Item) -> dict[int, Shard]:
-    """The shards of `item` as it is to be: what orders have stays where it is, the rest is spread evenly.
+    """Return the changed shards of `item`: available units are spread evenly, others stay in their shard.
 
-    FailedPrecondition where orders have more than its stock, or there are to be fewer shards than before.
+    Raises FailedPrecondition if more units are reserved or sold than its stock, or if it loses shards.
     """
     if before is not None and item.shards < before.shards:
         raise FailedPrecondition(
@@ -214,4 +214,5 @@ def put(before: Item | None, shards: Mapping[int, Shard], item: Item) -> dict[in
 
 
 def stocked(item: Item, shards: Mapping[int, Shard]) -> StockLevel:
+    """Return the item with the sum of `shards`."""
     return StockLevel(item, sum(shards.values(), Shard()))

@@ -1,4 +1,4 @@
-"""Where the shards of items are, as far as a process knows: so that they are looked up with the items."""
+"""Shard counts seen by this process, so that shards are read together with their items."""
 
 from collections.abc import Iterable, Sequence
 
@@ -10,22 +10,23 @@ from services.stock.storage import item_key, shard_key, shard_keys, to_item, to_
 
 
 class ShardHints:
-    """How many shards items were seen to have. It may have grown since: what is guessed too low is still a
-    shard of the item's, and who needs more requires it.
+    """Last seen number of shards per item. An item may have more by now: a key derived from the lower number
+    still names one of its shards, and a transaction that needs others requires them.
     """
 
     def __init__(self) -> None:
         self._counts: dict[str, int] = {}
 
     def update(self, items: Iterable[Item]) -> None:
+        """Remember the shard counts of `items`."""
         self._counts.update((item.itemid, item.shards) for item in items)
 
     def all_keys(self, itemid: str) -> list[Key]:
-        """An item and all its shards."""
+        """Return the keys of an item and all its shards."""
         return [item_key(itemid), *shard_keys(itemid, range(self._counts.get(itemid, 1)))]
 
     def preferred_keys(self, ticket: TicketMessage) -> list[Key]:
-        """Of each item of an order, the shard it turns to first."""
+        """Return the key of the home shard of each item of an order."""
         return [
             shard_key(itemid, home_shard(ticket.orderid, self._counts.get(itemid, 1)))
             for itemid in itemids_of(ticket)
@@ -37,7 +38,7 @@ def itemids_of(ticket: TicketMessage) -> list[str]:
 
 
 def known(found: Snapshot, itemids: Sequence[str]) -> dict[str, Item]:
-    """Those of the items that there are."""
+    """Return the existing ones of the items."""
     entities = {itemid: found.get(item_key(itemid)) for itemid in itemids}
     return {itemid: to_item(itemid, entity) for itemid, entity in entities.items() if entity is not None}
 
@@ -47,6 +48,6 @@ def shards_of(item: Item) -> list[Key]:
 
 
 def seen(found: Snapshot, item: Item) -> dict[int, Shard]:
-    """Those of the item's shards that were looked up."""
+    """Return those of the item's shards that were read."""
     entities = {number: found.get(key) for number, key in enumerate(shards_of(item))}
     return {number: to_shard(entity) for number, entity in entities.items() if entity is not None}

@@ -9,7 +9,7 @@ from sagakit.tables import Entity, Key
 from services.stock.inventory import Allocation, Item, Reservation, Shard
 
 CATALOGUE = Key("StockCatalogue", "catalogue")
-"""The itemids there are: lists them without a query."""
+"""All itemids, so that they are listed without a query."""
 ITEM, SHARD, RESERVATION = "StockItem", "StockShard", "Reservation"
 
 
@@ -31,7 +31,7 @@ def to_item(itemid: str, entity: Entity) -> Item:
 
 
 def shard_key(itemid: str, number: int) -> Key:
-    # No itemid has a colon in it.
+    # An itemid cannot contain a colon.
     return Key(SHARD, f"{itemid}:{number}")
 
 
@@ -52,7 +52,7 @@ def reservation_key(orderid: str) -> Key:
 
 
 def reservation_entity(reservation: Reservation, due: float | None) -> Entity:
-    """`due`: when its answer is to be repeated; None: never, it is settled."""
+    """`due` (seconds since the epoch): time of the next reminder; None: settled."""
     return {
         "status": reservation.status,
         "items": [asdict(item) for item in reservation.items],

@@ -1,4 +1,4 @@
-"""What can be done about orders, each as one step."""
+"""Use cases of reservations, each one transaction."""
 
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
@@ -27,14 +27,14 @@ from services.stock.storage import (
 
 
 class Reserved(NamedTuple):
-    """What became of an order, and the items that were looked at for it."""
+    """Outcome of an order, and the items that were read."""
 
     outcome: Outcome
     items: Mapping[str, Item] = {}
 
 
 class UseCases:
-    """Each method answers with things as its step left them, or raises Rejected and changes nothing."""
+    """Each method returns the state its transaction left, or raises Rejected and changes nothing."""
 
     def __init__(
         self,
@@ -57,26 +57,26 @@ class UseCases:
         return to_reservation(orderid, entity)
 
     async def reserve(self, eventid: str, ticket: TicketMessage) -> Outcome:
-        """Decide about an order once, and answer. Asked again (a new eventid), repeat the first answer."""
+        """Decide about an order once, and reply. Asked again (a new eventid), repeat the first reply."""
         itemids = itemids_of(ticket)
-        answerid, now = self._runtime.new_id(), self._runtime.now()
+        replyid, now = self._runtime.new_id(), self._runtime.now()
         key = reservation_key(ticket.orderid)
 
         def decide(found: Snapshot) -> Changes[Reserved]:
             entity = found.get(key)
             if entity is not None:
-                answers = _answers(to_reservation(ticket.orderid, entity), answerid, now)
-                return Changes(Reserved(Outcome.APPLIED if answers else Outcome.IGNORED), {}, answers)
+                replies = _replies(to_reservation(ticket.orderid, entity), replyid, now)
+                return Changes(Reserved(Outcome.APPLIED if replies else Outcome.IGNORED), {}, replies)
             items = known(found, itemids)
             reservation = inventory.reserve(
                 ticket.orderid, ticket.cart_items, items, _sufficient_shards(found, ticket, items), now
             )
-            writes = {**self._written(reservation, now), **_changed(found, reservation, inventory.reserved)}
-            answers = _answers(reservation, answerid, now)
-            return Changes(Reserved(Outcome.APPLIED, items), writes, answers)
+            writes = {**self._writes(reservation, now), **_changed(found, reservation, inventory.reserved)}
+            replies = _replies(reservation, replyid, now)
+            return Changes(Reserved(Outcome.APPLIED, items), writes, replies)
 
         once = self._inbox.once(eventid, decide, load=lambda _: Reserved(Outcome.DUPLICATE))
-        # The reservation is inserted blind: it is looked up only where one turns out to be there.
+        # Blind insert: an existing reservation causes a conflict, and is read then.
         changes = await self._store.transact(
             self._shard_hints.preferred_keys(ticket), once, read_only=[item_key(itemid) for itemid in itemids]
         )
@@ -84,19 +84,19 @@ class UseCases:
         return changes.result.outcome
 
     async def sell(self, eventid: str, ticket: TicketMessage) -> Outcome:
-        """What was reserved for an order is sold."""
+        """Mark the reservation of an order as sold."""
         return await self._settle(eventid, ticket, SOLD, inventory.sold)
 
     async def release(self, eventid: str, ticket: TicketMessage) -> Outcome:
-        """What was reserved for an order is available again; where nothing was, nothing will be."""
+        """Release the reservation of an order; without one, leave a tombstone that prevents it."""
         return await self._settle(eventid, ticket, RELEASED, inventory.released)
 
     def remind(self, orderid: str, entity: Entity, now: float, eventid: str) -> Changes[bool]:
-        """Repeat the answer about an order whose pieces are neither sold nor released."""
+        """Republish the reply of an open reservation."""
         before = to_reservation(orderid, entity)
         reservation = inventory.with_reminder(before)
-        answers = _answers(reservation, eventid, now, is_reminder=True)
-        return Changes(True, self._written(reservation, now), answers)
+        replies = _replies(reservation, eventid, now, is_reminder=True)
+        return Changes(True, self._writes(reservation, now), replies)
 
     async def _settle(
         self, eventid: str, ticket: TicketMessage, status: str, change: Callable[[Shard, int], Shard]
@@ -108,18 +108,18 @@ class UseCases:
             if entity is None:
                 if status == SOLD:
                     return Changes(Outcome.IGNORED)
-                return Changes(Outcome.APPLIED, self._written(inventory.tombstone(ticket.orderid, now), now))
+                return Changes(Outcome.APPLIED, self._writes(inventory.tombstone(ticket.orderid, now), now))
             before = to_reservation(ticket.orderid, entity)
             if before.status != inventory.RESERVED:
                 return Changes(Outcome.IGNORED)
             found.require(shard_key(taken.itemid, taken.shard) for taken in before.taken)
             after = inventory.settled(before, status, now)
-            return Changes(Outcome.APPLIED, {**self._written(after, now), **_changed(found, before, change)})
+            return Changes(Outcome.APPLIED, {**self._writes(after, now), **_changed(found, before, change)})
 
         once = self._inbox.once(eventid, decide, load=lambda _: Outcome.DUPLICATE)
         return (await self._store.transact([key, *self._shard_hints.preferred_keys(ticket)], once)).result
 
-    def _written(self, reservation: Reservation, now: float) -> dict[Key, Entity]:
+    def _writes(self, reservation: Reservation, now: float) -> dict[Key, Entity]:
         waits = reservation.status == inventory.RESERVED
         due = self._schedule.next_at(now, reservation.reminders_sent) if waits else None
         return {reservation_key(reservation.orderid): reservation_entity(reservation, due)}
@@ -128,7 +128,7 @@ class UseCases:
 def _sufficient_shards(
     found: Snapshot, ticket: TicketMessage, items: Mapping[str, Item]
 ) -> dict[str, dict[int, Shard]]:
-    """Shards enough for the order, or all there are of what is short."""
+    """Return shards with enough units for the order, or every shard of an item in short supply."""
     shards = {itemid: seen(found, item) for itemid, item in items.items()}
     missing = inventory.shortages(ticket.orderid, ticket.cart_items, items, shards)
     found.require(key for itemid in missing for key in shards_of(items[itemid]))
@@ -138,12 +138,12 @@ def _sufficient_shards(
 def _changed(
     found: Snapshot, reservation: Reservation, change: Callable[[Shard, int], Shard]
 ) -> dict[Key, Entity]:
-    """The shards that gave pieces to the order, each after `change`."""
+    """Return the shards of a reservation, each after `change`."""
 
     def changed(taken: Allocation) -> Shard:
         entity = found.get(shard_key(taken.itemid, taken.shard))
         if entity is None:
-            raise LookupError(f"{taken.itemid} has lost its shard {taken.shard}")
+            raise LookupError(f"shard {taken.shard} of {taken.itemid} is missing")
         return change(to_shard(entity), taken.count)
 
     writes: dict[Key, Entity] = {}
@@ -152,8 +152,8 @@ def _changed(
     return writes
 
 
-def _answers(reservation: Reservation, eventid: str, now: float, *, is_reminder: bool = False) -> list[Event]:
-    """What the service says about an order, now and whenever it is asked again; settled, nothing."""
+def _replies(reservation: Reservation, eventid: str, now: float, *, is_reminder: bool = False) -> list[Event]:
+    """Return the reply about an order, the same each time; none once the reservation is settled."""
     if reservation.status in {SOLD, RELEASED}:
         return []
     status, amount = RESERVED, reservation.amount

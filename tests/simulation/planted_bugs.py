@@ -282,7 +282,7 @@ def a_cancellation_is_not_final() -> Iterator[None]:
 def provider_cancels_with(change: Callable[[Any], Any]) -> Iterator[None]:
     async def cancel(self: Any, orderid: str) -> int:
         await self.check()
-        entry, _ = await self._enter(orderid, change)
+        entry, _ = await self._update(orderid, change)
         return entry.refunded if entry else 0
 
     with patch.object(simulated.SimulatedProvider, "cancel", cancel):
@@ -297,7 +297,7 @@ def every_attempt_charges() -> Iterator[None]:
         def more(entry: Any) -> Any:
             return replace(entry or simulated.Entry(), charged=(entry.charged if entry else 0) + amount)
 
-        await self._enter(orderid, more)
+        await self._update(orderid, more)
         return simulated.Charged()
 
     with patch.object(simulated.SimulatedProvider, "charge", charge):
