@@ -52,7 +52,7 @@ class Shipment(_message.Message):
     status: _builtins.str
     """arranged."""
     time: _builtins.str
-    """When it was arranged (RFC 3339, UTC)."""
+    """Time it was arranged (RFC 3339, UTC)."""
     @_builtins.property
     def items(self) -> _containers.RepeatedCompositeFieldContainer[Global___ShippedItem]: ...
     def __init__(

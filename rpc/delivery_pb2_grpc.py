@@ -47,7 +47,7 @@ class DeliveryServicer:
     """
 
     def GetDelivery(self, request, context):
-        """What is on its way for an order.
+        """Returns the delivery of an order.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

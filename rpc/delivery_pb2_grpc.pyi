@@ -34,7 +34,7 @@ class DeliveryStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> DeliveryAsyncStub: ...
     GetDelivery: _grpc.UnaryUnaryMultiCallable[_delivery_pb2.GetDeliveryRequest, _delivery_pb2.GetDeliveryResponse]
-    """What is on its way for an order."""
+    """Returns the delivery of an order."""
 
 @_typing.type_check_only
 class DeliveryAsyncStub(DeliveryStub):
@@ -42,7 +42,7 @@ class DeliveryAsyncStub(DeliveryStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     GetDelivery: _aio.UnaryUnaryMultiCallable[_delivery_pb2.GetDeliveryRequest, _delivery_pb2.GetDeliveryResponse]  # type: ignore[assignment]
-    """What is on its way for an order."""
+    """Returns the delivery of an order."""
 
 class DeliveryServicer(metaclass=_abc_1.ABCMeta):
     """Fields and RPCs are added, never renumbered or removed: services in other languages rely on them."""
@@ -53,6 +53,6 @@ class DeliveryServicer(metaclass=_abc_1.ABCMeta):
         request: _delivery_pb2.GetDeliveryRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_delivery_pb2.GetDeliveryResponse, _abc.Awaitable[_delivery_pb2.GetDeliveryResponse]]:
-        """What is on its way for an order."""
+        """Returns the delivery of an order."""
 
 def add_DeliveryServicer_to_server(servicer: DeliveryServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -47,7 +47,7 @@ class PaymentServicer:
     """
 
     def GetPayment(self, request, context):
-        """What was charged for an order, or why nothing was.
+        """Returns what was charged for an order, or why nothing was.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

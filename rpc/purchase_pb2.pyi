@@ -30,10 +30,10 @@ class Cart(_message.Message):
     status: _builtins.str
     """open, closed or checked-out."""
     orderid: _builtins.str
-    """The order it became, once checked out."""
+    """The order opened by its checkout."""
     @_builtins.property
     def cart_items(self) -> _containers.RepeatedCompositeFieldContainer[Global___CartItem]:
-        """In the order they were added."""
+        """In the order in which they were added."""
 
     def __init__(
         self,
@@ -77,7 +77,7 @@ Global___CartItem: _TypeAlias = CartItem  # noqa: Y015
 
 @_typing.final
 class OrderTicket(_message.Message):
-    """What the saga is about, and the body of every event (as JSON, snake_case, numbers as JSON numbers)."""
+    """The subject of the saga, and the body of every event (as JSON, snake_case, numbers as JSON numbers)."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -89,7 +89,7 @@ class OrderTicket(_message.Message):
     orderid: _builtins.str
     status: _builtins.str
     amount: _builtins.int
-    """What is to be charged, in minor units of the currency."""
+    """Amount to charge, in minor units of the currency."""
     reason: _builtins.str
     """Why the order failed."""
     @_builtins.property
@@ -147,7 +147,7 @@ class CreateCartResponse(_message.Message):
     CART_FIELD_NUMBER: _builtins.int
     CREATED_FIELD_NUMBER: _builtins.int
     created: _builtins.bool
-    """Whether this call opened it."""
+    """Whether this call created it."""
     @_builtins.property
     def cart(self) -> Global___Cart: ...
     def __init__(
@@ -565,15 +565,15 @@ class OrderHistoryEntry(_message.Message):
     EVENTID_FIELD_NUMBER: _builtins.int
     TRACE_ID_FIELD_NUMBER: _builtins.int
     status: _builtins.str
-    """What the ticket became, or delivery-arranged, which leaves it approved."""
+    """The ticket's new status, or delivery-arranged, which leaves it approved."""
     time: _builtins.str
     """RFC 3339, UTC."""
     cause: _builtins.str
     """checkout, client (who canceled it), timeout, or what another service reported."""
     eventid: _builtins.str
-    """The event that reported it; absent where no event was the cause."""
+    """The event that reported it; absent if no event was the cause."""
     trace_id: _builtins.str
-    """The trace it happened in (32 hexadecimal digits); absent where nothing was traced."""
+    """The trace it happened in (32 hexadecimal digits); absent if tracing was off."""
     def __init__(
         self,
         *,
@@ -626,7 +626,7 @@ class GetOrderHistoryResponse(_message.Message):
     orderid: _builtins.str
     @_builtins.property
     def history(self) -> _containers.RepeatedCompositeFieldContainer[Global___OrderHistoryEntry]:
-        """The oldest first."""
+        """Oldest first."""
 
     def __init__(
         self,

@@ -28,10 +28,9 @@ if _version_not_supported:
 class PurchaseStub:
     """Fields and RPCs are added, never renumbered or removed: services in other languages rely on them.
 
-    A commandid names a call about one cart or order, so that its caller may repeat it: for 60 days a repeat
-    is answered as the first call was and changes nothing; another request under the same commandid is an
-    invalid argument (violation commandid-reused). A call that failed was not remembered. Any call may go
-    without; then only AddItem does more when it is repeated.
+    A commandid is an idempotency key, unique within one cart or order: for 60 days a repeated call returns the
+    first result and changes nothing; another request with the same commandid is an invalid argument (violation
+    commandid-reused). Failed calls are not stored. It is optional: without one, only AddItem is not idempotent.
     """
 
     def __init__(self, channel):
@@ -100,14 +99,13 @@ class PurchaseStub:
 class PurchaseServicer:
     """Fields and RPCs are added, never renumbered or removed: services in other languages rely on them.
 
-    A commandid names a call about one cart or order, so that its caller may repeat it: for 60 days a repeat
-    is answered as the first call was and changes nothing; another request under the same commandid is an
-    invalid argument (violation commandid-reused). A call that failed was not remembered. Any call may go
-    without; then only AddItem does more when it is repeated.
+    A commandid is an idempotency key, unique within one cart or order: for 60 days a repeated call returns the
+    first result and changes nothing; another request with the same commandid is an invalid argument (violation
+    commandid-reused). Failed calls are not stored. It is optional: without one, only AddItem is not idempotent.
     """
 
     def CreateCart(self, request, context):
-        """Opens an empty cart. Repeating it returns the cart that is there.
+        """Creates an empty cart, or returns the existing one.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -120,21 +118,21 @@ class PurchaseServicer:
         raise NotImplementedError('Method not implemented!')
 
     def AddItem(self, request, context):
-        """Adds to the count of an item; with a commandid, at most once however often it is called.
+        """Adds units of an item; idempotent with a commandid.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def SetItem(self, request, context):
-        """Sets the count of an item, whether or not it was in the cart.
+        """Sets the units of an item; adds it to the cart if it is missing.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def RemoveItem(self, request, context):
-        """Takes an item out, whatever its count. An item that is not there is no error.
+        """Removes an item with all its units. No error if the cart does not contain it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -147,14 +145,14 @@ class PurchaseServicer:
         raise NotImplementedError('Method not implemented!')
 
     def CloseCart(self, request, context):
-        """Ends the filling of a cart. Repeating it returns the cart.
+        """Closes a cart, whose items are final then. Idempotent.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Checkout(self, request, context):
-        """Opens the order ticket of a closed cart. Repeating it returns the same ticket.
+        """Opens the order ticket of a closed cart. Repeated, it returns the same ticket.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -167,14 +165,14 @@ class PurchaseServicer:
         raise NotImplementedError('Method not implemented!')
 
     def CancelOrder(self, request, context):
-        """Calls an order off, unless it has ended. Repeating it returns the canceled ticket.
+        """Cancels an open order. Repeated, it returns the canceled ticket.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetOrderHistory(self, request, context):
-        """Every move of an order's ticket, delivery included.
+        """Returns the history of an order's ticket, including its delivery.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -249,10 +247,9 @@ def add_PurchaseServicer_to_server(servicer, server):
 class Purchase:
     """Fields and RPCs are added, never renumbered or removed: services in other languages rely on them.
 
-    A commandid names a call about one cart or order, so that its caller may repeat it: for 60 days a repeat
-    is answered as the first call was and changes nothing; another request under the same commandid is an
-    invalid argument (violation commandid-reused). A call that failed was not remembered. Any call may go
-    without; then only AddItem does more when it is repeated.
+    A commandid is an idempotency key, unique within one cart or order: for 60 days a repeated call returns the
+    first result and changes nothing; another request with the same commandid is an invalid argument (violation
+    commandid-reused). Failed calls are not stored. It is optional: without one, only AddItem is not idempotent.
     """
 
     @staticmethod

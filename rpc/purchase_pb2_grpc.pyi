@@ -29,10 +29,9 @@ GRPC_VERSION: str
 class PurchaseStub:
     """Fields and RPCs are added, never renumbered or removed: services in other languages rely on them.
 
-    A commandid names a call about one cart or order, so that its caller may repeat it: for 60 days a repeat
-    is answered as the first call was and changes nothing; another request under the same commandid is an
-    invalid argument (violation commandid-reused). A call that failed was not remembered. Any call may go
-    without; then only AddItem does more when it is repeated.
+    A commandid is an idempotency key, unique within one cart or order: for 60 days a repeated call returns the
+    first result and changes nothing; another request with the same commandid is an invalid argument (violation
+    commandid-reused). Failed calls are not stored. It is optional: without one, only AddItem is not idempotent.
     """
 
     @_typing.overload
@@ -40,63 +39,61 @@ class PurchaseStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> PurchaseAsyncStub: ...
     CreateCart: _grpc.UnaryUnaryMultiCallable[_purchase_pb2.CreateCartRequest, _purchase_pb2.CreateCartResponse]
-    """Opens an empty cart. Repeating it returns the cart that is there."""
+    """Creates an empty cart, or returns the existing one."""
     GetCart: _grpc.UnaryUnaryMultiCallable[_purchase_pb2.GetCartRequest, _purchase_pb2.GetCartResponse]
     AddItem: _grpc.UnaryUnaryMultiCallable[_purchase_pb2.AddItemRequest, _purchase_pb2.AddItemResponse]
-    """Adds to the count of an item; with a commandid, at most once however often it is called."""
+    """Adds units of an item; idempotent with a commandid."""
     SetItem: _grpc.UnaryUnaryMultiCallable[_purchase_pb2.SetItemRequest, _purchase_pb2.SetItemResponse]
-    """Sets the count of an item, whether or not it was in the cart."""
+    """Sets the units of an item; adds it to the cart if it is missing."""
     RemoveItem: _grpc.UnaryUnaryMultiCallable[_purchase_pb2.RemoveItemRequest, _purchase_pb2.RemoveItemResponse]
-    """Takes an item out, whatever its count. An item that is not there is no error."""
+    """Removes an item with all its units. No error if the cart does not contain it."""
     GetCartContents: _grpc.UnaryUnaryMultiCallable[_purchase_pb2.GetCartContentsRequest, _purchase_pb2.GetCartContentsResponse]
     CloseCart: _grpc.UnaryUnaryMultiCallable[_purchase_pb2.CloseCartRequest, _purchase_pb2.CloseCartResponse]
-    """Ends the filling of a cart. Repeating it returns the cart."""
+    """Closes a cart, whose items are final then. Idempotent."""
     Checkout: _grpc.UnaryUnaryMultiCallable[_purchase_pb2.CheckoutRequest, _purchase_pb2.CheckoutResponse]
-    """Opens the order ticket of a closed cart. Repeating it returns the same ticket."""
+    """Opens the order ticket of a closed cart. Repeated, it returns the same ticket."""
     GetOrderTicket: _grpc.UnaryUnaryMultiCallable[_purchase_pb2.GetOrderTicketRequest, _purchase_pb2.GetOrderTicketResponse]
     CancelOrder: _grpc.UnaryUnaryMultiCallable[_purchase_pb2.CancelOrderRequest, _purchase_pb2.CancelOrderResponse]
-    """Calls an order off, unless it has ended. Repeating it returns the canceled ticket."""
+    """Cancels an open order. Repeated, it returns the canceled ticket."""
     GetOrderHistory: _grpc.UnaryUnaryMultiCallable[_purchase_pb2.GetOrderHistoryRequest, _purchase_pb2.GetOrderHistoryResponse]
-    """Every move of an order's ticket, delivery included."""
+    """Returns the history of an order's ticket, including its delivery."""
 
 @_typing.type_check_only
 class PurchaseAsyncStub(PurchaseStub):
     """Fields and RPCs are added, never renumbered or removed: services in other languages rely on them.
 
-    A commandid names a call about one cart or order, so that its caller may repeat it: for 60 days a repeat
-    is answered as the first call was and changes nothing; another request under the same commandid is an
-    invalid argument (violation commandid-reused). A call that failed was not remembered. Any call may go
-    without; then only AddItem does more when it is repeated.
+    A commandid is an idempotency key, unique within one cart or order: for 60 days a repeated call returns the
+    first result and changes nothing; another request with the same commandid is an invalid argument (violation
+    commandid-reused). Failed calls are not stored. It is optional: without one, only AddItem is not idempotent.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateCart: _aio.UnaryUnaryMultiCallable[_purchase_pb2.CreateCartRequest, _purchase_pb2.CreateCartResponse]  # type: ignore[assignment]
-    """Opens an empty cart. Repeating it returns the cart that is there."""
+    """Creates an empty cart, or returns the existing one."""
     GetCart: _aio.UnaryUnaryMultiCallable[_purchase_pb2.GetCartRequest, _purchase_pb2.GetCartResponse]  # type: ignore[assignment]
     AddItem: _aio.UnaryUnaryMultiCallable[_purchase_pb2.AddItemRequest, _purchase_pb2.AddItemResponse]  # type: ignore[assignment]
-    """Adds to the count of an item; with a commandid, at most once however often it is called."""
+    """Adds units of an item; idempotent with a commandid."""
     SetItem: _aio.UnaryUnaryMultiCallable[_purchase_pb2.SetItemRequest, _purchase_pb2.SetItemResponse]  # type: ignore[assignment]
-    """Sets the count of an item, whether or not it was in the cart."""
+    """Sets the units of an item; adds it to the cart if it is missing."""
     RemoveItem: _aio.UnaryUnaryMultiCallable[_purchase_pb2.RemoveItemRequest, _purchase_pb2.RemoveItemResponse]  # type: ignore[assignment]
-    """Takes an item out, whatever its count. An item that is not there is no error."""
+    """Removes an item with all its units. No error if the cart does not contain it."""
     GetCartContents: _aio.UnaryUnaryMultiCallable[_purchase_pb2.GetCartContentsRequest, _purchase_pb2.GetCartContentsResponse]  # type: ignore[assignment]
     CloseCart: _aio.UnaryUnaryMultiCallable[_purchase_pb2.CloseCartRequest, _purchase_pb2.CloseCartResponse]  # type: ignore[assignment]
-    """Ends the filling of a cart. Repeating it returns the cart."""
+    """Closes a cart, whose items are final then. Idempotent."""
     Checkout: _aio.UnaryUnaryMultiCallable[_purchase_pb2.CheckoutRequest, _purchase_pb2.CheckoutResponse]  # type: ignore[assignment]
-    """Opens the order ticket of a closed cart. Repeating it returns the same ticket."""
+    """Opens the order ticket of a closed cart. Repeated, it returns the same ticket."""
     GetOrderTicket: _aio.UnaryUnaryMultiCallable[_purchase_pb2.GetOrderTicketRequest, _purchase_pb2.GetOrderTicketResponse]  # type: ignore[assignment]
     CancelOrder: _aio.UnaryUnaryMultiCallable[_purchase_pb2.CancelOrderRequest, _purchase_pb2.CancelOrderResponse]  # type: ignore[assignment]
-    """Calls an order off, unless it has ended. Repeating it returns the canceled ticket."""
+    """Cancels an open order. Repeated, it returns the canceled ticket."""
     GetOrderHistory: _aio.UnaryUnaryMultiCallable[_purchase_pb2.GetOrderHistoryRequest, _purchase_pb2.GetOrderHistoryResponse]  # type: ignore[assignment]
-    """Every move of an order's ticket, delivery included."""
+    """Returns the history of an order's ticket, including its delivery."""
 
 class PurchaseServicer(metaclass=_abc_1.ABCMeta):
     """Fields and RPCs are added, never renumbered or removed: services in other languages rely on them.
 
-    A commandid names a call about one cart or order, so that its caller may repeat it: for 60 days a repeat
-    is answered as the first call was and changes nothing; another request under the same commandid is an
-    invalid argument (violation commandid-reused). A call that failed was not remembered. Any call may go
-    without; then only AddItem does more when it is repeated.
+    A commandid is an idempotency key, unique within one cart or order: for 60 days a repeated call returns the
+    first result and changes nothing; another request with the same commandid is an invalid argument (violation
+    commandid-reused). Failed calls are not stored. It is optional: without one, only AddItem is not idempotent.
     """
 
     @_abc_1.abstractmethod
@@ -105,7 +102,7 @@ class PurchaseServicer(metaclass=_abc_1.ABCMeta):
         request: _purchase_pb2.CreateCartRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_purchase_pb2.CreateCartResponse, _abc.Awaitable[_purchase_pb2.CreateCartResponse]]:
-        """Opens an empty cart. Repeating it returns the cart that is there."""
+        """Creates an empty cart, or returns the existing one."""
 
     @_abc_1.abstractmethod
     def GetCart(
@@ -120,7 +117,7 @@ class PurchaseServicer(metaclass=_abc_1.ABCMeta):
         request: _purchase_pb2.AddItemRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_purchase_pb2.AddItemResponse, _abc.Awaitable[_purchase_pb2.AddItemResponse]]:
-        """Adds to the count of an item; with a commandid, at most once however often it is called."""
+        """Adds units of an item; idempotent with a commandid."""
 
     @_abc_1.abstractmethod
     def SetItem(
@@ -128,7 +125,7 @@ class PurchaseServicer(metaclass=_abc_1.ABCMeta):
         request: _purchase_pb2.SetItemRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_purchase_pb2.SetItemResponse, _abc.Awaitable[_purchase_pb2.SetItemResponse]]:
-        """Sets the count of an item, whether or not it was in the cart."""
+        """Sets the units of an item; adds it to the cart if it is missing."""
 
     @_abc_1.abstractmethod
     def RemoveItem(
@@ -136,7 +133,7 @@ class PurchaseServicer(metaclass=_abc_1.ABCMeta):
         request: _purchase_pb2.RemoveItemRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_purchase_pb2.RemoveItemResponse, _abc.Awaitable[_purchase_pb2.RemoveItemResponse]]:
-        """Takes an item out, whatever its count. An item that is not there is no error."""
+        """Removes an item with all its units. No error if the cart does not contain it."""
 
     @_abc_1.abstractmethod
     def GetCartContents(
@@ -151,7 +148,7 @@ class PurchaseServicer(metaclass=_abc_1.ABCMeta):
         request: _purchase_pb2.CloseCartRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_purchase_pb2.CloseCartResponse, _abc.Awaitable[_purchase_pb2.CloseCartResponse]]:
-        """Ends the filling of a cart. Repeating it returns the cart."""
+        """Closes a cart, whose items are final then. Idempotent."""
 
     @_abc_1.abstractmethod
     def Checkout(
@@ -159,7 +156,7 @@ class PurchaseServicer(metaclass=_abc_1.ABCMeta):
         request: _purchase_pb2.CheckoutRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_purchase_pb2.CheckoutResponse, _abc.Awaitable[_purchase_pb2.CheckoutResponse]]:
-        """Opens the order ticket of a closed cart. Repeating it returns the same ticket."""
+        """Opens the order ticket of a closed cart. Repeated, it returns the same ticket."""
 
     @_abc_1.abstractmethod
     def GetOrderTicket(
@@ -174,7 +171,7 @@ class PurchaseServicer(metaclass=_abc_1.ABCMeta):
         request: _purchase_pb2.CancelOrderRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_purchase_pb2.CancelOrderResponse, _abc.Awaitable[_purchase_pb2.CancelOrderResponse]]:
-        """Calls an order off, unless it has ended. Repeating it returns the canceled ticket."""
+        """Cancels an open order. Repeated, it returns the canceled ticket."""
 
     @_abc_1.abstractmethod
     def GetOrderHistory(
@@ -182,6 +179,6 @@ class PurchaseServicer(metaclass=_abc_1.ABCMeta):
         request: _purchase_pb2.GetOrderHistoryRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_purchase_pb2.GetOrderHistoryResponse, _abc.Awaitable[_purchase_pb2.GetOrderHistoryResponse]]:
-        """Every move of an order's ticket, delivery included."""
+        """Returns the history of an order's ticket, including its delivery."""
 
 def add_PurchaseServicer_to_server(servicer: PurchaseServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

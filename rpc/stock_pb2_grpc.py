@@ -68,21 +68,21 @@ class StockServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListItems(self, request, context):
-        """The catalogue by itemid, a page at a time.
+        """Lists the catalogue by itemid, one page at a time.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def PutItem(self, request, context):
-        """Sets price, stock and waiver of an item, new or known.
+        """Sets price, stock and payment waiver of an item; creates it if it does not exist.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetReservation(self, request, context):
-        """What an order has set aside, or why it was refused.
+        """Returns the reservation of an order, or why it was rejected.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
