@@ -22,7 +22,7 @@ PATTERNS = {
     r"who(so)?ever|whomever": "name the role: caller, client, sender, receiver, process, operator",
     r"(no|some|any|every)body(?!~of~)('s)?|(some|any|every)one(?!~of~)\b": "name the role",
     r"no~one": "name the role",
-    r"(so|that|as)~many(?!~as)\b|so~long(?!~as)": "the count, the duration",
+    r"(so|that|(?<!twice\s)(?<!times\s)as)~many(?!~as)\b|so~long(?!~as)": "the count, the duration",
     r"(be|is|are|was|were)~had": "available, obtained",
     r"no~good": "invalid",
     r"(come|comes|came|coming)~again": "is redelivered",

@@ -1,8 +1,11 @@
 """The documentation agrees with the code."""
 
 import json
+import re
+import shlex
 from pathlib import Path
 
+import click
 import pytest
 
 from contract import topology
@@ -10,9 +13,30 @@ from contract.json import to_json
 from contract.tickets import RESERVED, CartItem, TicketMessage
 from rpc.purchase_pb2 import CartItem as CartItemPb
 from rpc.purchase_pb2 import OrderTicket
+from sagactl.__main__ import main as sagactl
 from sagactl.diagram import redrawn
 
 ROOT = Path(__file__).parents[2]
+DOCS = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+
+def anchors(text: str) -> set[str]:
+    titles = re.findall(r"^##+ (.+)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+def commands(program: str) -> list[str]:
+    """Return every call of `program` in a code block or code span of the documentation."""
+    found = set()
+    for text in (file.read_text() for file in DOCS if file.name != "CHANGELOG.md"):
+        blocks = "\n".join(re.findall(r"```sh\n(.*?)```", text, re.DOTALL)).splitlines()
+        spans = [span.replace("\n", " ") for span in re.findall(r"`([^`]+)`", text)]
+        found |= {
+            m[1]
+            for m in (re.match(rf"(?:\.venv/bin/)?({program} [a-z].*)", line) for line in blocks + spans)
+            if m
+        }
+    return sorted(found)
 
 
 def test_architecture_shows_the_transition_tables():
@@ -32,6 +56,36 @@ def test_architecture_names_every_topic():
     assert topology.DEAD_LETTER_TOPIC in architecture
     for service in topology.LISTENS_TO:
         assert topology.TOPICS[service] in architecture
+
+
+@pytest.mark.parametrize("file", DOCS, ids=lambda file: file.name)
+def test_links_have_targets(file: Path):
+    for target, _, anchor in (
+        link.partition("#") for link in re.findall(r"\]\(([^)\s]+)\)", file.read_text())
+    ):
+        if not target.startswith("http"):
+            found = file.parent / target if target else file
+            assert found.exists(), target
+            assert not anchor or anchor in anchors(found.read_text()), f"{target}#{anchor}"
+
+
+@pytest.mark.parametrize("line", commands("sagactl"))
+def test_sagactl_commands_exist(line: str):
+    words = [word for word in shlex.split(line, comments=True)[1:] if not word.startswith("[")]
+    command = sagactl
+    while isinstance(command, click.Group) and words:
+        command = command.get_command(click.Context(command), words.pop(0))
+
+    assert command is not None
+    if "[" not in line and words:
+        command.make_parser(click.Context(command)).parse_args(words)
+
+
+@pytest.mark.parametrize("line", commands("make"))
+def test_make_targets_exist(line: str):
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+
+    assert line.split()[1] in targets
 
 
 def test_decisions_are_short_and_named_by_their_titles():
