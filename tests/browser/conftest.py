@@ -48,7 +48,7 @@ def browser(chromium: str) -> Iterator[Browser]:
 @pytest.fixture(scope="module")
 def shop(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalSuite]:
     """A suite that the tests of a module share: whoever stops one of its services starts it again."""
-    with local_suite.embedded(tmp_path_factory.mktemp("shop")) as suite:
+    with local_suite.ready_suite(tmp_path_factory.mktemp("shop")) as suite:
         yield suite
 
 

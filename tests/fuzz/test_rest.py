@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.local_suite import LocalSuite, embedded
+from tests.support.local_suite import LocalSuite, ready_suite
 
 CONFIG = Path(__file__).with_name("schemathesis.toml")
 ST = Path(sys.executable).with_name("st")
@@ -19,7 +19,7 @@ CASES = re.compile(r"(\d+) generated, (\d+) passed")
 def test_every_answer_is_as_documented(tmp_path: Path, arguments: tuple[str, ...]):
     examples = int(os.environ.get("FUZZ_EXAMPLES", "15"))
 
-    with embedded(tmp_path, *arguments) as local:
+    with ready_suite(tmp_path, *arguments) as local:
         document = f"{local.facts['gateway']}/openapi.json"
         headers = ("-H", f"Authorization: Bearer {token_of(local)}") if arguments else ()
         fuzzed = fuzz(document, tmp_path, "-n", str(examples), *headers)

@@ -9,7 +9,7 @@ from playwright.sync_api import Browser, expect, sync_playwright
 
 from tests.screenshots.page import RECORDING, STILLS, record, still
 from tests.screenshots.terminal import WATCH, watch
-from tests.support.local_suite import LocalSuite, embedded
+from tests.support.local_suite import LocalSuite, ready_suite
 
 PATIENCE_MILLISECONDS = 60_000
 PICTURES = (*STILLS, RECORDING, WATCH)
@@ -23,7 +23,7 @@ def make_pictures(directory: Path) -> None:
         raise RuntimeError("there is no chromium on the PATH (Debian: apt-get install chromium)")
     directory.mkdir(parents=True, exist_ok=True)
     expect.set_options(timeout=PATIENCE_MILLISECONDS)
-    with tempfile.TemporaryDirectory() as run, embedded(Path(run)) as suite:
+    with tempfile.TemporaryDirectory() as run, ready_suite(Path(run)) as suite:
         # First, for afterwards this thread has an event loop of the browser's.
         watch(suite, directory / WATCH)
         with sync_playwright() as playwright:

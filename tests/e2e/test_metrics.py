@@ -1,48 +1,39 @@
-"""What the processes of a suite that runs expose is what is declared."""
+"""The metrics that the processes of a running suite expose are exactly the declared ones."""
 
-from tests.support.local_suite import suite, until
+from tests.support.eventually import wait_until
+from tests.support.local_suite import ready_suite
 from tests.support.metrics import DECLARED, Samples, declared_series, scraped, series_of
 
-IMPATIENT = {"SWEEP_SECONDS": "0.2", "REMINDER_INTERVAL_SECONDS": "0.3"}
-ASKS_PAYMENT = "payment-service.com.example.stock"
-PROCESS_OWN = ("process_", "target_info")
+QUICK = {"SWEEP_SECONDS": "0.2", "REMINDER_INTERVAL_SECONDS": "0.3"}
+RESERVED_EVENTS = "payment-service.com.example.stock"
+PROCESS_METRICS = ("process_", "target_info")
 
 
-def order(local, cartid: str, itemid: str) -> str:
-    """The orderid of a cart with one of these, checked out."""
-    for method, body in (
-        ("create_cart", {}),
-        ("add_item", {"itemid": itemid, "count": 1}),
-        ("close_cart", {}),
-    ):
-        local.call(method, cartid=cartid, **body)
-    return local.call("checkout", cartid=cartid)["order_ticket"]["orderid"]
-
-
-def everything(local) -> Samples:
+def all_samples(local) -> Samples:
     return scraped(address for listening in local.facts["metrics"].values() for address in listening)
 
 
-def test_whatever_is_declared_is_exposed_and_nothing_else(tmp_path):
-    with suite(tmp_path, "--backend", "embedded", environ=IMPATIENT) as local:
-        local.until_ready()
+def test_exactly_the_declared_metrics_are_exposed(tmp_path):
+    with ready_suite(tmp_path, environ=QUICK) as local:
         for itemid, status in (("blue", "approved"), ("red", "approved"), ("yellow", "reserve-failed")):
-            order(local, f"cart-{itemid}", itemid)
-            until(
-                lambda outcome=status: everything(local).value(
+            local.order(**{itemid: 1})
+            wait_until(
+                lambda outcome=status: all_samples(local).value(
                     "saga_order_duration_seconds_count", outcome=outcome
                 )
             )
         local.sagactl("provider", "--away")
-        order(local, "cart-waits", "blue")
-        until(
-            lambda: everything(local).value("saga_reminders_overdue", kind="Reservation", status="reserved")
+        local.order(blue=1)
+        wait_until(
+            lambda: all_samples(local).value("saga_reminders_overdue", kind="Reservation", status="reserved")
         )
-        until(lambda: everything(local).value("saga_subscription_active", subscription=ASKS_PAYMENT) == 0)
+        wait_until(
+            lambda: all_samples(local).value("saga_subscription_active", subscription=RESERVED_EVENTS) == 0
+        )
 
-        samples = everything(local)
+        samples = all_samples(local)
 
-        ours = {series for series in samples.series() if not series.name.startswith(PROCESS_OWN)}
+        ours = {series for series in samples.series() if not series.name.startswith(PROCESS_METRICS)}
         assert ours == declared_series()
         assert samples.value("saga_serving") == 4
         assert samples.value("saga_order_duration_seconds_count") == 3
@@ -53,9 +44,8 @@ def test_whatever_is_declared_is_exposed_and_nothing_else(tmp_path):
         assert samples.value("http_server_request_duration_seconds_count", **checkout) == 4
 
 
-def test_each_process_says_of_itself_what_it_is_and_has_what_its_kind_declares(tmp_path):
-    with suite(tmp_path, "--backend", "embedded", "--replicas", "2") as local:
-        local.until_ready()
+def test_each_process_names_its_service_and_exposes_only_its_metrics(tmp_path):
+    with ready_suite(tmp_path, "--replicas", "2") as local:
         metrics = local.facts["metrics"]
 
         assert {service: len(addresses) for service, addresses in metrics.items()} == {

@@ -1,4 +1,4 @@
-"""`make run`, once the virtual environment is there: what make's part in it is."""
+"""`make run` with an existing virtual environment: its variables, and its reaction to signals."""
 
 import os
 import shutil
@@ -9,12 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.local_suite import alive, suite, until
+from tests.support.eventually import wait_until
+from tests.support.local_suite import alive, suite
 
 ROOT = Path(__file__).parents[2]
 
 pytestmark = [
-    pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc"),
+    pytest.mark.skipif(sys.platform != "linux", reason="reads /proc"),
     pytest.mark.skipif(shutil.which("make") is None, reason="needs make"),
     pytest.mark.skipif(not (ROOT / ".venv/bin/sagactl").exists(), reason="needs the environment of make run"),
 ]
@@ -22,7 +23,7 @@ pytestmark = [
 
 @contextmanager
 def make_run(tmp_path):
-    """A suite that is ready; -o: what the environment is made of is no part of the test."""
+    """Start a suite and wait until it is ready. `-o` keeps make from updating the virtual environment."""
     variables = ("BACKEND=embedded", "PORT=0", "REPLICAS=2", f"RUN_DIR={tmp_path / '.run'}")
     make = ("make", "-C", str(ROOT), "-o", ".venv/.run", "run", *variables)
     with suite(tmp_path, argv=make) as local:
@@ -30,24 +31,24 @@ def make_run(tmp_path):
         yield local
 
 
-def test_variables_of_make_reach_the_suite(tmp_path):
+def test_make_variables_reach_the_suite(tmp_path):
     with make_run(tmp_path) as local:
         assert "BACKEND=embedded" in local.output
         assert len(local.facts["addresses"]["stock"]) == 2
 
 
-def test_ctrl_c_ends_everything_without_a_complaint(tmp_path):
+def test_ctrl_c_ends_every_process_without_an_error(tmp_path):
     with make_run(tmp_path) as local:
         processes = local.pids()
 
-        os.killpg(local.process.pid, signal.SIGINT)  # What a terminal does.
+        os.killpg(local.process.pid, signal.SIGINT)  # As a terminal does.
 
         assert local.process.wait(15) == -signal.SIGINT
         assert not any(map(alive, processes))
         assert "Error" not in local.output
 
 
-def test_a_sigterm_for_make_ends_everything(tmp_path):
+def test_sigterm_to_make_ends_every_process(tmp_path):
     with make_run(tmp_path) as local:
         processes = local.pids()
 
@@ -56,10 +57,10 @@ def test_a_sigterm_for_make_ends_everything(tmp_path):
         assert not any(map(alive, processes))
 
 
-def test_nothing_outlives_a_make_that_is_killed(tmp_path):
+def test_killed_make_leaves_no_process(tmp_path):
     with make_run(tmp_path) as local:
         processes = local.pids()
 
         local.process.kill()
 
-        until(lambda: not any(map(alive, processes)))
+        wait_until(lambda: not any(map(alive, processes)))

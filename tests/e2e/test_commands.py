@@ -1,0 +1,108 @@
+"""`sagactl` commands against a running suite on the embedded backend."""
+
+from tests.support.eventually import wait_until
+from tests.support.local_suite import ready_suite, sagactl
+
+
+def test_demo_passes(tmp_path):
+    """The scenarios of the README, each checked by the command itself."""
+    with ready_suite(tmp_path) as local:
+        demo = local.sagactl("demo")
+
+    assert demo.returncode == 0, demo.stderr
+    assert all(f'"{status}"' in demo.stdout for status in ("approved", "reserve-failed", "payment-failed"))
+    assert demo.stdout.endswith("Everything went as it is to go.\n")
+
+
+def test_stock_set_changes_only_what_is_named(tmp_path):
+    with ready_suite(tmp_path) as local:
+        restocked = local.sagactl("stock", "set", "yellow", "--stock", "5")
+        seeded = local.sagactl("seed")
+        waived = local.sagactl("stock", "set", "yellow", "--waives-payment")
+        new = local.sagactl("stock", "set", "green", "--price", "7")
+        split = local.sagactl("stock", "set", "green", "--shards", "3")
+        fewer = local.sagactl("stock", "set", "green", "--shards", "2")
+
+    assert restocked.stdout == "yellow: price 100, 5 pieces (5 available, 0 reserved, 0 sold)\n"
+    assert seeded.stdout.splitlines() == [
+        "blue: price 100, 100000 pieces (100000 available, 0 reserved, 0 sold), in 8 shards",
+        "red: price 50, 100000 pieces (100000 available, 0 reserved, 0 sold), in 8 shards, waives payment",
+        "yellow: price 100, 5 pieces (5 available, 0 reserved, 0 sold)",
+        "gold: price 1000000, 10 pieces (10 available, 0 reserved, 0 sold)",
+    ]
+    assert waived.stdout == (
+        "yellow: price 100, 5 pieces (5 available, 0 reserved, 0 sold), waives payment\n"
+    )
+    assert new.stdout == "green: price 7, 0 pieces (0 available, 0 reserved, 0 sold)\n"
+    assert split.stdout == "green: price 7, 0 pieces (0 available, 0 reserved, 0 sold), in 3 shards\n"
+    assert fewer.returncode == 1
+    assert "green is split into 3 shards already" in fewer.stderr
+
+
+def test_open_order_is_shown_and_audited_until_it_balances(tmp_path):
+    with ready_suite(tmp_path) as local:
+        local.sagactl("provider", "--away")
+        orderid = local.order(blue=3)
+        wait_until(lambda: "reserved" in local.sagactl("stuck").stdout)
+
+        waiting = local.sagactl("stuck").stdout
+        while_open = local.sagactl("order", orderid).stdout
+        unbalanced = local.sagactl("audit")
+        provider = local.sagactl("provider", "--here", "--delay", "0.1").stdout
+        balanced = local.sagactl("audit", "--wait", "30")
+        ended = local.sagactl("order", orderid).stdout
+
+        assert orderid in waiting
+        assert (
+            "still open: the ticket is reserved; what is reserved is neither sold nor released" in while_open
+        )
+        assert unbalanced.returncode == 1
+        assert f"order {orderid}: its ticket is still reserved" in unbalanced.stdout
+        assert provider == "unavailable: False\ndelay seconds: 0.1\ndrop responses: False\n"
+        assert balanced.returncode == 0, balanced.stdout
+        assert "everything balances" in balanced.stdout
+        assert "charged 300 - refunded 0 = 300; approved for payment: 300" in balanced.stdout
+        services = [line.split()[1] for line in ended.splitlines() if line.startswith("  20")]
+        assert services.count("purchase") == 4
+        assert set(services) == {"purchase", "stock", "payment", "delivery"}
+        assert "still open: nothing" in ended
+        assert local.sagactl("stuck").stdout == "nothing waits\n"
+
+
+def test_orders_wait_for_a_stopped_service(tmp_path):
+    with ready_suite(tmp_path) as local:
+        stopped = local.sagactl("stop", "payment")
+        listed = local.sagactl("ps").stdout
+        orderid = local.order(blue=1)
+        wait_until(lambda: "reserved" in local.sagactl("stuck").stdout)
+        assert local.pids("services.payment") == []
+
+        started = local.sagactl("start", "payment")
+        balanced = local.sagactl("audit", "--wait", "30")
+
+        assert (stopped.returncode, started.returncode) == (0, 0), started.stderr
+        assert [line.split()[:2] for line in listed.splitlines()] == [
+            ["purchase", "running"],
+            ["stock", "running"],
+            ["payment", "stopped"],
+            ["delivery", "running"],
+            ["gateway", "running"],
+        ]
+        assert balanced.returncode == 0, balanced.stdout
+        assert local.status(orderid) == "approved"
+        assert "serving" in local.sagactl("logs", "payment").stdout
+        assert "payment ended" not in local.output
+
+
+def test_unknown_names_and_a_missing_suite_are_reported(tmp_path):
+    with ready_suite(tmp_path) as local:
+        no_order = local.sagactl("order", "nonsense")
+        no_service = local.sagactl("stop", "nonsense")
+        no_log = local.sagactl("logs", "nonsense")
+    no_suite = [local.sagactl("ps"), local.sagactl("audit"), sagactl("audit")]
+
+    assert no_order.stderr == "Error: there is no order nonsense\n"
+    assert "there is no nonsense; there are: purchase, stock, payment, delivery, gateway" in no_service.stderr
+    assert "there is no log of nonsense; there are:" in no_log.stderr
+    assert all("no suite runs in" in each.stderr for each in no_suite)
+    assert {each.returncode for each in (no_order, no_service, no_log, *no_suite)} == {1}
