@@ -85,8 +85,9 @@ project-teardown: $(VENV)/.run ## Print what would remove it again, all but the 
 test-cloud: $(VENV)/.dev ## The contract suites against a real project, in what is removed again: PROJECT_ID=… [REGION=…]
 	@deploy/gcp/test-cloud
 
-docs: $(VENV)/.run ## Draw the saga in docs/architecture.md again, from its tables, and GKE's rules from Prometheus'
+docs: $(VENV)/.dev ## Regenerate the diagrams, the table of metrics and the alarms of GKE from the code
 	$(BIN)/python -m sagactl.diagram
+	$(BIN)/python -m tests.metrics_table
 	deploy/monitoring/gke >deploy/k8s/overlays/gke/rules.yaml
 
 screenshots: $(VENV)/.dev ## Take the pictures in docs/images again, of a suite that runs (needs chromium)
