@@ -9,8 +9,8 @@ from bench.raw import SETTLED, TO_APPROVED, raw_chain, raw_rate
 from bench.rounds import HOPS, RED_ONLY, Bench
 from bench.suite import RunningSuite, running_baseline
 from bench.wire import Meter
-from sagactl.catalogue import CatalogueItem
-from sagactl.stock import put_if_absent
+from sagactl.local.catalogue import CatalogueItem
+from sagactl.local.stock import put_if_absent
 
 DIFFERENT_ITEMS = 64
 WARM_RAW_ORDERS = 3_000

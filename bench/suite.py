@@ -16,11 +16,11 @@ from grpc_health.v1.health_pb2 import HealthCheckRequest
 from grpc_health.v1.health_pb2_grpc import HealthStub
 
 from contract.control import request
-from sagactl.audit import problems, read_books
-from sagactl.looking import open_tables
-from sagactl.ports import LOOPBACK, free_ports
-from sagactl.probe import wait_until_listens
-from sagactl.runfile import Suite, read_suite
+from sagactl.inspect.audit import problems, read_books
+from sagactl.inspect.connect import open_tables
+from sagactl.local.ports import LOOPBACK, free_ports
+from sagactl.local.probe import wait_until_listens
+from sagactl.local.runfile import Suite, read_suite
 
 START_SECONDS = 60.0
 STOP_SECONDS = 20.0

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from contract import topology
 from deploy.gcp.steps import NUMBER, Argv, Step, gcloud
-from sagactl.provision import subscription_specs
+from sagactl.local.provision import subscription_specs
 from sagakit.bus import subscription_name
 
 BROADCAST_ROLE = "sagaBroadcast"

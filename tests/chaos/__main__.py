@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from random import SystemRandom
 
-from sagactl.emulators import FIRESTORE, PUBSUB, why_unavailable
+from sagactl.local.emulators import FIRESTORE, PUBSUB, why_unavailable
 from tests.chaos.run import ChaosRun
 
 RESULTS = Path("build/chaos.json")

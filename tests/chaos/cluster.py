@@ -10,14 +10,14 @@ from pathlib import Path
 
 from bench.proxy import proxied
 from bench.suite import used
-from sagactl import suite
-from sagactl.catalogue import CATALOGUE
-from sagactl.emulators import FIRESTORE, PUBSUB, running
-from sagactl.ports import LOOPBACK, free_ports
-from sagactl.probe import wait_until_answers
-from sagactl.provision import provision
-from sagactl.stock import put_if_absent
-from sagactl.supervisor import Kept, Supervisor
+from sagactl.local import programs as suite
+from sagactl.local.catalogue import CATALOGUE
+from sagactl.local.emulators import FIRESTORE, PUBSUB, running
+from sagactl.local.ports import LOOPBACK, free_ports
+from sagactl.local.probe import wait_until_answers
+from sagactl.local.provision import provision
+from sagactl.local.stock import put_if_absent
+from sagactl.local.supervisor import Kept, Supervisor
 from sagakit.runtime import Backoff
 from tests.chaos.faults import Faults
 from tests.chaos.proxy import faulty

@@ -5,8 +5,8 @@ from collections import Counter
 from collections.abc import Iterator
 from random import Random
 
-from sagactl import suite
-from sagactl.supervisor import Kept
+from sagactl.local import programs as suite
+from sagactl.local.supervisor import Kept
 from tests.chaos.cluster import Cluster
 from tests.chaos.faults import Faults
 

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from contract import topology
 from deploy.gcp.__main__ import main
 from deploy.gcp.plan import Where, setup
-from sagactl.provision import topics
+from sagactl.local.provision import topics
 from tests.support.manifests import ROOT
 
 WHERE = Where("my-proj", "europe-west4", domain="shop.example.com")

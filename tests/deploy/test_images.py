@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from sagactl.demo import demo
-from sagactl.emulators import FIRESTORE, PUBSUB, why_unavailable
+from sagactl.local.demo import demo
+from sagactl.local.emulators import FIRESTORE, PUBSUB, why_unavailable
 from tests.support import images
 from tests.support.images import IMAGES, Image
 from tests.support.manifests import ROOT

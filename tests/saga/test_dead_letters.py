@@ -6,8 +6,8 @@ from contextlib import asynccontextmanager
 
 from contract import topology
 from contract.tickets import ORDER_TICKET, PAID, CartItem, TicketMessage
-from sagactl import letters
-from sagactl.letters import Filter
+from sagactl.inspect import dead_letters as letters
+from sagactl.inspect.dead_letters import Filter
 from sagakit.backends import BackendSettings, open_pull_subscription
 from sagakit.bus import Message, PullSubscription
 from sagakit.inbox import inbox_kind

@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from contract.topology import EPHEMERAL_PREFIX, TOPICS
-from sagactl.ports import free_ports
+from sagactl.local.ports import free_ports
 from sagakit.backends import open_provisioner
 from sagakit.backends.embedded import queue
 from sagakit.backends.embedded.database import Database

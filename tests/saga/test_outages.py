@@ -13,9 +13,9 @@ import pytest
 from contract import topology
 from rpc import purchase_pb2 as pb
 from rpc import stock_pb2 as stock_pb
-from sagactl.emulators import FIRESTORE, PUBSUB, Emulator, running
-from sagactl.ports import free_ports
-from sagactl.provision import provision
+from sagactl.local.emulators import FIRESTORE, PUBSUB, Emulator, running
+from sagactl.local.ports import free_ports
+from sagactl.local.provision import provision
 from sagakit.bus import Delivery
 from services.payment.simulated import FaultSettings, save_faults
 from services.payment.storage import payment_key

@@ -12,7 +12,7 @@ import pytest
 from contract import topology
 from contract.tickets import ORDER_TICKET
 from rpc import purchase_pb2 as pb
-from sagactl.provision import provision
+from sagactl.local.provision import provision
 from sagakit.backends import open_provisioner
 from sagakit.bus import Delivery, Message, SubscriptionSpec
 from sagakit.due import encode_due

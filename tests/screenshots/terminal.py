@@ -11,10 +11,10 @@ import httpx
 from rich.console import Console
 from rich.terminal_theme import SVG_EXPORT_THEME
 
-from sagactl.live.screen import screen
-from sagactl.live.state import State
-from sagactl.live.watching import Watching
-from sagactl.looking import open_sources
+from sagactl.dashboard.dashboard import Watching
+from sagactl.dashboard.screen import screen
+from sagactl.dashboard.state import State
+from sagactl.inspect.connect import open_sources
 from sagakit.runtime import Runtime
 from tests.support.local_suite import LocalSuite
 

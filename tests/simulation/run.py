@@ -13,8 +13,8 @@ import structlog
 
 from contract.topology import TOPICS
 from rpc import purchase_pb2, stock_pb2
-from sagactl.audit import problems, read_books
-from sagactl.catalogue import CATALOGUE
+from sagactl.inspect.audit import problems, read_books
+from sagactl.local.catalogue import CATALOGUE
 from sagakit.errors import FailedPrecondition, SagaError
 from sagakit.service import Kit, Service, ServiceFactory
 from services.delivery.__main__ import build as build_delivery

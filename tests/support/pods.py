@@ -16,8 +16,8 @@ import httpx
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from grpc_health.v1.health_pb2_grpc import HealthStub
 
-from sagactl.emulators import FIRESTORE, PUBSUB, command
-from sagactl.ports import LOOPBACK
+from sagactl.local.emulators import FIRESTORE, PUBSUB, command
+from sagactl.local.ports import LOOPBACK
 from tests.support.images import Image, terminate
 from tests.support.manifests import Container, Workload, rendered
 

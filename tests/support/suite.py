@@ -18,11 +18,11 @@ from rpc.delivery_pb2_grpc import DeliveryStub
 from rpc.payment_pb2_grpc import PaymentStub
 from rpc.purchase_pb2_grpc import PurchaseStub
 from rpc.stock_pb2_grpc import StockStub
-from sagactl import suite
-from sagactl.audit import problems, read_books
-from sagactl.catalogue import CATALOGUE
-from sagactl.provision import provision
-from sagactl.stock import put_if_absent
+from sagactl.inspect.audit import problems, read_books
+from sagactl.local import programs as suite
+from sagactl.local.catalogue import CATALOGUE
+from sagactl.local.provision import provision
+from sagactl.local.stock import put_if_absent
 from sagakit.backends import Backend, open_backend
 from sagakit.run import Process
 from sagakit.runtime import Runtime

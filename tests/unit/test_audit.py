@@ -5,8 +5,8 @@ from dataclasses import asdict, replace
 
 import pytest
 
-from sagactl.audit import figures, problems, read_books
-from sagactl.books import PAGE, Books, Order
+from sagactl.inspect.audit import figures, problems, read_books
+from sagactl.inspect.records import PAGE, Books, Order
 from sagakit.tables import Insert, Key
 from services.delivery.shipment import Shipment
 from services.delivery.storage import delivery_key, shipment_entity

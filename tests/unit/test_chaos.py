@@ -9,7 +9,7 @@ import pytest
 
 from bench.proxy import proxied
 from contract.tickets import CartItem
-from sagactl.suite import GATEWAY, SERVICES
+from sagactl.local.programs import GATEWAY, SERVICES
 from services.purchase.ticket import Ticket
 from tests.chaos.checks import of_customers
 from tests.chaos.customers import AcceptedOrder

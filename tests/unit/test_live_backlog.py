@@ -3,8 +3,8 @@
 import pytest
 
 from contract.tickets import OPEN
-from sagactl.live import backlog as backlogs
-from sagactl.live.backlog import (
+from sagactl.dashboard import queue_depth as backlogs
+from sagactl.dashboard.queue_depth import (
     EVERY_SECONDS,
     MAX_IDLE_SECONDS,
     Pile,

@@ -3,8 +3,8 @@
 import pytest
 
 from contract.tickets import CartItem, TicketMessage
-from sagactl.live import board as boards
-from sagactl.live.board import ACCEPTED, MAX_EVENTS, Board
+from sagactl.dashboard import stats as boards
+from sagactl.dashboard.stats import ACCEPTED, MAX_EVENTS, Board
 from sagakit.events import timestamp
 
 START = 1_800_000_000.0

@@ -6,10 +6,10 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from sagactl.live.backlog import Backlog, Pile
-from sagactl.live.board import ACCEPTED, Figures, Rates, Said
-from sagactl.live.screen import screen
-from sagactl.live.state import State
+from sagactl.dashboard.queue_depth import Backlog, Pile
+from sagactl.dashboard.screen import screen
+from sagactl.dashboard.state import State
+from sagactl.dashboard.stats import ACCEPTED, Figures, Rates, Said
 
 NOW = 1_800_000_000.0
 ORDERID = "1b4e28ba-2fa1-11d2-883f-0016d3cca427"

@@ -8,14 +8,14 @@ import pytest
 import structlog
 
 from contract.topology import DEAD_LETTER_TOPIC, EPHEMERAL_PREFIX, TOPICS
-from sagactl.live.backlog import EVERY_SECONDS, Pile
-from sagactl.live.watching import (
+from sagactl.dashboard.dashboard import (
     DEAD_LETTERS_INTERVAL_SECONDS,
     PROGRAMS_SECONDS,
     TROUBLE_SECONDS,
     Sources,
     Watching,
 )
+from sagactl.dashboard.queue_depth import EVERY_SECONDS, Pile
 from sagakit.backends import Broker
 from sagakit.bus import Message, PulledMessage
 from sagakit.errors import Unavailable

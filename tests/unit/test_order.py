@@ -6,7 +6,7 @@ import pytest
 
 from contract.tickets import CartItem
 from sagactl.errors import CommandError
-from sagactl.order import describe
+from sagactl.inspect.timeline import describe
 from sagakit.tables import Insert, Tables
 from services.delivery.shipment import Shipment
 from services.delivery.storage import delivery_key, shipment_entity

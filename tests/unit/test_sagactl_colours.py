@@ -7,8 +7,8 @@ import click
 import pytest
 
 from contract.topology import TOPICS
-from sagactl import colours
-from sagactl.colours import Paint
+from sagactl import highlight as colours
+from sagactl.highlight import Paint
 from sagakit.telemetry.logging import LEVELS
 from services.gateway.moves import SAYS
 

@@ -1,8 +1,8 @@
 """The walks of the demo: one for each way an order can go, over what the catalogue has."""
 
-from sagactl.catalogue import CATALOGUE
-from sagactl.demo import WALKS
-from sagactl.tryout import curl_lines
+from sagactl.local.catalogue import CATALOGUE
+from sagactl.local.curl_examples import curl_lines
+from sagactl.local.demo import WALKS
 
 
 def test_the_walks_show_every_end_an_order_comes_to_by_itself():

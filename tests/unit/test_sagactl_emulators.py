@@ -2,7 +2,7 @@
 
 import pytest
 
-from sagactl.emulators import FIRESTORE, PUBSUB, why_unavailable
+from sagactl.local.emulators import FIRESTORE, PUBSUB, why_unavailable
 
 
 @pytest.fixture

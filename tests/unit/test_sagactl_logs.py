@@ -1,6 +1,6 @@
 """What children print, cut into lines and fit for a terminal."""
 
-from sagactl.logs import MAX_LINE_BYTES, Lines, tail
+from sagactl.local.logs import MAX_LINE_BYTES, Lines, tail
 
 
 def test_lines_come_whole_however_the_bytes_were_cut():

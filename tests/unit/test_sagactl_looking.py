@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from sagactl.__main__ import main
-from sagactl.runfile import Suite, write_suite
+from sagactl.local.runfile import Suite, write_suite
 from sagakit.backends.embedded.database import Database
 from sagakit.backends.embedded.tables import EmbeddedTables
 from sagakit.tables import Insert, Key, Mutation

@@ -4,10 +4,10 @@ import socket
 
 import pytest
 
-from sagactl.backend import EMBEDDED, EMULATORS, choose
 from sagactl.errors import CommandError
-from sagactl.plan import Options, make_plan
-from sagactl.suite import gateway_program, place, service_programs
+from sagactl.local.backend import EMBEDDED, EMULATORS, choose
+from sagactl.local.plan import Options, make_plan
+from sagactl.local.programs import gateway_program, place, service_programs
 
 NAMED = {"DATASTORE_EMULATOR_HOST": "localhost:1", "PUBSUB_EMULATOR_HOST": "localhost:2"}
 NOTHING_HERE = {"PATH": ""}

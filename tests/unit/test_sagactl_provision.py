@@ -6,10 +6,10 @@ import os
 import pytest
 
 from contract import topology
-from sagactl.emulators import PUBSUB, running, why_unavailable
 from sagactl.errors import CommandError
-from sagactl.ports import free_ports
-from sagactl.provision import keep_provisioned, provision, provision_waiting, subscription_specs, topics
+from sagactl.local.emulators import PUBSUB, running, why_unavailable
+from sagactl.local.ports import free_ports
+from sagactl.local.provision import keep_provisioned, provision, provision_waiting, subscription_specs, topics
 from sagakit.backends import open_provisioner
 from sagakit.backends.embedded import queue
 from sagakit.backends.embedded.database import Database

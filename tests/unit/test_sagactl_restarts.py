@@ -2,7 +2,7 @@
 
 import random
 
-from sagactl.restarts import PAUSES, STEADY_SECONDS, Restarts
+from sagactl.local.restarts import PAUSES, STEADY_SECONDS, Restarts
 
 
 class Longest(random.Random):

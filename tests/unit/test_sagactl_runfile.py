@@ -5,7 +5,7 @@ import os
 import pytest
 
 from sagactl.errors import CommandError
-from sagactl.runfile import Suite, begin, forget_suite, locked, read_suite, write_suite
+from sagactl.local.runfile import Suite, begin, forget_suite, locked, read_suite, write_suite
 
 
 def suite(pid):

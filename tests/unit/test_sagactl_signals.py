@@ -6,7 +6,7 @@ import signal
 
 import pytest
 
-from sagactl.signals import StopSignals
+from sagactl.local.signals import StopSignals
 
 
 @pytest.fixture

@@ -7,10 +7,10 @@ import pytest
 from click.testing import CliRunner
 
 from rpc.stock_pb2 import GetItemRequest, GetItemResponse, Item, PutItemRequest, PutItemResponse
-from sagactl.catalogue import CATALOGUE
-from sagactl.commands.stock import stock
+from sagactl.cli.stock import stock
 from sagactl.errors import CommandError
-from sagactl.stock import Change, change_item, describe, put_if_absent
+from sagactl.local.catalogue import CATALOGUE
+from sagactl.local.stock import Change, change_item, describe, put_if_absent
 from tests.support.grpcserver import serving
 
 BLUE = Item(itemid="blue", price=100, stock=5, available=5, shards=4)

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from sagactl.child import Program, run_once
 from sagactl.errors import CommandError
-from sagactl.logs import MAX_LINE_BYTES
-from sagactl.supervisor import Supervisor
+from sagactl.local.child import Program, run_once
+from sagactl.local.logs import MAX_LINE_BYTES
+from sagactl.local.supervisor import Supervisor
 from sagakit.runtime import Backoff
 
 WAIT_SECONDS = 20
@@ -263,8 +263,8 @@ async def test_programs_end_with_a_supervisor_that_is_killed(tmp_path):
     keeper = f"""
 import asyncio, os, sys
 from pathlib import Path
-from sagactl.child import Program
-from sagactl.supervisor import Supervisor
+from sagactl.local.child import Program
+from sagactl.local.supervisor import Supervisor
 
 async def main():
     code = "import os; print(os.getpid(), flush=True); " + {DEAF!r}

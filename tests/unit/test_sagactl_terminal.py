@@ -3,7 +3,7 @@
 import os
 import time
 
-from sagactl.terminal import Terminal
+from sagactl.local.terminal import Terminal
 
 
 def read_all(descriptor):

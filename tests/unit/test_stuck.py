@@ -1,6 +1,6 @@
 """Which orders wait, however many, and however many share a moment."""
 
-from sagactl.stuck import PAGE, stuck
+from sagactl.inspect.pending import PAGE, stuck
 from sagakit.tables import Insert, Key, Row, Update
 from services.purchase.storage import ticket_entity, ticket_key, to_ticket
 from services.purchase.ticket import opened

@@ -1,0 +1,18 @@
+"""`sagactl clean`."""
+
+import shutil
+from pathlib import Path
+
+import click
+
+from sagactl.cli import options
+from sagactl.local.runfile import locked
+
+
+@click.command()
+@options.run_dir
+def clean(run_dir: Path) -> None:
+    """Remove what a local suite left: its data and its logs."""
+    if run_dir.exists():
+        with locked(run_dir):
+            shutil.rmtree(run_dir)

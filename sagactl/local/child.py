@@ -1,0 +1,121 @@
+"""One life of a program: its process, and what it prints."""
+
+import asyncio
+import os
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from sagactl.errors import CommandError
+from sagactl.local import processes
+from sagactl.local.logs import Lines, tail
+
+_CHUNK_BYTES = 65_536
+_LAST_WORDS_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """What to run, what to call it, and where what it prints is kept."""
+
+    name: str
+    argv: tuple[str, ...]
+    environ: Mapping[str, str]
+    log: Path
+
+
+OnLine = Callable[[str], None]
+
+
+def unseen(_line: str) -> None:
+    """For output that is kept in its log only."""
+
+
+async def run_once(program: Program) -> None:
+    """Return once the program ended well; CommandError, with the end of its log, where it did not."""
+    with program.log.open("wb", buffering=0) as log:
+        child = await Child.start(program, log, unseen)
+        try:
+            code = await child.ended()
+        finally:
+            await child.stop(grace_seconds=0)
+    if code != 0:
+        end = processes.describe_exit(code)
+        raise CommandError(f"{program.name} failed ({end}); {program.log} ends:\n{tail(program.log)}")
+
+
+class Child:
+    """A program in a process of its own."""
+
+    def __init__(self, process: asyncio.subprocess.Process, printing: asyncio.Task[None]) -> None:
+        self._process = process
+        self._printing = printing
+
+    @classmethod
+    async def start(cls, program: Program, log: BinaryIO, on_line: OnLine) -> "Child":
+        """Whatever it prints goes to the end of `log` as it is, and to `on_line` line by line.
+
+        Raises OSError where there is no such program.
+        """
+        read_end, write_end = os.pipe()
+        try:
+            process = await processes.start(program.argv, program.environ, write_end)
+        except BaseException:
+            os.close(read_end)
+            raise
+        finally:
+            os.close(write_end)
+        return cls(process, asyncio.create_task(_pass_on(read_end, log, on_line)))
+
+    @property
+    def pid(self) -> int | None:
+        """None: it is gone."""
+        return None if self._process.returncode is not None else self._process.pid
+
+    async def ended(self) -> int:
+        """The exit status, once the process is gone, and whatever it had started with it."""
+        code = await self._process.wait()
+        processes.kill_group(self._process)
+        await self._last_words()
+        return code
+
+    async def stop(self, grace_seconds: float) -> bool:
+        """Return once it is gone: asked first, killed after `grace_seconds`. Whether asking was enough."""
+        alive = self._process.returncode is None
+        enough = await processes.stop(self._process, grace_seconds) if alive else True
+        await self._last_words()
+        return enough
+
+    def kill(self) -> None:
+        """End it at once."""
+        if self._process.returncode is None:
+            processes.kill_group(self._process)
+
+    async def _last_words(self) -> None:
+        # The pipe stays open as long as any process has it, in whatever group that may be.
+        await asyncio.wait([self._printing], timeout=_LAST_WORDS_SECONDS)
+        self._printing.cancel()
+
+
+async def _pass_on(read_end: int, log: BinaryIO, on_line: OnLine) -> None:
+    reader = asyncio.StreamReader()
+    protocol = asyncio.StreamReaderProtocol(reader)
+    pipe = os.fdopen(read_end, "rb", buffering=0)
+    transport, _ = await asyncio.get_running_loop().connect_read_pipe(lambda: protocol, pipe)
+    try:
+        await _copy(reader, log, on_line)
+    finally:
+        transport.close()
+
+
+async def _copy(reader: asyncio.StreamReader, log: BinaryIO, on_line: OnLine) -> None:
+    lines = Lines()
+    while data := await reader.read(_CHUNK_BYTES):
+        with suppress(OSError):  # A full disk must not stop whoever prints.
+            log.write(data)
+        for line in lines.feed(data):
+            on_line(line)
+    for line in lines.rest():
+        on_line(line)
