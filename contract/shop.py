@@ -16,5 +16,6 @@ SHOP = Application(
     error_domain="saga.example.com",
     operator_scope="saga.operator",
     log_fields=("orderid", "status", "eventid", "attempt"),
+    dead_letter_reasons=("malformed-ticket", "unknown-order"),
     message_attributes=message_attributes,
 )

@@ -92,7 +92,8 @@ class TicketMessage:
             body["amount"] = self.amount
         if self.reason is not None:
             body["reason"] = self.reason
-        return Event(eventid, ORDER_TICKET, json.dumps(body).encode(), attributes, about=self.orderid)
+        about = {"orderid": self.orderid}
+        return Event(eventid, ORDER_TICKET, json.dumps(body).encode(), attributes, about)
 
     @classmethod
     def from_event(cls, event: Event) -> "TicketMessage":

@@ -23,4 +23,6 @@ class Application:
     """The token scope that makes a caller an operator, unless AUTH_OPERATOR_SCOPE names another."""
     log_fields: tuple[str, ...] = ("eventid", "attempt")
     """Fields that come first on a line of the console log."""
+    dead_letter_reasons: tuple[str, ...] = ()
+    """Reasons of Poison that handlers raise, up to a colon: values of the metric's attribute `reason`."""
     message_attributes: MessageAttributes = no_attributes

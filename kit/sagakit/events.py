@@ -1,4 +1,4 @@
-"""The event envelope: what every message between services carries, whatever it is about."""
+"""The event envelope: id, type, body and attributes, and its form as a message."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,22 +12,23 @@ EVENTID_MAX_LENGTH = 128
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something that happened. `eventid` names it for ever: whoever has applied it ignores it afterwards."""
+    """A published fact. `eventid` is unique for ever: a receiver that has applied it ignores duplicates."""
 
     eventid: str
     type: str
     body: bytes
     attributes: Mapping[str, str] = field(default_factory=dict)
-    """What else travels with it: `time`, `again`, `traceparent`, and whatever a publisher added."""
-    about: str = ""
-    """What it is about (an orderid), for whoever traces it; it does not travel."""
+    """Further attributes of the message: `time`, `again`, `traceparent`, and those of the publisher."""
+    about: Mapping[str, str] = field(default_factory=dict)
+    """Ids of its subject, as attributes of its spans, for example `{"parcelid": …}`; not published."""
 
     def to_message(self) -> Message:
+        """Return the message that is published: the body, and everything else as attributes."""
         return Message(self.body, {**self.attributes, "eventid": self.eventid, "type": self.type})
 
     @classmethod
     def from_message(cls, message: Message) -> "Event":
-        """The event in `message`; Poison where it has no usable eventid."""
+        """Return the event in `message`. Raises Poison if its eventid is missing or malformed."""
         attributes = dict(message.attributes)
         eventid = attributes.pop("eventid", "")
         if not eventid:
@@ -38,14 +39,14 @@ class Event:
 
 
 def timestamp(now: float) -> str:
-    """Seconds since the epoch as the text of the `time` attribute (RFC 3339, UTC, milliseconds)."""
+    """Format seconds since the epoch for the `time` attribute (RFC 3339, UTC, milliseconds)."""
     return datetime.fromtimestamp(now, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def published_at(attributes: Mapping[str, str]) -> float | None:
-    """Seconds since the epoch from the `time` attribute; None: there is none, or it is no such time."""
+    """Return the `time` attribute in seconds since the epoch; None if it is missing or malformed."""
     try:
-        said = datetime.fromisoformat(attributes["time"])
+        published = datetime.fromisoformat(attributes["time"])
     except (KeyError, ValueError):
         return None
-    return None if said.tzinfo is None else said.timestamp()
+    return None if published.tzinfo is None else published.timestamp()

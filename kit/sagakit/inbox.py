@@ -1,4 +1,4 @@
-"""The inbox: names of events and commands already applied, written with what they changed."""
+"""The inbox: the ids of events and commands already applied, committed together with their changes."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -12,7 +12,7 @@ from sagakit.tables import EXPIRES_AT, Entity, Key
 R = TypeVar("R")
 
 INBOX_RETENTION = timedelta(days=60)
-"""Far beyond the 31 days that a subscription can keep a message nobody acknowledged."""
+"""Well beyond Pub/Sub's maximum retention of 31 days for unacknowledged messages."""
 
 
 def inbox_kind(service: str) -> str:
@@ -21,14 +21,14 @@ def inbox_kind(service: str) -> str:
 
 
 class Inbox:
-    """Rows of one kind, named by what was applied."""
+    """Makes decisions idempotent, with rows of one kind that are named by what was applied."""
 
     def __init__(self, kind: str, runtime: Runtime) -> None:
         self.kind = kind
         self._runtime = runtime
 
     def key(self, name: str) -> Key:
-        """The row of what was applied under `name`."""
+        """Return the key of the row of the event or command `name`."""
         return Key(self.kind, name)
 
     def once(
@@ -40,12 +40,20 @@ class Inbox:
         dump: Callable[[R], Entity] = lambda _: {},
         always: bool = False,
     ) -> Decide[R]:
-        """`decide`, but where `name` was applied before: nothing changes, and `load` of its row answers.
+        """Return a `decide` that applies `name` (an eventid or a client's command id) at most once.
 
-        No read is spent on it: the row, with what `dump` makes of the result, is inserted blind
-        in the same commit. A duplicate collides, and `Store.transact` looks the row up then. A step
-        that changes nothing leaves no row, unless `always`. A step that might refuse a duplicate,
-        because of what happened since, must look up `key(name)` with the rest.
+        The first time it returns what `decide` does, and commits an inbox row with it, which holds
+        `dump` of the result and is kept for INBOX_RETENTION. For a duplicate it changes nothing and
+        returns `load` of that row, so that a repeated command gets the first one's result; `decide` is
+        not called then.
+
+        It costs no read: the row is inserted blind. A duplicate therefore conflicts, and runs again
+        with the row looked up. Two cases need care:
+
+        - `decide` runs before that conflict. If it would reject a duplicate because of what has
+          happened since, look up `key(name)` with the other keys, so that its row is seen at once.
+        - If `decide` changes nothing, no row is written unless `always`, and a duplicate is decided
+          anew. Use `always` if its answer must stay the same.
         """
         key = self.key(name)
         expires_at = datetime.fromtimestamp(self._runtime.now(), UTC) + INBOX_RETENTION

@@ -1,4 +1,4 @@
-"""The outbox: events committed with the state they announce, until the broker has taken them."""
+"""The outbox: events committed with the state they announce, until the broker has accepted them."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -9,10 +9,10 @@ from sagakit.runtime import Backoff, Runtime
 from sagakit.tables import DUE, Delete, Insert, Key, Row, Update
 
 RELAY_GRACE_SECONDS = 10.0
-"""After the commit the relay publishes at once; only what it has not finished by then is swept."""
+"""How long after the commit a row becomes due: the relay publishes at once, and usually deletes it before."""
 
 REPUBLISH_BACKOFF = Backoff(first_seconds=30, cap_seconds=600, attempts=1 << 30)
-"""How long a claimed row is left alone, by how often it was claimed (its `claims`)."""
+"""Time until a claimed row is due again, by how often it was claimed (its `claims`)."""
 
 
 def outbox_kind(service: str) -> str:
@@ -21,31 +21,33 @@ def outbox_kind(service: str) -> str:
 
 
 class Outbox:
-    """Events as rows of one kind, named by their eventids."""
+    """Converts events to rows of one kind, named by their eventids, and back."""
 
     def __init__(self, kind: str, runtime: Runtime) -> None:
         self.kind = kind
         self._runtime = runtime
 
     def inserts(self, events: Iterable[Event]) -> list[Insert]:
-        """The mutations that belong in the commit of the state these events announce."""
+        """Return the mutations for the commit of the state that the events announce."""
         due = self._runtime.now() + RELAY_GRACE_SECONDS
         return [Insert(self._key(event.eventid), _entity(event, due)) for event in events]
 
     def deletes(self, eventids: Sequence[str]) -> list[Delete]:
-        """For after the broker's answer."""
+        """Return the mutations for the time after the broker has accepted the events."""
         return [Delete(self._key(eventid)) for eventid in eventids]
 
     def claim(self, key: Key, row: Row) -> Update:
-        """Moves `due` forward: of several that try, one succeeds, and nobody else looks for a while.
+        """Return the update that moves `due` forward, so that no other sweeper finds the row for a while.
 
-        The pause doubles with every claim, so a row that cannot be published never blocks the others.
+        It names the row's version: of several processes that try, one succeeds, the others conflict.
+        The time doubles with every claim, so that rows that cannot be published never block others.
         """
         claims = int(row.entity["claims"]) + 1
         due = self._runtime.now() + REPUBLISH_BACKOFF.max_delay(claims - 1)
         return Update(key, {**row.entity, "claims": claims, DUE: encode_due(key.name, due)}, row.version)
 
     def event(self, key: Key, row: Row) -> Event:
+        """Return the event in a row."""
         entity = row.entity
         return Event(key.name, entity["type"], entity["body"], entity["attributes"])
 

@@ -1,6 +1,6 @@
-"""The watch: whoever waits for an answer repeats its last word, so that no lost message leaves it waiting.
+"""Reminders: an entity that waits for a reply republishes its last event, in case a message was lost.
 
-What waits carries `due`, and is found by it as outbox rows are; what is settled has none.
+An entity that waits has the property `due`, by which a sweeper finds it; one that is settled has none.
 """
 
 from collections.abc import Callable
@@ -13,118 +13,118 @@ from sagakit.errors import Contention
 from sagakit.runtime import Backoff, Runtime
 from sagakit.store import Changes, Snapshot, Store
 from sagakit.tables import DUE, Entity, Key, Row
-from sagakit.telemetry.overdue import Overdue
 
 log = structlog.get_logger()
 
 MAX_INTERVAL_SECONDS = 600.0
 REMINDERS_PER_SECOND = 50.0
-"""Of one process: what a broker that lost everything is told again must not be what fills it up."""
+"""Republishing limit per process, so that recovery after message loss does not itself overload the broker."""
 REMINDER_BURST = 100.0
+"""Reminders that may be published at once after a pause."""
 MAX_UNANSWERED = 100
-"""Words of one process that nobody has answered: where more wait, further words would wait with them."""
+"""Maximum unanswered reminders per process.
+
+Beyond this the receiver is presumably backlogged, and more would only add to it.
+"""
 CHECK_INTERVAL_SECONDS = 0.25
+"""Minimum interval between two lookups of the entities with unanswered reminders."""
 
 RemindFn = Callable[[str, Entity, float, str], Changes[bool]]
-"""A pure function of (name, entity, now, eventid): what is said again of what waits, with a later `due`.
+"""A pure function of (name, entity, now, eventid) for an entity past its `due`; `now` is wall-clock time.
 
-Its result: whether it is only said again, so that it may as well be left unsaid.
+Returns the entity with a later `due`, or with none if it is settled, and the events to publish. The
+result is True if they only repeat an earlier event: then they may be left out, and only `due` moves.
 """
 
 
 @dataclass(frozen=True, slots=True)
 class ReminderSchedule:
-    """How long whoever waits leaves between one word and its repetition: pauses that double.
+    """Exponential intervals between an event and its republications, up to MAX_INTERVAL_SECONDS.
 
-    Their jitter is the sweeper's, who comes by at random moments.
+    They need no jitter of their own: a sweeper finds entities at random times after their `due`.
     """
 
     interval_seconds: float = 15.0
+    """Until the first reminder; it doubles with each one."""
 
-    def next_at(self, now: float, repeats: int) -> float:
-        """When to repeat a word that was said just now, and was repeated `repeats` times before."""
-        pauses = Backoff(self.interval_seconds, MAX_INTERVAL_SECONDS, attempts=1 << 30)
-        return now + pauses.max_delay(repeats)
+    def next_at(self, now: float, reminders_sent: int) -> float:
+        """Return when to republish an event that was published at `now`, as reminder or first."""
+        intervals = Backoff(self.interval_seconds, MAX_INTERVAL_SECONDS, attempts=1 << 30)
+        return now + intervals.max_delay(reminders_sent)
 
 
-def due_property(name: str, until: float | None) -> Entity:
-    """The property that has an entity looked at again `until` then; None: never."""
-    return {} if until is None else {DUE: encode_due(name, until)}
+def due_property(name: str, at: float | None) -> Entity:
+    """Return the property by which a sweeper finds the entity `name` at `at` (wall clock); None: never."""
+    return {} if at is None else {DUE: encode_due(name, at)}
 
 
 class Reminders:
-    """Reminds of the entities of one kind that are past their `due`, each as one step.
+    """Publishes the reminders of one kind of entities, each in a transaction.
 
-    Its answers may be late because whoever gives them has a backlog, which a word more makes longer. So only
-    so many words are unanswered at a time, as in a window of TCP: where messages were lost, answers free it
-    within moments; in a backlog, the rest waits for its next turn as if it had been said.
+    A reply may be late because its sender has a backlog, which a reminder makes longer. So there is a
+    window of unanswered reminders, as in TCP. After message loss, replies free it within moments; with
+    a backlog, the remaining entities wait for their next turn, as if their reminders had been published.
     """
 
     def __init__(
-        self,
-        store: Store,
-        remind: RemindFn,
-        runtime: Runtime,
-        is_saturated: Callable[[], bool],
-        overdue: Overdue | None = None,
+        self, store: Store, remind: RemindFn, runtime: Runtime, is_saturated: Callable[[], bool]
     ) -> None:
-        """`is_saturated`: whether the service has a backlog, in which the replies may be.
-
-        `overdue` is told what was found waiting.
-        """
+        """`is_saturated`: whether the service itself has a backlog, in which the replies may be."""
         self._store = store
         self._remind = remind
         self._runtime = runtime
         self._is_saturated = is_saturated
         self._unanswered: dict[Key, str | None] = {}
-        """What was said again, with the `due` it was left with."""
-        self._overdue = overdue or Overdue()
+        """The entities whose reminders were published, with the `due` they were left with."""
         self._checked_at = float("-inf")
         self._allowance = REMINDER_BURST
-        self._counted_at = runtime.monotonic()
+        self._allowance_at = runtime.monotonic()
 
     def capacity(self) -> int:
-        """How many may be reminded of now."""
-        now, counted_at = self._runtime.now(), self._runtime.monotonic()
-        earned = (counted_at - self._counted_at) * REMINDERS_PER_SECOND
-        self._allowance, self._counted_at = min(REMINDER_BURST, self._allowance + earned), counted_at
-        if self._is_saturated():
-            self._overdue.pause(now)
-            return 0
-        self._overdue.expire(now)
-        return int(self._allowance)
+        """Return how many entities may be claimed now: the allowance of a token bucket; 0 if saturated."""
+        now = self._runtime.monotonic()
+        earned = (now - self._allowance_at) * REMINDERS_PER_SECOND
+        self._allowance, self._allowance_at = min(REMINDER_BURST, self._allowance + earned), now
+        is_saturated = self._is_saturated()
+        self._runtime.observer.reminding(active=not is_saturated)
+        return 0 if is_saturated else int(self._allowance)
 
     async def claim(self, key: Key, _row: Row) -> None:
-        """Remind of it, unless somebody else has, or has answered in the meantime."""
+        """Publish the entity's reminder, unless another process did so or the reply has arrived.
+
+        Raises Unavailable if the database cannot be reached.
+        """
         now, eventid = self._runtime.now(), self._runtime.new_id()
-        # What was said before holds its place in the window: it may have been lost.
-        unsaid = key not in self._unanswered and await self._too_many_unanswered()
+        # An entity that is in the window already keeps its place: its last reminder may have been lost.
+        skip = key not in self._unanswered and await self._is_window_full()
 
         def decide(found: Snapshot) -> Changes[bool]:
             entity = found.get(key)
+            # Read again in the transaction: the sweeper's row may be outdated.
             if entity is None or not is_due(entity.get(DUE), now):
                 return Changes(False)
             changes = self._remind(key.name, entity, now, eventid)
-            return replace(changes, result=False, events=()) if unsaid and changes.result else changes
+            return replace(changes, result=False, events=()) if skip and changes.result else changes
 
         try:
             changes = await self._store.transact([key], decide)
         except Contention:
             return
+        # Only published events use up the allowance; entities that just wait on do not.
         self._allowance -= len(changes.events)
-        self._note(key, changes.writes.get(key), now)
+        self._report(key, changes.writes.get(key))
         if changes.result:
             self._unanswered[key] = changes.writes[key].get(DUE)
             log.info("reminder published", kind=key.kind, name=key.name)
 
-    def _note(self, key: Key, entity: Entity | None, now: float) -> None:
+    def _report(self, key: Key, entity: Entity | None) -> None:
         if entity is None or (due := entity.get(DUE)) is None:
-            self._overdue.discard([key])
+            self._runtime.observer.settled(key)
         else:
-            self._overdue.record(key, entity, decode_due(due), now)
+            self._runtime.observer.waiting(key, entity, decode_due(due))
 
-    async def _too_many_unanswered(self) -> bool:
-        """Whether the window is full: looked after now and then, and only then."""
+    async def _is_window_full(self) -> bool:
+        """Whether MAX_UNANSWERED reminders are unanswered. Looks the entities up only if it seems so."""
         if len(self._unanswered) < MAX_UNANSWERED:
             return False
         now = self._runtime.monotonic()
@@ -132,10 +132,11 @@ class Reminders:
             self._checked_at = now
             found = await self._store.read(list(self._unanswered))
             self._unanswered = {
-                key: due for key, due in self._unanswered.items() if _waits_still(found.get(key), due)
+                key: due for key, due in self._unanswered.items() if _still_waits(found.get(key), due)
             }
         return len(self._unanswered) >= MAX_UNANSWERED
 
 
-def _waits_still(entity: Entity | None, due: str | None) -> bool:
+def _still_waits(entity: Entity | None, due: str | None) -> bool:
+    # A reply changes or removes `due`, and so does another process's reminder.
     return entity is not None and due is not None and entity.get(DUE) == due

@@ -16,11 +16,13 @@ from sagakit.concurrency import first_completed
 from sagakit.grpc.server import GrpcServer
 from sagakit.grpc.tracing import TracingServerInterceptor
 from sagakit.messaging import Messaging
+from sagakit.observer import Observer
 from sagakit.runtime import Runtime
 from sagakit.service import ServiceFactory, ServiceSettings
 from sagakit.settings import SettingsError
 from sagakit.telemetry import logging as logs
 from sagakit.telemetry.prometheus import serve_metrics
+from sagakit.telemetry.recorder import Recorder, recorder_of
 from sagakit.telemetry.spans import Spans
 from sagakit.telemetry.tracing import open_tracer
 
@@ -48,7 +50,8 @@ class Process:
         self._drain_delay_seconds = settings.drain_delay_seconds
         self._messaging = Messaging(name, settings, backend, runtime, build)
         service = self._messaging.service
-        tracer = runtime.spans.tracer
+        recorder = recorder_of(runtime)
+        tracer = recorder.spans.tracer
         self.server = GrpcServer(
             settings.host,
             settings.port,
@@ -58,7 +61,7 @@ class Process:
             reflection=not settings.production,
             tracing=TracingServerInterceptor(tracer, application.message_attributes) if tracer else None,
             authentication=_authentication(settings, runtime, application),
-            metrics=runtime.metrics,
+            metrics=recorder.metrics,
         )
         self._open = settings.auth is None
 
@@ -149,6 +152,10 @@ async def _main(
     async with AsyncExitStack() as stack:
         tracer = await stack.enter_async_context(open_tracer(name, settings.environ))
         metrics = stack.enter_context(serve_metrics(name, settings.host, settings.metrics_port))
-        runtime = Runtime(spans=Spans(tracer, settings.backend.messaging_system), metrics=metrics)
+        observed = tracer is not None or metrics.enabled
+        spans = Spans(tracer, settings.backend.messaging_system)
+        runtime = Runtime(
+            observer=Recorder(metrics, spans, application.dead_letter_reasons) if observed else Observer()
+        )
         backend = await stack.enter_async_context(open_backend(settings.backend, runtime))
         await Process(name, settings, backend, runtime, build, application).run(stop)

@@ -1,4 +1,4 @@
-"""What a service is made of: what it reads from its environment, what it is built on, what it adds."""
+"""Declares a service: its settings, the kit it is built on, and the parts that it adds."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,13 +13,14 @@ from sagakit.runtime import Runtime
 from sagakit.settings import Environ
 from sagakit.store import Store
 from sagakit.tables import Tables
+from sagakit.telemetry.instruments import NO_METRICS, Metrics
 from sagakit.telemetry.logging import LogSettings
 from sagakit.telemetry.overdue import WaitingSince
 
 
 @dataclass(frozen=True, slots=True)
 class ServiceSettings:
-    """What every event-driven service reads from its environment."""
+    """The settings that every event-driven service reads from its environment."""
 
     backend: BackendSettings
     publish_topic: str
@@ -30,19 +31,20 @@ class ServiceSettings:
     logs: LogSettings
     production: bool
     drain_delay_seconds: float
-    """How long a service that is told to stop goes on serving, until balancers have noticed."""
+    """How long a service keeps serving after SIGTERM, until load balancers have noticed."""
     sweep_seconds: float
+    """Mean time of a sweeper's pass over all shards."""
     schedule: ReminderSchedule
     environ: Mapping[str, str]
-    """Where the service finds settings of its own."""
+    """For settings of the service's own."""
     auth: AuthSettings | None = None
-    """Whose tokens are believed; None: nobody signs in."""
+    """The token issuer to trust. None: authentication is disabled."""
     metrics_port: int | None = None
-    """Where metrics can be had; None: nothing is measured."""
+    """Port of the metrics endpoint. None: metrics are off."""
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> "ServiceSettings":
-        """Raises SettingsError for the first variable that is missing or malformed."""
+        """Read the settings. Raises SettingsError for the first variable that is missing or malformed."""
         env = Environ(environ)
         return cls(
             backend=BackendSettings.from_environ(environ),
@@ -64,34 +66,39 @@ class ServiceSettings:
 
 @dataclass(frozen=True, slots=True)
 class Kit:
-    """What a service is built on."""
+    """What a service is built with: its store, inbox, clocks and settings."""
 
     store: Store
     inbox: Inbox
     runtime: Runtime
     schedule: ReminderSchedule
     tables: Tables
-    """What the store is built on, for whatever keeps books of its own."""
+    """The database under the store, for tables that are not part of the service's transactions."""
     environ: Mapping[str, str]
+    """For settings of the service's own."""
+    metrics: Metrics = NO_METRICS
+    """Creates instruments of the service's own."""
 
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """What a service adds to the kit."""
+    """The parts of a service. Everything is wired and run by the kit."""
 
     servicers: Sequence[Callable[[Any], None]]
-    """Each registers itself with the gRPC server it is given."""
+    """Each is called with the gRPC server, and registers a servicer with it."""
     reflection_names: Sequence[str]
-    """The full names of its gRPC services."""
+    """The full names of its gRPC services, for reflection."""
     handlers: Mapping[str, Handler]
-    """By event type."""
+    """By event type. Events of other types are acknowledged and ignored. See `Handler` for the contract."""
     reminders: Mapping[str, RemindFn] = field(default_factory=dict)
-    """By the kind of what may wait for an answer."""
+    """By the kind of entities that may wait for a reply."""
     waiting_since: Mapping[str, WaitingSince] = field(default_factory=dict)
-    """By the same kinds, since when it waits; without, it counts from when it is first found waiting."""
+    """By the same kinds, for metrics. Without it, an entity waits since its first reminder."""
     health_checks: Sequence[Callable[[], Awaitable[None]]] = ()
-    """Each raises Unavailable while something the handlers need, beside the store, is away."""
+    """Each raises Unavailable if something that handlers need, beside the store, cannot be reached.
+
+    Events are pulled only while all of them return."""
 
 
 ServiceFactory = Callable[[Kit], Service]
-"""Builds a service; raises SettingsError where its environment does not do."""
+"""Builds a service. Raises SettingsError if a variable of its own is missing or malformed."""

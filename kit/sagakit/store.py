@@ -1,4 +1,4 @@
-"""Steps: one lookup, one pure function, one commit, and again from fresh reads when a race was lost."""
+"""Transactions: one lookup, one pure decision, one commit, and all of it again after a conflict."""
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -11,19 +11,17 @@ from sagakit.outbox import Outbox
 from sagakit.relay import Relay
 from sagakit.runtime import Backoff, Runtime
 from sagakit.tables import Entity, Insert, Key, Mutation, Row, Tables, Update
-from sagakit.telemetry import metrics
-from sagakit.telemetry.spans import set_attribute
 
 R = TypeVar("R")
 
 CONFLICT_BACKOFF = Backoff(first_seconds=0.004, cap_seconds=0.25, attempts=16)
 MAX_UNKNOWN_OUTCOMES = 2
 MAX_KEY_ROUNDS = 4
-"""How often a step may find out that it needs more keys."""
+"""How often a transaction may require more keys."""
 
 
 class MissingKeys(Exception):
-    """A step has found out that it must see more: it begins again, with these looked up as well."""
+    """Raised inside `decide` by `Snapshot.require`: restart the transaction, and look up `keys` too."""
 
     def __init__(self, keys: Sequence[Key]) -> None:
         super().__init__(keys)
@@ -31,40 +29,51 @@ class MissingKeys(Exception):
 
 
 class Snapshot:
-    """What a lookup found. A key that was not looked up counts as absent: its write is a blind insert."""
+    """The entities that a lookup returned, each as of its latest commit when it was read.
+
+    A key that was not looked up counts as absent, and writing it is a blind insert: it costs no read,
+    and is a conflict if the entity exists, after which `decide` runs again with the key looked up.
+    """
 
     def __init__(self, rows: Mapping[Key, Row], looked_up: Collection[Key]) -> None:
         self._rows = rows
         self._looked_up = looked_up
 
     def get(self, key: Key) -> Entity | None:
+        """Return the entity; None if it does not exist or was not looked up."""
         row = self._rows.get(key)
         return None if row is None else row.entity
 
     def require(self, keys: Iterable[Key]) -> None:
-        """Go on only where all of these were looked up; else the step begins again with them."""
+        """Return if all of `keys` were looked up; else restart the transaction with them looked up too.
+
+        For keys that are known only from other entities, such as the items of a list.
+        """
         missing = [key for key in keys if key not in self._looked_up]
         if missing:
             raise MissingKeys(missing)
 
     def put(self, key: Key, entity: Entity) -> Mutation:
-        """What was found is updated in the version it was found in; anything else is inserted."""
+        """Return the mutation that writes `entity`: an update of the version that was read, or an insert."""
         row = self._rows.get(key)
         return Insert(key, entity) if row is None else Update(key, entity, row.version)
 
 
 @dataclass(frozen=True, slots=True)
 class Changes(Generic[R]):
-    """What a step decided: what to answer, and what to write and to say, both or neither."""
+    """A decision: the result to return, and the writes and events to commit together."""
 
     result: R
     writes: Mapping[Key, Entity] = field(default_factory=dict)
+    """Whole entities: one that is written replaces the stored one."""
     events: Sequence[Event] = ()
+    """Published after the commit, at least once."""
     on_commit: Callable[[], None] | None = None
-    """Called once it is committed, to count what happened. A commit without an answer may go uncounted."""
+    """Called after the commit, for metrics. It may be missed: a retry may find its commit applied before."""
 
     @property
     def unchanged(self) -> bool:
+        """Whether there is nothing to commit."""
         return not self.writes and not self.events
 
 
@@ -72,39 +81,31 @@ Decide = Callable[[Snapshot], Changes[R]]
 
 
 class Store:
-    """A service's own data, with the outbox of what it says about it."""
+    """A service's own entities, committed together with the events that announce their changes."""
 
-    def __init__(
-        self,
-        tables: Tables,
-        outbox: Outbox,
-        relay: Relay,
-        runtime: Runtime,
-        wrote: Callable[[Iterable[Key]], None] = lambda _: None,
-    ) -> None:
-        """`wrote` is told of what every commit has written."""
+    def __init__(self, tables: Tables, outbox: Outbox, relay: Relay, runtime: Runtime) -> None:
         self._tables = tables
         self._outbox = outbox
         self._relay = relay
         self._runtime = runtime
-        self._spans = runtime.spans
+        self._observer = runtime.observer
         self._locks = KeyedLocks()
-        self._wrote = wrote
-        self._steps = runtime.metrics.histogram(metrics.TRANSACTION_DURATION)
-        self._lost_races = runtime.metrics.counter(metrics.TRANSACTION_CONFLICTS)
 
     async def read(self, keys: Sequence[Key]) -> Snapshot:
-        """The entities as of their latest commits. One call."""
+        """Look up entities, in one call. Raises Unavailable if the database cannot be reached."""
         return Snapshot(await self._tables.lookup(keys), frozenset(keys))
 
     async def view(self, keys: Sequence[Key], compute: Callable[[Snapshot], R]) -> R:
-        """What `compute` makes of what is found; it may require more keys."""
+        """Return `compute` of the entities, without a transaction; it may require more keys.
+
+        Raises Unavailable if the database cannot be reached, and whatever `compute` raises.
+        """
         for _ in range(MAX_KEY_ROUNDS):
             try:
                 return compute(await self.read(keys))
-            except MissingKeys as more:
-                keys = (*keys, *more.keys)
-        raise Contention("what is to be read kept growing")
+            except MissingKeys as missing:
+                keys = (*keys, *missing.keys)
+        raise Contention("a view kept requiring more keys")
 
     async def transact(
         self,
@@ -114,46 +115,46 @@ class Store:
         read_only: Sequence[Key] = (),
         retry_unknown: bool = True,
     ) -> Changes[R]:
-        """Apply `decide` atomically, again from fresh reads whenever another writer got there first.
+        """Look up `keys` and `read_only`, and commit what `decide` returns, atomically and at most once.
 
-        `decide` is pure and may run several times. Its writes carry the versions that were found;
-        keys it writes without having looked them up are inserted blind, and looked up as well once
-        an insert collided. It may require more keys than `keys` and `read_only`. Where it changes
-        nothing, nothing is committed.
+        Returns what was committed. `decide` is pure, and runs again on fresh reads after a conflict.
+        An entity that was looked up is written only if it has not changed since; one that was not
+        is inserted. If `decide` changes nothing, nothing is committed; an entity that was read and
+        not written may have changed by the time of the commit.
 
-        Steps of one process that share one of `keys` queue up, rather than lose races against one
-        another; `read_only` are keys that are looked up and not written, which nobody queues for.
+        Transactions of one process that share one of `keys` run one after another, as they would
+        otherwise conflict. `read_only` names keys that are looked up but not written, and not locked.
 
-        Raises Contention when races are lost too often, and what `decide` raises. A commit without
-        an answer is tried again only if `retry_unknown`: the step carries an inbox row, or is
-        idempotent by construction; else OutcomeUnknown.
+        Raises Contention after too many conflicts, Unavailable if the database cannot be reached,
+        and whatever `decide` raises; nothing is committed then. A commit without an answer is tried
+        again if `retry_unknown`, which is correct only if `decide` finds out that it was applied: by
+        an inbox row, or because applying it twice changes nothing. Else, and after
+        MAX_UNKNOWN_OUTCOMES, it raises OutcomeUnknown.
         """
-        began, outcome = self._runtime.monotonic(), metrics.RAISED
-        try:
+        with self._observer.transaction() as report:
             changes = await self._rounds(keys, decide, read_only, retry_unknown)
-            outcome = metrics.UNCHANGED if changes.unchanged else metrics.COMMITTED
+            report(not changes.unchanged)
             return changes
-        finally:
-            self._steps.record(self._runtime.monotonic() - began, {"outcome": outcome})
 
     async def _rounds(
         self, keys: Sequence[Key], decide: Decide[R], read_only: Sequence[Key], retry_unknown: bool
     ) -> Changes[R]:
         wanted = tuple(keys)
-        with self._spans.transaction():
-            for _ in range(MAX_KEY_ROUNDS):
-                try:
-                    async with self._locks.hold(wanted):
-                        return await self._attempts((*read_only, *wanted), decide, retry_unknown)
-                except MissingKeys as more:
-                    wanted = (*wanted, *more.keys)
-            raise Contention("what the step must see kept growing")
+        for _ in range(MAX_KEY_ROUNDS):
+            try:
+                # All locks are released before a round that needs more: taken one by one while holding
+                # others, two transactions could each wait for the other's.
+                async with self._locks.hold(wanted):
+                    return await self._attempts((*read_only, *wanted), decide, retry_unknown)
+            except MissingKeys as missing:
+                wanted = (*wanted, *missing.keys)
+        raise Contention("a transaction kept requiring more keys")
 
     async def _attempts(self, keys: Sequence[Key], decide: Decide[R], retry_unknown: bool) -> Changes[R]:
         wanted = tuple(keys)
         unknown_outcomes = 0
-        for attempt, pause in enumerate(CONFLICT_BACKOFF.delays(self._runtime.random), 1):
-            set_attribute("attempt", attempt)
+        for attempt, delay in enumerate(CONFLICT_BACKOFF.delays(self._runtime.random), 1):
+            self._observer.attempt(attempt)
             changes, mutations = await self._decided(wanted, decide)
             if changes.unchanged:
                 return changes
@@ -164,28 +165,25 @@ class Store:
                 if not retry_unknown or unknown_outcomes > MAX_UNKNOWN_OUTCOMES:
                     raise
             except Contention:
-                self._lost_races.add(1)
+                self._observer.conflict()
             else:
+                # Only now: an event published before its commit would announce what may never happen.
                 self._relay.enqueue(changes.events)
-                self._wrote(changes.writes)
+                self._observer.committed(changes.writes)
                 if changes.on_commit is not None:
                     changes.on_commit()
                 return changes
-            # Which key collided is not said, so all that were inserted blind are read from now on.
+            # The database does not say which key collided. Whatever was inserted blind is looked up from
+            # now on: a duplicate then finds its inbox row, and an unknown outcome finds its own commit.
             wanted = tuple(dict.fromkeys((*wanted, *changes.writes)))
-            await self._runtime.sleep(pause)
-        raise Contention("other writers kept getting there first")
+            await self._runtime.sleep(delay)
+        raise Contention("other writers kept committing first")
 
     async def _decided(self, keys: Sequence[Key], decide: Decide[R]) -> tuple[Changes[R], list[Mutation]]:
         found = await self.read(keys) if keys else Snapshot({}, ())
-        changes = self._traced(decide(found))
-        mutations = [found.put(key, entity) for key, entity in changes.writes.items()]
-        mutations += self._outbox.inserts(changes.events)
-        return changes, mutations
-
-    def _traced(self, changes: Changes[R]) -> Changes[R]:
-        """What waits and what is said carry the context of the step: the trace goes on from there."""
-        if changes.unchanged or not self._spans.enabled:
-            return changes
-        events = self._relay.producer_spans(changes.events)
-        return replace(changes, writes=self._spans.with_trace_context(changes.writes), events=events)
+        changes = decide(found)
+        if changes.unchanged:
+            return changes, []
+        writes, events = self._observer.annotate(self._relay.topic, changes.writes, changes.events)
+        mutations = [found.put(key, entity) for key, entity in writes.items()]
+        return replace(changes, writes=writes, events=events), mutations + self._outbox.inserts(events)

@@ -13,6 +13,7 @@ from sagakit.reminders import ReminderSchedule
 from sagakit.runtime import Runtime
 from sagakit.store import Changes, Snapshot, Store
 from sagakit.tables import Entity, Key
+from sagakit.telemetry.instruments import NO_METRICS, Metrics
 from sagakit.telemetry.traceparent import current_trace_id
 from services.purchase import cart as carts
 from services.purchase import ticket as tickets
@@ -38,7 +39,13 @@ class UseCases:
     """Each method returns the state its transaction left, or raises Rejected and changes nothing."""
 
     def __init__(
-        self, store: Store, inbox: Inbox, runtime: Runtime, schedule: ReminderSchedule, settings: Settings
+        self,
+        store: Store,
+        inbox: Inbox,
+        runtime: Runtime,
+        schedule: ReminderSchedule,
+        settings: Settings,
+        metrics: Metrics = NO_METRICS,
     ) -> None:
         self._store = store
         self._inbox = inbox
@@ -46,7 +53,7 @@ class UseCases:
         self._runtime = runtime
         self._schedule = schedule
         self._settings = settings
-        self._orders = Orders(runtime.metrics)
+        self._orders = Orders(metrics)
 
     async def create_cart(self, cartid: str, commandid: str = "") -> Opened:
         """Create an open cart, or return the existing one."""

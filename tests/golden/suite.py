@@ -18,6 +18,7 @@ from sagakit.backends import Backend, open_broker
 from sagakit.bus import Delivery, Message
 from sagakit.runtime import Runtime
 from sagakit.tables import Delete, Mutation
+from sagakit.telemetry.instruments import NO_METRICS
 from services.gateway.__main__ import _edge, _hearing
 from services.gateway.app import Lifecycle, create_app
 from services.gateway.clients import Clients
@@ -178,7 +179,7 @@ async def gateway(
         app = create_app(
             clients,
             Lifecycle(draining),
-            edge=_edge(settings, Runtime().metrics),
+            edge=_edge(settings, NO_METRICS),
             watches=watches if settings.messages else None,
             patience=settings.patience,
             tracer=tracer,

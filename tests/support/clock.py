@@ -2,11 +2,14 @@
 
 import asyncio
 import heapq
+from collections.abc import Iterable
 from itertools import count
 from random import Random
 
+from sagakit.observer import Observer
 from sagakit.runtime import Runtime
-from sagakit.telemetry.instruments import NO_METRICS, Metrics
+from sagakit.telemetry.instruments import Metrics
+from sagakit.telemetry.recorder import Recorder
 
 START = 1_000_000.0
 
@@ -53,16 +56,20 @@ class Clock:
         self._now = until
         await settled()
 
-    def runtime(self, seed: int = 1, metrics: Metrics = NO_METRICS) -> Runtime:
-        """A runtime in which nothing happens by accident."""
+    def runtime(self, seed: int = 1, observer: Observer | None = None) -> Runtime:
+        """Return a runtime that is deterministic."""
         return Runtime(
             self.now,
             self.monotonic,
             self.sleep,
             Random(seed),
             lambda: f"id-{next(self._ids)}",
-            metrics,
+            observer or Observer(),
         )
+
+    def recorder(self, metrics: Metrics, reasons: Iterable[str] = ()) -> Recorder:
+        """Return an observer that records `metrics` by this clock."""
+        return Recorder(metrics, None, reasons, self.now, self.monotonic)
 
 
 async def settled() -> None:

@@ -10,6 +10,7 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_ON, ParentBased, Sampler
 from opentelemetry.trace import Tracer
 
 from sagakit.runtime import Runtime
+from sagakit.telemetry.recorder import Recorder
 from sagakit.telemetry.spans import Spans
 
 
@@ -27,7 +28,7 @@ class Traces:
 
     def runtime_of(self, service: str) -> Runtime:
         """For `running_suite(runtime_of=…)`."""
-        return Runtime(spans=Spans(self.tracer(service), "a broker"))
+        return Runtime(observer=Recorder(spans=Spans(self.tracer(service), "a broker")))
 
     @property
     def spans(self) -> list[ReadableSpan]:

@@ -26,8 +26,10 @@ class Bench:
 
     def __init__(self) -> None:
         self.clock, self.measured, self.tables = Clock(), Measured(), MemoryTables()
-        runtime = self.clock.runtime(metrics=self.measured.metrics)
-        self.purchase = over(self.tables, UseCases, REMINDERS, Settings(DEADLINE, 3600), runtime=runtime)
+        settings, runtime = Settings(DEADLINE, 3600), self.clock.runtime()
+        self.purchase = over(
+            self.tables, UseCases, REMINDERS, settings, self.measured.metrics, runtime=runtime
+        )
 
     async def check_out(self) -> "Bench":
         await self.purchase.create_cart("c")

@@ -1,6 +1,6 @@
-"""How something is measured: instruments are declared as data, and made where they are used.
+"""Metric instruments: declared as data, created where they are used.
 
-Only the OpenTelemetry API is known here; where nobody asked for metrics, recording one does nothing.
+Only OpenTelemetry's API is needed here; if metrics are off, recording a value does nothing.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -10,53 +10,53 @@ from opentelemetry import metrics
 from opentelemetry.metrics import CallbackOptions, Meter, NoOpMeter, Observation
 
 Labels = Mapping[str, str]
-"""The values of an instrument's attributes, each of which takes a few values at most."""
+"""The values of an instrument's attributes. Each attribute may take a few values only."""
 Observe = Callable[[], Iterable[tuple[float, Labels]]]
-"""What a gauge shows at the moment. It is called by another thread than the event loop's."""
+"""Returns a gauge's current values. It is called from another thread than the event loop's."""
 
 SECONDS = "s"
 LATENCY = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
-"""Bounds in seconds, for what a caller waits for."""
+"""Bucket bounds in seconds, for durations that a caller waits for."""
 
 
 @dataclass(frozen=True, slots=True)
 class Instrument:
-    """A metric as it is declared: its OpenTelemetry name, what it tells, by which attributes."""
+    """Declaration of a metric: its OpenTelemetry name, description and attributes."""
 
     name: str
     unit: str
-    """UCUM; what is counted stands in braces."""
+    """In UCUM; the things that are counted in braces."""
     description: str
     attributes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Counter(Instrument):
-    """So many until now."""
+    """A sum that only grows."""
 
 
 @dataclass(frozen=True, slots=True)
 class Histogram(Instrument):
-    """How many were how long, and so how many there were."""
+    """A distribution of durations, counted in buckets."""
 
     bounds: tuple[float, ...] = LATENCY
 
 
 @dataclass(frozen=True, slots=True)
 class Gauge(Instrument):
-    """How much it is now."""
+    """A value at the moment of collection."""
 
 
 class Metrics:
-    """Makes instruments of one process. Each may be made once."""
+    """Creates the instruments of one process, each at most once."""
 
     def __init__(self, meter: Meter | None = None) -> None:
-        """Without a `meter` nothing is measured."""
+        """Without a `meter` nothing is recorded."""
         self.enabled = meter is not None
         self._meter = meter or NoOpMeter("saga")
 
     def counter(self, declared: Counter, start: Sequence[Labels] = ({},)) -> metrics.Counter:
-        """`start`: of which it says 0 from the beginning, so that a first one is seen as an increase."""
+        """Return the counter, at 0 for each of the labels `start`: their first value is an increase then."""
         counter = self._meter.create_counter(declared.name, declared.unit, declared.description)
         for labels in start:
             counter.add(0, dict(labels))
@@ -71,7 +71,7 @@ class Metrics:
         )
 
     def gauge(self, declared: Gauge, observe: Observe) -> None:
-        """From now on it shows what `observe` returns, whenever somebody looks."""
+        """Register `observe` as the callback that supplies the gauge's value at collection time."""
 
         def observed(_: CallbackOptions) -> Iterable[Observation]:
             return [Observation(value, dict(labels)) for value, labels in observe()]

@@ -1,15 +1,15 @@
-"""The kit's metrics: what every event-driven service tells of itself."""
+"""The metrics that every event-driven service has."""
 
 from collections.abc import Collection
 
 from sagakit.telemetry.instruments import SECONDS, Counter, Gauge, Histogram
 
 OTHER = "other"
-"""Stands for whatever an attribute's known values do not name."""
+"""Stands for every value that is not among an attribute's known ones."""
 
 
 def known(text: str, values: Collection[str]) -> str:
-    """Which of `values` a text is or, before a colon, begins with; else OTHER."""
+    """Return the text up to its first colon if that is one of `values`, else OTHER."""
     value = text.partition(":")[0]
     return value if value in values else OTHER
 
@@ -17,15 +17,15 @@ def known(text: str, values: Collection[str]) -> str:
 CALL_DURATION = Histogram(
     "rpc.server.call.duration",
     SECONDS,
-    "Calls answered, from the request to the status. Health checks are left out.",
+    "Duration of calls, from the request to the status, without health checks and reflection.",
     ("rpc.method", "rpc.response.status_code"),
 )
-SERVING = Gauge("saga.serving", "", "1 while the process says SERVING to health checks, else 0.")
+SERVING = Gauge("saga.serving", "", "1 while the process answers health checks with SERVING, else 0.")
 
 TRANSACTION_DURATION = Histogram(
     "saga.transaction.duration",
     SECONDS,
-    "Steps: lookup, decision and commit, with the waiting for one's turn and everything tried again.",
+    "Duration of a transaction (read, decide, commit), including lock waits and retries.",
     ("outcome",),
     (0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0),
 )
@@ -34,82 +34,82 @@ COMMITTED, UNCHANGED, RAISED = "committed", "unchanged", "raised"
 TRANSACTION_CONFLICTS = Counter(
     "saga.transactions.conflicts",
     "{commit}",
-    "Commits that collided because another writer, or the same event, got there first.",
+    "Commits that failed because another writer, or a duplicate of the event, committed first.",
 )
 
 EVENT_DURATION = Histogram(
     "saga.event.duration",
     SECONDS,
-    "Deliveries dealt with, from being handed over to being acknowledged or given back.",
+    "Duration of deliveries, from their receipt until they are acknowledged or nacked.",
     ("subscription", "outcome"),
 )
-NACKED, FAILED, PAUSED = "nacked", "failed", "paused"
-"""Outcomes of deliveries that were given back: contention or time, a defect, a backend that is away."""
 
 EVENT_AGE = Histogram(
     "saga.event.age",
     SECONDS,
-    "How long ago an event was said when it was handed over. Events without a time are left out.",
+    "Age of events when they are received, by their `time`; events without one are left out.",
     ("subscription",),
     (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 1800.0),
 )
 EVENTS_IN_FLIGHT = Gauge(
     "saga.events.in_flight",
     "{event}",
-    "Deliveries that are neither acknowledged nor given back.",
+    "Deliveries received and neither acknowledged nor nacked.",
     ("subscription",),
 )
 SUBSCRIPTION_ACTIVE = Gauge(
     "saga.subscription.active",
     "",
-    "1 while a subscription is pulled; 0 while it is not, as where a backend is away.",
+    "1 while a subscription is pulled; 0 while it is not, for example if a backend is unavailable.",
     ("subscription",),
 )
 CONSUMER_SATURATED = Gauge(
     "saga.consumer.saturated",
     "",
-    "1 where the process had its hands full in the last seconds, or does not pull, else 0.",
+    "1 if a subscription was at its flow-control limit in the last 5 s, or is not pulled, else 0.",
 )
 DEAD_LETTERS = Counter(
-    "saga.dead.letters", "{event}", "Events refused for good, each of them a dead letter.", ("reason",)
+    "saga.dead.letters",
+    "{event}",
+    "Events that can never be applied and were published as dead letters.",
+    ("reason",),
 )
 DEAD_LETTER_REASONS = (
     "no-eventid",
     "malformed-eventid",
-    "malformed-ticket",
-    "unknown-order",
     "unstorable",
     "unpublishable",
     OTHER,
 )
+"""The kit's own; the application's are added to them (`Application.dead_letter_reasons`)."""
 
 PUBLISH_DURATION = Histogram(
     "saga.publish.duration",
     SECONDS,
-    "Batches of events handed to the broker, until its answer.",
+    "Duration of publishing a batch of events, until the broker's answer.",
     ("outcome",),
 )
 OK, ERROR, UNAVAILABLE = "ok", "error", "unavailable"
 
-PUBLISHED = Counter("saga.events.published", "{event}", "Events that the broker has taken.")
+PUBLISHED = Counter("saga.events.published", "{event}", "Events that the broker has accepted.")
 OUTBOX_DEPTH = Gauge(
     "saga.outbox.depth",
     "{event}",
-    "Events in the outbox that the process knows of: those its relay has in hand, and those it gave up.",
+    "Events in the outbox that the process knows of: those in its relay, and those its relay gave up.",
 )
 OUTBOX_AGE = Gauge(
-    "saga.outbox.oldest.age", SECONDS, "How long ago the oldest of these events was said; 0: there is none."
+    "saga.outbox.oldest.age", SECONDS, "Age of the oldest of these events; 0 if there is none."
 )
 
 REMINDERS_OVERDUE = Gauge(
     "saga.reminders.overdue",
     "{entity}",
-    "What has waited for an answer for longer than REMINDER_INTERVAL_SECONDS, as the process last saw it.",
+    "Entities that had waited for a reply for longer than REMINDER_INTERVAL_SECONDS when last seen.",
     ("kind", "status", "age"),
 )
 REMINDERS_OVERDUE_AGE = Gauge(
     "saga.reminders.overdue.oldest.age",
     SECONDS,
-    "How long the oldest of these has waited.",
+    "How long the oldest of these entities has waited.",
     ("kind", "status"),
 )

@@ -1,56 +1,63 @@
-"""The backlog: what a process knows to be in its outbox and unpublished, without asking the store."""
+"""Depth and age of the outbox, as far as this process knows them, without a query."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from sagakit.events import Event, published_at
-from sagakit.runtime import Runtime
 from sagakit.telemetry import metrics
+from sagakit.telemetry.instruments import Metrics
 
 FORGOTTEN_AFTER_SECONDS = 15 * 60.0
-"""What was given up is swept within 10 minutes, by this process or by another one, which tells nobody."""
+"""Age at which an event that the relay gave up is no longer counted.
 
+A sweeper claims it within 10 minutes; if that is another process's, this one never learns of it.
+"""
 MAX_GIVEN_UP = 50_000
 
 
 class OutboxMetrics:
-    """Events in the relay's hands, and those it gave up to whichever sweeper comes by."""
+    """Tracks the events in the relay, and those that the relay gave up and left to a sweeper."""
 
-    def __init__(self, runtime: Runtime) -> None:
-        self._now = runtime.now
+    def __init__(self, metrics_: Metrics, now: Callable[[], float], monotonic: Callable[[], float]) -> None:
+        self._now = now
+        self._monotonic = monotonic
         self._in_flight: dict[str, float] = {}
+        """When each event was published by the service (wall clock), by eventid."""
         self._given_up: dict[str, tuple[float, float]] = {}
-        runtime.metrics.gauge(metrics.OUTBOX_DEPTH, lambda: [(len(self._said()), {})])
-        runtime.metrics.gauge(metrics.OUTBOX_AGE, lambda: [(self._oldest_age_seconds(), {})])
+        """The same, and when the relay gave it up (monotonic), in the order of the latter."""
+        metrics_.gauge(metrics.OUTBOX_DEPTH, lambda: [(len(self._known()), {})])
+        metrics_.gauge(metrics.OUTBOX_AGE, lambda: [(self._oldest_age_seconds(), {})])
 
-    def take(self, event: Event) -> None:
-        """It is in the relay's hands."""
+    def enqueued(self, event: Event) -> None:
+        """Count an event that the relay has."""
         now = self._now()
-        said, _ = self._given_up.pop(event.eventid, (published_at(event.attributes) or now, now))
-        self._in_flight.setdefault(event.eventid, said)
+        published, _ = self._given_up.pop(event.eventid, (published_at(event.attributes) or now, 0.0))
+        self._in_flight.setdefault(event.eventid, published)
 
-    def done(self, eventids: Iterable[str]) -> None:
-        """They are published, and out of the outbox."""
+    def removed(self, eventids: Iterable[str]) -> None:
+        """Stop counting events that are published."""
         for eventid in eventids:
             self._in_flight.pop(eventid, None)
 
-    def give_up(self, eventids: Iterable[str]) -> None:
-        """They stay in the outbox for the time being."""
-        now = self._now()
+    def given_up(self, eventids: Iterable[str]) -> None:
+        """Keep counting events that the relay left in the outbox, up to MAX_GIVEN_UP."""
+        now = self._monotonic()
         for eventid in eventids:
-            said = self._in_flight.pop(eventid, None)
-            if said is not None and len(self._given_up) < MAX_GIVEN_UP:
-                self._given_up[eventid] = (said, now)
+            published = self._in_flight.pop(eventid, None)
+            if published is not None and len(self._given_up) < MAX_GIVEN_UP:
+                self._given_up[eventid] = (published, now)
         while self._given_up and now - next(iter(self._given_up.values()))[1] >= FORGOTTEN_AFTER_SECONDS:
             del self._given_up[next(iter(self._given_up))]
 
     def _oldest_age_seconds(self) -> float:
         now = self._now()
-        return max(0.0, now - min(self._said().values(), default=now))
+        return max(0.0, now - min(self._known().values(), default=now))
 
-    def _said(self) -> Mapping[str, float]:
-        # Copied whole, as a scrape comes from another thread.
-        now, given_up = self._now(), list(self._given_up.items())
+    def _known(self) -> Mapping[str, float]:
+        # The dicts are copied before they are iterated over: a scrape runs in another thread.
+        now, given_up = self._monotonic(), list(self._given_up.items())
         known = {
-            eventid: said for eventid, (said, since) in given_up if now - since < FORGOTTEN_AFTER_SECONDS
+            eventid: published
+            for eventid, (published, since) in given_up
+            if now - since < FORGOTTEN_AFTER_SECONDS
         }
         return {**known, **dict(self._in_flight)}

@@ -1,7 +1,7 @@
-"""Spans of events and steps: what is done about an order, as parts of one trace (OpenTelemetry's API).
+"""Spans of transactions, events and sweeps (OpenTelemetry's API).
 
 Named by OpenTelemetry's conventions (https://opentelemetry.io/docs/specs/semconv/messaging/messaging-spans/);
-`orderid`, `eventid` and `attempt` are called as in the logs.
+`eventid` and `attempt` have the same names as in the logs.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,20 +23,20 @@ _NOTHING: AbstractContextManager[Span] = nullcontext(INVALID_SPAN)
 
 
 def set_attribute(name: str, value: AttributeValue) -> None:
-    """A fact about what is under way, for whoever traces it."""
+    """Set an attribute of the current span, if it is recorded."""
     span = trace.get_current_span()
     if span.is_recording():
         span.set_attribute(name, value)
 
 
 def failed(error: BaseException) -> None:
-    """What is under way did not work."""
+    """Mark the current span as failed with `error`."""
     fail(trace.get_current_span(), type(error).__name__, str(error))
 
 
 @contextmanager
 def in_span(span: Span, no_failure: type[BaseException] = Rejected) -> Iterator[Span]:
-    """The span is the current one meanwhile, and ends. An exception is its error, but of one kind."""
+    """Make the span current for the block, then end it. An exception other than `no_failure` is its error."""
     try:
         with trace.use_span(span, record_exception=False, set_status_on_exception=False):
             yield span
@@ -49,7 +49,7 @@ def in_span(span: Span, no_failure: type[BaseException] = Rejected) -> Iterator[
 
 
 def fail(span: Span, kind: str, why: str) -> None:
-    """What the span is about did not work."""
+    """Mark the span as failed, with an `error.type` and a description."""
     if not span.is_recording():
         return
     span.set_attribute("error.type", kind)
@@ -57,10 +57,10 @@ def fail(span: Span, kind: str, why: str) -> None:
 
 
 class Spans:
-    """Makes spans with a tracer; without one nothing here does anything, and what is given is given back."""
+    """Creates spans. Without a tracer every method does nothing, and returns its argument unchanged."""
 
     def __init__(self, tracer: Tracer | None = None, system: str = "") -> None:
-        """`system`: what the message broker is called (`messaging.system`)."""
+        """`system` is OpenTelemetry's name of the message broker (`messaging.system`)."""
         self._tracer = tracer
         self._system = system
 
@@ -73,18 +73,21 @@ class Spans:
         return self._tracer is not None
 
     def transaction(self) -> AbstractContextManager[Span]:
-        """Around everything a step takes, with the attempts at it."""
+        """Return the span of a transaction with all its attempts."""
         return _NOTHING if self._tracer is None else in_span(self._tracer.start_span("transaction"))
 
     def with_trace_context(self, writes: Mapping[Key, Entity]) -> Mapping[Key, Entity]:
-        """Those that wait for something know what made them wait: whoever is reminded goes on from there."""
+        """Store the current trace context in entities that wait for a reply.
+
+        A later reminder of the entity continues the same trace.
+        """
         if self._tracer is None:
             return writes
         mark = {TRACEPARENT: traceparent_of(trace.get_current_span())}
         return {key: {**entity, **mark} if DUE in entity else entity for key, entity in writes.items()}
 
     def producer_spans(self, topic: str, events: Sequence[Event]) -> Sequence[Event]:
-        """The events, each with the context that everything done about it belongs to."""
+        """Return the events, each with the trace context of a PRODUCER span of its own."""
         if self._tracer is None:
             return events
         return [self._created(self._tracer, topic, event) for event in events]
@@ -97,7 +100,7 @@ class Spans:
         return replace(event, attributes={**event.attributes, TRACEPARENT: traceparent_of(span)})
 
     def publishing(self, topic: str, event: Event, claims: int = 0) -> Span:
-        """From the offer to the relay to the broker's answer; what a sweeper found has a link to how."""
+        """Start the span from the relay's queue to the broker's answer. A claimed row links to its sweep."""
         if self._tracer is None:
             return INVALID_SPAN
         found_by = trace.get_current_span().get_span_context()
@@ -113,10 +116,10 @@ class Spans:
         return span
 
     def processing(self, subscription: str, delivery: Delivery) -> AbstractContextManager[Span]:
-        """Around what is done about an event, until it is to be acknowledged."""
+        """Return the span of processing an event, until it is acknowledged or nacked."""
         if self._tracer is None:
             return _NOTHING
-        # Named `<service>-service.<topic>`, by the wire contract.
+        # Subscriptions are named `<service>-service.<topic>`.
         topic = subscription.partition(".")[2]
         attributes = delivery.message.attributes
         span = self._tracer.start_span(
@@ -130,7 +133,7 @@ class Spans:
         return in_span(span)
 
     def sweeping(self, kind: str, found: int) -> AbstractContextManager[Span]:
-        """Around a look at what is overdue, where there is something; it belongs to no order's trace."""
+        """Return the span of a sweep that found something: the root of a trace of its own."""
         if self._tracer is None or not found:
             return _NOTHING
         span = self._tracer.start_span(f"sweep {kind}", Context())
@@ -138,7 +141,7 @@ class Spans:
         return in_span(span)
 
     def claiming(self, key: Key, row: Row) -> AbstractContextManager[Span]:
-        """Around what is done about something overdue: part of its own trace, with a link to the sweep."""
+        """Return the span of a claim: in the trace of the row, with a link to the sweep."""
         if self._tracer is None:
             return _NOTHING
         sweep = trace.get_current_span().get_span_context()
@@ -148,7 +151,7 @@ class Spans:
         return in_span(span)
 
     def _messaging(
-        self, name: str, type_: str, topic: str, eventid: str, about: str = ""
+        self, name: str, type_: str, topic: str, eventid: str, about: Mapping[str, str] | None = None
     ) -> Mapping[str, AttributeValue]:
         attributes = {
             "messaging.system": self._system,
@@ -158,9 +161,9 @@ class Spans:
             "messaging.message.id": eventid,
             "eventid": eventid,
         }
-        return {**attributes, "orderid": about} if about else attributes
+        return {**attributes, **(about or {})}
 
 
 def _traceparent_in(entity: Entity) -> object:
-    """An outbox row has it among the attributes of its event, what else waits as a property."""
+    """Return the trace context of a row: an outbox row has it in its event's attributes."""
     return entity.get(TRACEPARENT) or entity.get("attributes", {}).get(TRACEPARENT)

@@ -1,4 +1,4 @@
-"""The context of a trace as text: W3C's `traceparent`, in calls' metadata, events' attributes and rows."""
+"""Trace context as text: W3C's `traceparent`, in call metadata, event attributes and stored entities."""
 
 from opentelemetry import trace
 from opentelemetry.context import Context
@@ -7,41 +7,41 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 
 TRACEPARENT = "traceparent"
 MAX_LENGTH = 256
-"""Version 00 has 55 characters; what later versions may append is not worth more."""
+"""In characters. Version 00 has 55; later versions may append fields, which we do not need."""
 
-# Not the propagators of OTEL_PROPAGATORS: `tracestate` and `baggage` are as long as whoever calls likes,
-# and an attribute of a message may not be.
+# Not the propagators of OTEL_PROPAGATORS: callers choose the length of `tracestate` and `baggage`, and the
+# length of a message's attribute is limited.
 _W3C = TraceContextTextMapPropagator()
 
 
 def traceparent_of(span: Span) -> str:
-    """Names the span, whether or not it is recorded; "" where there is none."""
+    """Return the `traceparent` of a span, recorded or not; "" if the span is invalid."""
     carrier: dict[str, str] = {}
     _W3C.inject(carrier, trace.set_span_in_context(span, Context()))
     return carrier.get(TRACEPARENT, "")
 
 
 def context_of(traceparent: object) -> Context:
-    """The context in which what a `traceparent` names is the parent; an empty one where it makes no sense."""
+    """Return the context whose parent span is the one named; an empty one if `traceparent` is malformed."""
     if not isinstance(traceparent, str) or len(traceparent) > MAX_LENGTH:
         return Context()
     return _W3C.extract({TRACEPARENT: traceparent}, Context())
 
 
 def span_context_of(traceparent: object) -> SpanContext:
-    """What a `traceparent` names; not valid where it makes no sense."""
+    """Return the span context named; an invalid one if `traceparent` is malformed."""
     return trace.get_current_span(context_of(traceparent)).get_span_context()
 
 
 def trace_id_of(traceparent: object) -> str | None:
-    """The id of the trace that a `traceparent` belongs to."""
+    """Return the trace id in a `traceparent`; None if it is missing or malformed."""
     if traceparent is None:
         return None
     return _hex(span_context_of(traceparent))
 
 
 def current_trace_id() -> str | None:
-    """Of the trace that the work under way belongs to; None where nothing is traced."""
+    """Return the id of the current trace; None if there is none."""
     return _hex(trace.get_current_span().get_span_context())
 
 

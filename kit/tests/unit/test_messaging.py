@@ -45,7 +45,7 @@ async def test_a_relay_that_hangs_is_noticed_and_one_that_is_busy_is_not():
     await clock.advance(5)
 
     assert (idle, busy) == (None, None)
-    assert hung == "outbox: nothing has moved for 65 s"
+    assert hung == "outbox: no progress for 65 s"
     assert messaging.stalled() is None
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)

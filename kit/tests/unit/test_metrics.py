@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from sagakit.bus import Message
-from sagakit.consumer import Consumer, Outcome
+from sagakit.consumer import FAILED, NACKED, PAUSED, Consumer, Outcome
 from sagakit.errors import Contention, NotFound, Poison, Unavailable
 from sagakit.events import Event, timestamp
 from sagakit.grpc.server import GrpcServer
@@ -44,8 +44,11 @@ async def consuming(clock: Clock, measured: Measured, meets):
     async def answers() -> None:
         return
 
-    runtime = clock.runtime(metrics=measured.metrics)
-    consumer = Consumer(bus, [SUBSCRIPTION], {"thing": handle}, "dead", answers, runtime)
+    recorder = clock.recorder(measured.metrics, ["own-reason"])
+    consumer = Consumer(
+        bus, [SUBSCRIPTION], {"thing": handle}, "dead", answers, clock.runtime(observer=recorder)
+    )
+    recorder.observe_consumer(consumer)
     running = asyncio.create_task(consumer.run())
     await settled()
     try:
@@ -72,10 +75,10 @@ def raising(error: Exception):
         (lambda _: Outcome.APPLIED, "applied"),
         (lambda _: Outcome.DUPLICATE, "duplicate"),
         (lambda _: Outcome.IGNORED, "ignored"),
-        (raising(Poison("unknown-order")), "dead_lettered"),
-        (raising(Contention("others")), metrics.NACKED),
-        (raising(Unavailable("away")), metrics.PAUSED),
-        (raising(ZeroDivisionError()), metrics.FAILED),
+        (raising(Poison("own-reason")), "dead_lettered"),
+        (raising(Contention("others")), NACKED),
+        (raising(Unavailable("away")), PAUSED),
+        (raising(ZeroDivisionError()), FAILED),
     ],
 )
 async def test_every_delivery_counts_once_with_what_became_of_it(meets, outcome):
@@ -92,7 +95,7 @@ async def test_every_delivery_counts_once_with_what_became_of_it(meets, outcome)
 
 async def test_a_dead_letter_counts_with_a_reason_that_is_known_or_other_and_is_0_before():
     clock, measured = Clock(), Measured()
-    reasons = iter(["malformed-ticket: status", "whatever else: 4711"])
+    reasons = iter(["own-reason: status", "another: 4711"])
 
     def refuse() -> Outcome:
         raise Poison(next(reasons))
@@ -104,9 +107,9 @@ async def test_a_dead_letter_counts_with_a_reason_that_is_known_or_other_and_is_
         await settled()
 
     labels = {labels["reason"] for name, labels, _ in before if name == "saga_dead_letters_total"}
-    assert labels == set(metrics.DEAD_LETTER_REASONS)
+    assert labels == {*metrics.DEAD_LETTER_REASONS, "own-reason"}
     assert before.value("saga_dead_letters_total") == 0
-    assert measured.value("saga_dead_letters_total", reason="malformed-ticket") == 1
+    assert measured.value("saga_dead_letters_total", reason="own-reason") == 1
     assert measured.value("saga_dead_letters_total", reason=metrics.OTHER) == 1
 
 
@@ -135,8 +138,10 @@ async def test_what_is_in_hand_and_whether_it_is_pulled_can_be_seen():
     async def answers() -> None:
         return
 
-    bus, runtime = ManualBus(), clock.runtime(metrics=measured.metrics)
+    bus, recorder = ManualBus(), clock.recorder(measured.metrics)
+    runtime = clock.runtime(observer=recorder)
     consumer = Consumer(bus, [SUBSCRIPTION], {"thing": slow}, "dead", answers, runtime)
+    recorder.observe_consumer(consumer)
     assert (measured.value("saga_subscription_active"), measured.value("saga_consumer_saturated")) == (0, 1)
     running = asyncio.create_task(consumer.run())
     await settled()
@@ -156,7 +161,7 @@ class Publishing:
 
     def __init__(self) -> None:
         self.clock, self.bus, self.measured, self.tables = Clock(), ManualBus(), Measured(), MemoryTables()
-        self.runtime = self.clock.runtime(metrics=self.measured.metrics)
+        self.runtime = self.clock.runtime(observer=self.clock.recorder(self.measured.metrics))
         self.outbox = Outbox(OUTBOX, self.runtime)
         self.relay = Relay(self.tables, self.bus, TOPIC, self.outbox, self.runtime)
 
@@ -233,7 +238,7 @@ async def test_an_adopted_row_is_as_old_as_when_it_was_said():
 async def test_a_step_counts_with_how_it_ended_and_lost_races_with_it():
     clock, measured = Clock(), Measured()
     tables = MemoryTables()
-    store = a_store(tables, clock.runtime(metrics=measured.metrics))
+    store = a_store(tables, clock.runtime(observer=clock.recorder(measured.metrics)))
     key = Key("Counter", "a")
     count = "saga_transaction_duration_seconds_count"
 
@@ -251,7 +256,7 @@ async def test_a_blind_insert_of_what_is_there_is_a_lost_race_and_what_it_counts
     clock, measured = Clock(), Measured()
     tables, key = MemoryTables(), Key("Thing", "a")
     await tables.commit([Insert(key, {"n": 0})])
-    store = a_store(tables, clock.runtime(metrics=measured.metrics))
+    store = a_store(tables, clock.runtime(observer=clock.recorder(measured.metrics)))
     counted = []
 
     stepping = asyncio.create_task(

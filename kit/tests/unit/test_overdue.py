@@ -6,7 +6,8 @@ from sagakit.reminders import Reminders, ReminderSchedule, due_property
 from sagakit.store import Changes, Store
 from sagakit.sweeper import Sweeper
 from sagakit.tables import Insert, Key
-from sagakit.telemetry.overdue import SLACK_SECONDS, Overdue
+from sagakit.telemetry.instruments import NO_METRICS
+from sagakit.telemetry.overdue import SLACK_SECONDS
 from tests.support.clock import START, Clock
 from tests.support.manual_bus import ManualBus
 from tests.support.steps import OUTBOX, TOPIC, an_event
@@ -20,14 +21,16 @@ class Bench:
     """A watch over entities of one kind, with what it counts."""
 
     def __init__(self) -> None:
-        self.clock, self.memory, self.is_saturated, self.overdue = Clock(), MemoryTables(), False, Overdue()
+        self.clock, self.memory, self.is_saturated = Clock(), MemoryTables(), False
+        recorder = self.clock.recorder(NO_METRICS)
+        self.overdue = recorder.overdue
         self.overdue.waiting_since[KIND] = lambda entity: entity["opened"]
         self.tables = CountedTables(self.memory)
-        runtime = self.clock.runtime()
+        runtime = self.clock.runtime(observer=recorder)
         outbox = Outbox(OUTBOX, runtime)
         relay = Relay(self.tables, ManualBus(), TOPIC, outbox, runtime)
-        self.store = Store(self.tables, outbox, relay, runtime, wrote=self.overdue.discard)
-        watch = Reminders(self.store, self.remind, runtime, lambda: self.is_saturated, self.overdue)
+        self.store = Store(self.tables, outbox, relay, runtime)
+        watch = Reminders(self.store, self.remind, runtime, lambda: self.is_saturated)
         self.sweeper = Sweeper(self.tables, KIND, watch.claim, runtime, capacity=watch.capacity)
 
     def remind(self, name, entity, now, eventid) -> Changes[bool]:
@@ -45,13 +48,13 @@ class Bench:
         return self.counted()
 
     def counted(self) -> dict[tuple[str, str], float]:
-        found = self.overdue.counts(self.clock.now())
+        found = self.overdue.counts()
         assert all(labels["kind"] == KIND for _, labels in found)
         return {(labels["status"], labels["age"]): count for count, labels in found}
 
     @property
     def oldest(self) -> dict[str, float]:
-        return {labels["status"]: age for age, labels in self.overdue.oldest_ages(self.clock.now())}
+        return {labels["status"]: age for age, labels in self.overdue.oldest_ages()}
 
 
 async def test_what_is_not_overdue_is_not_counted():
