@@ -1,1 +1,1 @@
-"""How fast the suite is, beside what the emulators themselves allow."""
+"""Measures the suite against the limits of the emulators themselves."""

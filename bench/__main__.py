@@ -1,4 +1,4 @@
-"""`make bench`: the suite measured from outside, beside what its backend itself allows, in one run."""
+"""`make bench`: measure the suite from outside and, in the same run, the raw rate of its backend."""
 
 import argparse
 import asyncio
@@ -15,92 +15,92 @@ from pathlib import Path
 from bench import endurance, scenarios
 from bench.figures import draw, show, store
 from bench.growth import Growth
-from bench.rounds import Bench
+from bench.run import BenchRun
 from bench.targets import targets
 from sagactl.local.emulators import FIRESTORE, PUBSUB, running, why_unavailable
 
 RESULTS, PLOT = Path("build/bench.json"), Path("build/bench.svg")
 SOAK_SECONDS, SOAK_CLIENTS = 600, 16
-"""With 64 the Firestore emulator's heap of 2 GiB is full before the ten minutes are over."""
+"""With 64 clients the Firestore emulator's heap of 2 GiB is full before ten minutes have passed."""
 EMULATORS, EMBEDDED = "emulators", "embedded"
 
 
 def main() -> None:
-    """Print, store and draw the figures. Skipped, with the reason, where there are no emulators."""
+    """Print, store and draw the results. Exit with the reason if there are no emulators."""
     parser = argparse.ArgumentParser(prog="bench")
     parser.add_argument("--backend", choices=(EMULATORS, EMBEDDED), default=EMULATORS)
-    parser.add_argument("--quick", action="store_true", help="less than a minute")
-    asked = parser.parse_args()
-    missing = why_unavailable(FIRESTORE, PUBSUB) if asked.backend == EMULATORS else None
+    parser.add_argument("--quick", action="store_true", help="a short run of less than a minute")
+    options = parser.parse_args()
+    missing = why_unavailable(FIRESTORE, PUBSUB) if options.backend == EMULATORS else None
     if missing is not None:
         sys.exit(f"no emulators to measure: {missing}" if os.environ.get("CI") == "true" else 0)
-    bench = asyncio.run(_measured(asked.backend, quick=asked.quick))
-    reached = targets(bench.results)
-    facts = {**_facts(), "backend": asked.backend, "quick": asked.quick}
-    store(RESULTS, facts, bench.results, reached)
-    draw(PLOT, ", ".join(map(str, facts.values())), bench.results)
-    print("", *reached, "", f"{RESULTS} and {PLOT} have it all.", sep="\n")
+    run = asyncio.run(_measured(options.backend, quick=options.quick))
+    reached = targets(run.results)
+    facts = {**_facts(), "backend": options.backend, "quick": options.quick}
+    store(RESULTS, facts, run.results, reached)
+    draw(PLOT, ", ".join(map(str, facts.values())), run.results)
+    print("", *reached, "", f"Results: {RESULTS}, {PLOT}", sep="\n")
 
 
-async def _measured(backend: str, *, quick: bool) -> Bench:
+async def _measured(backend: str, *, quick: bool) -> BenchRun:
     async with _backend(backend) as environ:
         if quick:
-            return await _in_a_minute(Bench(environ, idle_orders=24, orders_per_client=8, rounds=1))
-        bench = await _in_full(Bench(environ, idle_orders=100, orders_per_client=25))
-    # Over backends of their own: what the emulators are given they keep in memory.
+            return await _in_a_minute(BenchRun(environ, idle_orders=24, orders_per_client=8, rounds=1))
+        run = await _in_full(BenchRun(environ, idle_orders=100, orders_per_client=25))
+    # Each on a new backend, because the emulators keep all data in memory.
     for scenario in (_growing, _soaking):
         async with _backend(backend) as environ:
-            await scenario(replace(bench, environ=environ))
-    return bench
+            await scenario(replace(run, environ=environ))
+    return run
 
 
-async def _growing(bench: Bench) -> None:
-    if bench.on_emulators:
-        await scenarios.warm(bench)
-        await _stage(bench, endurance.growth(bench, Growth()))
+async def _growing(run: BenchRun) -> None:
+    if run.on_emulators:
+        await scenarios.warm(run)
+        await _stage(run, endurance.growth(run, Growth()))
 
 
-async def _soaking(bench: Bench) -> None:
-    async with bench.suite() as suite:
-        await _stage(bench, endurance.soak(bench, suite, SOAK_CLIENTS, SOAK_SECONDS))
+async def _soaking(run: BenchRun) -> None:
+    async with run.suite() as suite:
+        await _stage(run, endurance.soak(run, suite, SOAK_CLIENTS, SOAK_SECONDS))
 
 
-async def _in_a_minute(bench: Bench) -> Bench:
-    await scenarios.warm(bench, orders=300)
-    async with bench.suite() as suite:
-        await _stage(bench, scenarios.idle(bench, suite))
+async def _in_a_minute(run: BenchRun) -> BenchRun:
+    await scenarios.warm(run, orders=300)
+    async with run.suite() as suite:
+        await _stage(run, scenarios.idle(run, suite))
         for clients in (16, 64):
-            await _stage(bench, scenarios.beside_raw(bench, suite, clients))
-    if bench.on_emulators:
-        await _stage(bench, scenarios.cost(bench, orders=10))
-    return bench
+            await _stage(run, scenarios.throughput_and_raw_rate(run, suite, clients))
+    if run.on_emulators:
+        await _stage(run, scenarios.cost(run, orders=10))
+    return run
 
 
-async def _in_full(bench: Bench) -> Bench:
-    await scenarios.warm(bench)
-    async with bench.suite() as suite:
-        await _stage(bench, scenarios.idle(bench, suite))
+async def _in_full(run: BenchRun) -> BenchRun:
+    await scenarios.warm(run)
+    async with run.suite() as suite:
+        await _stage(run, scenarios.idle(run, suite))
         for clients in (1, 16, 64, 256):
-            await _stage(bench, scenarios.beside_raw(bench, suite, clients))
-        await _stage(bench, scenarios.from_carts(bench, suite, 64))
-        await _stage(bench, scenarios.hot_item(bench, suite, 64))
-        await _stage(bench, scenarios.start(bench, suite))
-    if bench.on_emulators:
-        await _stage(bench, scenarios.cost(bench, orders=50))
-        await _stage(bench, scenarios.baseline(bench, clients=16, orders=48))
-    return bench
+            await _stage(run, scenarios.throughput_and_raw_rate(run, suite, clients))
+        await _stage(run, scenarios.from_carts(run, suite, 64))
+        await _stage(run, scenarios.hot_item(run, suite, 64))
+        await _stage(run, scenarios.start(run, suite))
+    if run.on_emulators:
+        await _stage(run, scenarios.cost(run, orders=50))
+        await _stage(run, scenarios.baseline(run, clients=16, orders=48))
+    return run
 
 
-async def _stage(bench: Bench, scenario: object) -> None:
-    """Run a scenario, and show what is new."""
-    before = dict(bench.results)
+async def _stage(run: BenchRun, scenario: object) -> None:
+    """Run a scenario and print its results."""
+    before = dict(run.results)
     await scenario  # type: ignore[misc]
-    print(show({name: each for name, each in bench.results.items() if before.get(name) != each}), flush=True)
+    print(show({name: each for name, each in run.results.items() if before.get(name) != each}), flush=True)
 
 
 @asynccontextmanager
 async def _backend(backend: str) -> AsyncIterator[Mapping[str, str]]:
-    """What names it; emulators of its own."""
+    """Start new emulators, if any; yield the variables that select the backend."""
     if backend == EMBEDDED:
         yield {"BACKEND": EMBEDDED}
         return

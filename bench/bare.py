@@ -1,4 +1,4 @@
-"""Bare asyncio clients of both emulators: the calls that an order costs, and no logic of ours."""
+"""Bare asyncio clients of both emulators: the calls of an order without the suite's logic."""
 
 import asyncio
 import itertools
@@ -20,15 +20,15 @@ from sagakit.backends.gcp.datastore import open_datastore
 from sagakit.tables import Delete, Entity, Insert, Key, Tables, Update
 
 BODY = "x" * 400
-"""About what a ticket, a reservation and an outbox row have in them."""
+"""About the size of a ticket, a reservation or an outbox row."""
 WAITING: Entity = {"body": BODY, "due": "0:0"}
-"""An entity that a sweeper finds: with the one index there is."""
+"""An entity with the one indexed property, as a sweeper finds it."""
 
 _Publish: Any = pubsub.PublishRequest.pb()
 
 
 class Bare:
-    """A database, and a broker, of a project of its own."""
+    """Clients of a database and a broker, with keys and topics of this run."""
 
     def __init__(self, project: str, tables: Tables, broker: grpc.aio.Channel) -> None:
         self._project = project
@@ -39,20 +39,20 @@ class Bare:
         self._numbers = itertools.count()
         self._pulls: list[asyncio.Task[None]] = []
         self.arrivals: dict[str, list[asyncio.Queue[float]]] = {}
-        """When messages arrived, by topic and subscriber."""
+        """Arrival times of messages, by topic and subscriber."""
 
     def key(self) -> Key:
-        """Of an entity that there is not yet."""
+        """Return an unused key."""
         return Key("Raw", f"{self._run}.{next(self._numbers)}")
 
-    async def made(self, count: int) -> list[Key]:
-        """So many entities, in one commit."""
+    async def create(self, count: int) -> list[Key]:
+        """Create `count` entities in one commit."""
         keys = [self.key() for _ in range(count)]
         await self.tables.commit([Insert(key, WAITING) for key in keys])
         return keys
 
-    async def step(self, reads: list[Key], updates: list[Key], inserts: int) -> list[Key]:
-        """A lookup, and a commit that updates some of what was found; the keys of what it inserted."""
+    async def transact(self, reads: list[Key], updates: list[Key], inserts: int) -> list[Key]:
+        """Look up `reads`, then commit `updates` and new entities. Return the keys of the new ones."""
         found = await self.tables.lookup(reads)
         new = [self.key() for _ in range(inserts)]
         await self.tables.commit(
@@ -71,8 +71,8 @@ class Bare:
         request = _Publish(topic=self._topic(topic), messages=messages)
         await self._publisher.publish(pubsub.PublishRequest.wrap(request), retry=None, timeout=30)
 
-    async def make(self, topic: str, subscribers: int) -> None:
-        """The topic; what its subscribers get is acknowledged, and told to the queue of `arrivals`."""
+    async def create_topic(self, topic: str, subscribers: int) -> None:
+        """Create the topic and its subscribers, which acknowledge messages and record their `arrivals`."""
         await self._publisher.create_topic(name=self._topic(topic))
         for number in range(subscribers):
             name = f"projects/{self._project}/subscriptions/raw.{self._run}.{topic}.{number}"
@@ -88,11 +88,11 @@ class Bare:
 
     async def _pull(self, name: str, arrivals: "asyncio.Queue[float]") -> None:
         opening = pubsub.StreamingPullRequest(subscription=name, stream_ack_deadline_seconds=60)
-        over = asyncio.Event()
+        closed = asyncio.Event()
 
         async def requests() -> AsyncIterator[pubsub.StreamingPullRequest]:
             yield opening
-            await over.wait()
+            await closed.wait()
 
         try:
             acks: set[asyncio.Task[Any]] = set()
@@ -103,7 +103,7 @@ class Bare:
                 ids = [each.ack_id for each in received]
                 acks.add(asyncio.create_task(self._subscriber.acknowledge(subscription=name, ack_ids=ids)))
         finally:
-            over.set()
+            closed.set()
 
     def _topic(self, name: str) -> str:
         return f"projects/{self._project}/topics/raw.{self._run}.{name}"
@@ -111,7 +111,7 @@ class Bare:
 
 @asynccontextmanager
 async def bare(environ: Mapping[str, str]) -> AsyncIterator[Bare]:
-    """Clients of the emulators that `environ` names."""
+    """Open clients of the emulators that `environ` names."""
     async with (
         open_datastore("raw", "", environ["DATASTORE_EMULATOR_HOST"], call_seconds=30) as tables,
         grpc.aio.insecure_channel(environ["PUBSUB_EMULATOR_HOST"], options=CHANNEL_OPTIONS) as broker,

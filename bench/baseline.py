@@ -1,7 +1,7 @@
-"""The textbook way, to compare with: the same order in read-write transactions of the blocking client.
+"""A textbook implementation to compare with: read-write transactions of the blocking client.
 
-Dedup by a query, the outbox published by a scan in the request path. `python -m bench.baseline` serves it:
-one process, so that no call between processes is in its way.
+It deduplicates with a query and publishes the outbox by a scan in the request path.
+`python -m bench.baseline` serves it in one process, so that it needs no calls between processes.
 """
 
 import json
@@ -20,17 +20,17 @@ from contract.topology import TOPICS
 
 ATTEMPTS = 10
 ITEMS = 100
-"""Orders are for different items: with one they would wait for one another's locks."""
+"""Orders are for different items; with a single one they would wait for one another's locks."""
 
 
 class CheckoutRequest(BaseModel):
-    """As much of it as is needed: the item of the cart is told by its name."""
+    """The part of the request that is needed; the cart's name determines the item."""
 
     cartid: str
 
 
-class Shop:
-    """Purchase and stock."""
+class Baseline:
+    """Purchase and stock in one class."""
 
     def __init__(self, project: str) -> None:
         self._project = project
@@ -53,7 +53,7 @@ class Shop:
         ticket.update(status="pre-approved", item=str(hash(cartid) % ITEMS))
         with self._store.transaction():
             self._store.put(ticket)
-            self._say("purchase", ticket)
+            self._enqueue("purchase", ticket)
         self._publish()
         return {"orderid": ticket.key.name, "status": "pre-approved"}
 
@@ -67,15 +67,15 @@ class Shop:
         reservation = datastore.Entity(self._store.key("BaselineReservation", orderid))
         reservation["status"] = "paid"
         self._store.put(reservation)
-        self._say("stock", reservation)
+        self._enqueue("stock", reservation)
 
     def _approve(self, orderid: str, status: str) -> None:
         ticket = self._store.get(self._store.key("BaselineTicket", orderid))
         ticket["status"] = "approved" if status == "paid" else status
         self._store.put(ticket)
-        self._say("purchase", ticket)
+        self._enqueue("purchase", ticket)
 
-    def _say(self, service: str, about: datastore.Entity) -> None:
+    def _enqueue(self, service: str, about: datastore.Entity) -> None:
         row = datastore.Entity(self._store.key("BaselineOutbox", str(uuid.uuid4())))
         row.update(topic=service, orderid=about.key.name, status=about["status"], sent=False)
         self._store.put(row)
@@ -127,7 +127,7 @@ class Shop:
 
 
 def main() -> None:
-    shop = Shop(os.environ["GOOGLE_CLOUD_PROJECT"])
+    shop = Baseline(os.environ["GOOGLE_CLOUD_PROJECT"])
     shop.open()
     app = FastAPI()
 

@@ -1,4 +1,4 @@
-"""Figures: how they are summed up, printed, stored, drawn, and compared with what was promised."""
+"""Figures: summarize, print, store and draw them, and compare them with targets."""
 
 import json
 import statistics
@@ -20,7 +20,7 @@ def quantiles(milliseconds: Sequence[float]) -> Figures:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Something promised. A ratio or a difference within one run, where the machine's speed matters."""
+    """A performance target; a ratio or difference within one run if the machine's speed matters."""
 
     name: str
     value: float
@@ -34,8 +34,8 @@ class Target:
 
     def __str__(self) -> str:
         bound = "at most" if self.at_most else "at least"
-        verdict = "met" if self.met else "MISSED"
-        return f"{self.name:<58} {self.value:>8.2f} {self.unit:<6} {bound} {self.limit:g}  {verdict}"
+        result = "met" if self.met else "MISSED"
+        return f"{self.name:<58} {self.value:>8.2f} {self.unit:<6} {bound} {self.limit:g}  {result}"
 
 
 def at_most(name: str, value: float, limit: float, unit: str) -> Target:
@@ -47,7 +47,7 @@ def at_least(name: str, value: float, limit: float, unit: str) -> Target:
 
 
 def show(results: Mapping[str, Figures]) -> str:
-    """A line for each row of figures."""
+    """Return one line for each row of figures."""
     return "\n".join(
         f"{name:<34} " + "  ".join(f"{key} {value}" for key, value in figures.items())
         for name, figures in results.items()
@@ -58,16 +58,16 @@ def store(
     path: Path, facts: Mapping[str, Any], results: Mapping[str, Figures], targets: Sequence[Target]
 ) -> None:
     path.parent.mkdir(exist_ok=True)
-    judged = [
+    outcomes = [
         {"name": each.name, "value": round(each.value, 3), "limit": each.limit, "met": each.met}
         for each in targets
     ]
-    path.write_text(json.dumps({**facts, "results": results, "targets": judged}, indent=2))
+    path.write_text(json.dumps({**facts, "results": results, "targets": outcomes}, indent=2))
 
 
 def draw(path: Path, title: str, results: Mapping[str, Figures]) -> None:
-    """Latencies and rates, a bar each."""
-    # Imported here: it takes longer than anything else that is measured.
+    """Draw latencies and rates as bars."""
+    # Imported here, because the import takes long.
     import matplotlib as mpl  # noqa: PLC0415
 
     mpl.use("svg")
@@ -76,7 +76,7 @@ def draw(path: Path, title: str, results: Mapping[str, Figures]) -> None:
     figure, (left, right) = plt.subplots(1, 2, figsize=(13, 5), layout="constrained")
     figure.suptitle(title)
     _bars(left, "milliseconds, p50 and p99", results, ("p99_ms", "p50_ms"))
-    _bars(right, "orders a second", results, ("orders_per_s",))
+    _bars(right, "orders per second", results, ("orders_per_s",))
     figure.savefig(path)
     plt.close(figure)
 

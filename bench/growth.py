@@ -1,4 +1,4 @@
-"""Tables as they are after a long time: a hundred thousand copies of an order that really went through."""
+"""Tables as they are after a long time, filled with copies of a completed order."""
 
 import asyncio
 import uuid
@@ -26,27 +26,27 @@ from services.stock.storage import (
 )
 
 COMMITS = 4
-"""Under way at a time."""
+"""Concurrent commits."""
 BATCH = 400
-"""Entities of each: Datastore takes 500."""
+"""Entities per commit. Datastore accepts 500."""
 
 
 @dataclass(frozen=True, slots=True)
 class Growth:
-    """What a long time leaves behind."""
+    """Numbers of rows to add."""
 
     orders: int = 100_000
     inbox_rows: int = 100_000
     outbox_rows: int = 10_000
-    """… a crash does: events about orders that have long ended."""
+    """Rows as left by a crash: events of orders that have reached a final status."""
 
 
 @asynccontextmanager
 async def grown(tables: Tables, orderid: str, growth: Growth) -> AsyncIterator[None]:
-    """Meanwhile there is what so many orders like `orderid`, which has ended, would have left behind.
+    """Add the rows of many orders like `orderid`, which has ended; remove them afterwards.
 
-    Then what is left of it is removed, so that the books can be read: the emulators take seconds for each
-    page of a kind that has grown so far.
+    They are removed so that the audit can read all records: with this many entities of a kind the
+    emulators need seconds per page.
     """
     keys = [ticket_key(orderid), reservation_key(orderid), delivery_key(orderid)]
     rows = await tables.lookup(keys)
@@ -62,16 +62,16 @@ async def grown(tables: Tables, orderid: str, growth: Growth) -> AsyncIterator[N
 
 
 async def _sell(tables: Tables, row: Row, orders: int) -> None:
-    """So many more pieces were put in and sold, where this reservation had its own from."""
+    """Add and sell the units of `orders` reservations like this one, in the same shards."""
     for taken in to_reservation("copied", row.entity).taken:
         keys = item, shard = item_key(taken.itemid), shard_key(taken.itemid, taken.shard)
         found = await tables.lookup(keys)
-        before, pieces = to_item(taken.itemid, found[item].entity), to_shard(found[shard].entity)
+        before, units = to_item(taken.itemid, found[item].entity), to_shard(found[shard].entity)
         more = taken.count * orders
         await tables.commit(
             [
                 Update(item, item_entity(replace(before, stock=before.stock + more)), found[item].version),
-                Update(shard, asdict(replace(pieces, sold=pieces.sold + more)), found[shard].version),
+                Update(shard, asdict(replace(units, sold=units.sold + more)), found[shard].version),
             ]
         )
 

@@ -1,6 +1,6 @@
-"""A client that costs little: HTTP/1.1 over a kept connection, nothing else.
+"""A minimal HTTP/1.1 client over a persistent connection.
 
-A client library would take more of a small machine than what is measured.
+A client library would use more CPU than the suite that is measured.
 """
 
 import asyncio
@@ -8,30 +8,30 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-ANSWER_SECONDS = 60.0
+ANSWER_TIMEOUT_SECONDS = 60.0
 
 
 class APIStatusError(Exception):
-    """An answer that is no success."""
+    """The response has an error status."""
 
 
 class Connection:
-    """A connection to a gateway."""
+    """A persistent connection to a gateway."""
 
-    def __init__(self, gateway: str, answer_seconds: float = ANSWER_SECONDS) -> None:
+    def __init__(self, gateway: str, answer_seconds: float = ANSWER_TIMEOUT_SECONDS) -> None:
         self._host = gateway.removeprefix("http://")
         self._answer_seconds = answer_seconds
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
-    async def ask(self, path: str, **body: object) -> Any:
-        """The answer. Raises APIStatusError where it is no success, and what `post` raises."""
+    async def call(self, path: str, **body: object) -> Any:
+        """Post the body and return the answer. Raises APIStatusError if it is an error."""
         status, _, answer = await self.post(path, body)
         if status != 200:
             raise APIStatusError(f"{path} was answered {status}: {answer.decode(errors='replace')}")
         return json.loads(answer)
 
     async def post(self, path: str, body: Mapping[str, Any]) -> tuple[int, Mapping[str, str], bytes]:
-        """Status, headers and body. Raises OSError, EOFError or TimeoutError where there is no answer."""
+        """Return status, headers and body. Raises OSError, EOFError or TimeoutError if none comes."""
         try:
             async with asyncio.timeout(self._answer_seconds):
                 return await self._post(path, json.dumps(body).encode())

@@ -1,4 +1,4 @@
-"""Orders through a gateway: one at a time, or by as many clients as are asked for; when they ended."""
+"""Orders through a gateway, one at a time or by concurrent clients, and their durations."""
 
 import asyncio
 import itertools
@@ -26,29 +26,29 @@ def always(itemid: str) -> NextItem:
     return lambda: itemid
 
 
-def in_turn(itemids: list[str]) -> NextItem:
+def round_robin(itemids: list[str]) -> NextItem:
     following: Iterator[str] = itertools.cycle(itemids)
     return lambda: next(following)
 
 
 class Endings:
-    """When each order was announced as approved, as a subscriber of purchase's topic hears it."""
+    """Times at which orders were approved, received from purchase's topic."""
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._times: dict[str, asyncio.Future[float]] = {}
 
     async def of(self, orderid: str) -> float:
-        """The moment, by `time.perf_counter`. Raises TimeoutError where it does not come."""
+        """Return the time of the approval, by `time.perf_counter`. Raises TimeoutError if none comes."""
         async with asyncio.timeout(SAGA_SECONDS):
             return await self._time(orderid)
 
     def receive(self, delivery: Delivery) -> None:
         ticket = json.loads(delivery.message.data)
         if ticket["status"] == APPROVED:
-            time_of_it = self._time(ticket["orderid"])
-            if not time_of_it.done():
-                time_of_it.set_result(time.perf_counter())
+            approved_at = self._time(ticket["orderid"])
+            if not approved_at.done():
+                approved_at.set_result(time.perf_counter())
         delivery.ack()
 
     def _time(self, orderid: str) -> "asyncio.Future[float]":
@@ -56,8 +56,8 @@ class Endings:
 
 
 @asynccontextmanager
-async def watched(environ: Mapping[str, str]) -> AsyncIterator[Endings]:
-    """The endings of orders in the suite over that backend, from now on."""
+async def subscribed(environ: Mapping[str, str]) -> AsyncIterator[Endings]:
+    """Subscribe to approvals in the suite on that backend."""
     settings = BackendSettings.from_environ(environ)
     async with open_broker(settings, Runtime()) as messages:
         name = f"bench.{uuid.uuid4().hex[:8]}"
@@ -73,29 +73,29 @@ async def watched(environ: Mapping[str, str]) -> AsyncIterator[Endings]:
 
 @dataclass(slots=True)
 class Times:
-    """Milliseconds of each order."""
+    """Durations per order, in milliseconds."""
 
     checkouts: list[float] = field(default_factory=list)
     sagas: list[float] = field(default_factory=list)
-    """From checkout to approved, as it was asked for where it was idle, as it was announced under load."""
+    """From checkout to approved: by polling the ticket if idle, by the published event under load."""
 
 
 async def closed_cart(connection: Connection, itemid: str) -> str:
-    """A cart with one piece in it."""
+    """Create and close a cart with one unit in it."""
     cartid = str(uuid.uuid4())
-    await connection.ask("/purchase/api/create_cart", cartid=cartid)
-    await connection.ask("/purchase/api/add_item", cartid=cartid, itemid=itemid, count=1)
-    await connection.ask("/purchase/api/close_cart", cartid=cartid)
+    await connection.call("/purchase/api/create_cart", cartid=cartid)
+    await connection.call("/purchase/api/add_item", cartid=cartid, itemid=itemid, count=1)
+    await connection.call("/purchase/api/close_cart", cartid=cartid)
     return cartid
 
 
 async def one_at_a_time(gateway: str, itemid: str, orders: int) -> Times:
-    """Each order after the last is approved; its end is seen by asking for the ticket every 2 ms."""
+    """Place each order after the previous one is approved; poll its ticket every 2 ms."""
     times, connection = Times(), Connection(gateway)
     for _ in range(orders):
         cartid = await closed_cart(connection, itemid)
         started = time.perf_counter()
-        ticket = (await connection.ask("/purchase/api/checkout", cartid=cartid))["order_ticket"]
+        ticket = (await connection.call("/purchase/api/checkout", cartid=cartid))["order_ticket"]
         times.checkouts.append((time.perf_counter() - started) * 1000)
         await _approved(connection, ticket["orderid"])
         times.sagas.append((time.perf_counter() - started) * 1000)
@@ -106,21 +106,21 @@ async def one_at_a_time(gateway: str, itemid: str, orders: int) -> Times:
 async def _approved(connection: Connection, orderid: str) -> None:
     async with asyncio.timeout(SAGA_SECONDS):
         while True:
-            answer = await connection.ask("/purchase/api/get_order_ticket", orderid=orderid)
+            answer = await connection.call("/purchase/api/get_order_ticket", orderid=orderid)
             if answer["order_ticket"]["status"] == APPROVED:
                 return
             await asyncio.sleep(0.002)
 
 
 class Clients:
-    """So many of them, each with a connection and one order at a time."""
+    """Concurrent clients, each with a connection and one order at a time."""
 
     def __init__(self, gateway: str, endings: Endings, clients: int) -> None:
         self._endings = endings
         self._connections = [Connection(gateway) for _ in range(clients)]
 
     async def prepare(self, orders: int, item: NextItem) -> list[str]:
-        """So many closed carts."""
+        """Return `orders` closed carts."""
         carts: list[str] = []
 
         async def fill(connection: Connection) -> None:
@@ -131,7 +131,7 @@ class Clients:
         return carts[:orders]
 
     async def check_out(self, carts: list[str]) -> tuple[float, Times]:
-        """Orders a second from their checkouts to the last one's end, and their times."""
+        """Check out the carts; return approved orders per second, and their durations."""
         times, left = Times(), list(carts)
 
         async def shop(connection: Connection) -> None:
@@ -141,7 +141,7 @@ class Clients:
         return await self._rate(shop, times)
 
     async def shop(self, orders: int, item: NextItem) -> tuple[float, Times]:
-        """The same from the carts' creation on."""
+        """Do the same from the creation of the carts."""
         times, numbers = Times(), iter(range(orders))
 
         async def shop(connection: Connection) -> None:
@@ -158,13 +158,13 @@ class Clients:
             connection.close()
 
     async def _order(self, connection: Connection, cartid: str, times: Times) -> None:
-        began = time.perf_counter()
-        answer = await connection.ask("/purchase/api/checkout", cartid=cartid)
-        times.checkouts.append((time.perf_counter() - began) * 1000)
+        started_at = time.perf_counter()
+        answer = await connection.call("/purchase/api/checkout", cartid=cartid)
+        times.checkouts.append((time.perf_counter() - started_at) * 1000)
         ended = await self._endings.of(answer["order_ticket"]["orderid"])
-        times.sagas.append((ended - began) * 1000)
+        times.sagas.append((ended - started_at) * 1000)
 
     async def _rate(self, shop: Callable[[Connection], object], times: Times) -> tuple[float, Times]:
-        began = time.perf_counter()
+        started_at = time.perf_counter()
         await asyncio.gather(*(shop(connection) for connection in self._connections))  # type: ignore[call-overload]
-        return len(times.sagas) / (time.perf_counter() - began), times
+        return len(times.sagas) / (time.perf_counter() - started_at), times

@@ -1,4 +1,4 @@
-"""A gRPC proxy that hands everything on, as bytes, and lets somebody look at it on the way."""
+"""A gRPC proxy that forwards calls as bytes; subclasses inspect or change them."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -10,15 +10,15 @@ import grpc
 
 from sagakit.backends.gcp.channels import CHANNEL_OPTIONS
 
-FAREWELL_SECONDS = 10.0
+CLOSE_TIMEOUT_SECONDS = 10.0
 
 
 class Proxy(grpc.GenericRpcHandler):
-    """In front of one server; of its calls, all but streaming pulls are from one request to one answer."""
+    """Forwards to one server. All calls except streaming pulls are unary."""
 
     def __init__(self, server: grpc.aio.Channel) -> None:
         self._server = server
-        self._farewells: set[asyncio.Task[None]] = set()
+        self._closing: set[asyncio.Task[None]] = set()
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler:
         method = handler_call_details.method
@@ -27,7 +27,7 @@ class Proxy(grpc.GenericRpcHandler):
         return grpc.unary_unary_rpc_method_handler(partial(self.call, method))
 
     async def call(self, method: str, request: bytes, context: Any) -> bytes:
-        """Answer a call; here, as the server does."""
+        """Answer a unary call with the server's response."""
         call = self._server.unary_unary(method)
         try:
             answer: bytes = await call(
@@ -38,13 +38,13 @@ class Proxy(grpc.GenericRpcHandler):
         return answer
 
     async def streamed(self, method: str, response: bytes, context: Any) -> None:
-        """Look at what a stream says; aborting the context ends it."""
+        """Called with each response of a stream; may abort the context to end the stream."""
 
     async def _stream(
         self, method: str, requests: AsyncIterator[bytes], context: Any
     ) -> AsyncIterator[bytes]:
         call = self._server.stream_stream(method)(metadata=_metadata(context))
-        handing_on = asyncio.create_task(_hand_on_all(requests, call))
+        forwarding = asyncio.create_task(_forward_all(requests, call))
         try:
             async for response in call:
                 await self.streamed(method, response, context)
@@ -52,28 +52,28 @@ class Proxy(grpc.GenericRpcHandler):
         except grpc.aio.AioRpcError as error:
             await context.abort(error.code(), error.details() or "")
         finally:
-            handing_on.cancel()
-            farewell = asyncio.create_task(_end(call))
-            self._farewells.add(farewell)
-            farewell.add_done_callback(self._farewells.discard)
+            forwarding.cancel()
+            closing = asyncio.create_task(_end(call))
+            self._closing.add(closing)
+            closing.add_done_callback(self._closing.discard)
 
 
-async def _hand_on_all(requests: AsyncIterator[bytes], call: Any) -> None:
+async def _forward_all(requests: AsyncIterator[bytes], call: Any) -> None:
     async for request in requests:
         await call.write(request)
     await call.done_writing()
 
 
 async def _end(call: Any) -> None:
-    """End a stream as a broker sees one end whose client is gone.
+    """End a stream in the way the broker notices.
 
-    The Pub/Sub emulator (0.8.20) goes on handing messages to streams that are cancelled, for a lease each
-    time; it knows only of those whose requests have ended. Pub/Sub knows of both.
+    The Pub/Sub emulator (0.8.20) continues to deliver messages to cancelled streams, each for a lease; it
+    notices only the end of the requests. Pub/Sub notices both.
     """
     with suppress(asyncio.InvalidStateError, grpc.aio.AioRpcError, asyncio.CancelledError):
         await call.done_writing()
     with suppress(grpc.aio.AioRpcError, asyncio.CancelledError, TimeoutError):
-        async with asyncio.timeout(FAREWELL_SECONDS):
+        async with asyncio.timeout(CLOSE_TIMEOUT_SECONDS):
             async for _ in call:
                 pass
     call.cancel()
@@ -91,7 +91,7 @@ def _metadata(context: Any) -> tuple[tuple[str, Any], ...]:
 async def proxied(
     server: str, port: int, proxy: Callable[[grpc.aio.Channel], Proxy] = Proxy
 ) -> AsyncIterator[str]:
-    """Yields the "host:port" (0: any that is free) at which `server` is to be reached through a proxy."""
+    """Yield the "host:port" of a proxy for `server`. `port` 0: any free port."""
     async with grpc.aio.insecure_channel(server, options=CHANNEL_OPTIONS) as channel:
         serving = grpc.aio.server(options=[*CHANNEL_OPTIONS, ("grpc.so_reuseport", 0)])
         serving.add_generic_rpc_handlers([proxy(channel)])

@@ -1,4 +1,4 @@
-"""What the emulators themselves allow: the calls of an order, made by bare clients with no logic of ours."""
+"""The raw rate of the emulators: the calls of an order, made by bare clients without the suite's logic."""
 
 import asyncio
 import itertools
@@ -12,25 +12,25 @@ from sagakit.tables import MAX_MUTATIONS, Key
 T = TypeVar("T")
 
 PREPARED = 3
-"""A cart, an item and a shard of it, of each order: nothing here ever waits for a neighbour."""
+"""A cart, an item and a shard for each order, so that orders never conflict."""
 
 
 class Step(NamedTuple):
-    """What a step of a red order does; entities by their places among those that the order has by then."""
+    """A transaction of a red order. Entities are numbered in the order of their creation."""
 
-    says: str
+    publishes: str
     reads: list[int]
     updates: list[int]
     inserts: int
     subscribers: int = 0
-    """… of what it says; the gateway's stream is one of them."""
+    """Subscribers of the published event, including the gateway's ephemeral subscription."""
 
 
 CART, ITEM, SHARD, TICKET, RESERVATION = 0, 1, 2, 3, 5
 TO_APPROVED = (
-    # the ticket and the row of what is said
+    # the ticket and the outbox row
     Step("checked-out", [CART], [CART], 2, 4),
-    # the reservation, the inbox, what is said
+    # the reservation, the inbox row, the outbox row
     Step("reserved", [ITEM, SHARD], [SHARD], 3, 3),
     Step("approved", [TICKET], [TICKET], 2, 4),
 )
@@ -38,75 +38,79 @@ SETTLED = (
     *TO_APPROVED,
     # stock: the reservation is sold
     Step("", [RESERVATION, SHARD], [RESERVATION, SHARD], 1),
-    # delivery; what it looks for is not there
+    # delivery: its lookup finds nothing
     Step("arranged", [-1], [], 3, 2),
-    # purchase notes it
+    # purchase records it
     Step("", [TICKET], [TICKET], 1),
 )
-"""… and what there is to do about an approved order."""
+"""The transactions up to the approval, and those after it."""
 LINGER_SECONDS = 0.05
 MAX_BATCH = 200
 RATE_SECONDS = 180.0
 
 
 async def raw_chain(environ: Mapping[str, str], rounds: int, hops: int) -> list[float]:
-    """Milliseconds from the first publish to the last commit, one round at a time.
+    """Return the milliseconds from the first publish to the last commit of each round.
 
-    Each hop: received by streaming pull, one lookup, one commit, published on.
+    Each hop is a receive by streaming pull, a lookup, a commit and a publish.
     """
     async with bare(environ) as clients:
         topics = [f"hop-{number}" for number in range(hops)]
         for topic in topics:
-            await clients.make(topic, subscribers=1)
+            await clients.create_topic(topic, subscribers=1)
         times = []
         for _ in range(rounds):
-            began = time.perf_counter()
+            started_at = time.perf_counter()
             for topic in topics:
                 await clients.publish(topic)
                 await clients.arrivals[topic][0].get()
-                await clients.step([clients.key()], [], inserts=3)
-            times.append((time.perf_counter() - began) * 1000)
+                await clients.transact([clients.key()], [], inserts=3)
+            times.append((time.perf_counter() - started_at) * 1000)
         return times
 
 
 async def raw_rate(environ: Mapping[str, str], clients: int, orders: int, steps: tuple[Step, ...]) -> float:
-    """Red orders a second: their lookups, commits, publishes, deletes, deliveries and acknowledgements."""
+    """Return red orders per second, counting all their calls, deliveries and acknowledgements."""
     async with bare(environ) as wire:
-        said = {step.says: Batches(_publishing(wire, step.says), MAX_BATCH) for step in steps if step.says}
+        published = {
+            step.publishes: Batches(_publishing(wire, step.publishes), MAX_BATCH)
+            for step in steps
+            if step.publishes
+        }
         for step in steps:
-            if step.says:
-                await wire.make(step.says, step.subscribers)
+            if step.publishes:
+                await wire.create_topic(step.publishes, step.subscribers)
         deleted = Batches(wire.delete, MAX_MUTATIONS, LINGER_SECONDS)
-        carts = [await wire.made(PREPARED) for _ in range(orders)]
+        carts = [await wire.create(PREPARED) for _ in range(orders)]
 
         async def worker() -> None:
             while carts:
-                await _order(wire, carts.pop(), steps, said, deleted)
+                await _order(wire, carts.pop(), steps, published, deleted)
 
         async with asyncio.timeout(RATE_SECONDS):
-            began = time.perf_counter()
+            started_at = time.perf_counter()
             await asyncio.gather(*(worker() for _ in range(clients)))
-            for batches in (*said.values(), deleted):
+            for batches in (*published.values(), deleted):
                 await batches.done()
             for queue in itertools.chain(*wire.arrivals.values()):
                 for _ in range(orders):
                     await queue.get()
-            return orders / (time.perf_counter() - began)
+            return orders / (time.perf_counter() - started_at)
 
 
 async def _order(
     wire: Bare,
     entities: list[Key],
     steps: tuple[Step, ...],
-    said: "Mapping[str, Batches[None]]",
+    published: "Mapping[str, Batches[None]]",
     deleted: "Batches[Key]",
 ) -> None:
     for step in steps:
         reads = [entities[place] if place >= 0 else wire.key() for place in step.reads]
-        new = await wire.step(reads, [entities[place] for place in step.updates], step.inserts)
+        new = await wire.transact(reads, [entities[place] for place in step.updates], step.inserts)
         entities += new
-        if step.says:
-            said[step.says].add(None)
+        if step.publishes:
+            published[step.publishes].add(None)
             deleted.add(new[-1])
 
 
@@ -118,29 +122,29 @@ def _publishing(wire: Bare, topic: str) -> "Callable[[list[None]], Awaitable[Non
 
 
 class Batches(Generic[T]):
-    """Does what is asked for in batches of what gathered while the last one was under way."""
+    """Runs an operation on batches of the entries added while the previous batch was in progress."""
 
     def __init__(
-        self, do: Callable[[list[T]], Awaitable[None]], most: int, linger_seconds: float = 0
+        self, do: Callable[[list[T]], Awaitable[None]], max_size: int, linger_seconds: float = 0
     ) -> None:
         self._do = do
-        self._most = most
+        self._max_size = max_size
         self._linger_seconds = linger_seconds
         self._waiting: list[T] = []
-        self._doing: asyncio.Task[None] | None = None
+        self._running: asyncio.Task[None] | None = None
 
     def add(self, one: T) -> None:
         self._waiting.append(one)
-        if self._doing is None or self._doing.done():
-            self._doing = asyncio.create_task(self._all())
+        if self._running is None or self._running.done():
+            self._running = asyncio.create_task(self._all())
 
     async def done(self) -> None:
-        if self._doing is not None:
-            await self._doing
+        if self._running is not None:
+            await self._running
 
     async def _all(self) -> None:
         while self._waiting:
-            if len(self._waiting) < self._most:
+            if len(self._waiting) < self._max_size:
                 await asyncio.sleep(self._linger_seconds)
-            batch, self._waiting = self._waiting[: self._most], self._waiting[self._most :]
+            batch, self._waiting = self._waiting[: self._max_size], self._waiting[self._max_size :]
             await self._do(batch)

@@ -1,4 +1,4 @@
-"""What was promised, and whether a run keeps it; promises about what was not measured are left out."""
+"""The performance targets. Targets whose figures were not measured are left out."""
 
 from collections.abc import Iterator, Mapping
 
@@ -27,7 +27,9 @@ def _throughput(results: Mapping[str, Figures]) -> Iterator[Target]:
         yield at_least("throughput, 64 clients, of the raw rate", 100 * rate / raw, 50, "%")
     baseline = _rate(results, "baseline, 16 clients")
     if rate and baseline:
-        yield at_least("throughput, 64 clients, of the textbook way's", rate / baseline, 5, "times")
+        yield at_least(
+            "throughput, 64 clients, of the textbook implementation's", rate / baseline, 5, "times"
+        )
     hot, different = _rate(results, "hot item, 64 clients"), _rate(results, "different items, 64 clients")
     if hot and different:
         yield at_least("a hot item, of different items", 100 * hot / different, 70, "%")
@@ -36,12 +38,12 @@ def _throughput(results: Mapping[str, Figures]) -> Iterator[Target]:
 def _others(results: Mapping[str, Figures]) -> Iterator[Target]:
     busy = results.get("red, 64 clients")
     if busy and "raw rate, 64 clients" in results:
-        yield at_most("CPU of all our processes, an order", busy["cpu_ms"], 15, "ms")
+        yield at_most("CPU of all our processes per order", busy["cpu_ms"], 15, "ms")
     if busy:
         yield at_most("memory of a process", max(busy["mb_of"].values()), 150, "MB")
     if soak := results.get("soak"):
         growth = max(soak["mb_at_last"][name] / megabytes for name, megabytes in soak["mb_at_first"].items())
-        yield at_most("memory after the long run, of that at a tenth", 100 * growth, 110, "%")
+        yield at_most("memory after the soak, of that after a tenth", 100 * growth, 110, "%")
     if start := results.get("start of a service"):
         yield at_most("start of a service to serving", start["median_s"], 1.5, "s")
 

@@ -1,4 +1,4 @@
-"""What goes over the wire to Datastore and Pub/Sub, counted as it is billed."""
+"""Counts the operations at Datastore and Pub/Sub as they are billed."""
 
 from collections import Counter
 from dataclasses import dataclass, field
@@ -14,8 +14,8 @@ from bench.proxy import Proxy
 # List prices of us-central1: https://cloud.google.com/datastore/pricing, https://cloud.google.com/pubsub/pricing
 DOLLARS = {"reads": 0.03 / 100_000, "writes": 0.09 / 100_000, "deletes": 0.01 / 100_000}
 DOLLARS_PER_TEBIBYTE = 40.0
-LEAST_BYTES = 1_000
-"""What a request to Pub/Sub is billed for at least."""
+MIN_BYTES = 1_000
+"""Minimum size that a request to Pub/Sub is billed for."""
 
 
 @dataclass(slots=True)
@@ -25,18 +25,18 @@ class Meter:
     counts: Counter[str] = field(default_factory=Counter)
 
     def of(self, orders: int) -> dict[str, float]:
-        """What there was of each, per order."""
+        """Return each count per order."""
         return {name: round(count / orders, 2) for name, count in sorted(self.counts.items())}
 
     def dollars(self, orders: int) -> float:
-        """The price of a million such orders."""
+        """Return the price of a million orders."""
         operations = sum(self.counts[name] * price for name, price in DOLLARS.items())
         traffic = self.counts["Pub/Sub bytes billed"] / 2**40 * DOLLARS_PER_TEBIBYTE
         return round((operations + traffic) / orders * 1_000_000, 2)
 
 
 class Metered(Proxy):
-    """A proxy with a meter."""
+    """A proxy that counts what passes."""
 
     def __init__(self, server: grpc.aio.Channel, meter: Meter) -> None:
         super().__init__(server)
@@ -73,9 +73,9 @@ class Metered(Proxy):
 
     def _bill(self, sent: bytes) -> None:
         self._meter.counts["Pub/Sub bytes"] += len(sent)
-        self._meter.counts["Pub/Sub bytes billed"] += max(LEAST_BYTES, len(sent))
+        self._meter.counts["Pub/Sub bytes billed"] += max(MIN_BYTES, len(sent))
 
 
 def metering(meter: Meter) -> Any:
-    """What `proxied` makes a proxy with."""
+    """Return a proxy factory for `proxied`."""
     return partial(Metered, meter=meter)

@@ -1,4 +1,4 @@
-"""A bench: suites, each of a project of its own so that all begin with empty tables, and figures kept."""
+"""A benchmark run: suites with empty tables, and the figures measured so far."""
 
 import tempfile
 import uuid
@@ -8,29 +8,29 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bench.figures import Figures, quantiles
-from bench.orders import Clients, NextItem, always, one_at_a_time, watched
+from bench.orders import Clients, NextItem, alproxies, one_at_a_time, subscribed
 from bench.proxy import proxied
 from bench.suite import RunningSuite, running_suite
 from bench.wire import Meter, metering
 
 RED, BLUE = "red", "blue"
 HOPS = {RED: 2, BLUE: 3}
-RED_ONLY = always(RED)
+RED_ONLY = alproxies(RED)
 EMULATORS = ("DATASTORE_EMULATOR_HOST", "PUBSUB_EMULATOR_HOST")
 WARM_ORDERS = 30
-"""One after the other, before anything is measured."""
+"""Sequential orders before anything is measured."""
 
 
 @dataclass(slots=True)
-class Bench:
-    """Makes suites over one backend, and keeps the figures of what they were put through."""
+class BenchRun:
+    """Starts suites on one backend and keeps their figures."""
 
     environ: Mapping[str, str]
-    """What names the backend, the project excepted."""
+    """Selects the backend, except for the project."""
     idle_orders: int
     orders_per_client: int
     rounds: int = 2
-    """Of what is compared with one another, in turns."""
+    """Rounds of measurements that are compared with each other and therefore alternate."""
     results: dict[str, Figures] = field(default_factory=dict)
 
     @property
@@ -39,12 +39,12 @@ class Bench:
 
     @property
     def hosts(self) -> dict[str, str]:
-        """The emulators, by the variables that name them."""
+        """The emulators' addresses, by the variables that name them."""
         return {name: self.environ[name] for name in EMULATORS if name in self.environ}
 
     @asynccontextmanager
     async def suite(self, **more: str) -> AsyncIterator[RunningSuite]:
-        """A warm suite with empty tables; its books have to balance in the end."""
+        """Start and warm up a suite in a new project; afterwards everything must balance."""
         with tempfile.TemporaryDirectory(prefix="bench-") as directory:
             project = {"GOOGLE_CLOUD_PROJECT": f"bench-{uuid.uuid4().hex[:8]}"} if self.on_emulators else {}
             environ = {**self.environ, **project, **more}
@@ -56,23 +56,23 @@ class Bench:
 
     @asynccontextmanager
     async def metered(self, meter: Meter, **more: str) -> AsyncIterator[RunningSuite]:
-        """A suite whose way to the emulators leads past a meter."""
+        """Start a suite that reaches the emulators through metering proxies."""
         async with AsyncExitStack() as stack:
-            ways = {
+            proxies = {
                 name: await stack.enter_async_context(proxied(host, 0, metering(meter)))
                 for name, host in self.hosts.items()
             }
-            yield await stack.enter_async_context(self.suite(**ways, **more))
+            yield await stack.enter_async_context(self.suite(**proxies, **more))
 
     async def throughput(
         self, suite: RunningSuite, name: str, clients: int, next_item: NextItem = RED_ONLY
     ) -> None:
-        """Orders from checkout to approved, with carts prepared; the best of the rounds under that name."""
+        """Measure orders from checkout to approved; keep the best round under `name`."""
         orders = self.orders_of(clients)
-        async with watched(suite.environ) as endings, Clients(suite.gateway, endings, clients) as crowd:
-            carts = await crowd.prepare(orders, next_item)
+        async with subscribed(suite.environ) as endings, Clients(suite.gateway, endings, clients) as load:
+            carts = await load.prepare(orders, next_item)
             before = await suite.use()
-            rate, times = await crowd.check_out(carts)
+            rate, times = await load.check_out(carts)
             after = await suite.use()
         cpu = {
             each: (after[each].cpu_seconds - use.cpu_seconds) * 1000 / orders for each, use in before.items()
@@ -87,10 +87,10 @@ class Bench:
         self.keep(name, figures, lambda each: each["orders_per_s"])
 
     def orders_of(self, clients: int) -> int:
-        """How many orders so many clients make in a round."""
+        """Return the number of orders that this many clients place in a round."""
         return min(clients, 64) * self.orders_per_client
 
-    def keep(self, name: str, figures: Figures, merit: Callable[[Figures], float]) -> None:
-        """The best of the rounds so far: what else the machine does only makes them worse."""
-        if name not in self.results or merit(figures) > merit(self.results[name]):
+    def keep(self, name: str, figures: Figures, score: Callable[[Figures], float]) -> None:
+        """Keep the better of this round and the best one so far; other load only makes rounds worse."""
+        if name not in self.results or score(figures) > score(self.results[name]):
             self.results[name] = figures
