@@ -8,14 +8,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bench.figures import Figures, quantiles
-from bench.orders import Clients, NextItem, alproxies, one_at_a_time, subscribed
+from bench.orders import Clients, NextItem, always, one_at_a_time, subscribed
 from bench.proxy import proxied
 from bench.suite import RunningSuite, running_suite
 from bench.wire import Meter, metering
 
 RED, BLUE = "red", "blue"
 HOPS = {RED: 2, BLUE: 3}
-RED_ONLY = alproxies(RED)
+RED_ONLY = always(RED)
 EMULATORS = ("DATASTORE_EMULATOR_HOST", "PUBSUB_EMULATOR_HOST")
 WARM_ORDERS = 30
 """Sequential orders before anything is measured."""
