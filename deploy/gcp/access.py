@@ -7,7 +7,7 @@ from deploy.gcp.steps import NUMBER, Argv, Step, gcloud
 from sagactl.local.provision import subscription_specs
 from sagakit.bus import subscription_name
 
-BROADCAST_ROLE = "sagaBroadcast"
+EPHEMERAL_ROLE = "sagaEphemeralSubscriptions"
 BROADCAST_PERMISSIONS = tuple(
     f"pubsub.subscriptions.{verb}" for verb in ("consume", "create", "delete", "get", "update")
 )
@@ -37,7 +37,7 @@ def on_project(project: str, namespace: str) -> Iterator[tuple[str, str, str, st
     for service in topology.TOPICS:
         who = member(project, namespace, service)
         yield f"{service} may use the database", "roles/datastore.user", who, database
-    role = f"projects/{project}/roles/{BROADCAST_ROLE}"
+    role = f"projects/{project}/roles/{EPHEMERAL_ROLE}"
     yield "gateway may broadcast", role, member(project, namespace, "gateway"), "None"
     who = member(project, namespace, "provision")
     yield "provision may provision", "roles/pubsub.editor", who, "None"
@@ -89,10 +89,10 @@ def _dead_letters() -> Iterator[Step]:
 
 
 def _broadcast_role(project: str) -> Step:
-    role = (BROADCAST_ROLE, f"--project={project}")
+    role = (EPHEMERAL_ROLE, f"--project={project}")
     rights = f"--permissions={','.join(BROADCAST_PERMISSIONS)}"
     return Step(
-        f"role {BROADCAST_ROLE}",
+        f"role {EPHEMERAL_ROLE}",
         gcloud("iam", "roles", "create", *role, rights, "--title=A gateway's own subscriptions"),
         looks=gcloud("iam", "roles", "describe", *role),
         otherwise=gcloud("iam", "roles", "update", *role, rights),

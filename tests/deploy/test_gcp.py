@@ -17,7 +17,7 @@ from tests.support.manifests import ROOT
 
 WHERE = Where("my-proj", "europe-west4", domain="shop.example.com")
 OPTIONS = ("--project", "my-proj", "--region", "europe-west4", "--domain", "shop.example.com")
-DATA, ROLE = "firestore databases --database=saga", "iam roles sagaBroadcast"
+DATA, ROLE = "firestore databases --database=saga", "iam roles sagaEphemeralSubscriptions"
 
 
 class Project:
