@@ -1,4 +1,4 @@
-"""The seam to the message broker: at least once, in any order, to every subscription of a topic."""
+"""The seam to the message broker: delivers at least once, in any order, to each subscription of a topic."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,96 +12,113 @@ def subscription_name(service: str, topic: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """Bytes and text attributes, as they travel."""
+    """A message as it is transported: bytes, and text attributes."""
 
     data: bytes
     attributes: Mapping[str, str]
 
 
 class Delivery(Protocol):
-    """A message in hand; it comes again unless it is acknowledged while the lease lasts."""
+    """A received message. It is redelivered unless it is acknowledged before its lease ends.
+
+    The bus extends the lease while the process runs; it ends when the process does.
+    """
 
     @property
     def message(self) -> Message: ...
 
     @property
     def attempt(self) -> int:
-        """1 on the first delivery, as far as the broker knows."""
+        """Number of this delivery, from 1, as far as the broker counts it."""
 
     def ack(self) -> None:
-        """Done with: best effort, so it may come again all the same. Never blocks."""
+        """Acknowledge the message. Best effort: it may be redelivered all the same. Never blocks."""
 
     def nack(self) -> None:
-        """Send it again, after the subscription's pause. Never blocks."""
+        """Have the message redelivered, after the subscription's retry delay. Never blocks."""
 
 
 class Subscription(Protocol):
-    """A live pull."""
+    """An open pull of a subscription."""
 
     async def ended(self) -> None:
-        """Return once the pull was closed; raise Unavailable where it ended by itself."""
+        """Return when the pull is closed. Raises Unavailable if it ends for another reason."""
 
     async def close(self) -> None:
-        """Stop pulling. What is in hand may still be acknowledged; what is not comes again."""
+        """Stop pulling. Deliveries in flight may still be settled; those that are not are redelivered."""
 
 
 class Bus(Protocol):
-    """Publishes and pulls."""
+    """Publishes messages and pulls subscriptions."""
 
     async def publish(self, topic: str, messages: Sequence[Message]) -> None:
-        """Return once the broker has taken all of them; Unavailable: some may have been taken."""
+        """Return when the broker has accepted all messages: they will be delivered.
+
+        Raises Unavailable if it cannot be reached; it may have accepted some of them. Raises Poison if
+        it never accepts one of them; then it has accepted none.
+        """
 
     def subscribe(self, name: str, receive: Callable[[Delivery], None], max_outstanding: int) -> Subscription:
-        """Hand deliveries to `receive`, on the event loop, at most `max_outstanding` unsettled at a time."""
+        """Pull the subscription: call `receive` on the event loop with each delivery.
+
+        At most `max_outstanding` deliveries are unsettled at a time. Errors end the pull (`ended`).
+        """
 
 
 @dataclass(frozen=True, slots=True)
 class SubscriptionSpec:
-    """How a subscription treats what is not acknowledged."""
+    """Settings of a subscription: redelivery, leases, dead letters and expiry."""
 
     name: str
     topic: str
     dead_letter_topic: str | None
-    """Where a message goes after `max_delivery_attempts`; None: it is delivered for ever."""
+    """Receives messages after `max_delivery_attempts`. None: they are redelivered for ever."""
     max_delivery_attempts: int = 100
     min_retry_seconds: float = 1.0
     max_retry_seconds: float = 60.0
     ack_deadline_seconds: int = 30
     expires_after_seconds: int | None = None
-    """One process's own, which nobody misses once it was not pulled for so long. None: there for ever."""
+    """Delete the subscription after this many seconds without a pull (for ephemeral ones). None: never."""
 
 
 class Provisioner(Protocol):
-    """Makes topics and subscriptions; everything is safe to repeat."""
+    """Creates and deletes topics and subscriptions. Every method is idempotent.
 
-    async def ensure_topic(self, topic: str) -> None: ...
+    Raises Unavailable if the broker cannot be reached.
+    """
+
+    async def ensure_topic(self, topic: str) -> None:
+        """Create the topic if it does not exist."""
 
     async def ensure_subscription(self, spec: SubscriptionSpec) -> None:
-        """There is such a subscription, with these settings. One that expires is good for another while."""
+        """Create the subscription, or give it these settings. Renews one that expires."""
 
     async def remove_subscription(self, name: str) -> None:
-        """There is no such subscription, and a pull of it ends by itself, sooner or later."""
+        """Delete the subscription if it exists. Open pulls on it end eventually."""
 
     async def sweep(self, prefix: str) -> list[str]:
-        """Remove the expiring subscriptions of that prefix whose processes died; returns their names."""
+        """Delete the subscriptions with that prefix that have expired, and return their names."""
 
 
 @dataclass(frozen=True, slots=True)
 class PulledMessage:
-    """A message that was taken out of a subscription, and what the broker calls it meanwhile."""
+    """A message pulled by hand, and the broker's id of its lease."""
 
     id: str
     message: Message
 
 
 class PullSubscription(Protocol):
-    """A subscription that is looked through by hand, by operator's tools. Unavailable: the broker is away."""
+    """A subscription pulled by hand, for operator tools.
+
+    Raises Unavailable if the broker cannot be reached.
+    """
 
     async def pull(self, limit: int) -> list[PulledMessage]:
-        """Some of the messages that wait, kept from others for half a minute; none: none waits."""
+        """Return up to `limit` messages, leased for half a minute; none if the subscription is empty."""
 
     async def acknowledge(self, messages: Sequence[PulledMessage]) -> None:
-        """They will not come again."""
+        """Remove the messages from the subscription."""
 
     async def release(self, messages: Sequence[PulledMessage]) -> None:
-        """They wait again, as they did before."""
+        """Release the messages for redelivery to any puller; their delivery count is unchanged."""

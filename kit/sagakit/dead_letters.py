@@ -1,4 +1,4 @@
-"""Dead letters: events that can never be dealt with, as they came, and why."""
+"""Dead letters: messages that can never be applied, unchanged, with the reason."""
 
 from sagakit.bus import Message
 from sagakit.events import timestamp
@@ -7,7 +7,10 @@ MAX_ATTRIBUTE_BYTES = 1024
 
 
 def dead_letter(subscription: str, message: Message, reason: str, now: float) -> Message:
-    """The message that says so. What the broker itself put in is left out."""
+    """Return the dead letter of `message`: its data and attributes, and why, where and when it failed.
+
+    The broker's own attributes (`goog…`) are left out: it rejects messages that carry them.
+    """
     own = {
         "dead_letter_reason": reason.encode()[:MAX_ATTRIBUTE_BYTES].decode(errors="ignore"),
         "dead_letter_subscription": subscription,

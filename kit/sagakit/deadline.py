@@ -1,4 +1,4 @@
-"""When the call under way has to be answered: whatever is called for it has what is left, and no more."""
+"""The deadline of the current call, which bounds every call that is made on its behalf."""
 
 import time
 from collections.abc import Iterator
@@ -9,13 +9,13 @@ _deadline: ContextVar[float | None] = ContextVar("deadline", default=None)
 
 
 def remaining(max_seconds: float) -> float:
-    """The seconds that a call made now may take: what is left, and at most so many."""
+    """Return the seconds until the deadline, capped at `max_seconds`; 0 if it has passed."""
     deadline = _deadline.get()
     return max_seconds if deadline is None else max(0.0, min(max_seconds, deadline - time.monotonic()))
 
 
 def extend(seconds: float) -> None:
-    """Whoever is to be answered has asked for it to take so much longer."""
+    """Extend the current deadline by `seconds`, because the client asked to wait (long polling)."""
     deadline = _deadline.get()
     if deadline is not None:
         _deadline.set(deadline + seconds)
@@ -23,7 +23,7 @@ def extend(seconds: float) -> None:
 
 @contextmanager
 def set_deadline(seconds: float) -> Iterator[None]:
-    """What is done meanwhile has so long, counted from now."""
+    """Set a deadline of `seconds` from now for the body of the `with` block."""
     before = _deadline.set(time.monotonic() + seconds)
     try:
         yield

@@ -1,42 +1,43 @@
-"""The `due` property: when something wants attention, in a form that spreads over an index.
+"""The `due` property: a time at which an entity needs attention, encoded so that an index scales.
 
-An index on a bare time is written at its end only, and capped near 500 writes a second
-(https://cloud.google.com/datastore/docs/best-practices). So a shard, a hash of the name, comes first;
-who looks for what is due asks shard by shard.
+An index on a plain time is always written at its end, which limits it to about 500 writes a second
+(https://cloud.google.com/datastore/docs/best-practices). So the encoding begins with a shard, a hash
+of the entity's name, and sweepers query shard by shard.
 """
 
 import zlib
 
 SHARDS = 16
-"""It may grow (up to 256), with a rolling restart like any other; never shrink: nobody would look there."""
+"""It may grow (up to 256) by a rolling restart, and never shrink: removed shards would not be swept."""
 
 
 def shard_of(name: str) -> int:
+    """Return the shard of the entity called `name`."""
     return zlib.crc32(name.encode()) % SHARDS
 
 
 def encode_due(name: str, moment: float) -> str:
-    """The `due` of the entity called `name` that wants attention at `moment` (seconds since the epoch)."""
+    """Return the `due` of the entity called `name` for `moment` (seconds since the epoch)."""
     return due_bound(shard_of(name), moment)
 
 
 def due_bound(shard: int, moment: float) -> str:
-    """Sorts before every `due` of the shard from `moment` on, and after every earlier one."""
+    """Return the bound of a query: it sorts after every earlier `due` of the shard, and before all others."""
     return f"{shard:02x}:{_digits(moment)}"
 
 
 def decode_due(due: str) -> float:
-    """The moment that a `due` names (seconds since the epoch)."""
+    """Return the time in a `due` (seconds since the epoch)."""
     return int(due.partition(":")[2]) / 1000
 
 
 def is_due(due: str | None, now: float) -> bool:
-    """Whether an entity with that `due`, or none, wants attention by now.
+    """Return whether the time in `due` has passed; False if it is None.
 
-    Whatever its shard: while SHARDS grows there are entities where the fewer shards had put them.
+    The shard is ignored: after SHARDS has grown, older entities are in the shards of before.
     """
     return due is not None and due.partition(":")[2] < _digits(now)
 
 
-def _digits(when: float) -> str:
-    return f"{int(when * 1000):015d}"
+def _digits(moment: float) -> str:
+    return f"{int(moment * 1000):015d}"

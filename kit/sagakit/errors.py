@@ -1,25 +1,25 @@
-"""The one tree of errors; adapters translate into it, the gRPC and HTTP edges translate out of it.
+"""The errors of the kit. Adapters translate vendors' errors into them, the edges translate them to statuses.
 
 SagaError
-├── Rejected             the caller's fault; `reason` is for machines, nothing was changed
-│   ├── InvalidArgument  `field` can never be what it is
+├── Rejected                  the caller's fault, with a machine-readable `reason`; nothing was changed
+│   ├── InvalidArgument       the `field` is malformed
 │   ├── NotFound
-│   ├── FailedPrecondition       not in the state things are in
-│   ├── Unauthenticated  nobody knows who asks
-│   └── Forbidden        this caller may not
-├── Contention           others kept getting there first; try again
-├── Poison               an event that can never be applied
-└── Unavailable          a backend is away; nothing was changed
-    └── OutcomeUnknown   … except that a commit may have been applied
+│   ├── FailedPrecondition    the current state does not allow it
+│   ├── Unauthenticated       the token is missing or invalid
+│   └── Forbidden             the caller lacks the permission
+├── Contention                other writers kept committing first; try again
+├── Poison                    an event that can never be applied
+└── Unavailable               a backend cannot be reached; nothing was changed
+    └── OutcomeUnknown        a commit was not answered, and may have been applied
 """
 
 
 class SagaError(Exception):
-    """Whatever goes wrong in a foreseen way."""
+    """Any error that the kit or a service expects."""
 
 
 class Rejected(SagaError):
-    """The caller asked for what cannot be done. `reason` is a stable word in kebab-case."""
+    """The request cannot be fulfilled. `reason` is a stable identifier in kebab-case."""
 
     def __init__(self, reason: str, message: str) -> None:
         super().__init__(message)
@@ -27,9 +27,9 @@ class Rejected(SagaError):
 
 
 class InvalidArgument(Rejected):
-    """`field` of the request is malformed, whatever the state of things.
+    """`field` of the request is malformed, whatever the current state.
 
-    `why` is a stable word in kebab-case, where there is more to say than that.
+    `why` is a stable identifier in kebab-case for a further distinction, or "".
     """
 
     def __init__(self, field: str, message: str, why: str = "") -> None:
@@ -39,30 +39,33 @@ class InvalidArgument(Rejected):
 
 
 class NotFound(Rejected):
-    """There is no such thing."""
+    """The entity does not exist."""
 
 
 class FailedPrecondition(Rejected):
-    """It is well-formed, but the state of things forbids it (gRPC's FAILED_PRECONDITION)."""
+    """The request is well-formed, but the current state does not allow it (gRPC's FAILED_PRECONDITION)."""
 
 
 class Unauthenticated(Rejected):
-    """It is not known who asks: there is no token, or it is no good."""
+    """The request has no token, or an invalid one."""
 
     def __init__(self, message: str) -> None:
         super().__init__("unauthenticated", message)
 
 
 class Forbidden(Rejected):
-    """It is known who asks, and they may not."""
+    """The caller is authenticated, and lacks the permission."""
 
 
 class Contention(SagaError):
-    """Other writers kept getting there first; nothing was changed."""
+    """Other writers kept committing first; nothing was changed."""
 
 
 class Poison(SagaError):
-    """An event that can never be applied, and why: it belongs in the dead letters."""
+    """An event that can never be applied; it becomes a dead letter.
+
+    `reason` is a stable identifier in kebab-case, optionally with details after a colon.
+    """
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -70,8 +73,8 @@ class Poison(SagaError):
 
 
 class Unavailable(SagaError):
-    """A backend is away or too slow; nothing was changed."""
+    """A backend cannot be reached or is too slow; nothing was changed."""
 
 
 class OutcomeUnknown(Unavailable):
-    """A commit was sent and not answered: it may have been applied, as a whole or not at all."""
+    """A commit was sent and not answered: it has been applied as a whole, or not at all."""

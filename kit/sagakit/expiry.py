@@ -1,4 +1,4 @@
-"""Removes what has expired, where the database does not do so by itself."""
+"""Deletes expired entities, for databases that do not do so automatically."""
 
 import structlog
 
@@ -13,20 +13,20 @@ MAX_BATCH_ROWS = 500
 
 
 class Expiry:
-    """Several may do so at once."""
+    """Deletes expired entities at intervals. Several processes may do so at once."""
 
     def __init__(self, tables: Tables, runtime: Runtime) -> None:
         self._tables = tables
         self._runtime = runtime
 
     async def run(self) -> None:
-        """Remove until cancelled; a pass every ten minutes or so, and more of them where there is more."""
+        """Delete until cancelled: every PASS_SECONDS on average, and at once while batches are full."""
         more = False
         while True:
             await self._runtime.sleep(0.1 if more else self._runtime.random.uniform(0, 2 * PASS_SECONDS))
-            more = await self._remove() == MAX_BATCH_ROWS
+            more = await self._delete() == MAX_BATCH_ROWS
 
-    async def _remove(self) -> int:
+    async def _delete(self) -> int:
         try:
             removed = await self._tables.expire(self._runtime.now(), MAX_BATCH_ROWS)
         except SagaError as error:

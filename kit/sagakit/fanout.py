@@ -1,4 +1,4 @@
-"""Hears everything that is published, through subscriptions of this process's own."""
+"""Fan-out: a process receives every message of some topics, through ephemeral subscriptions of its own."""
 
 import asyncio
 from collections.abc import Callable, Mapping
@@ -15,33 +15,38 @@ log = structlog.get_logger()
 
 EXPIRES_AFTER_SECONDS = 24 * 3600
 RENEW_INTERVAL_SECONDS = 600.0
-"""How often it says that it still needs its subscriptions; `provision` sweeps those it did not hear of."""
+"""How often the expiry of this process's subscriptions is renewed; expired ones are swept."""
 MAX_OUTSTANDING = 1_000
 DELETE_TIMEOUT_SECONDS = 3.0
 STABLE_AFTER_SECONDS = 30.0
-"""What was heard for so long was no failure: the next try comes soon."""
+"""A subscription that lasted this long resets the reconnect backoff."""
 RECONNECT_BACKOFF = Backoff(first_seconds=0.2, cap_seconds=5.0, attempts=0)
 
 Receive = Callable[[str, Message], None]
-"""Of the source that speaks, and what it said."""
+"""Called with the source and the message."""
 
 
 class FanoutSubscriber:
-    """One subscription to each topic, made anew under another name whenever it is lost."""
+    """Keeps a subscription to each topic, and replaces it by one with a new name if it is lost.
+
+    Messages are acknowledged on receipt, so each is received at most once: for live views of what is
+    also stored, not for work that must be done.
+    """
 
     def __init__(
         self,
-        messages: Broker,
+        broker: Broker,
         topics: Mapping[str, str],
         receive: Receive,
         catch_up: Callable[[], None],
         name: Callable[[str, str], str],
         runtime: Runtime,
     ) -> None:
-        """`topics` by source. `catch_up` is called where something may have been missed; `name` makes the
-        name of a subscription of an id of its own and its topic.
+        """`topics` by source. `catch_up` is called after each subscribing: messages may have been missed.
+
+        `name` returns a subscription's name, of a new id and the topic.
         """
-        self._messages = messages
+        self._broker = broker
         self._topics = topics
         self._receive = receive
         self._catch_up = catch_up
@@ -49,7 +54,7 @@ class FanoutSubscriber:
         self._runtime = runtime
 
     async def run(self) -> None:
-        """Receive until cancelled; then the subscriptions are removed, where the broker is there to do it."""
+        """Receive until cancelled, then delete the subscriptions, if the broker can be reached."""
         async with asyncio.TaskGroup() as topics:
             for source, topic in self._topics.items():
                 topics.create_task(self._keep_subscribed(source, topic))
@@ -68,8 +73,8 @@ class FanoutSubscriber:
             )
 
     async def _subscribe(self, source: str, topic: str) -> None:
-        """Raises Unavailable once nothing is heard any more."""
-        # Under a name that nobody had: the emulator hands messages to pulls that are long gone.
+        """Receive until the subscription is lost. Raises Unavailable then."""
+        # A new name each time: the emulator also delivers to closed pulls of an old one.
         spec = SubscriptionSpec(
             self._name(self._runtime.new_id(), topic),
             topic,
@@ -77,11 +82,11 @@ class FanoutSubscriber:
             expires_after_seconds=EXPIRES_AFTER_SECONDS,
         )
         try:
-            await self._messages.provisioner.ensure_subscription(spec)
-            pull = self._messages.bus.subscribe(
+            await self._broker.provisioner.ensure_subscription(spec)
+            pull = self._broker.bus.subscribe(
                 spec.name, lambda delivery: self._receive_one(source, delivery), MAX_OUTSTANDING
             )
-            # What was said before there was a subscription is on record.
+            # Messages from before the subscription existed are not delivered: read what they announced.
             self._catch_up()
             renewing = asyncio.create_task(self._renew(spec))
             try:
@@ -92,17 +97,17 @@ class FanoutSubscriber:
         finally:
             with suppress(Unavailable, TimeoutError):
                 async with asyncio.timeout(DELETE_TIMEOUT_SECONDS):
-                    await self._messages.provisioner.remove_subscription(spec.name)
+                    await self._broker.provisioner.remove_subscription(spec.name)
 
     async def _renew(self, spec: SubscriptionSpec) -> None:
         while True:
             await self._runtime.sleep(RENEW_INTERVAL_SECONDS)
             try:
-                await self._messages.provisioner.ensure_subscription(spec)
+                await self._broker.provisioner.ensure_subscription(spec)
             except Unavailable as error:
                 log.warning("fan-out subscription not renewed", subscription=spec.name, error=str(error))
 
     def _receive_one(self, source: str, delivery: Delivery) -> None:
-        # Whatever it is, it is on record with whoever said it: nothing is lost with it.
+        # Acknowledged before it is used: what it announces is stored by its publisher, so nothing gets lost.
         delivery.ack()
         self._receive(source, delivery.message)

@@ -16,7 +16,7 @@ INBOX_RETENTION = timedelta(days=60)
 
 
 def inbox_kind(service: str) -> str:
-    """Return the kind of a service's inbox rows, e.g. `StockReceivedEvent`."""
+    """Return the kind of a service's inbox rows, e.g. `BillingReceivedEvent`."""
     return f"{service.capitalize()}ReceivedEvent"
 
 

@@ -1,4 +1,4 @@
-"""Locks by name, within one process: whoever needs the same names waits for its turn."""
+"""Per-key asyncio locks, fair (FIFO), local to the process."""
 
 import asyncio
 from collections.abc import AsyncIterator, Hashable, Iterable
@@ -6,7 +6,10 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 
 class KeyedLocks:
-    """As many locks as names are in use; taken in one order, so that no two wait for each other."""
+    """Locks for arbitrary names; one exists while it is in use.
+
+    Several names are locked in one fixed order, so that no two tasks wait for each other.
+    """
 
     def __init__(self) -> None:
         self._locks: dict[Hashable, asyncio.Lock] = {}
@@ -14,7 +17,7 @@ class KeyedLocks:
 
     @asynccontextmanager
     async def hold(self, names: Iterable[Hashable]) -> AsyncIterator[None]:
-        """Inside, nobody else holds any of `names`. First come, first served."""
+        """Hold the locks of all `names` inside the block, in the order of arrival."""
         async with AsyncExitStack() as stack:
             for name in sorted(set(names), key=repr):
                 await stack.enter_async_context(self._one(name))

@@ -16,7 +16,7 @@ REPUBLISH_BACKOFF = Backoff(first_seconds=30, cap_seconds=600, attempts=1 << 30)
 
 
 def outbox_kind(service: str) -> str:
-    """Return the kind of a service's outbox rows, e.g. `StockPublishEvent`."""
+    """Return the kind of a service's outbox rows, e.g. `BillingPublishEvent`."""
     return f"{service.capitalize()}PublishEvent"
 
 

@@ -59,7 +59,7 @@ class Relay:
 
     @property
     def idle_since(self) -> float | None:
-        """Time of the last progress (monotonic) while events are unfinished; None if there are none."""
+        """Time of the last progress (monotonic) while events are unfinished; None if idle."""
         return self._last_progress_at if self._unfinished else None
 
     def enqueue(self, events: Iterable[Event], claims: int = 0) -> None:

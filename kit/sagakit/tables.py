@@ -5,20 +5,20 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 DUE = "due"
-"""The one property that has an index, where an entity has it; every other is stored unindexed."""
+"""The only property that is indexed, in entities that have it."""
 
 EXPIRES_AT = "expires_at"
-"""When an entity may be deleted (a datetime), where it has that: the property TTL policies name."""
+"""When an entity may be deleted (a datetime), in entities that have it: the property of TTL policies."""
 
 Entity = Mapping[str, Any]
 """Properties: text, bytes, int, float, bool, None, aware datetime, and lists and dicts of these.
 
-A list holds no list directly, and all of it takes less than a mebibyte.
+A list must not contain a list directly. An entity must be smaller than 1 MiB.
 """
 
 
 class Key(NamedTuple):
-    """What an entity is found by."""
+    """The identity of an entity: its kind, and its name within it."""
 
     kind: str
     name: str
@@ -26,7 +26,7 @@ class Key(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """An entity as it was read; `version` changes with every write that changes the entity."""
+    """An entity as it was read. `version` changes with every write that changes the entity."""
 
     entity: Entity
     version: int
@@ -34,7 +34,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Insert:
-    """Contention unless there is no such entity."""
+    """Creates an entity. Contention if it exists."""
 
     key: Key
     entity: Entity
@@ -42,7 +42,7 @@ class Insert:
 
 @dataclass(frozen=True, slots=True)
 class Update:
-    """Contention unless the entity is there in this very version."""
+    """Replaces an entity. Contention unless it exists in exactly this version."""
 
     key: Key
     entity: Entity
@@ -51,7 +51,7 @@ class Update:
 
 @dataclass(frozen=True, slots=True)
 class Delete:
-    """The entity is gone afterwards, whether or not it was there."""
+    """Deletes an entity, whether or not it exists."""
 
     key: Key
 
@@ -59,32 +59,34 @@ class Delete:
 Mutation = Insert | Update | Delete
 
 MAX_MUTATIONS = 25
-"""Mutations that every backend takes in a commit: the Datastore emulator's limit, the others take 500."""
+"""Mutations in a commit that every backend accepts: the Datastore emulator's limit; others accept 500."""
 
 
 class Tables(Protocol):
-    """A database. Every method raises Unavailable where it is away."""
+    """A database of entities. Every method raises Unavailable if it cannot be reached."""
 
     async def lookup(self, keys: Sequence[Key]) -> dict[Key, Row]:
-        """Those of the entities that are there, each as of its latest commit."""
+        """Return the entities that exist, each as of its latest commit (strongly consistent)."""
 
     async def commit(self, mutations: Sequence[Mutation]) -> None:
-        """Apply all of it or nothing. Contention: nothing; OutcomeUnknown: either.
+        """Apply all mutations, or none.
 
-        Poison: nothing, and never will: an entity is no such thing as can be stored.
+        Raises Contention if the condition of one does not hold, and Poison if an entity can never be
+        stored, for example because of its size: nothing was applied. Raises OutcomeUnknown if the
+        database did not answer: all or nothing was applied.
         """
 
     async def due(self, kind: str, start: str, end: str, limit: int) -> list[tuple[Key, Row]]:
-        """Entities with start <= due < end, in the order of `due`, the first `limit` of them."""
+        """Return the first `limit` entities with start <= due < end, in the order of `due`."""
 
     async def page(self, kind: str, after: str, limit: int) -> list[tuple[Key, Row]]:
-        """The first `limit` entities of a kind, in an order of their names, that come after one called so.
+        """Return the first `limit` entities of a kind whose names sort after `after`; "": from the first.
 
-        After "": from the beginning. For operator's tools: no service asks for whole kinds.
+        For operator tools: services never read whole kinds.
         """
 
     async def expire(self, now: float, limit: int) -> int:
-        """Remove up to `limit` entities whose EXPIRES_AT was before `now` (seconds since the epoch).
+        """Delete up to `limit` entities whose EXPIRES_AT was before `now` (seconds since the epoch).
 
-        Returns how many; always 0 where the database does so by itself, as Datastore's TTL policies do.
+        Returns the number deleted; always 0 if the database does this itself (Datastore's TTL policies).
         """

@@ -98,7 +98,7 @@ OUTBOX_DEPTH = Gauge(
     "Events in the outbox that the process knows of: those in its relay, and those its relay gave up.",
 )
 OUTBOX_AGE = Gauge(
-    "saga.outbox.oldest.age", SECONDS, "Age of the oldest of these events; 0 if there is none."
+    "saga.outbox.oldest.age", SECONDS, "Age of the oldest of these events; 0 if the outbox is empty."
 )
 
 REMINDERS_OVERDUE = Gauge(

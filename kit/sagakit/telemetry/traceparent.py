@@ -41,7 +41,7 @@ def trace_id_of(traceparent: object) -> str | None:
 
 
 def current_trace_id() -> str | None:
-    """Return the id of the current trace; None if there is none."""
+    """Return the id of the current trace; None outside of a trace."""
     return _hex(trace.get_current_span().get_span_context())
 
 
