@@ -5,9 +5,8 @@ from itertools import chain
 
 import pytest
 
-from contract.topology import LISTENS_TO
 from sagakit.tables import EXPIRES_AT, Delete, Entity, Key
-from tests.service.test_cost import Walk
+from tests.support.counted_saga import CountedSaga
 from tests.support.manifests import ROOT
 
 # us-central1, Standard edition (https://cloud.google.com/datastore/pricing), for 100,000 entities each.
@@ -36,34 +35,31 @@ class Order:
 
 
 async def whole_order(itemid: str, *, waives_payment: bool) -> Order:
-    walk = Walk()
+    saga = CountedSaga()
     messages = 0
-    await walk.catalogue.put_item(itemid, 100, 8, waives_payment, False, 8)
-    walk.meter.entities.clear()
-    await walk.purchase.create_cart("c")
-    await walk.purchase.add_item("c", itemid, 1, "x")
-    await walk.purchase.close_cart("c")
-    await walk.purchase.checkout("c")
-    while waiting := await walk.published():
-        for publisher, event in waiting:
-            hearing = [service for service, heard in LISTENS_TO.items() if publisher in heard]
-            messages += 1 + len(hearing) + GATEWAYS
-            for service in hearing:
-                await walk.handlers[service][event.type](event)
-    counted = walk.meter.entities
-    expired = sum(EXPIRES_AT in entity for entity in written_last(walk).values())
+    await saga.catalogue.put_item(itemid, 100, 8, waives_payment, False, 8)
+    saga.tables.entities.clear()
+    await saga.purchase.create_cart("c")
+    await saga.purchase.add_item("c", itemid, 1, "x")
+    await saga.purchase.close_cart("c")
+    await saga.purchase.checkout("c")
+    while published := await saga.published():
+        for publisher, event in published:
+            messages += 1 + len(await saga.deliver(publisher, event)) + GATEWAYS
+    counted = saga.tables.entities
+    expired = sum(EXPIRES_AT in entity for entity in stored(saga).values())
     return Order(counted["read"], counted["written"], counted["deleted"], expired, messages)
 
 
-def written_last(walk: Walk) -> dict[Key, Entity]:
-    """What is there in the end, for a TTL policy to look at."""
-    there: dict[Key, Entity] = {}
-    for mutation in chain.from_iterable(walk.meter.committed):
+def stored(saga: CountedSaga) -> dict[Key, Entity]:
+    """Return the entities that are stored in the end, which a TTL policy may delete."""
+    entities: dict[Key, Entity] = {}
+    for mutation in chain.from_iterable(saga.tables.committed):
         if isinstance(mutation, Delete):
-            there.pop(mutation.key, None)
+            entities.pop(mutation.key, None)
         else:
-            there[mutation.key] = mutation.entity
-    return there
+            entities[mutation.key] = mutation.entity
+    return entities
 
 
 @pytest.mark.parametrize(("itemid", "waives_payment"), [("red", True), ("blue", False)])

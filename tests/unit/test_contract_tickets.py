@@ -1,4 +1,4 @@
-"""The order-ticket event: any language's JSON is a ticket or poison, and ours can be read by any."""
+"""The order-ticket event: any JSON decodes to a ticket or Poison; ours can be decoded by any language."""
 
 import json
 from collections import defaultdict
@@ -73,7 +73,7 @@ def a_body(**fields: object) -> dict[str, object]:
 
 
 @given(ticket=tickets)
-def test_a_ticket_comes_back_as_it_was_sent(ticket: TicketMessage):
+def test_ticket_survives_encoding_and_decoding(ticket: TicketMessage):
     event = ticket.to_event("e1", {"time": "now"})
 
     assert event.type == ORDER_TICKET
@@ -81,48 +81,48 @@ def test_a_ticket_comes_back_as_it_was_sent(ticket: TicketMessage):
 
 
 @given(body=st.binary() | almost_a_ticket | anything)
-def test_whatever_arrives_is_a_ticket_or_poison(body: object):
+def test_any_body_is_a_ticket_or_poison(body: object):
     try:
         ticket = read(body)
     except Poison as poison:
         assert poison.reason.startswith("malformed-ticket")
     else:
-        # What was read can be stored, logged and sent on.
+        # A decoded ticket can be stored, logged and published.
         ticket.to_event("e1", {}).body.decode().encode()
         "".join([ticket.orderid, ticket.status, ticket.reason or ""]).encode()
 
 
-def test_ours_can_be_read_by_who_knows_only_the_wire_contract():
+def test_body_follows_the_wire_contract():
     ticket = TicketMessage("o-1", "reserved", (CartItem("blue", 3),), 300)
 
     assert json.loads(ticket.to_event("e1", {}).body) == a_body(amount=300)
 
 
-def test_fields_that_are_not_set_are_left_out():
+def test_fields_that_are_not_set_are_omitted():
     body = json.loads(TicketMessage("o-1", "reserved", ()).to_event("e1", {}).body)
 
     assert body == {"orderid": "o-1", "status": "reserved", "cart_items": []}
 
 
-def test_the_other_spelling_of_reserve_failed_is_understood():
+def test_other_spelling_of_reserve_failed_is_accepted():
     assert read(a_body(status="reserve_failed")).status == RESERVE_FAILED
 
 
 @pytest.mark.parametrize(
     "body", [a_body(cart_items=None), a_body(cart_items=[]), {"orderid": "o", "status": "s"}]
 )
-def test_no_items_are_no_items_however_they_are_spelled(body):
+def test_missing_items_are_no_items(body):
     assert read(body).cart_items == ()
 
 
-def test_int64_may_be_text_as_protos_json_writes_it():
+def test_int64_may_be_a_string_as_in_proto3_json():
     ticket = read(a_body(cart_items=[{"itemid": "blue", "count": "3"}], amount="300"))
 
     assert ticket.cart_items == (CartItem("blue", 3),)
     assert ticket.amount == 300
 
 
-def test_unknown_fields_and_statuses_are_not_our_business():
+def test_unknown_fields_and_statuses_are_accepted():
     ticket = read(
         a_body(status="teleported", colour="blue", cart_items=[{"itemid": "a", "count": 1, "x": {}}])
     )
@@ -131,7 +131,7 @@ def test_unknown_fields_and_statuses_are_not_our_business():
     assert ticket.cart_items == (CartItem("a", 1),)
 
 
-def test_an_empty_reason_is_none():
+def test_empty_reason_is_none():
     assert read(a_body(reason="")).reason is None
     assert read(a_body(reason=None)).reason is None
 
@@ -178,7 +178,7 @@ def test_an_empty_reason_is_none():
     ],
     ids=lambda body: str(body)[:40],
 )
-def test_what_is_no_ticket_is_poison(body):
+def test_invalid_ticket_is_poison(body):
     with pytest.raises(Poison, match="malformed-ticket"):
         read(body)
 

@@ -51,7 +51,7 @@ WHOLE = {
 NOW = 5.0
 
 
-def test_an_order_that_can_be_had_is_reserved_at_its_price():
+def test_order_is_reserved_at_its_price():
     reservation = reserve("o", [CartItem("blue", 3)], KNOWN, WHOLE, NOW)
 
     assert (reservation.status, reservation.amount, reservation.waives_payment) == (RESERVED, 300, False)
@@ -59,7 +59,7 @@ def test_an_order_that_can_be_had_is_reserved_at_its_price():
     assert reservation.time == NOW
 
 
-def test_one_item_that_waives_payment_waives_it_for_the_order():
+def test_one_item_waives_payment_for_the_whole_order():
     reservation = reserve("o", [CartItem("blue", 3), CartItem("red", 2)], KNOWN, WHOLE, NOW)
 
     assert reservation.waives_payment
@@ -78,7 +78,7 @@ def test_one_item_that_waives_payment_waives_it_for_the_order():
         ([], "no-items"),
     ],
 )
-def test_an_order_that_cannot_be_had_whole_takes_nothing_and_says_why(wanted, reason):
+def test_order_that_is_not_fully_available_is_rejected_with_a_reason(wanted, reason):
     reservation = reserve("o", wanted, KNOWN, WHOLE, NOW)
 
     assert (reservation.status, reservation.reason, reservation.amount) == (REFUSED, reason, None)
@@ -86,18 +86,18 @@ def test_an_order_that_cannot_be_had_whole_takes_nothing_and_says_why(wanted, re
 
 
 AT_HOME = {home_shard(orderid, 4): orderid for orderid in "abcdefghijkl"}
-"""An order at home in each of four shards."""
+"""The id of an order for each of four home shards."""
 
 
 @pytest.mark.parametrize("home", range(4))
-def test_an_order_turns_to_its_home_shard_first(home):
+def test_order_reserves_from_its_home_shard(home):
     reservation = reserve(AT_HOME[home], [CartItem("hot", 3)], KNOWN, WHOLE, NOW)
 
     assert reservation.taken == (Allocation("hot", home, 3),)
 
 
 @pytest.mark.parametrize("home", range(4))
-def test_one_shard_that_suffices_is_taken_before_several(home):
+def test_one_sufficient_shard_is_preferred_to_several(home):
     other = (home + 2) % 4
     shards = {number: Shard(4 if number == other else 3) for number in range(4)}
 
@@ -107,7 +107,7 @@ def test_one_shard_that_suffices_is_taken_before_several(home):
 
 
 @pytest.mark.parametrize("home", range(4))
-def test_several_shards_fill_what_none_can_from_the_home_shard_on(home):
+def test_several_shards_are_used_from_the_home_shard_on(home):
     reservation = reserve(AT_HOME[home], [CartItem("hot", 7)], KNOWN, WHOLE, NOW)
 
     in_turn = [(home + step) % 4 for step in range(3)]
@@ -117,7 +117,7 @@ def test_several_shards_fill_what_none_can_from_the_home_shard_on(home):
 
 
 @pytest.mark.parametrize("home", range(4))
-def test_a_shard_that_has_nothing_left_is_not_among_those_that_gave(home):
+def test_empty_shard_has_no_allocation(home):
     shards = {number: Shard(0 if number == home else 1) for number in range(4)}
 
     reservation = reserve(AT_HOME[home], [CartItem("hot", 3)], KNOWN, {"hot": shards}, NOW)
@@ -131,7 +131,7 @@ def test_orders_spread_over_all_shards():
     assert all(60 < homes.count(shard) < 140 for shard in range(MAX_SHARDS))
 
 
-def test_what_is_short_is_told_so_that_all_its_shards_can_be_looked_at():
+def test_shortages_name_the_items_whose_shards_do_not_suffice():
     home = home_shard("o", 4)
     seen = {"hot": {home: Shard(3)}, "blue": {0: Shard(1)}}
     wanted = [CartItem("hot", 4), CartItem("blue", 1), CartItem("purple", 1)]
@@ -140,7 +140,7 @@ def test_what_is_short_is_told_so_that_all_its_shards_can_be_looked_at():
     assert shortages("o", [CartItem("hot", 3)], KNOWN, seen) == []
 
 
-def test_pieces_move_between_available_reserved_and_sold():
+def test_units_move_between_available_reserved_and_sold():
     shard = reserved(Shard(10), 3)
 
     assert shard == Shard(available=7, reserved=3)
@@ -148,7 +148,7 @@ def test_pieces_move_between_available_reserved_and_sold():
     assert released(shard, 3) == Shard(available=10)
 
 
-def test_a_reservation_that_is_settled_and_a_tombstone_are_at_rest():
+def test_settled_reservation_keeps_its_allocations_and_a_tombstone_has_none():
     reservation = reserve("o", [CartItem("blue", 3)], KNOWN, WHOLE, NOW)
 
     after = settled(reservation, RELEASED, 9.0)
@@ -157,13 +157,13 @@ def test_a_reservation_that_is_settled_and_a_tombstone_are_at_rest():
     assert (tombstone("o", 9.0).status, tombstone("o", 9.0).taken) == (RELEASED, ())
 
 
-def test_a_new_item_is_spread_evenly_over_its_shards():
+def test_new_item_is_spread_evenly_over_its_shards():
     shards = put(None, {}, replace(HOT, stock=14))
 
     assert [shards[number].available for number in range(4)] == [4, 4, 3, 3]
 
 
-def test_an_item_that_is_put_keeps_what_orders_have_of_it():
+def test_changed_stock_keeps_reserved_and_sold_units():
     before = replace(HOT, stock=12)
     shards = {0: Shard(0, reserved=3), 1: Shard(1, sold=2), 2: Shard(3), 3: Shard(3)}
 
@@ -172,22 +172,22 @@ def test_an_item_that_is_put_keeps_what_orders_have_of_it():
     assert [changed[number].available for number in range(4)] == [5, 5, 5, 5]
     assert (changed[0].reserved, changed[1].sold) == (3, 2)
     assert put(before, shards, replace(HOT, stock=5))[3] == Shard()
-    with pytest.raises(FailedPrecondition) as refused:
+    with pytest.raises(FailedPrecondition) as rejected:
         put(before, shards, replace(HOT, stock=4))
-    assert refused.value.reason == "stock-below-taken"
+    assert rejected.value.reason == "stock-below-taken"
 
 
-def test_a_price_alone_changes_no_shard():
+def test_price_change_changes_no_shard():
     assert put(HOT, WHOLE["hot"], replace(HOT, price=7)) == {}
 
 
-def test_an_item_is_split_into_more_shards_and_never_fewer():
+def test_number_of_shards_only_grows():
     changed = put(HOT, WHOLE["hot"], replace(HOT, shards=6))
 
     assert [changed[number].available for number in range(6)] == [2] * 6
-    with pytest.raises(FailedPrecondition) as refused:
+    with pytest.raises(FailedPrecondition) as rejected:
         put(HOT, WHOLE["hot"], replace(HOT, shards=3))
-    assert refused.value.reason == "shards-only-grow"
+    assert rejected.value.reason == "shards-only-grow"
 
 
 ITEMIDS = "abc"
@@ -195,7 +195,7 @@ carts = st.lists(st.builds(CartItem, st.sampled_from("abcd"), st.integers(1, 9))
 
 
 class Warehouse(RuleBasedStateMachine):
-    """Items are put, ordered, sold and released in any order, each as a step of the service does it."""
+    """Items are changed, ordered, sold and released in any order, as the service's transactions do."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -206,8 +206,8 @@ class Warehouse(RuleBasedStateMachine):
     def available(self, itemid: str) -> int:
         return sum(shard.available for shard in self.shards[itemid].values())
 
-    def given(self, itemid: str, number: int, status: str) -> int:
-        """Pieces that a shard has given to orders which have come to that."""
+    def allocated(self, itemid: str, number: int, status: str) -> int:
+        """Units of a shard allocated to reservations with that status."""
         return sum(
             taken.count
             for order in self.orders.values()
@@ -221,23 +221,23 @@ class Warehouse(RuleBasedStateMachine):
             mine[taken.shard] = change(mine[taken.shard], taken.count)
 
     @rule(itemid=st.sampled_from(ITEMIDS), stock=st.integers(0, 40), shards=st.integers(1, MAX_SHARDS))
-    def an_item_is_put(self, itemid: str, stock: int, shards: int) -> None:
-        before, pieces = self.items.get(itemid), self.shards.get(itemid, {})
+    def put_item(self, itemid: str, stock: int, shards: int) -> None:
+        before, units = self.items.get(itemid), self.shards.get(itemid, {})
         item = Item(itemid, 1, stock, shards=shards)
-        taken = sum(shard.reserved + shard.sold for shard in pieces.values())
+        taken = sum(shard.reserved + shard.sold for shard in units.values())
         if stock < taken or (before is not None and shards < before.shards):
             with pytest.raises(FailedPrecondition):
-                put(before, pieces, item)
+                put(before, units, item)
             return
 
-        changed = put(before, pieces, item)
+        changed = put(before, units, item)
 
-        self.items[itemid], self.shards[itemid] = item, {**pieces, **changed}
+        self.items[itemid], self.shards[itemid] = item, {**units, **changed}
         spread = [shard.available for shard in changed.values()]
         assert not spread or max(spread) - min(spread) <= 1, "evenly"
 
     @rule(cart=carts)
-    def an_order_comes(self, cart: list[CartItem]) -> None:
+    def order(self, cart: list[CartItem]) -> None:
         orderid = str(len(self.orders))
         counts = Counter({item.itemid: 0 for item in cart})
         for item in cart:
@@ -247,17 +247,17 @@ class Warehouse(RuleBasedStateMachine):
         reservation = reserve(orderid, cart, self.items, self.shards, NOW)
 
         assert (reservation.status == RESERVED) == (bool(cart) and all(enough)), "the total decides"
-        given = Counter[str]()
+        allocated = Counter[str]()
         for taken in reservation.taken:
             assert taken.count > 0
-            given[taken.itemid] += taken.count
-        assert given == (counts if reservation.status == RESERVED else {}), "what was taken adds up"
+            allocated[taken.itemid] += taken.count
+        assert allocated == (counts if reservation.status == RESERVED else {}), "allocations add up"
         self.orders[orderid] = reservation
         self.change(reservation, reserved)
 
     @precondition(lambda self: any(order.status == RESERVED for order in self.orders.values()))
     @rule(data=st.data(), end=st.sampled_from([SOLD, RELEASED]))
-    def an_order_ends(self, data: st.DataObject, end: str) -> None:
+    def settle(self, data: st.DataObject, end: str) -> None:
         still_open = [order for order in self.orders.values() if order.status == RESERVED]
         order = data.draw(st.sampled_from(still_open))
 
@@ -266,20 +266,20 @@ class Warehouse(RuleBasedStateMachine):
         self.change(order, {SOLD: sold, RELEASED: released}[end])
 
     @invariant()
-    def every_piece_is_available_or_reserved_or_sold(self) -> None:
+    def every_unit_is_available_reserved_or_sold(self) -> None:
         for itemid, item in self.items.items():
-            pieces = stocked(item, self.shards[itemid]).units
-            assert pieces.available + pieces.reserved + pieces.sold == item.stock
+            units = stocked(item, self.shards[itemid]).units
+            assert units.available + units.reserved + units.sold == item.stock
             assert set(self.shards[itemid]) == set(range(item.shards))
 
     @invariant()
-    def every_shard_has_what_orders_took_of_it_and_never_less_than_nothing(self) -> None:
+    def every_shard_matches_its_allocations(self) -> None:
         for itemid, shards in self.shards.items():
             for number, shard in shards.items():
                 assert min(shard.available, shard.reserved, shard.sold) >= 0
-                assert shard.reserved == self.given(itemid, number, RESERVED)
-                assert shard.sold == self.given(itemid, number, SOLD)
+                assert shard.reserved == self.allocated(itemid, number, RESERVED)
+                assert shard.sold == self.allocated(itemid, number, SOLD)
 
 
-def test_whatever_is_put_ordered_sold_and_released_the_stock_adds_up():
+def test_stock_adds_up_after_any_sequence_of_changes():
     run_state_machine_as_test(Warehouse)

@@ -1,7 +1,6 @@
-"""Purchase's steps: an order is called off while it can be, and a ticket that waits is not forgotten."""
+"""Purchase's transactions: cancellation, deadlines, reminders, and commits whose outcome is unknown."""
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import replace
 
 import pytest
 
@@ -12,92 +11,27 @@ from contract.tickets import (
     PAID,
     PAYMENT_FAILED,
     PRE_APPROVED,
-    REMINDER_ATTRIBUTE,
     RESERVE_FAILED,
     RESERVED,
     CartItem,
-    TicketMessage,
 )
 from sagakit.consumer import Outcome
-from sagakit.errors import FailedPrecondition, InvalidArgument, NotFound, OutcomeUnknown, Poison
-from sagakit.events import Event, timestamp
-from sagakit.reminders import REMINDER_BURST, Reminders
-from sagakit.sweeper import Sweeper
-from sagakit.tables import DUE, Key, Mutation, Tables
-from services.purchase.settings import Settings
-from services.purchase.storage import TICKET
-from services.purchase.ticket import CLIENT, TIMEOUT, Report, Ticket
-from services.purchase.usecases import UseCases
-from tests.support.clock import START, Clock
+from sagakit.errors import FailedPrecondition, NotFound, OutcomeUnknown, Poison
+from sagakit.events import timestamp
+from sagakit.tables import Mutation, Tables
+from services.purchase.ticket import CLIENT, TIMEOUT
+from tests.support.clock import START
 from tests.support.tables import LostResponseTables, MemoryTables
-from tests.support.usecases import OUTBOX, REMINDERS, over, said
-
-DEADLINE = 100.0
-
-
-class Bench:
-    """Purchase with one order, just checked out, and with its watch."""
-
-    def __init__(self, deadline: float = DEADLINE) -> None:
-        self.clock = Clock()
-        self.tables = MemoryTables()
-        self.runtime = self.clock.runtime()
-        self.purchase = self.a_process(deadline)
-        self.orderid = ""
-
-    def a_process(self, deadline: float = DEADLINE, tables: Tables | None = None) -> UseCases:
-        runtime = replace(self.runtime, sleep=lambda _: self.clock.advance(0))
-        settings = Settings.from_environ({"ORDER_DEADLINE": str(deadline)})
-        return over(tables or self.tables, UseCases, REMINDERS, settings, runtime=runtime)
-
-    async def check_out(self) -> "Bench":
-        await self.purchase.create_cart("c")
-        await self.purchase.add_item("c", "blue", 3, "x")
-        await self.purchase.close_cart("c")
-        self.orderid = (await self.purchase.checkout("c")).orderid
-        return self
-
-    async def hears(self, status: str, *, again: bool = False, by: UseCases | None = None) -> Outcome:
-        report = Report(self.runtime.new_id(), status, self.clock.now(), is_reminder=again)
-        return await (by or self.purchase).apply_report(self.orderid, report)
-
-    async def passes(self, seconds: float, by: UseCases | None = None) -> list[tuple[str, bool]]:
-        """What the watch says when it comes by then, each with whether it is marked as said again."""
-        await self.clock.advance(seconds)
-        before = set(self.tables.rows)
-        purchase = by or self.purchase
-        watch = Reminders(purchase._store, purchase.remind, self.runtime, lambda: False)
-        await Sweeper(self.tables, TICKET, watch.claim, self.runtime, capacity=watch.capacity).sweep()
-        rows = [
-            row.entity for key, row in self.tables.rows.items() if key.kind == OUTBOX and key not in before
-        ]
-        assert watch.capacity() == REMINDER_BURST - len(rows), "only published reminders use up the allowance"
-        return [(status_of(row["body"]), REMINDER_ATTRIBUTE in row["attributes"]) for row in rows]
-
-    async def ticket(self) -> Ticket:
-        return await self.purchase.get_order_ticket(self.orderid)
-
-    @property
-    def waits(self) -> bool:
-        """Whether the watch will ever look at the ticket again."""
-        return DUE in self.tables.rows[Key(TICKET, self.orderid)].entity
-
-    @property
-    def said(self) -> list[str]:
-        return [message.status for message in said(self.tables.rows)]
-
-
-def status_of(body: bytes) -> str:
-    return TicketMessage.from_event(Event("e", "t", body)).status
+from tests.support.usecases import DEADLINE, PurchaseHarness
 
 
 @pytest.fixture
-async def bench() -> Bench:
-    return await Bench().check_out()
+async def shop() -> PurchaseHarness:
+    return await PurchaseHarness().check_out()
 
 
-class Overtaken(MemoryTables):
-    """Tables of a process which somebody overtakes: before its first commit, `meanwhile` happens."""
+class OvertakenTables(MemoryTables):
+    """Tables of a slow process: `meanwhile` runs before its first commit."""
 
     def __init__(self, tables: Tables, meanwhile: Callable[[], Awaitable[object]]) -> None:
         super().__init__()
@@ -111,182 +45,168 @@ class Overtaken(MemoryTables):
         await self._tables.commit(mutations)
 
 
-@pytest.mark.parametrize("heard", [[], [RESERVED]])
-async def test_an_order_is_canceled_once_and_returned_as_it_is_from_then_on(bench: Bench, heard):
-    for status in heard:
-        await bench.hears(status)
+@pytest.mark.parametrize("reports", [[], [RESERVED]])
+async def test_repeated_cancel_returns_the_canceled_ticket(shop: PurchaseHarness, reports):
+    for status in reports:
+        await shop.report(status)
 
-    canceled = await bench.purchase.cancel_order(bench.orderid)
-    await bench.clock.advance(5)
-    again = await bench.purchase.cancel_order(bench.orderid)
+    canceled = await shop.purchase.cancel_order(shop.orderid)
+    await shop.clock.advance(5)
+    repeated = await shop.purchase.cancel_order(shop.orderid)
 
     assert (canceled.status, canceled.reason, canceled.history[-1].cause) == (CANCELED, CLIENT, CLIENT)
-    assert again == canceled == await bench.ticket()
-    assert bench.said == [PRE_APPROVED, CANCELED]
+    assert repeated == canceled == await shop.ticket()
+    assert shop.statuses == [PRE_APPROVED, CANCELED]
 
 
 @pytest.mark.parametrize(
-    ("heard", "status"),
+    ("report", "status"),
     [(PAID, APPROVED), (RESERVE_FAILED, RESERVE_FAILED), (PAYMENT_FAILED, PAYMENT_FAILED)],
 )
-async def test_an_order_that_has_ended_otherwise_stays_as_it_is(bench: Bench, heard, status):
-    await bench.hears(heard)
-    before = bench.tables.rows
+async def test_cancel_of_a_final_order_changes_nothing(shop: PurchaseHarness, report, status):
+    await shop.report(report)
+    before = shop.tables.rows
 
     with pytest.raises(FailedPrecondition, match=f"the order is {status}"):
-        await bench.purchase.cancel_order(bench.orderid)
+        await shop.purchase.cancel_order(shop.orderid)
 
-    assert bench.tables.rows == before
+    assert shop.tables.rows == before
 
 
-async def test_an_order_that_is_approved_while_it_is_canceled_stays_approved(bench: Bench):
-    slow = bench.a_process(tables=Overtaken(bench.tables, lambda: bench.hears(PAID)))
+async def test_order_approved_during_cancel_stays_approved(shop: PurchaseHarness):
+    slow = shop.process(tables=OvertakenTables(shop.tables, lambda: shop.report(PAID)))
 
     with pytest.raises(FailedPrecondition, match="the order is approved"):
-        await slow.cancel_order(bench.orderid)
+        await slow.cancel_order(shop.orderid)
 
-    assert (await bench.ticket()).status == APPROVED
-    assert bench.said == [PRE_APPROVED, APPROVED]
+    assert (await shop.ticket()).status == APPROVED
+    assert shop.statuses == [PRE_APPROVED, APPROVED]
 
 
-async def test_an_order_that_is_canceled_while_it_is_paid_says_so_to_whoever_took_the_money(bench: Bench):
-    cancel = Overtaken(bench.tables, lambda: bench.purchase.cancel_order(bench.orderid))
+async def test_order_canceled_while_paid_republishes_so_that_payment_refunds(shop: PurchaseHarness):
+    tables = OvertakenTables(shop.tables, lambda: shop.purchase.cancel_order(shop.orderid))
 
-    outcome = await bench.hears(PAID, by=bench.a_process(tables=cancel))
+    outcome = await shop.report(PAID, by=shop.process(tables=tables))
 
     assert outcome is Outcome.APPLIED
-    assert (await bench.ticket()).status == CANCELED
-    assert bench.said == [PRE_APPROVED, CANCELED, CANCELED]
+    assert (await shop.ticket()).status == CANCELED
+    assert shop.statuses == [PRE_APPROVED, CANCELED, CANCELED]
 
 
 @pytest.mark.parametrize("applied", [True, False])
-async def test_a_cancellation_without_an_answer_is_said_once(bench: Bench, applied):
-    purchase = bench.a_process(tables=LostResponseTables(bench.tables, applied=applied))
+async def test_cancel_with_a_lost_response_publishes_once(shop: PurchaseHarness, applied):
+    purchase = shop.process(tables=LostResponseTables(shop.tables, applied=applied))
 
-    canceled = await purchase.cancel_order(bench.orderid)
+    canceled = await purchase.cancel_order(shop.orderid)
 
-    assert canceled == await bench.ticket()
-    assert bench.said == [PRE_APPROVED, CANCELED]
+    assert canceled == await shop.ticket()
+    assert shop.statuses == [PRE_APPROVED, CANCELED]
 
 
-async def test_a_ticket_that_nobody_answers_is_said_again_and_canceled_at_its_deadline(bench: Bench):
-    said_by = {second: await bench.passes(1) for second in range(1, 300)}
+async def test_unanswered_ticket_is_republished_and_canceled_at_its_deadline(shop: PurchaseHarness):
+    published = {second: await shop.sweep_after(1) for second in range(1, 300)}
 
-    assert {second: words for second, words in said_by.items() if words} == {
+    assert {second: events for second, events in published.items() if events} == {
         16: [(PRE_APPROVED, True)],
         47: [(PRE_APPROVED, True)],
         101: [(CANCELED, False)],
     }
-    ticket = await bench.ticket()
+    ticket = await shop.ticket()
     assert (ticket.status, ticket.reason, ticket.history[-1].cause) == (CANCELED, TIMEOUT, TIMEOUT)
 
 
-async def test_a_deadline_before_the_first_repetition_is_kept():
-    bench = await Bench(deadline=10).check_out()
+async def test_deadline_before_the_first_reminder_is_kept():
+    shop = await PurchaseHarness(deadline_seconds=10).check_out()
 
-    assert await bench.passes(9) == []
-    assert await bench.passes(2) == [(CANCELED, False)]
-
-
-async def test_a_reserved_ticket_is_silent_until_its_deadline_which_counts_from_checkout(bench: Bench):
-    await bench.clock.advance(60)
-    await bench.hears(RESERVED)
-
-    assert await bench.passes(39) == []
-    assert await bench.passes(2) == [(CANCELED, False)]
-    assert (await bench.ticket()).reason == TIMEOUT
+    assert await shop.sweep_after(9) == []
+    assert await shop.sweep_after(2) == [(CANCELED, False)]
 
 
-async def test_an_approved_ticket_is_said_again_until_its_delivery_is_arranged_past_any_deadline(
-    bench: Bench,
-):
-    await bench.hears(PAID)
+async def test_reserved_ticket_publishes_nothing_until_its_deadline(shop: PurchaseHarness):
+    await shop.clock.advance(60)
+    await shop.report(RESERVED)
 
-    said_again = [await bench.passes(2 * DEADLINE) for _ in range(2)]
-    await bench.hears(DELIVERY_ARRANGED)
-    afterwards = await bench.passes(10 * DEADLINE)
-
-    assert said_again == [[(APPROVED, True)]] * 2
-    assert afterwards == []
-    assert not bench.waits
-    assert (await bench.ticket()).status == APPROVED
+    assert await shop.sweep_after(39) == [], "the deadline counts from checkout"
+    assert await shop.sweep_after(2) == [(CANCELED, False)]
+    assert (await shop.ticket()).reason == TIMEOUT
 
 
-@pytest.mark.parametrize("heard", [RESERVE_FAILED, PAYMENT_FAILED])
-async def test_a_ticket_that_has_failed_is_never_looked_at_again(bench: Bench, heard):
-    await bench.hears(heard)
+async def test_approved_ticket_is_republished_until_its_delivery_is_arranged(shop: PurchaseHarness):
+    await shop.report(PAID)
 
-    assert not bench.waits
-    assert await bench.passes(10 * DEADLINE) == []
+    republished = [await shop.sweep_after(2 * DEADLINE) for _ in range(2)]
+    await shop.report(DELIVERY_ARRANGED)
 
-
-async def test_a_deadline_that_was_raised_meanwhile_holds_for_what_already_waits(bench: Bench):
-    await bench.hears(RESERVED)
-    patient = bench.a_process(deadline=3 * DEADLINE)
-
-    assert await bench.passes(DEADLINE + 1, by=patient) == []
-    assert await bench.passes(DEADLINE, by=patient) == []
-    assert (await bench.ticket()).status == RESERVED
-    assert await bench.passes(DEADLINE, by=patient) == [(CANCELED, False)]
+    assert republished == [[(APPROVED, True)]] * 2
+    assert await shop.sweep_after(10 * DEADLINE) == []
+    assert not shop.is_due
+    assert (await shop.ticket()).status == APPROVED
 
 
-async def test_only_who_asks_again_hears_again_how_an_order_was_approved(bench: Bench):
-    await bench.hears(PAID)
+@pytest.mark.parametrize("report", [RESERVE_FAILED, PAYMENT_FAILED])
+async def test_failed_ticket_is_never_due(shop: PurchaseHarness, report):
+    await shop.report(report)
 
-    outcomes = [await bench.hears(RESERVED), await bench.hears(RESERVED, again=True)]
+    assert not shop.is_due
+    assert await shop.sweep_after(10 * DEADLINE) == []
+
+
+async def test_longer_deadline_applies_to_open_orders(shop: PurchaseHarness):
+    await shop.report(RESERVED)
+    changed = shop.process(deadline_seconds=3 * DEADLINE)
+
+    assert await shop.sweep_after(DEADLINE + 1, by=changed) == []
+    assert await shop.sweep_after(DEADLINE, by=changed) == []
+    assert (await shop.ticket()).status == RESERVED
+    assert await shop.sweep_after(DEADLINE, by=changed) == [(CANCELED, False)]
+
+
+async def test_only_a_reminder_has_an_approved_ticket_republished(shop: PurchaseHarness):
+    await shop.report(PAID)
+
+    outcomes = [await shop.report(RESERVED), await shop.report(RESERVED, is_reminder=True)]
 
     assert outcomes == [Outcome.IGNORED, Outcome.APPLIED]
-    assert bench.said == [PRE_APPROVED, APPROVED, APPROVED]
+    assert shop.statuses == [PRE_APPROVED, APPROVED, APPROVED]
 
 
-async def test_an_order_nobody_opened_is_not_found_and_what_is_reported_of_it_never_works(bench: Bench):
+async def test_report_about_an_unknown_order_is_poison(shop: PurchaseHarness):
     with pytest.raises(NotFound):
-        await bench.purchase.cancel_order("none")
-    bench.orderid = "none"
+        await shop.purchase.cancel_order("none")
+    shop.orderid = "none"
     with pytest.raises(Poison, match="unknown-order"):
-        await bench.hears(PAID)
+        await shop.report(PAID)
 
 
 @pytest.mark.parametrize("applied", [True, False])
-async def test_an_item_added_under_a_commandid_is_added_once_though_the_answer_was_lost(
-    bench: Bench, applied
-):
-    await bench.purchase.create_cart("another")
-    purchase = bench.a_process(tables=LostResponseTables(bench.tables, applied=applied))
+async def test_add_with_a_commandid_is_retried_and_adds_once(shop: PurchaseHarness, applied):
+    await shop.purchase.create_cart("another")
+    purchase = shop.process(tables=LostResponseTables(shop.tables, applied=applied))
 
     cart = await purchase.add_item("another", "blue", 3, "x")
 
     assert cart.items == (CartItem("blue", 3),)
-    assert await bench.purchase.get_cart("another") == cart
+    assert await shop.purchase.get_cart("another") == cart
 
 
 @pytest.mark.parametrize("applied", [True, False])
-async def test_an_item_added_without_a_commandid_is_not_tried_again_on_anybodys_behalf(bench: Bench, applied):
-    await bench.purchase.create_cart("another")
-    purchase = bench.a_process(tables=LostResponseTables(bench.tables, applied=applied))
+async def test_add_without_a_commandid_is_not_retried(shop: PurchaseHarness, applied):
+    await shop.purchase.create_cart("another")
+    purchase = shop.process(tables=LostResponseTables(shop.tables, applied=applied))
 
     with pytest.raises(OutcomeUnknown):
         await purchase.add_item("another", "blue", 3, "")
 
-    items = (await bench.purchase.get_cart("another")).items
+    items = (await shop.purchase.get_cart("another")).items
     assert items == ((CartItem("blue", 3),) if applied else ())
 
 
-@pytest.mark.parametrize(("itemid", "count"), [("red", 3), ("blue", 4)])
-async def test_a_commandid_belongs_to_one_request(bench: Bench, itemid, count):
-    await bench.purchase.create_cart("another")
-    await bench.purchase.add_item("another", "blue", 3, "x")
+async def test_events_carry_the_time_of_publication(shop: PurchaseHarness):
+    await shop.report(PAID)
+    await shop.sweep_after(20)
 
-    with pytest.raises(InvalidArgument) as refused:
-        await bench.purchase.add_item("another", itemid, count, "x")
-
-    assert refused.value.field == "commandid"
-    assert (await bench.purchase.get_cart("another")).items == (CartItem("blue", 3),)
-
-
-async def test_whatever_is_said_of_an_order_says_when(bench: Bench):
-    await bench.hears(PAID)
-    await bench.passes(20)
-
-    rows = [row.entity["attributes"] for key, row in bench.tables.rows.items() if key.kind == OUTBOX]
-    assert [row["time"] for row in rows] == [timestamp(START), timestamp(START), timestamp(START + 20)]
+    assert [each["time"] for each in shop.attributes] == [
+        timestamp(START),
+        timestamp(START),
+        timestamp(START + 20),
+    ]

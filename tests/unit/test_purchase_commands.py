@@ -1,4 +1,4 @@
-"""Commands: what was asked for under a name is done once, and answered alike however often it is asked."""
+"""Idempotent commands: a repeat with the same commandid returns the first result and changes nothing."""
 
 import asyncio
 
@@ -8,46 +8,25 @@ from contract.tickets import PAID, CartItem
 from sagakit.auth.caller import Caller, acting_as
 from sagakit.errors import FailedPrecondition, InvalidArgument, NotFound
 from services.purchase.commands import REUSED
-from services.purchase.settings import Settings
 from services.purchase.ticket import Report
-from services.purchase.usecases import UseCases
-from tests.support.tables import LostResponseTables, MemoryTables
-from tests.support.usecases import REMINDERS, over, said
+from tests.support.tables import LostResponseTables
+from tests.support.usecases import PurchaseHarness
 
 BLUE = CartItem("blue", 3)
 
 
-def purchase_over(tables) -> UseCases:
-    return over(tables, UseCases, REMINDERS, Settings(1800, 3600))
-
-
-class Bench:
-    """Purchase with the open cart "c", which has something blue in it, and processes to race."""
-
-    def __init__(self) -> None:
-        self.tables = MemoryTables()
-        self.purchase = purchase_over(self.tables)
-
-    async def fill(self) -> "Bench":
-        await self.purchase.create_cart("c")
-        await self.purchase.set_item("c", "blue", 3)
-        return self
-
-    async def closed(self) -> "Bench":
-        await self.purchase.close_cart("c")
-        return self
-
-    async def race(self, *calls):
-        """What the calls answer, each made by a process of its own at the same time."""
-        processes = [purchase_over(self.tables) for _ in calls]
-        return await asyncio.gather(
-            *(call(process) for call, process in zip(calls, processes, strict=True)), return_exceptions=True
-        )
-
-
 @pytest.fixture
-async def bench() -> Bench:
-    return await Bench().fill()
+async def shop() -> PurchaseHarness:
+    """Purchase with the open cart "c", which contains 3 blue."""
+    shop = PurchaseHarness()
+    await shop.purchase.create_cart("c")
+    await shop.purchase.set_item("c", "blue", 3)
+    return shop
+
+
+async def race(shop: PurchaseHarness, *calls):
+    """Return the results of the calls, each made by its own process at the same time."""
+    return await asyncio.gather(*(call(shop.process()) for call in calls), return_exceptions=True)
 
 
 CALLS = {
@@ -61,74 +40,72 @@ each_call = pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
 
 
 @each_call
-async def test_a_repeat_is_answered_as_the_first_was_and_changes_nothing(bench: Bench, call):
-    first = await call(bench.purchase, "k")
-    rows = bench.tables.rows
+async def test_repeat_returns_the_first_result_and_changes_nothing(shop: PurchaseHarness, call):
+    first = await call(shop.purchase, "k")
+    rows = shop.tables.rows
 
-    assert await call(bench.purchase, "k") == first
-    assert await call(purchase_over(bench.tables), "k") == first
-    assert bench.tables.rows == rows
+    assert await call(shop.purchase, "k") == first
+    assert await call(shop.process(), "k") == first
+    assert shop.tables.rows == rows
 
 
 @each_call
-async def test_a_repeat_undoes_nothing_that_was_done_since(bench: Bench, call):
-    first = await call(bench.purchase, "k")
-    if (await bench.purchase.get_cart("c")).status == "open":
-        await bench.purchase.set_item("c", "blue", 7)
-        await bench.purchase.set_item("c", "red", 9)
-    since = await bench.purchase.get_cart("c")
+async def test_repeat_does_not_undo_later_changes(shop: PurchaseHarness, call):
+    first = await call(shop.purchase, "k")
+    if (await shop.purchase.get_cart("c")).status == "open":
+        await shop.purchase.set_item("c", "blue", 7)
+        await shop.purchase.set_item("c", "red", 9)
+    since = await shop.purchase.get_cart("c")
 
-    assert await call(bench.purchase, "k") == first
-    assert await bench.purchase.get_cart("c") == since
+    assert await call(shop.purchase, "k") == first
+    assert await shop.purchase.get_cart("c") == since
 
 
-async def test_what_changed_nothing_is_remembered_too(bench: Bench):
-    same = await bench.purchase.set_item("c", "blue", 3, "k")
-    await bench.purchase.set_item("c", "blue", 7)
+async def test_result_without_changes_is_stored_too(shop: PurchaseHarness):
+    same = await shop.purchase.set_item("c", "blue", 3, "k")
+    await shop.purchase.set_item("c", "blue", 7)
 
-    assert await bench.purchase.set_item("c", "blue", 3, "k") == same
-    assert (await bench.purchase.get_cart("c")).items == (CartItem("blue", 7),)
+    assert await shop.purchase.set_item("c", "blue", 3, "k") == same
+    assert (await shop.purchase.get_cart("c")).items == (CartItem("blue", 7),)
 
 
 @each_call
 @pytest.mark.parametrize("applied", [True, False])
-async def test_a_call_whose_answer_was_lost_is_made_once(bench: Bench, call, applied):
-    purchase = purchase_over(LostResponseTables(bench.tables, applied=applied))
+async def test_call_with_a_lost_response_is_applied_once(shop: PurchaseHarness, call, applied):
+    purchase = shop.process(tables=LostResponseTables(shop.tables, applied=applied))
 
     answer = await call(purchase, "k")
 
-    assert answer == await call(bench.purchase, "k")
+    assert answer == await call(shop.purchase, "k")
 
 
-async def test_a_cart_says_whether_this_call_created_it():
-    purchase = purchase_over(MemoryTables())
-
-    created = await purchase.create_cart("c", "k")
+async def test_create_reports_whether_this_command_created_the_cart(shop: PurchaseHarness):
+    created = await shop.purchase.create_cart("d", "k")
 
     assert created.created
-    assert (await purchase.create_cart("c", "k")) == created
-    assert not (await purchase.create_cart("c", "another")).created
-    assert not (await purchase.create_cart("c")).created
+    assert (await shop.purchase.create_cart("d", "k")) == created
+    assert not (await shop.purchase.create_cart("d", "another")).created
+    assert not (await shop.purchase.create_cart("d")).created
 
 
-async def test_a_repeated_checkout_shows_the_ticket_as_it_was_then(bench: Bench):
-    await bench.closed()
-    opened = await bench.purchase.checkout("c", "k")
-    await bench.purchase.apply_report(opened.orderid, Report("e", PAID, 1.0))
+async def test_repeated_checkout_returns_the_ticket_as_it_was_opened(shop: PurchaseHarness):
+    await shop.purchase.close_cart("c")
+    opened = await shop.purchase.checkout("c", "k")
+    await shop.purchase.apply_report(opened.orderid, Report("e", PAID, 1.0))
 
-    assert await bench.purchase.checkout("c", "k") == opened
-    now = await bench.purchase.checkout("c", "another")
+    assert await shop.purchase.checkout("c", "k") == opened
+    now = await shop.purchase.checkout("c", "another")
     assert (now.orderid, now.status) == (opened.orderid, "approved")
-    assert [message.status for message in said(bench.tables.rows)] == ["pre-approved", "approved"]
+    assert shop.statuses == ["pre-approved", "approved"]
 
 
-async def test_a_repeated_cancellation_is_said_once(bench: Bench):
-    await bench.closed()
-    orderid = (await bench.purchase.checkout("c")).orderid
-    canceled = await bench.purchase.cancel_order(orderid, "k")
+async def test_repeated_cancel_publishes_once(shop: PurchaseHarness):
+    await shop.purchase.close_cart("c")
+    orderid = (await shop.purchase.checkout("c")).orderid
+    canceled = await shop.purchase.cancel_order(orderid, "k")
 
-    assert await bench.purchase.cancel_order(orderid, "k") == canceled
-    assert [message.status for message in said(bench.tables.rows)] == ["pre-approved", "canceled"]
+    assert await shop.purchase.cancel_order(orderid, "k") == canceled
+    assert shop.statuses == ["pre-approved", "canceled"]
 
 
 OTHERS = [
@@ -143,75 +120,76 @@ OTHERS = [
 
 
 @pytest.mark.parametrize("other", OTHERS)
-async def test_a_name_belongs_to_one_request_about_a_cart(bench: Bench, other):
-    first = await bench.purchase.set_item("c", "red", 2, "k")
+async def test_commandid_of_another_request_is_rejected(shop: PurchaseHarness, other):
+    first = await shop.purchase.set_item("c", "red", 2, "k")
 
-    with pytest.raises(InvalidArgument) as refused:
-        await other(bench.purchase)
+    with pytest.raises(InvalidArgument) as rejected:
+        await other(shop.purchase)
 
-    assert (refused.value.field, refused.value.why) == ("commandid", REUSED)
-    assert await bench.purchase.get_cart("c") == first
+    assert (rejected.value.field, rejected.value.why) == ("commandid", REUSED)
+    assert await shop.purchase.get_cart("c") == first
 
 
-async def test_a_name_means_nothing_to_another_cart(bench: Bench):
-    await bench.purchase.create_cart("d")
-    await bench.purchase.set_item("c", "red", 2, "k")
+async def test_commandid_is_unique_only_within_a_cart(shop: PurchaseHarness):
+    await shop.purchase.create_cart("d")
+    await shop.purchase.set_item("c", "red", 2, "k")
 
-    other = await bench.purchase.set_item("d", "gold", 1, "k")
+    other = await shop.purchase.set_item("d", "gold", 1, "k")
 
     assert (other.cartid, other.items) == ("d", (CartItem("gold", 1),))
 
 
-async def test_a_name_outlives_a_cart_and_tells_nobody_else_of_it(bench: Bench):
+async def test_stored_result_of_an_expired_cart_is_not_shown_to_another_user(shop: PurchaseHarness):
     with acting_as(Caller("alice", operator=False)):
-        await bench.purchase.create_cart("hers", "k")
-    bench.tables.rows = {key: row for key, row in bench.tables.rows.items() if key.name != "hers"}
+        await shop.purchase.create_cart("hers", "k")
+    shop.tables.rows = {key: row for key, row in shop.tables.rows.items() if key.name != "hers"}
 
     with acting_as(Caller("bob", operator=False)):
-        with pytest.raises(InvalidArgument) as refused:
-            await bench.purchase.create_cart("hers", "k")
-        his = await bench.purchase.create_cart("hers", "another")
+        with pytest.raises(InvalidArgument) as rejected:
+            await shop.purchase.create_cart("hers", "k")
+        his = await shop.purchase.create_cart("hers", "another")
 
-    assert refused.value.why == REUSED
+    assert rejected.value.why == REUSED
     assert his.created
 
 
-async def test_a_call_that_was_refused_may_be_made_again_under_its_name(bench: Bench):
+async def test_rejected_call_can_be_repeated_with_its_commandid(shop: PurchaseHarness):
     with pytest.raises(FailedPrecondition, match="close it first"):
-        await bench.purchase.checkout("c", "k")
+        await shop.purchase.checkout("c", "k")
     with pytest.raises(NotFound):
-        await bench.purchase.set_item("later", "blue", 3, "k")
+        await shop.purchase.set_item("later", "blue", 3, "k")
 
-    await bench.closed()
-    await bench.purchase.create_cart("later")
+    await shop.purchase.close_cart("c")
+    await shop.purchase.create_cart("later")
 
-    assert (await bench.purchase.checkout("c", "k")).items == (BLUE,)
-    assert (await bench.purchase.set_item("later", "blue", 3, "k")).items == (BLUE,)
+    assert (await shop.purchase.checkout("c", "k")).items == (BLUE,)
+    assert (await shop.purchase.set_item("later", "blue", 3, "k")).items == (BLUE,)
 
 
 @each_call
-async def test_of_two_that_race_under_one_name_both_get_the_winners_answer(bench: Bench, call):
-    one, two = await bench.race(*[lambda purchase: call(purchase, "k")] * 2)
+async def test_concurrent_repeats_return_the_same_result(shop: PurchaseHarness, call):
+    one, two = await race(shop, *[lambda purchase: call(purchase, "k")] * 2)
 
-    assert one == two == await call(bench.purchase, "k")
+    assert one == two == await call(shop.purchase, "k")
 
 
-async def test_of_two_checkouts_that_race_one_opens_an_order_and_both_answer_with_it(bench: Bench):
-    await bench.closed()
+async def test_concurrent_checkouts_open_one_order(shop: PurchaseHarness):
+    await shop.purchase.close_cart("c")
 
-    one, two = await bench.race(*[lambda purchase: purchase.checkout("c", "k")] * 2)
+    one, two = await race(shop, *[lambda purchase: purchase.checkout("c", "k")] * 2)
 
     assert one == two
-    assert [message.orderid for message in said(bench.tables.rows)] == [one.orderid]
+    assert [ticket.orderid for ticket in shop.published] == [one.orderid]
 
 
-async def test_of_two_different_requests_that_race_under_one_name_one_is_refused(bench: Bench):
-    answers = await bench.race(
+async def test_of_two_concurrent_requests_with_one_commandid_one_is_rejected(shop: PurchaseHarness):
+    answers = await race(
+        shop,
         lambda purchase: purchase.set_item("c", "red", 2, "k"),
         lambda purchase: purchase.set_item("c", "red", 5, "k"),
     )
 
-    (refused,) = (answer for answer in answers if isinstance(answer, InvalidArgument))
-    (done,) = (answer for answer in answers if answer is not refused)
-    assert refused.why == REUSED
-    assert await bench.purchase.get_cart("c") == done
+    (rejected,) = (answer for answer in answers if isinstance(answer, InvalidArgument))
+    (done,) = (answer for answer in answers if answer is not rejected)
+    assert rejected.why == REUSED
+    assert await shop.purchase.get_cart("c") == done

@@ -1,4 +1,4 @@
-"""Orders count once, where they end, with how long they took and why they failed."""
+"""Metrics of orders: counted once, when they end, with their duration and reason."""
 
 import pytest
 
@@ -7,84 +7,53 @@ from sagakit.tables import Key
 from sagakit.telemetry.metrics import OTHER
 from services.payment.charge import NO_AMOUNT
 from services.purchase.metrics import REASONS
-from services.purchase.settings import Settings
 from services.purchase.storage import TICKET
-from services.purchase.ticket import CLIENT, TIMEOUT, Report
-from services.purchase.usecases import UseCases
+from services.purchase.ticket import CLIENT, TIMEOUT
 from services.stock.inventory import Item, Shard, reserve
-from tests.support.clock import Clock
-from tests.support.metrics import Measured
-from tests.support.tables import MemoryTables
-from tests.support.usecases import REMINDERS, over
-
-COUNT = "saga_order_duration_seconds_count"
-DEADLINE = 100.0
+from tests.support.usecases import DEADLINE, PurchaseHarness
 
 
-class Bench:
-    """An order, just checked out."""
-
-    def __init__(self) -> None:
-        self.clock, self.measured, self.tables = Clock(), Measured(), MemoryTables()
-        settings, runtime = Settings(DEADLINE, 3600), self.clock.runtime()
-        self.purchase = over(
-            self.tables, UseCases, REMINDERS, settings, self.measured.metrics, runtime=runtime
-        )
-
-    async def check_out(self) -> "Bench":
-        await self.purchase.create_cart("c")
-        await self.purchase.add_item("c", "blue", 3, "x")
-        await self.purchase.close_cart("c")
-        self.orderid = (await self.purchase.checkout("c")).orderid
-        return self
-
-    async def hears(self, status: str, eventid: str, reason: str | None = None) -> None:
-        report = Report(eventid, status, self.clock.now(), reason=reason)
-        await self.purchase.apply_report(self.orderid, report)
-
-    def ended(self, **labels: str) -> float:
-        return self.measured.value(COUNT, **labels)
+@pytest.fixture
+async def shop() -> PurchaseHarness:
+    return await PurchaseHarness().check_out()
 
 
-async def test_an_order_is_opened_once_however_often_it_is_checked_out():
-    bench = await Bench().check_out()
-    await bench.purchase.checkout("c")
-
-    assert bench.measured.value("saga_orders_opened_total") == 1
-    assert bench.ended() == 0
+def ended(shop: PurchaseHarness, **labels: str) -> float:
+    return shop.measured.value("saga_order_duration_seconds_count", **labels)
 
 
-async def test_an_approved_order_counts_once_with_the_time_it_took():
-    bench = await Bench().check_out()
-    await bench.clock.advance(2)
-    await bench.hears(RESERVED, "e1")
-    await bench.clock.advance(3)
-    await bench.hears(PAID, "e2")
-    await bench.hears(PAID, "e2")
-    await bench.hears(RESERVED, "e3")
+async def test_repeated_checkout_counts_one_order(shop: PurchaseHarness):
+    await shop.purchase.checkout("c")
 
-    assert bench.ended(outcome="approved", reason="") == 1
-    assert bench.ended() == 1
-    assert bench.measured.value("saga_order_duration_seconds_sum") == 5
+    assert shop.measured.value("saga_orders_opened_total") == 1
+    assert ended(shop) == 0
+
+
+async def test_approved_order_counts_once_with_its_duration(shop: PurchaseHarness):
+    await shop.clock.advance(2)
+    await shop.report(RESERVED, "e1")
+    await shop.clock.advance(3)
+    for status, eventid in ((PAID, "e2"), (PAID, "e2"), (RESERVED, "e3")):
+        await shop.report(status, eventid)
+
+    assert ended(shop, outcome="approved", reason="") == ended(shop) == 1
+    assert shop.measured.value("saga_order_duration_seconds_sum") == 5
 
 
 @pytest.mark.parametrize(("seconds", "in_time"), [(0, "yes"), (60, "yes"), (61, "no")])
-async def test_an_order_is_in_time_that_has_ended_within_a_minute(seconds, in_time):
-    bench = await Bench().check_out()
-    before = bench.measured.samples()
-    await bench.clock.advance(seconds)
-    await bench.hears(RESERVE_FAILED, "e1")
-
+async def test_order_that_ends_within_a_minute_is_in_time(shop: PurchaseHarness, seconds, in_time):
     name = "saga_orders_ended_total"
-    assert [(labels, value) for found, labels, value in before if found == name] == [
-        ({"in_time": "yes"}, 0),
-        ({"in_time": "no"}, 0),
-    ]
-    assert bench.measured.value(name, in_time=in_time) == bench.measured.value(name) == 1
+    before = [(labels, value) for found, labels, value in shop.measured.samples() if found == name]
+    await shop.clock.advance(seconds)
+
+    await shop.report(RESERVE_FAILED)
+
+    assert before == [({"in_time": "yes"}, 0), ({"in_time": "no"}, 0)]
+    assert shop.measured.value(name, in_time=in_time) == shop.measured.value(name) == 1
 
 
 @pytest.mark.parametrize(
-    ("status", "why", "reason"),
+    ("status", "published", "reason"),
     [
         (RESERVE_FAILED, "sold-out: blue", "sold-out"),
         (PAYMENT_FAILED, "declined: 5 is above the limit of 1", "declined"),
@@ -92,40 +61,39 @@ async def test_an_order_is_in_time_that_has_ended_within_a_minute(seconds, in_ti
         (RESERVE_FAILED, None, ""),
     ],
 )
-async def test_a_failed_order_counts_with_a_reason_that_is_known_or_other(status, why, reason):
-    bench = await Bench().check_out()
-    await bench.hears(status, "e1", why)
+async def test_failed_order_counts_with_a_known_reason_or_other(
+    shop: PurchaseHarness, status, published, reason
+):
+    await shop.report(status, reason=published)
 
-    assert bench.ended(outcome=status, reason=reason) == 1
-
-
-async def test_a_canceled_order_counts_once_however_often_it_is_canceled():
-    bench = await Bench().check_out()
-    await bench.purchase.cancel_order(bench.orderid)
-    await bench.purchase.cancel_order(bench.orderid)
-
-    assert bench.ended(outcome=CANCELED, reason=CLIENT) == bench.ended() == 1
+    assert ended(shop, outcome=status, reason=reason) == 1
 
 
-async def test_an_order_past_its_deadline_counts_once_it_is_committed_and_not_when_it_is_decided():
-    bench = await Bench().check_out()
-    await bench.clock.advance(DEADLINE)
-    key = Key(TICKET, bench.orderid)
+async def test_repeated_cancel_counts_once(shop: PurchaseHarness):
+    await shop.purchase.cancel_order(shop.orderid)
+    await shop.purchase.cancel_order(shop.orderid)
 
-    changes = bench.purchase.remind(bench.orderid, bench.tables.rows[key].entity, bench.clock.now(), "e")
-    decided = bench.ended()
-    await bench.purchase._store.transact([key], lambda _: changes)
+    assert ended(shop, outcome=CANCELED, reason=CLIENT) == ended(shop) == 1
+
+
+async def test_order_counts_when_its_end_is_committed_not_when_decided(shop: PurchaseHarness):
+    await shop.clock.advance(DEADLINE)
+    key = Key(TICKET, shop.orderid)
+
+    changes = shop.purchase.remind(shop.orderid, shop.tables.rows[key].entity, shop.clock.now(), "e")
+    decided = ended(shop)
+    await shop.purchase._store.transact([key], lambda _: changes)
 
     assert decided == 0
-    assert bench.ended(outcome=CANCELED, reason=TIMEOUT) == 1
+    assert ended(shop, outcome=CANCELED, reason=TIMEOUT) == 1
 
 
-def test_every_reason_that_stock_and_payment_give_is_known():
+def test_every_reason_of_stock_and_payment_is_known():
     blue = {"blue": Item("blue", 100, 1)}
     shards = {"blue": {0: Shard(available=1)}}
-    refused = [
+    reasons = [
         reserve("o", wanted, blue, shards, 0).reason
         for wanted in ((), (CartItem("green", 1),), (CartItem("blue", 2),))
     ]
 
-    assert {each.partition(":")[0] for each in (*refused, NO_AMOUNT)} < set(REASONS)
+    assert {each.partition(":")[0] for each in (*reasons, NO_AMOUNT)} < set(REASONS)

@@ -12,7 +12,7 @@ from services.purchase.usecases import UseCases
 from tests.support.clock import Clock
 from tests.support.steps import a_store, an_inbox, counting, once
 from tests.support.tables import MemoryTables
-from tests.support.usecases import REMINDERS, over
+from tests.support.usecases import REMINDERS, use_cases
 
 DAY = 24 * 3600.0
 
@@ -49,7 +49,7 @@ async def test_inbox_rows_go_after_two_months_and_what_they_are_about_stays(
 
 
 async def test_abandoned_carts_go_and_those_that_became_orders_stay(clock: Clock, tables: MemoryTables):
-    purchase = over(tables, UseCases, REMINDERS, Settings(1800, 7 * DAY), runtime=clock.runtime())
+    purchase = use_cases(tables, UseCases, REMINDERS, Settings(1800, 7 * DAY), runtime=clock.runtime())
     for cartid in ("abandoned", "touched", "closed", "ordered"):
         await purchase.create_cart(cartid)
         await purchase.add_item(cartid, "blue", 1, "x")
