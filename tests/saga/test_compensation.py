@@ -1,4 +1,4 @@
-"""Orders that are called off: whatever crosses the cancellation, what was taken is given back."""
+"""Cancelled orders: stock and payment are compensated, whatever happens at the same time."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -22,16 +22,16 @@ async def cancel(suite: Suite, orderid: str) -> pb.OrderTicket:
     return (await suite.purchase.CancelOrder(pb.CancelOrderRequest(orderid=orderid))).order_ticket
 
 
-async def known_to(suite: Suite, kind: str, orderid: str) -> None:
-    """Return once there is such an entity for the order."""
+async def exists(suite: Suite, kind: str, orderid: str) -> None:
+    """Wait until the order has an entity of that kind."""
 
-    async def is_there() -> bool:
+    async def found() -> bool:
         return bool(await suite.backend.tables.lookup([Key(kind, orderid)]))
 
-    await eventually(is_there)
+    await eventually(found)
 
 
-async def test_an_order_canceled_while_its_payment_is_slow_is_not_charged(
+async def test_order_canceled_during_a_slow_payment_is_not_charged(
     backend_environ: Mapping[str, str],
 ):
     async with running_suite(backend_environ) as suite:
@@ -44,7 +44,7 @@ async def test_an_order_canceled_while_its_payment_is_slow_is_not_charged(
         assert (canceled.status, canceled.reason) == ("canceled", "client")
         assert await cancel(suite, ticket.orderid) == canceled
         await suite.balances()
-        # The charge that was on its way is refused when it gets there.
+        # The provider rejects the charge in flight when it arrives.
         await eventually(lambda: is_canceled_at_the_provider(suite, ticket.orderid))
         await asyncio.sleep(2)
         await suite.balances()
@@ -58,16 +58,16 @@ async def is_canceled_at_the_provider(suite: Suite, orderid: str) -> bool:
     return row is not None and row.entity["canceled"]
 
 
-async def test_an_order_canceled_after_it_was_charged_gets_its_money_back(
+async def test_order_canceled_after_the_charge_is_refunded(
     backend_environ: Mapping[str, str],
 ):
-    """Purchase has not heard that it was paid when the client cancels."""
+    """Purchase has not received `paid` when the client cancels."""
     between = losing(lambda topic, status: status == "paid")
     async with running_suite(
         {**backend_environ, "REMINDER_INTERVAL_SECONDS": "60"}, between=between
     ) as suite:
         ticket = await suite.order("c", blue=3)
-        await known_to(suite, "Payment", ticket.orderid)
+        await exists(suite, "Payment", ticket.orderid)
 
         assert (await cancel(suite, ticket.orderid)).status == "canceled"
 
@@ -77,7 +77,7 @@ async def test_an_order_canceled_after_it_was_charged_gets_its_money_back(
         assert (await suite.item("blue")).available == 100_000
 
 
-async def test_an_answer_of_the_provider_that_was_lost_is_asked_for_again(
+async def test_lost_provider_response_is_requested_again(
     backend_environ: Mapping[str, str],
 ):
     async with running_suite(backend_environ) as suite:
@@ -98,32 +98,32 @@ async def canceled_or_approved(suite: Suite, orderid: str) -> pb.OrderTicket:
         return await suite.ticket(orderid)
 
 
-async def test_an_approved_order_cannot_be_canceled_and_stays_as_it_is(backend_environ: Mapping[str, str]):
+async def test_approved_order_cannot_be_canceled(backend_environ: Mapping[str, str]):
     async with running_suite(backend_environ) as suite:
         ticket = await suite.order("c", blue=3)
         await suite.ticket_becomes(ticket.orderid, "approved")
         await suite.balances()
         before = await suite.history(ticket.orderid)
 
-        with pytest.raises(grpc.aio.AioRpcError) as refused:
+        with pytest.raises(grpc.aio.AioRpcError) as rejected:
             await cancel(suite, ticket.orderid)
 
-        assert refused.value.code() is grpc.StatusCode.FAILED_PRECONDITION
-        assert "the order is approved" in refused.value.details()
+        assert rejected.value.code() is grpc.StatusCode.FAILED_PRECONDITION
+        assert "the order is approved" in rejected.value.details()
         assert await suite.history(ticket.orderid) == before
         await suite.balances()
 
 
 class Halt:
-    """Halts the first process that commits an entity of a kind: before the commit, or after it."""
+    """Halts the first process that commits an entity of a kind, before or after the commit."""
 
     def __init__(self, kind: str, *, after: bool, dies: bool = False) -> None:
-        """`dies`: what was halted never goes on."""
+        """`dies`: the halted process never continues."""
         self.kind = kind
         self.after = after
         self.dies = dies
         self.reached = asyncio.Event()
-        self.go_on = asyncio.Event()
+        self.proceed = asyncio.Event()
 
     def __call__(self, backend: Backend) -> Backend:
         return replace(backend, tables=HaltingTables(backend.tables, self))
@@ -132,7 +132,7 @@ class Halt:
         self.reached.set()
         if self.dies:
             raise Unavailable("the process died")
-        await self.go_on.wait()
+        await self.proceed.wait()
 
 
 class HaltingTables:
@@ -154,15 +154,15 @@ class HaltingTables:
             await self._halt.here()
 
 
-# Points of a payment: the provider's books, then ours.
+# Points of a payment: the provider's ledger, then our record.
 POINTS = [("SimulatedCharge", False), ("SimulatedCharge", True), ("Payment", False), ("Payment", True)]
 
 
 @pytest.mark.parametrize(("kind", "after"), POINTS)
-async def test_a_cancellation_that_crosses_the_charge_leaves_nothing_charged(
+async def test_cancellation_during_a_charge_leaves_nothing_charged(
     kind, after, backend_environ: Mapping[str, str]
 ):
-    """Wherever the charge is when the order is canceled, also where it goes on only afterwards."""
+    """Wherever the charge is when the order is canceled, even if it only continues afterwards."""
     halt = Halt(kind, after=after)
     async with running_suite(backend_environ, replicas=2, between=halt) as suite:
         ticket = await suite.order("c", blue=3)
@@ -172,7 +172,7 @@ async def test_a_cancellation_that_crosses_the_charge_leaves_nothing_charged(
         assert (await cancel(suite, ticket.orderid)).status == "canceled"
 
         await eventually(lambda: is_canceled_at_the_provider(suite, ticket.orderid), seconds=20)
-        halt.go_on.set()
+        halt.proceed.set()
         await suite.balances(30)
         assert (await suite.charge(ticket.orderid)).status == "canceled"
         assert (await suite.item("blue")).available == 100_000
@@ -180,7 +180,7 @@ async def test_a_cancellation_that_crosses_the_charge_leaves_nothing_charged(
 
 @pytest.mark.parametrize(("kind", "after"), POINTS)
 @pytest.mark.parametrize("canceled", [False, True])
-async def test_a_payment_process_that_dies_at_any_point_of_a_charge_charges_once_or_not_at_all(
+async def test_payment_that_dies_during_a_charge_charges_once_or_never(
     kind, after, canceled, backend_environ: Mapping[str, str]
 ):
     death = Halt(kind, after=after, dies=True)
@@ -195,12 +195,12 @@ async def test_a_payment_process_that_dies_at_any_point_of_a_charge_charges_once
 
         await suite.balances(40)
         entry = Key("SimulatedCharge", ticket.orderid)
-        books = (await suite.backend.tables.lookup([entry]))[entry].entity
-        kept = books["charged"] - books["refunded"]
+        ledger = (await suite.backend.tables.lookup([entry]))[entry].entity
+        kept = ledger["charged"] - ledger["refunded"]
         assert kept == (300 if end == "approved" else 0)
 
 
-async def test_a_cancellation_that_overtakes_the_order_leaves_nothing_reserved(
+async def test_cancellation_received_before_the_order_leaves_nothing_reserved(
     backend_environ: Mapping[str, str],
 ):
     async with running_suite(backend_environ, without=["stock", "payment"]) as suite:
@@ -211,7 +211,7 @@ async def test_a_cancellation_that_overtakes_the_order_leaves_nothing_reserved(
         await suite.services.start("payment")
 
         for kind in ("Reservation", "Payment"):
-            await known_to(suite, kind, ticket.orderid)
+            await exists(suite, kind, ticket.orderid)
         await suite.balances()
         late = payment_key(ticket.orderid)
         assert (await suite.backend.tables.lookup([late]))[late].entity["status"] == "canceled"

@@ -1,4 +1,4 @@
-"""Dead letters, over every backend: looked at, put back as often as anybody likes, dropped."""
+"""Dead letters on every backend: list, redrive and drop."""
 
 import time
 from collections.abc import AsyncIterator, Mapping
@@ -16,12 +16,12 @@ from services.purchase.storage import ticket_key
 from tests.support.eventually import eventually
 from tests.support.suite import Suite, running_suite
 
-EVERYTHING = Filter()
-PAID_LETTER = Filter(eventid="e1")
+ALL = Filter()
+PAID_EVENT = Filter(eventid="e1")
 
 
 @asynccontextmanager
-async def mailbox_of(environ: Mapping[str, str]) -> AsyncIterator[PullSubscription]:
+async def dead_letter_subscription(environ: Mapping[str, str]) -> AsyncIterator[PullSubscription]:
     settings = BackendSettings.from_environ(environ)
     async with open_pull_subscription(settings, topology.DEAD_LETTER_SUBSCRIPTION) as subscription:
         yield subscription
@@ -36,22 +36,23 @@ def paid(orderid: str, eventid: str) -> Message:
     return ticket.to_event(eventid, {"traceparent": "kept"}).to_message()
 
 
-async def found(
-    subscription: PullSubscription, count: int, wanted: Filter = EVERYTHING
-) -> list[letters.Letter]:
-    """Letters of so many events: a message may come twice, and so may its letter."""
+async def found(subscription: PullSubscription, count: int, wanted: Filter = ALL) -> list[letters.Letter]:
+    """Wait for the dead letters of `count` events, of which some may exist twice."""
 
-    async def there() -> list[letters.Letter] | None:
+    async def all_found() -> list[letters.Letter] | None:
         read = {letter.eventid: letter for letter in await letters.read(subscription, wanted)}
         return list(read.values()) if len(read) == count else None
 
-    return await eventually(there, seconds=30)
+    return await eventually(all_found, seconds=30)
 
 
-async def test_letters_are_listed_and_stay_until_they_are_dropped(backend_environ: Mapping[str, str]):
-    async with running_suite(backend_environ) as suite, mailbox_of(backend_environ) as subscription:
+async def test_dead_letters_stay_listed_until_dropped(backend_environ: Mapping[str, str]):
+    async with (
+        running_suite(backend_environ) as suite,
+        dead_letter_subscription(backend_environ) as subscription,
+    ):
         await publish(suite, "delivery", Message(b"rubbish", {"eventid": "e1", "type": ORDER_TICKET}))
-        await publish(suite, "delivery", paid("nobody", "e2"))
+        await publish(suite, "delivery", paid("unknown", "e2"))
 
         both = await found(subscription, 2)
         again = await found(subscription, 2)
@@ -60,57 +61,63 @@ async def test_letters_are_listed_and_stay_until_they_are_dropped(backend_enviro
 
         assert {letter.eventid for letter in both} == {letter.eventid for letter in again} == {"e1", "e2"}
         assert {letter.eventid for letter in dropped} == {"e1"}
-        assert str(left) == ("e2  purchase-service.com.example.delivery  unknown-order  order nobody: paid")
-        assert letters.describe(left)[-1].strip().startswith('{"orderid": "nobody"')
+        assert str(left) == ("e2  purchase-service.com.example.delivery  unknown-order  order unknown: paid")
+        assert letters.describe(left)[-1].strip().startswith('{"orderid": "unknown"')
 
 
-async def test_a_letter_that_is_put_back_is_applied_once_its_cause_is_mended(
+async def test_redriven_event_is_applied_once_its_cause_is_fixed(
     backend_environ: Mapping[str, str],
 ):
-    """The order was not there; now it is."""
+    """The ticket was missing and exists again."""
     async with (
         running_suite(backend_environ, without=["payment"]) as suite,
-        mailbox_of(backend_environ) as subscription,
+        dead_letter_subscription(backend_environ) as subscription,
     ):
         ticket = await suite.order("c", blue=1)
         await suite.ticket_becomes(ticket.orderid, "reserved")
-        row = await hidden(suite, ticket.orderid)
+        row = await delete_ticket(suite, ticket.orderid)
         await publish(suite, "payment", paid(ticket.orderid, "e1"))
-        # While the ticket is away stock's reminders are refused too: theirs are other letters.
-        await found(subscription, 1, PAID_LETTER)
+        # While the ticket is missing, stock's reminders become dead letters too.
+        await found(subscription, 1, PAID_EVENT)
         await suite.backend.tables.commit([row])
 
-        put_back = await letters.redrive(subscription, suite.backend.bus, PAID_LETTER, time.time())
+        redriven = await letters.redrive(subscription, suite.backend.bus, PAID_EVENT, time.time())
 
-        assert {letter.topic for letter in put_back} == {topology.TOPICS["payment"]}
+        assert {letter.topic for letter in redriven} == {topology.TOPICS["payment"]}
         await suite.ticket_becomes(ticket.orderid, "approved")
-        assert await letters.read(subscription, PAID_LETTER) == []
+        assert await letters.read(subscription, PAID_EVENT) == []
 
 
-async def hidden(suite: Suite, orderid: str) -> Insert:
-    """Takes the ticket out of the store; returns what puts it back."""
+async def delete_ticket(suite: Suite, orderid: str) -> Insert:
+    """Delete the ticket; return the mutation that restores it."""
     key = ticket_key(orderid)
     entity = (await suite.backend.tables.lookup([key]))[key].entity
     await suite.backend.tables.commit([Delete(key)])
     return Insert(key, entity)
 
 
-async def test_a_letter_that_fails_again_says_how_often_it_was_put_back(backend_environ: Mapping[str, str]):
-    async with running_suite(backend_environ) as suite, mailbox_of(backend_environ) as subscription:
-        await publish(suite, "delivery", paid("nobody", "e1"))
+async def test_dead_letter_counts_its_redrives(backend_environ: Mapping[str, str]):
+    async with (
+        running_suite(backend_environ) as suite,
+        dead_letter_subscription(backend_environ) as subscription,
+    ):
+        await publish(suite, "delivery", paid("unknown", "e1"))
         for times in (0, 1, 2):
             (letter,) = await found(subscription, 1)
             assert letter.redriven == times
             assert letter.message.attributes["traceparent"] == "kept"
-            await letters.redrive(subscription, suite.backend.bus, EVERYTHING, time.time())
+            await letters.redrive(subscription, suite.backend.bus, ALL, time.time())
 
         (letter,) = await found(subscription, 1)
         assert str(letter).endswith("redriven 3 times")
 
 
-async def test_what_was_applied_can_be_put_back_at_any_time(backend_environ: Mapping[str, str]):
-    """By the inbox; and when the inbox has forgotten, by the saga's rules."""
-    async with running_suite(backend_environ) as suite, mailbox_of(backend_environ) as subscription:
+async def test_redriven_duplicates_change_nothing(backend_environ: Mapping[str, str]):
+    """Even after their inbox rows have expired, because the transitions are idempotent."""
+    async with (
+        running_suite(backend_environ) as suite,
+        dead_letter_subscription(backend_environ) as subscription,
+    ):
         ticket = await suite.order("c", blue=3)
         await suite.ticket_becomes(ticket.orderid, "approved")
         await suite.balances()
@@ -129,9 +136,9 @@ async def test_what_was_applied_can_be_put_back_at_any_time(backend_environ: Map
         await found(subscription, len(every))
         await empty_inboxes(suite)
 
-        put_back = await letters.redrive(subscription, suite.backend.bus, EVERYTHING, time.time())
+        redriven = await letters.redrive(subscription, suite.backend.bus, ALL, time.time())
 
-        assert len({letter.eventid for letter in put_back}) == len(every)
+        assert len({letter.eventid for letter in redriven}) == len(every)
         another = await suite.order("after", red=1)
         await suite.ticket_becomes(another.orderid, "approved")
         await suite.balances()

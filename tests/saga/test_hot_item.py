@@ -1,4 +1,4 @@
-"""Everybody wants the same item: every piece of it is sold once, and nobody is refused one that is there."""
+"""Many orders for one item: every unit is sold once, and no order fails while units are available."""
 
 import asyncio
 from collections import Counter
@@ -11,16 +11,16 @@ from tests.support.suite import Suite, running_suite
 CLIENTS = 64
 
 
-async def put(suite: Suite, itemid: str, pieces: int, shards: int) -> None:
-    request = stock_pb.PutItemRequest(itemid=itemid, price=1, stock=pieces, shards=shards)
+async def put(suite: Suite, itemid: str, units: int, shards: int) -> None:
+    request = stock_pb.PutItemRequest(itemid=itemid, price=1, stock=units, shards=shards)
     await suite.stock.PutItem(request)
 
 
 async def ordered(suite: Suite, itemid: str, orders: int, count: int = 1) -> list[str]:
-    gate = asyncio.Semaphore(CLIENTS)
+    limit = asyncio.Semaphore(CLIENTS)
 
     async def order(number: int) -> str:
-        async with gate:
+        async with limit:
             return (await suite.order(f"c{number}", **{itemid: count})).orderid
 
     return await asyncio.gather(*(order(number) for number in range(orders)))
@@ -34,11 +34,11 @@ async def ends(suite: Suite, orderids: list[str], seconds: float) -> Counter[str
     return await eventually(all_ended, seconds, pause=0.5)
 
 
-async def test_of_a_thousand_orders_for_five_hundred_pieces_five_hundred_get_one(
+async def test_half_of_a_thousand_orders_get_the_five_hundred_units(
     backend_environ: Mapping[str, str],
 ):
     async with running_suite(backend_environ) as suite:
-        await put(suite, "hot", pieces=500, shards=8)
+        await put(suite, "hot", units=500, shards=8)
 
         orderids = await ordered(suite, "hot", orders=1_000)
 
@@ -48,9 +48,9 @@ async def test_of_a_thousand_orders_for_five_hundred_pieces_five_hundred_get_one
         assert (hot.available, hot.reserved, hot.sold) == (0, 0, 500)
 
 
-async def test_an_order_that_no_shard_can_fill_is_filled_by_several(backend_environ: Mapping[str, str]):
+async def test_order_larger_than_any_shard_is_filled_from_several(backend_environ: Mapping[str, str]):
     async with running_suite(backend_environ, replicas=2) as suite:
-        await put(suite, "hot", pieces=40, shards=8)
+        await put(suite, "hot", units=40, shards=8)
 
         orderids = await ordered(suite, "hot", orders=7, count=6)
 

@@ -1,4 +1,4 @@
-"""A broker that loses what it took: whoever waits repeats its last word, so every order still ends."""
+"""Lost messages: reminders replace them, so that every order reaches a final status."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -7,6 +7,7 @@ import pytest
 
 from contract import topology
 from rpc import purchase_pb2 as pb
+from services.payment.storage import payment_key
 from tests.support.eventually import eventually
 from tests.support.lossy import losing
 from tests.support.suite import Suite, running_suite
@@ -15,7 +16,7 @@ QUICK = {"REMINDER_INTERVAL_SECONDS": "0.4", "SWEEP_SECONDS": "0.2"}
 
 
 def first_of_each(wanted: Callable[[str, str], bool]) -> Callable[[str, str], bool]:
-    """The first message of each topic and status that `wanted` holds for."""
+    """Lose the first message of each topic and status that `wanted` holds for."""
     lost: Counter[tuple[str, str]] = Counter()
 
     def loses(topic: str, status: str) -> bool:
@@ -25,15 +26,15 @@ def first_of_each(wanted: Callable[[str, str], bool]) -> Callable[[str, str], bo
     return loses
 
 
-async def ended(suite: Suite, orderid: str) -> pb.OrderTicket:
-    async def has() -> pb.OrderTicket | None:
+async def final(suite: Suite, orderid: str) -> pb.OrderTicket:
+    async def ended() -> pb.OrderTicket | None:
         ticket = await suite.ticket(orderid)
         return None if ticket.status in {"pre-approved", "reserved"} else ticket
 
-    return await eventually(has, seconds=30)
+    return await eventually(ended, seconds=30)
 
 
-# Who loses what, of an order of which item; and how it ends all the same.
+# The service and status of the lost event, the ordered item, and the final status.
 LOST = [
     ("purchase", "pre-approved", "blue", "approved"),
     ("purchase", "pre-approved", "red", "approved"),
@@ -50,7 +51,7 @@ LOST = [
 
 
 @pytest.mark.parametrize(("service", "status", "itemid", "end"), LOST)
-async def test_an_order_ends_though_an_event_of_it_was_lost(
+async def test_order_ends_although_an_event_was_lost(
     service, status, itemid, end, backend_environ: Mapping[str, str]
 ):
     topic = topology.TOPICS[service]
@@ -58,11 +59,11 @@ async def test_an_order_ends_though_an_event_of_it_was_lost(
     async with running_suite({**backend_environ, **QUICK}, between=between) as suite:
         ticket = await suite.order("c", **{itemid: 1})
 
-        assert (await ended(suite, ticket.orderid)).status == end
+        assert (await final(suite, ticket.orderid)).status == end
         await suite.balances()
 
 
-async def test_a_cancellation_that_was_lost_still_gives_everything_back(backend_environ: Mapping[str, str]):
+async def test_lost_cancellation_is_still_compensated(backend_environ: Mapping[str, str]):
     between = losing(first_of_each(lambda topic, status: status in {"canceled", "paid"}))
     async with running_suite({**backend_environ, **QUICK}, between=between) as suite:
         ticket = await suite.order("c", blue=3)
@@ -78,13 +79,11 @@ async def test_a_cancellation_that_was_lost_still_gives_everything_back(backend_
 
 
 async def is_charged(suite: Suite, orderid: str) -> bool:
-    from services.payment.storage import payment_key
-
     return bool(await suite.backend.tables.lookup([payment_key(orderid)]))
 
 
 @pytest.mark.parametrize("itemid", ["blue", "red"])
-async def test_an_approved_order_is_sold_and_delivered_though_every_event_after_it_was_lost(
+async def test_approved_order_is_delivered_although_later_events_were_lost(
     itemid, backend_environ: Mapping[str, str]
 ):
     between = losing(first_of_each(lambda topic, status: status in {"approved", "delivery-arranged"}))
@@ -97,19 +96,19 @@ async def test_an_approved_order_is_sold_and_delivered_though_every_event_after_
         assert (await suite.item(itemid)).sold == 3
 
 
-async def test_an_order_ends_though_the_first_of_every_event_was_lost(backend_environ: Mapping[str, str]):
-    """Each word of the saga has to be said twice, those of every service."""
+async def test_orders_end_although_the_first_of_every_event_was_lost(backend_environ: Mapping[str, str]):
+    """Every service has to publish each of its events twice."""
     between = losing(first_of_each(lambda topic, status: True))
     async with running_suite({**backend_environ, **QUICK}, between=between) as suite:
         tickets = [await suite.order(f"c-{itemid}", **{itemid: 1}) for itemid in ("blue", "red", "gold")]
 
-        ends = [(await ended(suite, ticket.orderid)).status for ticket in tickets]
+        ends = [(await final(suite, ticket.orderid)).status for ticket in tickets]
 
         assert ends == ["approved", "approved", "payment-failed"]
         await suite.balances()
 
 
-async def test_an_order_that_nobody_answers_is_canceled_at_its_deadline(backend_environ: Mapping[str, str]):
+async def test_order_without_a_reply_is_canceled_at_its_deadline(backend_environ: Mapping[str, str]):
     environ = {**backend_environ, **QUICK, "ORDER_DEADLINE": "1.5"}
     async with running_suite(environ, without=["payment"]) as suite:
         ticket = await suite.order("c", blue=3)

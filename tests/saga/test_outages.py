@@ -1,4 +1,4 @@
-"""Backends that go away and come back: callers are told to try again, and services go on by themselves."""
+"""Outages of backends: callers get UNAVAILABLE, and services recover automatically."""
 
 import asyncio
 import os
@@ -22,13 +22,13 @@ from services.payment.storage import payment_key
 from tests.support.eventually import eventually
 from tests.support.suite import Suite, running_suite
 
-AWAY_SECONDS = float(os.environ.get("AWAY_SECONDS", "8"))
-"""How long the provider is away; by hand also 300."""
+OUTAGE_SECONDS = float(os.environ.get("OUTAGE_SECONDS", "8"))
+"""Duration of the provider's outage. Set it to 300 for a long manual test."""
 
 
 async def answers(suite: Suite) -> bool:
     try:
-        await suite.purchase.CreateCart(pb.CreateCartRequest(cartid="is-anybody-there"), timeout=5)
+        await suite.purchase.CreateCart(pb.CreateCartRequest(cartid="ping"), timeout=5)
     except grpc.aio.AioRpcError:
         return False
     return True
@@ -44,14 +44,14 @@ def environ_of(firestore: str, pubsub: str) -> dict[str, str]:
 
 
 async def start(emulator: Emulator, tmp_path: Path, port: int):
-    """A running emulator at that port, and what ends it."""
+    """Start an emulator at that port; return its context manager, whose exit ends it."""
     held = running(emulator, tmp_path / f"{uuid.uuid4()}.log", port)
     await held.__aenter__()
     return held
 
 
 @pytest.mark.emulators
-async def test_a_store_that_is_away_is_unavailable_and_the_services_go_on_when_it_is_back(
+async def test_services_recover_from_a_datastore_outage(
     tmp_path: Path, firestore_emulator: str, pubsub_emulator: str
 ):
     (port,) = free_ports(1)
@@ -60,9 +60,9 @@ async def test_a_store_that_is_away_is_unavailable_and_the_services_go_on_when_i
         await suite.ticket_becomes((await suite.order("before", red=1)).orderid, "approved")
         await store.__aexit__(None, None, None)
 
-        with pytest.raises(grpc.aio.AioRpcError) as refused:
+        with pytest.raises(grpc.aio.AioRpcError) as failed:
             await suite.purchase.GetCart(pb.GetCartRequest(cartid="before"), timeout=10)
-        assert refused.value.code() is grpc.StatusCode.UNAVAILABLE
+        assert failed.value.code() is grpc.StatusCode.UNAVAILABLE
 
         store = await start(FIRESTORE, tmp_path, port)
         try:
@@ -76,10 +76,8 @@ async def test_a_store_that_is_away_is_unavailable_and_the_services_go_on_when_i
 
 
 @pytest.mark.emulators
-async def test_a_broker_that_was_away_gets_what_was_said_in_the_meantime(
-    tmp_path: Path, firestore_emulator: str
-):
-    """The emulator comes back empty: once it is provisioned again, the outbox is published to it."""
+async def test_events_of_a_broker_outage_are_published_afterwards(tmp_path: Path, firestore_emulator: str):
+    """The emulator restarts empty; once it is provisioned, the outbox is published to it."""
     (port,) = free_ports(1)
     environ = environ_of(firestore_emulator, f"127.0.0.1:{port}")
     broker = await start(PUBSUB, tmp_path, port)
@@ -99,10 +97,10 @@ async def test_a_broker_that_was_away_gets_what_was_said_in_the_meantime(
 
 
 @pytest.mark.emulators
-async def test_a_broker_that_lost_everything_in_the_middle_of_a_load_leaves_no_order_hanging(
+async def test_orders_end_although_the_broker_lost_all_messages_under_load(
     tmp_path: Path, firestore_emulator: str
 ):
-    """Messages published, in hand and not yet published are lost alike: asking again saves the orders."""
+    """Published and in-flight messages are lost alike; reminders replace them."""
     (port,) = free_ports(1)
     environ = {**environ_of(firestore_emulator, f"127.0.0.1:{port}"), "REMINDER_INTERVAL_SECONDS": "1"}
     broker = await start(PUBSUB, tmp_path, port)
@@ -127,7 +125,7 @@ async def test_a_broker_that_lost_everything_in_the_middle_of_a_load_leaves_no_o
 
 
 class Load:
-    """Orders one after the other, by several clients, until told to stop."""
+    """Several clients, each placing order after order until `stop`."""
 
     def __init__(self, suite: Suite) -> None:
         self.orderids: list[str] = []
@@ -136,7 +134,7 @@ class Load:
         self._clients = asyncio.gather(*(self._client(name) for name in range(4)))
 
     async def grows(self, orders: int) -> None:
-        """Return once there are so many more."""
+        """Wait until this many more orders were placed."""
         wanted = len(self.orderids) + orders
         await eventually(lambda: len(self.orderids) >= wanted, seconds=30)
 
@@ -152,26 +150,26 @@ class Load:
             self.orderids.append((await self._suite.order(f"c{name}-{number}", **{itemid: 1})).orderid)
 
 
-async def test_orders_wait_for_a_payment_provider_that_is_away_and_nothing_goes_to_the_dead_letters(
+async def test_orders_wait_for_an_unavailable_provider_without_dead_letters(
     backend_environ: Mapping[str, str],
 ):
     async with running_suite(backend_environ) as suite:
-        letters: list[Delivery] = []
-        suite.backend.bus.subscribe(topology.DEAD_LETTER_SUBSCRIPTION, letters.append, 100)
+        dead_letters: list[Delivery] = []
+        suite.backend.bus.subscribe(topology.DEAD_LETTER_SUBSCRIPTION, dead_letters.append, 100)
         await save_faults(suite.backend.tables, FaultSettings(unavailable=True))
         tickets = [await suite.order(f"c{number}", blue=1) for number in range(5)]
 
         await asyncio.gather(*(suite.ticket_becomes(each.orderid, "reserved") for each in tickets))
-        await asyncio.sleep(AWAY_SECONDS)
+        await asyncio.sleep(OUTAGE_SECONDS)
         assert {(await suite.ticket(each.orderid)).status for each in tickets} == {"reserved"}
         await save_faults(suite.backend.tables, FaultSettings())
 
         await asyncio.gather(*(suite.ticket_becomes(each.orderid, "approved", 120) for each in tickets))
         await suite.balances(60)
-        assert letters == []
+        assert dead_letters == []
 
 
-async def test_a_payment_service_that_is_down_past_the_deadline_charges_nothing_when_it_is_back(
+async def test_payment_that_starts_after_the_deadline_charges_nothing(
     backend_environ: Mapping[str, str],
 ):
     async with running_suite({**backend_environ, "ORDER_DEADLINE": "2"}) as suite:
@@ -182,13 +180,13 @@ async def test_a_payment_service_that_is_down_past_the_deadline_charges_nothing_
         await suite.services.start("payment")
 
         assert canceled.reason == "timeout"
-        await eventually(lambda: is_known(suite, ticket.orderid), seconds=60)
+        await eventually(lambda: is_recorded(suite, ticket.orderid), seconds=60)
         await suite.balances(60)
         charge = await suite.charge(ticket.orderid)
-        # Whichever of `reserved` and `canceled` it hears first.
+        # Whether it receives `reserved` or `canceled` first.
         assert (charge.status, charge.refunded) == ("canceled", charge.amount)
         assert (await suite.item("blue")).available == 100_000
 
 
-async def is_known(suite: Suite, orderid: str) -> bool:
+async def is_recorded(suite: Suite, orderid: str) -> bool:
     return bool(await suite.backend.tables.lookup([payment_key(orderid)]))

@@ -1,4 +1,4 @@
-"""One trace from the request to the end of the saga, whatever the backend, and whoever publishes."""
+"""One trace from the request to the end of the saga, on every backend and across crashes."""
 
 import asyncio
 import time
@@ -94,15 +94,15 @@ RED_CLAIMED = RED.replace(
 
 
 @dataclass(frozen=True, slots=True)
-class Shop:
-    """A traced suite with a traced gateway before it."""
+class TracedSuite:
+    """A traced suite behind a traced gateway."""
 
     suite: Suite
     traces: Traces
     client: httpx.AsyncClient
 
     async def order(self, itemid: str, **headers: str) -> httpx.Response:
-        """What checkout answered."""
+        """Check out a cart with the item; return the response."""
         await self.post("create_cart", cartid="c")
         await self.post("add_item", cartid="c", itemid=itemid, count=1)
         await self.post("close_cart", cartid="c")
@@ -115,17 +115,17 @@ class Shop:
         return answer.raise_for_status()
 
     async def tree_becomes(self, trace_id: str, expected: str) -> None:
-        """Handlers that have nothing to do are left out: who listens to what is not the saga's business."""
+        """Wait for that tree of spans, without handlers that ignored their event."""
         with suppress(AssertionError):
             await eventually(lambda: self._is(trace_id, expected), 20)
-        assert without_idle(self.traces.tree(trace_id)) == expected.strip()
+        assert without_ignored(self.traces.tree(trace_id)) == expected.strip()
 
     async def _is(self, trace_id: str, expected: str) -> bool:
-        return without_idle(self.traces.tree(trace_id)) == expected.strip()
+        return without_ignored(self.traces.tree(trace_id)) == expected.strip()
 
 
-def without_idle(tree: str) -> str:
-    """Without the events that led to no step."""
+def without_ignored(tree: str) -> str:
+    """Leave out events that led to no transaction."""
     lines = tree.splitlines()
     depths = [len(line) - len(line.lstrip()) for line in [*lines, ""]]
     return "\n".join(
@@ -146,38 +146,40 @@ def as_traced(traces: Traces, service: str) -> Runtime:
 @asynccontextmanager
 async def traced(
     environ: Mapping[str, str], runtime_of: Callable[[Traces, str], Runtime] = as_traced, **more: Any
-) -> AsyncIterator[Shop]:
+) -> AsyncIterator[TracedSuite]:
     traces = Traces()
     async with running_suite(environ, runtime_of=partial(runtime_of, traces), **more) as suite:
         tracer = traces.tracer("gateway")
         clients = Clients({"payment": NOWHERE, **suite.services.targets}, 10, tracer)
         transport = httpx.ASGITransport(create_app(clients, Lifecycle(), tracer=tracer))
         async with clients, httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
-            yield Shop(suite, traces, client)
+            yield TracedSuite(suite, traces, client)
 
 
 @pytest.mark.parametrize(("itemid", "tree"), [("blue", BLUE), ("red", RED)])
-async def test_a_whole_saga_is_one_trace(backend_environ, itemid: str, tree: str):
-    async with traced(backend_environ) as shop:
-        answer = await shop.order(itemid)
+async def test_saga_is_one_trace_that_continues_the_callers(backend_environ, itemid: str, tree: str):
+    async with traced(backend_environ) as suite:
+        answer = await suite.order(itemid, traceparent=TRACEPARENT)
 
-        await shop.tree_becomes(trace_id_in(answer), tree)
+        await suite.tree_becomes(CALLERS, tree)
 
-    spans = shop.traces.of(trace_id_in(answer))
+    assert trace_id_in(answer) == CALLERS
+    spans = suite.traces.of(CALLERS)
     orderid = answer.json()["order_ticket"]["orderid"]
+    assert spans[0].parent.span_id == 0x00F067AA0BA902B7
     assert {span.status.status_code for span in spans} == {StatusCode.UNSET}
     assert not any(span.links for span in spans)
-    about = [span for span in spans if span.name != "transaction" and "http.route" not in span.attributes]
-    assert {span.attributes.get("orderid") for span in about} == {orderid}
+    messages = [span for span in spans if span.name != "transaction" and "http.route" not in span.attributes]
+    assert {span.attributes.get("orderid") for span in messages} == {orderid}
 
 
-async def test_a_message_is_described_by_the_conventions_and_by_our_own_words(backend_environ):
-    async with traced(backend_environ) as shop:
-        trace_id = trace_id_in(await shop.order("red"))
-        await shop.tree_becomes(trace_id, RED)
+async def test_message_spans_follow_the_semantic_conventions(backend_environ):
+    async with traced(backend_environ) as suite:
+        trace_id = trace_id_in(await suite.order("red"))
+        await suite.tree_becomes(trace_id, RED)
 
     create, publish, process = (
-        shop.traces.one(trace_id, f"{what} com.example.stock", by)
+        suite.traces.one(trace_id, f"{what} com.example.stock", by)
         for what, by in (("create", "stock"), ("publish", "stock"), ("process", "purchase"))
     )
     eventid = create.attributes["eventid"]
@@ -216,8 +218,8 @@ async def test_a_message_is_described_by_the_conventions_and_by_our_own_words(ba
     }
 
 
-class Stuck:
-    """A broker that takes nothing while `held`: whoever stops meanwhile has left it in the outbox."""
+class HeldBus:
+    """Blocks publishing while `held` is set, so that a process that stops leaves events in the outbox."""
 
     def __init__(self, bus: Bus, held: asyncio.Event) -> None:
         self._bus = bus
@@ -230,82 +232,73 @@ class Stuck:
         await self._bus.publish(topic, messages)
 
 
-async def test_what_a_process_left_unpublished_is_published_in_the_same_trace_with_a_link(backend_environ):
+async def test_event_taken_over_by_another_process_stays_in_its_trace(backend_environ):
     held, minutes = asyncio.Event(), 0
 
     def later(traces: Traces, service: str) -> Runtime:
         started_at = 60 * minutes
         return replace(traces.runtime_of(service), now=lambda: time.time() + started_at)
 
-    def stuck(backend: Backend) -> Backend:
-        return replace(backend, bus=Stuck(backend.bus, held))
+    def hold(backend: Backend) -> Backend:
+        return replace(backend, bus=HeldBus(backend.bus, held))
 
-    # Nobody's watch is to find the order first.
+    # Without reminders, which would find the order first.
     environ = {**backend_environ, "REMINDER_INTERVAL_SECONDS": "3600"}
-    async with traced(environ, later, between=stuck) as shop:
+    async with traced(environ, later, between=hold) as suite:
         held.set()
-        trace_id = trace_id_in(await shop.order("red"))
-        await shop.suite.services.stop("purchase")
+        trace_id = trace_id_in(await suite.order("red"))
+        await suite.suite.services.stop("purchase")
         held.clear()
         minutes = 1
-        await shop.suite.services.start("purchase")
+        await suite.suite.services.start("purchase")
 
-        await shop.tree_becomes(trace_id, RED_CLAIMED)
+        await suite.tree_becomes(trace_id, RED_CLAIMED)
 
-    claim = shop.traces.one(trace_id, "claim PurchasePublishEvent", "purchase")
-    sweep = shop.traces.linked(claim)
+    claim = suite.traces.one(trace_id, "claim PurchasePublishEvent", "purchase")
+    sweep = suite.traces.linked(claim)
     assert (sweep.name, sweep.parent) == ("sweep PurchasePublishEvent", None)
     assert trace_id_of(sweep) != trace_id
-    (publish,) = (span for span in shop.traces.of(trace_id) if span.attributes.get("attempt") == 2)
+    (publish,) = (span for span in suite.traces.of(trace_id) if span.attributes.get("attempt") == 2)
     assert publish.name == "publish com.example.purchase"
-    assert shop.traces.linked(publish) == claim
+    assert suite.traces.linked(publish) == claim
     assert publish.attributes["eventid"] == claim.attributes["name"]
 
 
-async def test_a_last_word_that_is_repeated_is_part_of_the_trace_and_has_a_link(backend_environ):
+async def test_reminder_stays_in_the_trace_and_links_its_sweep(backend_environ):
     lost = []
 
     def first_answer(topic: str, status: str) -> bool:
         lost.append(status)
         return lost.count("paid") == 1 and status == "paid"
 
-    async with traced(backend_environ, between=losing(first_answer)) as shop:
-        answer = await shop.order("red")
-        await shop.suite.ticket_becomes(answer.json()["order_ticket"]["orderid"], "approved")
-        await shop.suite.balances()
+    async with traced(backend_environ, between=losing(first_answer)) as suite:
+        answer = await suite.order("red")
+        await suite.suite.ticket_becomes(answer.json()["order_ticket"]["orderid"], "approved")
+        await suite.suite.balances()
 
-    spans = shop.traces.of(trace_id_in(answer))
+    spans = suite.traces.of(trace_id_in(answer))
     claims = [span for span in spans if span.name in {"claim OrderTicket", "claim Reservation"}]
     assert claims
     for claim in claims:
-        sweep = shop.traces.linked(claim)
+        sweep = suite.traces.linked(claim)
         assert sweep.name == claim.name.replace("claim", "sweep")
         assert sweep.parent is None
         assert trace_id_of(sweep) != trace_id_of(claim)
     assert "delivery" in {service_of(span) for span in spans if span.name == "transaction"}
 
 
-async def test_the_history_of_an_order_names_the_traces_of_its_moves(backend_environ):
-    async with traced(backend_environ, without=("payment",)) as shop:
-        checkout = await shop.order("blue")
+async def test_order_history_names_the_traces_of_its_entries(backend_environ):
+    async with traced(backend_environ, without=("payment",)) as suite:
+        checkout = await suite.order("blue")
         orderid = checkout.json()["order_ticket"]["orderid"]
-        await shop.suite.ticket_becomes(orderid, "reserved")
-        cancel = await shop.post("cancel_order", orderid=orderid)
-        answer = await shop.client.get(f"/v1/orders/{orderid}/history")
+        await suite.suite.ticket_becomes(orderid, "reserved")
+        cancel = await suite.post("cancel_order", orderid=orderid)
+        answer = await suite.client.get(f"/v1/orders/{orderid}/history")
 
     asked, canceled = trace_id_in(checkout), trace_id_in(cancel)
     assert asked != canceled
-    assert [(move["status"], move["trace_id"]) for move in answer.json()["history"]] == [
+    assert [(entry["status"], entry["trace_id"]) for entry in answer.json()["history"]] == [
         ("pre-approved", asked),
         ("reserved", asked),
         ("canceled", canceled),
     ]
-
-
-async def test_a_request_goes_on_with_the_trace_of_whoever_sent_it(backend_environ):
-    async with traced(backend_environ) as shop:
-        answer = await shop.order("red", traceparent=TRACEPARENT)
-        await shop.tree_becomes(CALLERS, RED)
-
-    assert trace_id_in(answer) == CALLERS
-    assert shop.traces.of(CALLERS)[0].parent.span_id == 0x00F067AA0BA902B7
