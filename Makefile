@@ -15,7 +15,7 @@ help: ## List what there is to make
 # `exec` leaves no shell between make and it, so a SIGTERM to make arrives as well. Where sagactl exits
 # with 1, make exits with 2; after Ctrl-C it ends by that signal, once everything is gone.
 run: $(VENV)/.run ## Run the whole suite until Ctrl-C: [BACKEND=auto|emulators|embedded] [PORT=8080] [REPLICAS=1] [AUTH=1]
-	@exec $(BIN)/sagactl up --with-parent
+	@exec $(BIN)/sagactl up --die-with-parent
 
 clean: ## Remove .run/: the embedded backend's data, and the logs
 	@if [ -x $(BIN)/sagactl ]; then exec $(BIN)/sagactl clean; else rm -rf .run; fi

@@ -16,7 +16,7 @@ from grpc_health.v1.health_pb2 import HealthCheckRequest
 from grpc_health.v1.health_pb2_grpc import HealthStub
 
 from contract.control import request
-from sagactl.inspect.audit import problems, read_books
+from sagactl.inspect.audit import load_records, problems
 from sagactl.inspect.connect import open_tables
 from sagactl.local.ports import LOOPBACK, free_ports
 from sagactl.local.probe import wait_until_listens
@@ -80,7 +80,7 @@ class RunningSuite:
         async with open_tables(self._run_dir, {**os.environ, **self.environ, **self._direct}) as tables:
             deadline = asyncio.get_running_loop().time() + AUDIT_TIMEOUT_SECONDS
             while found and asyncio.get_running_loop().time() < deadline:
-                found = problems(await read_books(tables))
+                found = problems(await load_records(tables))
                 await asyncio.sleep(0.5 if found else 0)
         if found:
             raise AssertionError("\n".join(["the suite does not balance:", *found[:20]]))
@@ -106,7 +106,7 @@ async def running_suite(
     directory: Path, environ: Mapping[str, str], direct: Mapping[str, str] = MappingProxyType({})
 ) -> AsyncIterator[RunningSuite]:
     """Start a suite; afterwards none of its processes is left."""
-    with local_suite.suite(directory, "--with-parent", environ=environ) as local:
+    with local_suite.suite(directory, "--die-with-parent", environ=environ) as local:
         # In threads: this loop may serve the proxies between the suite and its emulators.
         await asyncio.to_thread(local.until_ready)
         try:

@@ -18,14 +18,14 @@ from contract.tickets import (
     RESERVED,
 )
 
-OF_SERVICES = {
+SERVICE_COLOURS = {
     "purchase": "cyan",
     "stock": "yellow",
     "payment": "magenta",
     "delivery": "blue",
     "gateway": "green",
 }
-OF_STATUSES = {
+STATUS_COLOURS = {
     PRE_APPROVED: "cyan",
     RESERVED: "yellow",
     PAID: "magenta",
@@ -46,12 +46,12 @@ def wanted(output: int, environ: Mapping[str, str] = os.environ) -> bool:
     return os.isatty(output) and not environ.get("NO_COLOR") and environ.get("TERM") != "dumb"
 
 
-def of_program(name: str) -> str | None:
+def service_colour(name: str) -> str | None:
     """The colour of a service's process, a replica's too; None: it has none."""
-    return OF_SERVICES.get(name) or OF_SERVICES.get(name.rpartition("-")[0])
+    return SERVICE_COLOURS.get(name) or SERVICE_COLOURS.get(name.rpartition("-")[0])
 
 
-class Paint:
+class Highlighter:
     """Colours what processes print, or leaves it as it is."""
 
     def __init__(self, *, wanted: bool) -> None:
@@ -59,7 +59,7 @@ class Paint:
 
     def program(self, name: str, text: str) -> str:
         """Text that stands for a program, such as its name."""
-        return click.style(text, fg=of_program(name), bold=True) if self._wanted else text
+        return click.style(text, fg=service_colour(name), bold=True) if self._wanted else text
 
     def line(self, line: str) -> str:
         """A line of a service's log, its level and its status in their colours; any other as it is."""
@@ -77,9 +77,9 @@ class Paint:
 
 
 def _status(match: re.Match[str]) -> str:
-    return f"{match['name']}={click.style(match['status'], fg=OF_STATUSES.get(match['status']))}"
+    return f"{match['name']}={click.style(match['status'], fg=STATUS_COLOURS.get(match['status']))}"
 
 
-def paint() -> Paint:
+def paint() -> Highlighter:
     """For this process's standard output."""
-    return Paint(wanted=wanted(sys.stdout.fileno()))
+    return Highlighter(wanted=wanted(sys.stdout.fileno()))

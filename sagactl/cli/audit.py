@@ -10,7 +10,7 @@ import click
 from sagactl.cli import options
 from sagactl.inspect.audit import figures, problems
 from sagactl.inspect.connect import open_tables
-from sagactl.inspect.records import Books, read_books
+from sagactl.inspect.records import Records, load_records
 
 _PAUSE_SECONDS = 1.0
 
@@ -21,15 +21,15 @@ _PAUSE_SECONDS = 1.0
     type=click.FloatRange(0),
     default=0,
     metavar="SECONDS",
-    help="Try again for so long, until it balances.",
+    help="Retry for up to this many seconds until all ledgers balance.",
 )
 @options.run_dir
 def audit(wait: float, run_dir: Path) -> None:
-    """Check that all books agree: stock, money, orders, outboxes; exit 1 where they do not."""
-    books = asyncio.run(_settled_books(wait, run_dir))
-    for line in figures(books):
+    """Check that stock, money, orders and outboxes agree over all services; exit 1 if they do not."""
+    records = asyncio.run(_settled_records(wait, run_dir))
+    for line in figures(records):
         click.echo(line)
-    found = problems(books)
+    found = problems(records)
     for problem in found:
         click.secho(problem, fg="red")
     if found:
@@ -37,11 +37,11 @@ def audit(wait: float, run_dir: Path) -> None:
     click.secho("everything balances", fg="green")
 
 
-async def _settled_books(wait: float, run_dir: Path) -> Books:
+async def _settled_records(wait: float, run_dir: Path) -> Records:
     deadline = time.monotonic() + wait
     async with open_tables(run_dir) as tables:
         while True:
-            books = await read_books(tables)
-            if not problems(books) or time.monotonic() >= deadline:
-                return books
+            records = await load_records(tables)
+            if not problems(records) or time.monotonic() >= deadline:
+                return records
             await asyncio.sleep(_PAUSE_SECONDS)

@@ -17,8 +17,8 @@ _DEFAULT_GATEWAY = "http://127.0.0.1:8080"
 @click.option("--gateway", metavar="URL", help="Else that of the local suite.")
 @options.run_dir
 def demo(gateway: str | None, run_dir: Path) -> None:
-    """Walk some carts to the end of their orders, showing every request and answer."""
+    """Scenario some carts to the end of their orders, showing every request and answer."""
     suite = read_suite(run_dir)
     token = tools_token(run_dir, os.environ)
     walk_all(gateway or (suite.gateway if suite else _DEFAULT_GATEWAY), click.echo, token)
-    click.secho("Everything went as it is to go.", fg="green")
+    click.secho("All scenarios ended as expected.", fg="green")

@@ -9,35 +9,37 @@ from typing import Any
 import click
 
 from sagactl.cli import options
-from sagactl.inspect import dead_letters as letters
-from sagactl.inspect.connect import open_letters
-from sagactl.inspect.dead_letters import Filter, Letter
+from sagactl.inspect import dead_letters
+from sagactl.inspect.connect import open_dead_letters
+from sagactl.inspect.dead_letters import DeadLetter, Filter
 
 
 def filtered(command: Callable[..., None]) -> Callable[..., None]:
-    """The options that say which letters are meant."""
+    """Add the options that select dead letters."""
     for option in (
-        click.option("--event", "eventid", metavar="EVENTID", help="Only the one of that event."),
-        click.option("--reason", help="Only those whose reason begins so."),
-        click.option("--subscription", help="Only those that failed there."),
+        click.option("--event", "eventid", metavar="EVENTID", help="Only the message with this event id."),
+        click.option("--reason-prefix", "reason", help="Only messages whose reason starts with this text."),
+        click.option("--subscription", help="Only messages of this subscription."),
         options.run_dir,
     ):
         command = option(command)
     return command
 
 
-execute = click.option("--execute", is_flag=True, help="Do it; else only say what would be done.")
+execute = click.option(
+    "--execute", is_flag=True, help="Make the change; without it, only print what would change."
+)
 
 
 @click.group()
 def dlq() -> None:
-    """Look into the dead letters, put them back, or drop them."""
+    """List, show, redrive or drop dead letters."""
 
 
 @dlq.command("list")
 @filtered
 def list_(run_dir: Path, **which: Any) -> None:
-    """List them, a line each: event, subscription, reason, order."""
+    """List dead letters, one per line: event id, subscription, reason, order."""
     for letter in _read(run_dir, Filter(**which)):
         click.echo(letter)
 
@@ -45,32 +47,30 @@ def list_(run_dir: Path, **which: Any) -> None:
 @dlq.command()
 @filtered
 def show(run_dir: Path, **which: Any) -> None:
-    """Show all there is to know of them."""
+    """Show dead letters with all attributes and the body."""
     for letter in _read(run_dir, Filter(**which)):
-        click.echo("\n".join(letters.describe(letter)))
+        click.echo("\n".join(dead_letters.describe(letter)))
 
 
 @dlq.command()
 @filtered
 @execute
 def redrive(run_dir: Path, execute: bool, **which: Any) -> None:
-    """Put them back where they came from. Safe at any time: what was applied is not applied again."""
+    """Publish dead letters to their topic again. Safe at any time: inboxes ignore applied events."""
     wanted = Filter(**which)
     if execute:
-        _say("put back", asyncio.run(_redrive(run_dir, wanted)))
+        _say("redriven", asyncio.run(_redrive(run_dir, wanted)))
     else:
         found = _read(run_dir, wanted)
-        _say("would be put back", [letter for letter in found if letter.topic is not None])
-        _say(
-            "cannot be put back: unknown where they came from", [each for each in found if each.topic is None]
-        )
+        _say("would be redriven", [letter for letter in found if letter.topic is not None])
+        _say("cannot be redriven: their topic is unknown", [each for each in found if each.topic is None])
 
 
 @dlq.command()
 @filtered
 @execute
 def drop(run_dir: Path, execute: bool, **which: Any) -> None:
-    """Remove them for good."""
+    """Remove dead letters for good."""
     wanted = Filter(**which)
     if execute:
         _say("dropped", asyncio.run(_drop(run_dir, wanted)))
@@ -78,25 +78,25 @@ def drop(run_dir: Path, execute: bool, **which: Any) -> None:
         _say("would be dropped", _read(run_dir, wanted))
 
 
-def _say(what: str, found: list[Letter]) -> None:
+def _say(what: str, found: list[DeadLetter]) -> None:
     for letter in found:
         click.echo(letter)
     click.echo(f"{len(found)} {what}")
 
 
-def _read(run_dir: Path, wanted: Filter) -> list[Letter]:
-    async def read() -> list[Letter]:
-        async with open_letters(run_dir) as (subscription, _):
-            return await letters.read(subscription, wanted)
+def _read(run_dir: Path, wanted: Filter) -> list[DeadLetter]:
+    async def read() -> list[DeadLetter]:
+        async with open_dead_letters(run_dir) as (subscription, _):
+            return await dead_letters.read(subscription, wanted)
 
     return asyncio.run(read())
 
 
-async def _redrive(run_dir: Path, wanted: Filter) -> list[Letter]:
-    async with open_letters(run_dir) as (subscription, bus):
-        return await letters.redrive(subscription, bus, wanted, time.time())
+async def _redrive(run_dir: Path, wanted: Filter) -> list[DeadLetter]:
+    async with open_dead_letters(run_dir) as (subscription, bus):
+        return await dead_letters.redrive(subscription, bus, wanted, time.time())
 
 
-async def _drop(run_dir: Path, wanted: Filter) -> list[Letter]:
-    async with open_letters(run_dir) as (subscription, _):
-        return await letters.drop(subscription, wanted)
+async def _drop(run_dir: Path, wanted: Filter) -> list[DeadLetter]:
+    async with open_dead_letters(run_dir) as (subscription, _):
+        return await dead_letters.drop(subscription, wanted)

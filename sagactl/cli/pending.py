@@ -1,4 +1,4 @@
-"""`sagactl stuck`."""
+"""`sagactl pending`."""
 
 import asyncio
 import time
@@ -8,8 +8,7 @@ import click
 
 from sagactl.cli import options
 from sagactl.inspect.connect import open_tables
-from sagactl.inspect.pending import Waiting
-from sagactl.inspect.pending import stuck as find
+from sagactl.inspect.pending import PendingOrder, pending_orders
 
 
 @click.command()
@@ -18,18 +17,18 @@ from sagactl.inspect.pending import stuck as find
     type=click.FloatRange(0),
     default=0,
     metavar="SECONDS",
-    help="Only those open for so long.",
+    help="Only orders open for at least this many seconds.",
 )
 @options.run_dir
-def stuck(older_than: float, run_dir: Path) -> None:
-    """List the orders that have not come to rest, the oldest first."""
+def pending(older_than: float, run_dir: Path) -> None:
+    """List the orders that are not final or still await a reply, oldest first."""
     waiting = asyncio.run(_find(older_than, run_dir))
     for each in waiting:
         click.echo(each)
     if not waiting:
-        click.echo("nothing waits")
+        click.echo("no pending orders")
 
 
-async def _find(older_than: float, run_dir: Path) -> list[Waiting]:
+async def _find(older_than: float, run_dir: Path) -> list[PendingOrder]:
     async with open_tables(run_dir) as tables:
-        return await find(tables, time.time(), older_than)
+        return await pending_orders(tables, time.time(), older_than)

@@ -13,31 +13,33 @@ from services.payment.simulated import FaultSettings, load_faults, save_faults
 
 
 @click.command()
-@click.option("--away/--here", "unavailable", default=None, help="Whether it can be reached.")
+@click.option(
+    "--unavailable/--available", "unavailable", default=None, help="Whether the provider can be reached."
+)
 @click.option(
     "--delay",
     "delay_seconds",
     type=click.FloatRange(0, 3600),
     metavar="SECONDS",
-    help="How long it takes to charge.",
+    help="How long a charge takes, in seconds.",
 )
 @click.option(
-    "--loses-answers/--answers",
+    "--drop-responses/--no-drop-responses",
     "drop_responses",
     default=None,
-    help="Whether it charges, and nobody hears of it.",
+    help="Charge, but drop the response (simulates a timeout).",
 )
 @options.run_dir
-def provider(run_dir: Path, **habits: Any) -> None:
-    """Tell the simulated payment provider how to behave; what is not given stays as it is."""
-    asked = {name: value for name, value in habits.items() if value is not None}
-    for name, value in asdict(asyncio.run(_told(asked, run_dir))).items():
+def provider(run_dir: Path, **options_: Any) -> None:
+    """Show or set the faults of the simulated payment provider. Other faults keep their value."""
+    given = {name: value for name, value in options_.items() if value is not None}
+    for name, value in asdict(asyncio.run(_set(given, run_dir))).items():
         click.echo(f"{name.replace('_', ' ')}: {value}")
 
 
-async def _told(habits: dict[str, Any], run_dir: Path) -> FaultSettings:
+async def _set(options_: dict[str, Any], run_dir: Path) -> FaultSettings:
     async with open_tables(run_dir) as tables:
-        behaviour = replace(await load_faults(tables), **habits)
-        if habits:
-            await save_faults(tables, behaviour)
-        return behaviour
+        faults = replace(await load_faults(tables), **options_)
+        if options_:
+            await save_faults(tables, faults)
+        return faults

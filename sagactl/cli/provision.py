@@ -17,23 +17,23 @@ from sagactl.local.signals import StopSignals
     type=click.FloatRange(0),
     default=0,
     metavar="SECONDS",
-    help="Try again for so long, where the backend is away.",
+    help="Retry for up to this many seconds while the backend is unavailable.",
 )
 @click.option(
-    "--every",
+    "--interval",
     type=click.FloatRange(min=0, min_open=True),
     metavar="SECONDS",
-    help="Again and again until told to stop, for an emulator that forgets everything when it restarts.",
+    help="Repeat every N seconds until stopped; for emulators, which lose topics on restart.",
 )
-@click.option("--store", is_flag=True, help="With --wait: until the store answers, too.")
-def provision(wait: float, every: float | None, store: bool) -> None:
-    """Make the topics and subscriptions of the backend that the environment names; safe to repeat."""
-    if every is not None:
-        asyncio.run(_until_stopped(keep_provisioned(os.environ, every, click.echo)))
+@click.option("--check-store", is_flag=True, help="With --wait: also wait until the store responds.")
+def provision(wait: float, interval: float | None, check_store: bool) -> None:
+    """Create the topics and subscriptions of the backend named by the environment. Safe to repeat."""
+    if interval is not None:
+        asyncio.run(_until_stopped(keep_provisioned(os.environ, interval, click.echo)))
         return
-    lines = asyncio.run(_until_stopped(provision_waiting(os.environ, wait, store=store)))
+    lines = asyncio.run(_until_stopped(provision_waiting(os.environ, wait, check_store=check_store)))
     if lines is None:
-        raise click.ClickException("stopped before everything was there")
+        raise click.ClickException("stopped before provisioning was complete")
     for line in lines:
         click.echo(line)
 
@@ -45,7 +45,7 @@ async def _until_stopped(work: Coroutine[Any, Any, list[str] | None]) -> list[st
     """
     signals = StopSignals()
     signals.install()
-    tasks = asyncio.create_task(work), asyncio.create_task(signals.asked.wait())
+    tasks = asyncio.create_task(work), asyncio.create_task(signals.requested.wait())
     await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     for task in tasks:
         if not task.done():

@@ -13,31 +13,35 @@ from sagactl.local.stock import Change, address_or_local, change_item, describe
 
 @click.group()
 def stock() -> None:
-    """Look after the inventory."""
+    """Change the inventory."""
 
 
 @stock.command("set")
 @click.argument("itemid", metavar="ITEM")
-@click.option("--price", type=click.IntRange(0), help="For one piece, in minor units of the currency.")
-@click.option("--stock", "pieces", type=click.IntRange(0), help="Pieces ever put in.")
+@click.option("--price", type=click.IntRange(0), help="Price of one unit, in minor units of the currency.")
 @click.option(
-    "--waives-payment/--charges-payment", default=None, help="Whether an order that contains it is charged."
+    "--total-stock", "stock", type=click.IntRange(0), help="Units ever added: available, reserved and sold."
 )
 @click.option(
-    "--shards", type=click.IntRange(1, 8), help="Into how many parts the stock is split; it only grows."
+    "--waives-payment/--charges-payment", default=None, help="Whether orders that contain the item are free."
+)
+@click.option(
+    "--shards",
+    type=click.IntRange(1, 8),
+    help="Number of shards that the stock is split into; it can only grow.",
 )
 @options.stock_address
 @options.run_dir
 def set_(
     itemid: str,
     price: int | None,
-    pieces: int | None,
+    stock: int | None,
     waives_payment: bool | None,
     shards: int | None,
     stock_address: str | None,
     run_dir: Path,
 ) -> None:
-    """Change an item, or put a new one in; what is not given stays as it is, or is 0."""
+    """Change an item, or add one. Options that are left out keep their value; of a new item they are 0."""
     address, token = address_or_local(stock_address, run_dir), tools_token(run_dir, os.environ)
-    item = asyncio.run(change_item(address, itemid, Change(price, pieces, waives_payment, shards), token))
+    item = asyncio.run(change_item(address, itemid, Change(price, stock, waives_payment, shards), token))
     click.echo(describe(item))

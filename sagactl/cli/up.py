@@ -21,7 +21,7 @@ from sagactl.local.up import up as run_suite
     default=backends.AUTO,
     envvar="BACKEND",
     show_default=True,
-    help="Google's emulators, or nothing but Python; auto: emulators where there are any.",
+    help="Google's emulators, or one SQLite file; auto: emulators if they are installed.",
 )
 @click.option(
     "--port",
@@ -29,7 +29,7 @@ from sagactl.local.up import up as run_suite
     default=8080,
     envvar="PORT",
     show_default=True,
-    help="The gateway's; 0: any free one.",
+    help="Port of the gateway; 0 chooses a free one.",
 )
 @click.option(
     "--replicas",
@@ -37,19 +37,19 @@ from sagactl.local.up import up as run_suite
     default=1,
     envvar="REPLICAS",
     show_default=True,
-    help="Processes of each service.",
+    help="Number of processes of each service.",
 )
 @click.option(
-    "--sign-in/--open",
+    "--auth/--no-auth",
     default=False,
     envvar="AUTH",
     show_default=True,
-    help="Whether clients need a token: `sagactl token SUB` prints one.",
+    help="Require a bearer token of clients; `sagactl token SUB` prints one.",
 )
-@click.option("--with-parent", is_flag=True, help="Stop when the calling process ends, on Linux.")
+@click.option("--die-with-parent", is_flag=True, help="Stop when the calling process ends (Linux only).")
 @options.run_dir
-def up(backend: str, port: int, replicas: int, sign_in: bool, with_parent: bool, run_dir: Path) -> None:
+def up(backend: str, port: int, replicas: int, auth: bool, die_with_parent: bool, run_dir: Path) -> None:
     """Run the whole suite on this machine until Ctrl-C."""
-    if with_parent:
+    if die_with_parent:
         end_with_parent(os.getppid(), signal.SIGTERM)
-    asyncio.run(run_suite(Options(backend, port, replicas, run_dir, sign_in)))
+    asyncio.run(run_suite(Options(backend, port, replicas, run_dir, auth)))

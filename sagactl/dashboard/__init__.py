@@ -1,1 +1,1 @@
-"""`sagactl watch`: what the suite does, as it does it."""
+"""`sagactl top`: what the suite does, as it does it."""

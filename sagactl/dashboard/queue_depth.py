@@ -13,9 +13,9 @@ from sagakit.outbox import outbox_kind
 from sagakit.tables import Entity, Tables
 from services.purchase.storage import TICKET, to_ticket
 
-MOST = 500
-"""Rows looked at of a kind: what is more is said to be more."""
-EVERY_SECONDS = 5.0
+MAX_ROWS = 500
+"""Rows loaded at of a kind: what is more is events to be more."""
+REFRESH_INTERVAL_SECONDS = 5.0
 IDLE_FACTOR = 20
 """For how long the tables are rested after, by how long they took: the Firestore emulator reads a whole kind
 for each query, and whoever watches must not be the load."""
@@ -28,42 +28,42 @@ WAITING = (PRE_APPROVED, RESERVED, APPROVED)
 
 
 @dataclass(frozen=True, slots=True)
-class Pile:
+class QueueDepth:
     """How much waits, and for how long the oldest of it does (None: nothing, or nobody knows)."""
 
     count: int = 0
     oldest_seconds: float | None = None
     more: bool = False
-    """It is more than was looked at, so that the oldest may be older."""
+    """It is more than was loaded at, so that the oldest may be older."""
 
 
 @dataclass(frozen=True, slots=True)
 class Backlog:
     """What waits at a moment."""
 
-    tickets: Mapping[str, Pile]
+    tickets: Mapping[str, QueueDepth]
     """By status."""
-    outboxes: Mapping[str, Pile]
+    outboxes: Mapping[str, QueueDepth]
     """Events that are not published yet, by service."""
 
 
-async def read_backlog(tables: Tables, now: float) -> Backlog:
+async def load_backlog(tables: Tables, now: float) -> Backlog:
     """One query for the tickets, and one for each outbox."""
-    rows = await tables.due(TICKET, due_bound(0, 0), due_bound(SHARDS - 1, _NEVER), MOST)
+    rows = await tables.due(TICKET, due_bound(0, 0), due_bound(SHARDS - 1, _NEVER), MAX_ROWS)
     tickets = [to_ticket(key.name, row.entity) for key, row in rows]
     by_status = {
         status: [ticket.opened_at for ticket in tickets if ticket.status == status] for status in WAITING
     }
-    more = len(rows) == MOST
+    more = len(rows) == MAX_ROWS
     return Backlog(
-        tickets={status: _pile(since, now, more) for status, since in by_status.items()},
+        tickets={status: _depth(since, now, more) for status, since in by_status.items()},
         outboxes={service: await _outbox(tables, service, now) for service in TOPICS},
     )
 
 
-async def _outbox(tables: Tables, service: str, now: float) -> Pile:
-    rows = await tables.page(outbox_kind(service), "", MOST)
-    return _pile([_said_at(row.entity) for _, row in rows], now, len(rows) == MOST)
+async def _outbox(tables: Tables, service: str, now: float) -> QueueDepth:
+    rows = await tables.page(outbox_kind(service), "", MAX_ROWS)
+    return _depth([_said_at(row.entity) for _, row in rows], now, len(rows) == MAX_ROWS)
 
 
 def _said_at(entity: Entity) -> float | None:
@@ -72,21 +72,21 @@ def _said_at(entity: Entity) -> float | None:
     return None
 
 
-def _pile(since: Iterable[float | None], now: float, more: bool) -> Pile:
+def _depth(since: Iterable[float | None], now: float, more: bool) -> QueueDepth:
     moments = list(since)
     known = [moment for moment in moments if moment is not None]
-    return Pile(len(moments), max(0.0, now - min(known)) if known else None, more and bool(moments))
+    return QueueDepth(len(moments), max(0.0, now - min(known)) if known else None, more and bool(moments))
 
 
-async def count_letters(subscription: PullSubscription) -> Pile:
-    """The dead letters, up to MOST: each is taken and given back, for there is no other way to count them."""
+async def count_dead_letters(subscription: PullSubscription) -> QueueDepth:
+    """The dead letters, up to MAX_ROWS: pulled and released, as Pub/Sub has no other count."""
     held: list[PulledMessage] = []
-    while len(held) < MOST and (page := await subscription.pull(_LETTERS)):
+    while len(held) < MAX_ROWS and (page := await subscription.pull(_LETTERS)):
         held += page
     await subscription.release(held)
-    return Pile(len(held), None, len(held) >= MOST)
+    return QueueDepth(len(held), None, len(held) >= MAX_ROWS)
 
 
-def rest_after(took_seconds: float) -> float:
+def idle_after(took_seconds: float) -> float:
     """How long to leave the tables alone after a look that took so long."""
-    return max(EVERY_SECONDS, min(IDLE_FACTOR * took_seconds, MAX_IDLE_SECONDS))
+    return max(REFRESH_INTERVAL_SECONDS, min(IDLE_FACTOR * took_seconds, MAX_IDLE_SECONDS))

@@ -1,4 +1,4 @@
-"""What `sagactl watch` shows, on a terminal of 80 columns or more, or as plain text."""
+"""What `sagactl top` shows, on a terminal of 80 columns or more, or as plain text."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
@@ -11,9 +11,9 @@ from rich.text import Text
 from contract.tickets import APPROVED
 from contract.topology import TOPICS
 from sagactl import highlight as colours
-from sagactl.dashboard.queue_depth import Pile
+from sagactl.dashboard.queue_depth import QueueDepth
 from sagactl.dashboard.state import State
-from sagactl.dashboard.stats import ACCEPTED, Figures, Said
+from sagactl.dashboard.stats import ACCEPTED, EventLine, Summary
 
 _FAILURES = 4
 """Kinds of failure that are shown; the others are summed up."""
@@ -25,20 +25,20 @@ Row = tuple[Text, str, str]
 
 
 def screen(state: State, width: int, height: int) -> RenderableType:
-    """As much as fits: the lanes get what the figures leave."""
-    rates, piles = list(_rates(state.figures)), list(_piles(state))
-    figures = Table.grid(padding=(0, 4, 0, 0))
-    windows = [f"{rates.window} s" for rates in state.figures.rates]
-    figures.add_row(_table("orders a second", windows, rates), _table("waiting", ["", "oldest"], piles))
-    rows = 1 + max(len(rates), len(piles))
-    around = 5  # the title, the processes, blank ones before and after the figures, the names of the lanes
-    lanes = _lanes(state.figures.said, width, max(1, height - rows - around))
-    return Group(_title(state, width), Text(), figures, _programs(state), Text(), lanes)
+    """As much as fits: the lanes get what the summary leave."""
+    rates, depths = list(_rates(state.summary)), list(_depths(state))
+    summary = Table.grid(padding=(0, 4, 0, 0))
+    windows = [f"{rates.window} s" for rates in state.summary.rates]
+    summary.add_row(_table("orders a second", windows, rates), _table("waiting", ["", "oldest"], depths))
+    rows = 1 + max(len(rates), len(depths))
+    around = 5  # the title, the processes, blank ones before and after the summary, the names of the lanes
+    lanes = _lanes(state.summary.events, width, max(1, height - rows - around))
+    return Group(_title(state, width), Text(), summary, _programs(state), Text(), lanes)
 
 
 def _title(state: State, width: int) -> Text:
     clock = f" {_hour(state.now)}  q quits"
-    how = Text(state.trouble, "bold red") if state.trouble else Text("listening" if state.listening else "…")
+    how = Text(state.warning, "bold red") if state.warning else Text("listening" if state.listening else "…")
     title = Text.assemble(("saga watch", "bold"), "  ", state.where, "  ", how)
     title.truncate(width - len(clock), overflow="ellipsis", pad=True)
     return title + Text(clock, style="dim")
@@ -54,8 +54,8 @@ def _table(name: str, columns: Sequence[str], rows: Sequence[Row]) -> Table:
     return table
 
 
-def _rates(figures: Figures) -> Iterator[Row]:
-    *_, longest = figures.rates
+def _rates(summary: Summary) -> Iterator[Row]:
+    *_, longest = summary.rates
     failures = [what for what in longest.orders if what not in {ACCEPTED, APPROVED}]
     kinds = [[ACCEPTED], [APPROVED], *([what] for what in failures[:_FAILURES])]
     if others := failures[_FAILURES:]:
@@ -63,26 +63,29 @@ def _rates(figures: Figures) -> Iterator[Row]:
     for kind in kinds:
         label = kind[0] if len(kind) == 1 else f"{len(kind)} other failures"
         style = {ACCEPTED: "cyan", APPROVED: "green"}.get(kind[0], "red")
-        short, long = (sum(rates.orders.get(what, 0) for what in kind) for rates in figures.rates)
+        short, long = (sum(rates.orders.get(what, 0) for what in kind) for rates in summary.rates)
         yield Text(_plain(label), style), _rate(short), _rate(long)
-    yield Text("to the end, p50"), "", _in_seconds(figures.p50)
-    yield Text("to the end, p95"), "", _in_seconds(figures.p95)
+    yield Text("to the end, p50"), "", _in_seconds(summary.p50)
+    yield Text("to the end, p95"), "", _in_seconds(summary.p95)
 
 
-def _piles(state: State) -> Iterator[Row]:
+def _depths(state: State) -> Iterator[Row]:
     tickets = state.backlog.tickets if state.backlog else {}
     outboxes = state.backlog.outboxes if state.backlog else {}
     for status in ("pre-approved", "reserved", APPROVED):
-        label = Text(status, colours.OF_STATUSES[status])
+        label = Text(status, colours.STATUS_COLOURS[status])
         yield (
             label.append(", not delivered", "dim") if status == APPROVED else label,
-            *_pile(tickets.get(status)),
+            *_depth(tickets.get(status)),
         )
     for service in TOPICS:
-        label = Text("outbox of ").append(service, colours.of_program(service))
-        yield label, *_pile(outboxes.get(service))
-    letters = state.letters
-    yield Text("dead letters", "bold red" if letters and letters.count else ""), *_pile(letters)
+        label = Text("outbox of ").append(service, colours.service_colour(service))
+        yield label, *_depth(outboxes.get(service))
+    dead_letters = state.dead_letters
+    yield (
+        Text("dead letters", "bold red" if dead_letters and dead_letters.count else ""),
+        *_depth(dead_letters),
+    )
 
 
 def _programs(state: State) -> Text:
@@ -96,8 +99,8 @@ def _program(each: Mapping[str, Any]) -> Text:
     return text if each["state"] == "running" else text.append(f" {each['state']}", "bold")
 
 
-def _lanes(said: Sequence[Said], width: int, rows: int) -> Table:
-    """The latest of what was said, each in the lane of the service that said it."""
+def _lanes(events: Sequence[EventLine], width: int, rows: int) -> Table:
+    """The latest of what was events, each in the lane of the service that events it."""
     table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="dim")
     wide = width >= _WIDE
     if wide:
@@ -105,26 +108,26 @@ def _lanes(said: Sequence[Said], width: int, rows: int) -> Table:
     table.add_column("order", width=8)
     for service in TOPICS:
         table.add_column(
-            Text(service, colours.of_program(service) or ""),
+            Text(service, colours.service_colour(service) or ""),
             width=17 if service == "delivery" else 14,
             no_wrap=True,
         )
     table.add_column("after", width=7, justify="right")
     if wide:
         table.add_column("", no_wrap=True, overflow="ellipsis", max_width=width - 100)
-    for each in said[-rows:]:
-        status = Text(_plain(each.status), colours.OF_STATUSES.get(each.status, ""), overflow="ellipsis")
+    for each in events[-rows:]:
+        status = Text(_plain(each.status), colours.STATUS_COLOURS.get(each.status, ""), overflow="ellipsis")
         lanes = [status if each.service == service else Text() for service in TOPICS]
         cells: list[RenderableType] = [each.orderid[:8], *lanes, _in_seconds(each.since_checkout)]
         table.add_row(*([_hour(each.at), *cells, Text(_plain(each.reason or ""))] if wide else cells))
     return table
 
 
-def _pile(pile: Pile | None) -> tuple[str, str]:
-    if pile is None:
+def _depth(depth: QueueDepth | None) -> tuple[str, str]:
+    if depth is None:
         return "?", ""
-    more = "+" if pile.more else ""
-    return f"{pile.count}{more}", "" if pile.oldest_seconds is None else _age(pile.oldest_seconds)
+    more = "+" if depth.more else ""
+    return f"{depth.count}{more}", "" if depth.oldest_seconds is None else _age(depth.oldest_seconds)
 
 
 def _plain(text: str) -> str:

@@ -1,11 +1,11 @@
-"""Everything that `sagactl watch` knows at a moment."""
+"""Everything that `sagactl top` knows at a moment."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from sagactl.dashboard.queue_depth import Backlog, Pile
-from sagactl.dashboard.stats import Figures
+from sagactl.dashboard.queue_depth import Backlog, QueueDepth
+from sagactl.dashboard.stats import Summary
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,13 +17,13 @@ class State:
     where: str
     """Which suite it is."""
     listening: bool
-    figures: Figures
+    summary: Summary
     backlog: Backlog | None = None
-    letters: Pile | None = None
-    """Dead letters."""
+    dead_letters: QueueDepth | None = None
+    """Dead dead_letters."""
     programs: Sequence[Mapping[str, Any]] | None = None
     """The processes of a local suite; None: it is none."""
-    trouble: str = ""
+    warning: str = ""
     """What keeps it from knowing more, if anything does."""
 
     def to_json(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What has been heard of the orders lately, added up: a pure model of events and a clock."""
+"""What has been recent of the orders lately, added up: a pure model of events and a clock."""
 
 from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Mapping
@@ -20,7 +20,7 @@ WINDOWS = (10, 60)
 """Over how many seconds rates are taken."""
 MAX_EVENTS = 200
 MAX_ORDERS = 20_000
-"""Remembered, the latest heard of; of one that was forgotten only what is new is counted again."""
+"""Remembered, the latest recent of; of one that was forgotten only what is new is counted again."""
 
 _ENDS = {
     ("purchase", APPROVED),
@@ -32,17 +32,17 @@ _ENDS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
-    """What a service said of an order."""
+class EventLine:
+    """What a service events of an order."""
 
     at: float
-    """When it was said, by the clock of the service, in seconds since the epoch."""
+    """When it was events, by the clock of the service, in seconds since the epoch."""
     service: str
     orderid: str
     status: str
     reason: str | None
     since_checkout: float | None
-    """Seconds, by the clocks of the services; None: its checkout was not heard."""
+    """Seconds, by the clocks of the services; None: its checkout was not recent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,33 +54,33 @@ class Rates:
 
 
 @dataclass(frozen=True, slots=True)
-class Figures:
+class Summary:
     """Everything there is to show at a moment."""
 
     rates: tuple[Rates, ...]
     ended: int
-    """Orders in the longest window; the next two are of those whose checkout was heard as well."""
+    """Orders in the longest window; the next two are of those whose checkout was recent as well."""
     p50: float | None
     """Seconds from checkout to approved, or closed as failed."""
     p95: float | None
     dead_letters: int
     """Heard since listening began."""
-    said: tuple[Said, ...]
-    """In the order it was said, as far as the clocks of the services agree: it is heard in another."""
+    events: tuple[EventLine, ...]
+    """In the order it was events, as far as the clocks of the services agree: it is recent in another."""
 
 
 @dataclass(slots=True)
 class _Order:
-    words: set[tuple[str, str]] = field(default_factory=set)
+    seen: set[tuple[str, str]] = field(default_factory=set)
     opened_at: float | None = None
     ended_at: float | None = None
 
-    def until(self, at: float | None) -> float | None:
-        """Seconds from checkout, where that was heard, be it later."""
+    def elapsed(self, at: float | None) -> float | None:
+        """Seconds from checkout, where that was recent, be it later."""
         return None if self.opened_at is None or at is None else max(0.0, at - self.opened_at)
 
 
-class Board:
+class OrderStats:
     """Hears; and says how it stands."""
 
     def __init__(self, now: Callable[[], float]) -> None:
@@ -89,45 +89,45 @@ class Board:
         self._orders: OrderedDict[str, _Order] = OrderedDict()
         self._counts: deque[tuple[float, str]] = deque()
         self._ended: deque[tuple[float, _Order]] = deque()
-        self._said: deque[tuple[float, str, TicketMessage, _Order]] = deque(maxlen=MAX_EVENTS)
+        self._events: deque[tuple[float, str, TicketMessage, _Order]] = deque(maxlen=MAX_EVENTS)
         self._dead_letters = 0
 
-    def hear(
+    def on_ticket(
         self, service: str, ticket: TicketMessage, time: str, again: bool, _trace_id: str | None = None
     ) -> None:
-        """A service says something of an order. What it has said before, and repetitions, are not counted."""
+        """Record a service's event about an order, unless it is a reminder or known already."""
         order = self._order(ticket.orderid)
-        word = (service, ticket.status)
-        if again or word in order.words:
+        key = (service, ticket.status)
+        if again or key in order.seen:
             return
-        order.words.add(word)
+        order.seen.add(key)
         at = _seconds(time, self._now())
-        if word == ("purchase", PRE_APPROVED):
+        if key == ("purchase", PRE_APPROVED):
             order.opened_at = at
             self._counts.append((self._now(), ACCEPTED))
-        self._said.append((at, service, ticket, order))
-        if word in _ENDS and order.ended_at is None:
+        self._events.append((at, service, ticket, order))
+        if key in _ENDS and order.ended_at is None:
             order.ended_at = at
-            self._counts.append((self._now(), _became(ticket)))
+            self._counts.append((self._now(), _outcome(ticket)))
             self._ended.append((self._now(), order))
 
-    def hear_dead_letter(self) -> None:
+    def add_dead_letter(self) -> None:
         """Some event could not be dealt with."""
         self._dead_letters += 1
 
-    def figures(self) -> Figures:
+    def summary(self) -> Summary:
         """As of now."""
-        self._forget()
-        took = sorted(took for _, order in self._ended if (took := order.until(order.ended_at)) is not None)
-        return Figures(
+        self._expire()
+        took = sorted(took for _, order in self._ended if (took := order.elapsed(order.ended_at)) is not None)
+        return Summary(
             rates=tuple(self._rates(window) for window in WINDOWS),
             ended=len(self._ended),
             p50=_quantile(took, 0.5),
             p95=_quantile(took, 0.95),
             dead_letters=self._dead_letters,
-            said=tuple(
-                Said(at, service, ticket.orderid, ticket.status, ticket.reason, order.until(at))
-                for at, service, ticket, order in sorted(self._said, key=lambda each: each[0])
+            events=tuple(
+                EventLine(at, service, ticket.orderid, ticket.status, ticket.reason, order.elapsed(at))
+                for at, service, ticket, order in sorted(self._events, key=lambda each: each[0])
             ),
         )
 
@@ -144,13 +144,13 @@ class Board:
             self._orders.popitem(last=False)
         return order
 
-    def _forget(self) -> None:
-        for heard in (self._counts, self._ended):
-            while heard and heard[0][0] <= self._now() - max(WINDOWS):
-                heard.popleft()
+    def _expire(self) -> None:
+        for recent in (self._counts, self._ended):
+            while recent and recent[0][0] <= self._now() - max(WINDOWS):
+                recent.popleft()
 
 
-def _became(ticket: TicketMessage) -> str:
+def _outcome(ticket: TicketMessage) -> str:
     if ticket.status == APPROVED:
         return APPROVED
     # Of "sold-out: yellow" the kind of reason only: there may be as many items as you like.

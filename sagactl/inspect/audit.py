@@ -4,57 +4,57 @@ from collections import Counter
 from collections.abc import Iterator
 
 from contract.tickets import APPROVED, FAILED, OPEN
-from sagactl.inspect.records import Books, Order, read_books
+from sagactl.inspect.records import Order, Records, load_records
 from services.payment.charge import CHARGED, SETTLED
 from services.stock.inventory import RESERVED, SOLD, Shard
 
-__all__ = ["figures", "problems", "read_books"]
+__all__ = ["figures", "load_records", "problems"]
 
 
-def problems(books: Books) -> list[str]:
+def problems(records: Records) -> list[str]:
     """What does not balance, a line each, naming the order or the item; empty: everything does."""
     return [
-        *_of_items(books),
+        *_of_items(records),
         *(
             f"order {orderid}: {what}"
-            for orderid in books.orders
-            for what in _of_order(books.orders[orderid])
+            for orderid in records.orders
+            for what in _of_order(records.orders[orderid])
         ),
-        *_of_money(books),
-        *(f"outbox of {service}: {rows} events wait" for service, rows in books.outboxes.items() if rows),
+        *_of_money(records),
+        *(f"outbox of {service}: {rows} events wait" for service, rows in records.outboxes.items() if rows),
     ]
 
 
-def figures(books: Books) -> list[str]:
+def figures(records: Records) -> list[str]:
     """What there is, a line each."""
-    statuses = Counter(order.ticket for order in books.orders.values() if order.ticket is not None)
-    charged, refunded, approved = _sums(books)
+    statuses = Counter(order.ticket for order in records.orders.values() if order.ticket is not None)
+    charged, refunded, approved = _sums(records)
     return [
         f"orders: {sum(statuses.values())}",
         *(f"  {status}: {count}" for status, count in sorted(statuses.items())),
-        *(f"item {itemid}: {_in_words(books, itemid)}" for itemid in sorted(books.items)),
+        *(f"item {itemid}: {_in_words(records, itemid)}" for itemid in sorted(records.items)),
         f"charged {charged} - refunded {refunded} = {charged - refunded}; approved for payment: {approved}",
-        f"outboxes: {sum(books.outboxes.values())} events wait",
+        f"outboxes: {sum(records.outboxes.values())} events wait",
     ]
 
 
-def _of_items(books: Books) -> Iterator[str]:
-    for itemid, item in books.items.items():
-        whole = _whole(books, itemid)
+def _of_items(records: Records) -> Iterator[str]:
+    for itemid, item in records.items.items():
+        whole = _whole(records, itemid)
         there = whole.available + whole.reserved + whole.sold
         if there != item.stock:
             yield f"item {itemid}: {item.stock} pieces were put in, {there} are accounted for"
-    for itemid in dict.fromkeys(itemid for itemid, _ in books.shards if itemid not in books.items):
+    for itemid in dict.fromkeys(itemid for itemid, _ in records.shards if itemid not in records.items):
         yield f"item {itemid}: it has shards, and is not there itself"
     # Those that gave pieces to orders among them, even where they are not there.
-    for itemid, number in dict.fromkeys([*books.shards, *(where[:2] for where in books.taken)]):
-        yield from _of_shard(books, itemid, number)
+    for itemid, number in dict.fromkeys([*records.shards, *(where[:2] for where in records.taken)]):
+        yield from _of_shard(records, itemid, number)
 
 
-def _of_shard(books: Books, itemid: str, number: int) -> Iterator[str]:
-    shard = books.shards.get((itemid, number), Shard())
+def _of_shard(records: Records, itemid: str, number: int) -> Iterator[str]:
+    shard = records.shards.get((itemid, number), Shard())
     for status, pieces in ((RESERVED, shard.reserved), (SOLD, shard.sold)):
-        ordered = books.taken[itemid, number, status]
+        ordered = records.taken[itemid, number, status]
         if pieces != ordered:
             yield f"item {itemid}: shard {number} has {pieces} pieces {status}, orders have {ordered}"
     if min(shard.available, shard.reserved, shard.sold) < 0:
@@ -99,23 +99,23 @@ def _of_failed(order: Order) -> Iterator[str]:
         yield f"it is {order.ticket}, and delivered"
 
 
-def _of_money(books: Books) -> Iterator[str]:
-    charged, refunded, approved = _sums(books)
+def _of_money(records: Records) -> Iterator[str]:
+    charged, refunded, approved = _sums(records)
     if charged - refunded != approved:
         yield f"{charged - refunded} was charged for approved orders of {approved}"
 
 
-def _sums(books: Books) -> tuple[int, int, int]:
-    orders = books.orders.values()
+def _sums(records: Records) -> tuple[int, int, int]:
+    orders = records.orders.values()
     approved = sum(order.amount or 0 for order in orders if order.ticket == APPROVED)
     return sum(order.charged for order in orders), sum(order.refunded for order in orders), approved
 
 
-def _whole(books: Books, itemid: str) -> Shard:
-    return sum((shard for (name, _), shard in books.shards.items() if name == itemid), Shard())
+def _whole(records: Records, itemid: str) -> Shard:
+    return sum((shard for (name, _), shard in records.shards.items() if name == itemid), Shard())
 
 
-def _in_words(books: Books, itemid: str) -> str:
-    pieces = _whole(books, itemid)
-    stock = books.items[itemid].stock
+def _in_words(records: Records, itemid: str) -> str:
+    pieces = _whole(records, itemid)
+    stock = records.items[itemid].stock
     return f"{stock} put in; {pieces.available} available, {pieces.reserved} reserved, {pieces.sold} sold"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from contract.control import request
 from contract.topology import DEAD_LETTER_SUBSCRIPTION
-from sagactl.dashboard.dashboard import Sources
+from sagactl.dashboard.dashboard import DataSources
 from sagactl.errors import CommandError
 from sagactl.local.runfile import read_suite
 from sagakit.backends import BackendSettings, open_backend, open_broker, open_pull_subscription
@@ -30,7 +30,7 @@ async def open_tables(run_dir: Path, environ: Mapping[str, str] = os.environ) ->
 
 
 @asynccontextmanager
-async def open_letters(
+async def open_dead_letters(
     run_dir: Path, environ: Mapping[str, str] = os.environ
 ) -> AsyncIterator[tuple[PullSubscription, Bus]]:
     """Where the dead letters are, and what they are put back through. CommandError as for `open_tables`."""
@@ -43,7 +43,9 @@ async def open_letters(
 
 
 @asynccontextmanager
-async def open_sources(run_dir: Path, environ: Mapping[str, str] = os.environ) -> AsyncIterator[Sources]:
+async def open_data_sources(
+    run_dir: Path, environ: Mapping[str, str] = os.environ
+) -> AsyncIterator[DataSources]:
     """All there is to watch. CommandError as for `open_tables`."""
     suite = read_suite(run_dir) if _local(run_dir, environ) else None
     async with (
@@ -51,13 +53,13 @@ async def open_sources(run_dir: Path, environ: Mapping[str, str] = os.environ) -
         open_broker(settings, Runtime()) as messages,
         open_backend(settings, Runtime()) as backend,
     ):
-        yield Sources(
+        yield DataSources(
             where=f"{settings.backend}, {suite.gateway}"
             if suite
             else f"{settings.backend}, {settings.project}",
             messages=messages,
             tables=backend.tables,
-            letters=partial(open_pull_subscription, settings, DEAD_LETTER_SUBSCRIPTION),
+            dead_letters=partial(open_pull_subscription, settings, DEAD_LETTER_SUBSCRIPTION),
             programs=partial(request, Path(suite.control), "ps", "") if suite else None,
         )
 

@@ -9,7 +9,7 @@ from sagakit.bus import Bus, Message, PulledMessage, PullSubscription
 from sagakit.events import timestamp
 
 PAGE = 100
-MOST = 10_000
+MAX_ROWS = 10_000
 """What is looked through at a time."""
 
 REDRIVEN = "redriven"
@@ -22,7 +22,7 @@ _TOO_OFTEN = "delivered too often"
 
 
 @dataclass(frozen=True, slots=True)
-class Letter:
+class DeadLetter:
     """A message that could not be dealt with."""
 
     held: PulledMessage
@@ -79,7 +79,7 @@ class Filter:
     """Its beginning."""
     subscription: str | None = None
 
-    def __call__(self, letter: Letter) -> bool:
+    def __call__(self, letter: DeadLetter) -> bool:
         return (
             self.eventid in {None, letter.eventid}
             and self.subscription in {None, letter.subscription}
@@ -87,16 +87,16 @@ class Filter:
         )
 
 
-async def read(subscription: PullSubscription, wanted: Callable[[Letter], bool]) -> list[Letter]:
-    """Those that wait and are wanted, the first MOST; all of them wait on afterwards."""
+async def read(subscription: PullSubscription, wanted: Callable[[DeadLetter], bool]) -> list[DeadLetter]:
+    """Those that wait and are wanted, the first MAX_ROWS; all of them wait on afterwards."""
     letters = [letter async for letter in _taken(subscription)]
     await subscription.release([letter.held for letter in letters])
     return [letter for letter in letters if wanted(letter)]
 
 
 async def redrive(
-    subscription: PullSubscription, bus: Bus, wanted: Callable[[Letter], bool], now: float
-) -> list[Letter]:
+    subscription: PullSubscription, bus: Bus, wanted: Callable[[DeadLetter], bool], now: float
+) -> list[DeadLetter]:
     """Publish what is wanted where it came from, again to everybody who listens there: their inboxes know
     what they have applied. Returns what was put back; what has no topic of the suite's stays.
     """
@@ -110,7 +110,7 @@ async def redrive(
     return chosen
 
 
-async def drop(subscription: PullSubscription, wanted: Callable[[Letter], bool]) -> list[Letter]:
+async def drop(subscription: PullSubscription, wanted: Callable[[DeadLetter], bool]) -> list[DeadLetter]:
     """Remove what is wanted, for good. Returns it."""
     letters = [letter async for letter in _taken(subscription)]
     chosen = [letter for letter in letters if wanted(letter)]
@@ -119,19 +119,19 @@ async def drop(subscription: PullSubscription, wanted: Callable[[Letter], bool])
     return chosen
 
 
-def describe(letter: Letter) -> Sequence[str]:
+def describe(letter: DeadLetter) -> Sequence[str]:
     """All there is to know of a letter."""
     attributes = sorted(letter.message.attributes.items())
     body = letter.message.data.decode(errors="backslashreplace")
     return [str(letter), *(f"  {name}: {value}" for name, value in attributes), f"  {body}"]
 
 
-async def _taken(subscription: PullSubscription) -> AsyncIterator[Letter]:
+async def _taken(subscription: PullSubscription) -> AsyncIterator[DeadLetter]:
     seen = 0
-    while seen < MOST and (page := await subscription.pull(PAGE)):
+    while seen < MAX_ROWS and (page := await subscription.pull(PAGE)):
         seen += len(page)
         for held in page:
-            yield Letter(held)
+            yield DeadLetter(held)
 
 
 def _about(message: Message) -> str:

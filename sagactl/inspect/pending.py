@@ -14,7 +14,7 @@ _NEVER = 1e11
 
 
 @dataclass(frozen=True, slots=True)
-class Waiting:
+class PendingOrder:
     """A ticket that has not come to rest."""
 
     ticket: Ticket
@@ -27,11 +27,11 @@ class Waiting:
         )
 
 
-async def stuck(tables: Tables, now: float, older_than_seconds: float) -> list[Waiting]:
+async def pending_orders(tables: Tables, now: float, older_than_seconds: float) -> list[PendingOrder]:
     """Tickets that have been open for so long, the oldest first; found by the index of what waits."""
     # By orderid: what is put off while we look is found again, further on.
     tickets = {key.name: to_ticket(key.name, row.entity) async for key, row in _waiting(tables)}
-    waiting = [Waiting(ticket, now - ticket.opened_at) for ticket in tickets.values()]
+    waiting = [PendingOrder(ticket, now - ticket.opened_at) for ticket in tickets.values()]
     old = [each for each in waiting if each.age_seconds >= older_than_seconds]
     return sorted(old, key=lambda each: -each.age_seconds)
 

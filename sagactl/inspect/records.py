@@ -33,7 +33,7 @@ class Order:
 
 
 @dataclass(slots=True)
-class Books:
+class Records:
     """Everything an audit looks at, in a few facts an order."""
 
     orders: dict[str, Order] = field(default_factory=lambda: defaultdict(Order))
@@ -45,38 +45,38 @@ class Books:
     """Events waiting to be published, by service."""
 
 
-async def read_books(tables: Tables) -> Books:
+async def load_records(tables: Tables) -> Records:
     """The books one after the other: they agree with one another only when nothing is going on."""
-    books = Books()
-    await _read_orders(tables, books)
+    records = Records()
+    await _read_orders(tables, records)
     async for itemid, entity in every(tables, ITEM):
-        books.items[itemid] = to_item(itemid, entity)
+        records.items[itemid] = to_item(itemid, entity)
     async for name, entity in every(tables, SHARD):
         itemid, _, number = name.rpartition(":")
-        books.shards[itemid, int(number)] = to_shard(entity)
+        records.shards[itemid, int(number)] = to_shard(entity)
     async for orderid, entity in every(tables, RESERVATION):
         reservation = to_reservation(orderid, entity)
-        books.orders[orderid].reservation = reservation.status
+        records.orders[orderid].reservation = reservation.status
         for taken in reservation.taken:
-            books.taken[taken.itemid, taken.shard, reservation.status] += taken.count
+            records.taken[taken.itemid, taken.shard, reservation.status] += taken.count
     for service in TOPICS:
         async for _ in every(tables, outbox_kind(service)):
-            books.outboxes[service] += 1
-    return books
+            records.outboxes[service] += 1
+    return records
 
 
-async def _read_orders(tables: Tables, books: Books) -> None:
+async def _read_orders(tables: Tables, records: Records) -> None:
     async for orderid, entity in every(tables, TICKET):
         ticket = to_ticket(orderid, entity)
-        order = books.orders[orderid]
+        order = records.orders[orderid]
         order.ticket, order.waits, order.amount = ticket.status, ticket.awaits_reply, ticket.amount
     async for orderid, entity in every(tables, PAYMENT):
-        books.orders[orderid].payment = to_charge(orderid, entity).status
+        records.orders[orderid].payment = to_charge(orderid, entity).status
     async for orderid, _ in every(tables, DELIVERY):
-        books.orders[orderid].delivered = True
+        records.orders[orderid].delivered = True
     async for orderid, entity in every(tables, LEDGER):
         entry = to_entry(entity)
-        books.orders[orderid].charged, books.orders[orderid].refunded = entry.charged, entry.refunded
+        records.orders[orderid].charged, records.orders[orderid].refunded = entry.charged, entry.refunded
 
 
 async def every(tables: Tables, kind: str) -> AsyncIterator[tuple[str, Entity]]:

@@ -13,7 +13,7 @@ from sagactl.local import processes
 from sagactl.local.logs import Lines, tail
 
 _CHUNK_BYTES = 65_536
-_LAST_WORDS_SECONDS = 1.0
+_OUTPUT_DRAIN_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,14 +78,14 @@ class Child:
         """The exit status, once the process is gone, and whatever it had started with it."""
         code = await self._process.wait()
         processes.kill_group(self._process)
-        await self._last_words()
+        await self._drain_output()
         return code
 
     async def stop(self, grace_seconds: float) -> bool:
         """Return once it is gone: asked first, killed after `grace_seconds`. Whether asking was enough."""
         alive = self._process.returncode is None
         enough = await processes.stop(self._process, grace_seconds) if alive else True
-        await self._last_words()
+        await self._drain_output()
         return enough
 
     def kill(self) -> None:
@@ -93,9 +93,9 @@ class Child:
         if self._process.returncode is None:
             processes.kill_group(self._process)
 
-    async def _last_words(self) -> None:
+    async def _drain_output(self) -> None:
         # The pipe stays open as long as any process has it, in whatever group that may be.
-        await asyncio.wait([self._printing], timeout=_LAST_WORDS_SECONDS)
+        await asyncio.wait([self._printing], timeout=_OUTPUT_DRAIN_SECONDS)
         self._printing.cancel()
 
 

@@ -16,7 +16,7 @@ Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Walk:
+class Scenario:
     """What is put into a cart, and how its order is to end."""
 
     title: str
@@ -24,11 +24,11 @@ class Walk:
     ends: str
 
 
-WALKS = (
-    Walk("Blue alone is paid", {"blue": 3}, "approved"),
-    Walk("Blue and red; red waives payment", {"blue": 3, "red": 2}, "approved"),
-    Walk("Yellow is sold out", {"yellow": 1}, "reserve-failed"),
-    Walk("Gold is dearer than a payment may be", {"gold": 1}, "payment-failed"),
+SCENARIOS = (
+    Scenario("Blue alone is paid", {"blue": 3}, "approved"),
+    Scenario("Blue and red; red waives payment", {"blue": 3, "red": 2}, "approved"),
+    Scenario("Yellow is sold out", {"yellow": 1}, "reserve-failed"),
+    Scenario("Gold is dearer than a payment may be", {"gold": 1}, "payment-failed"),
 )
 
 
@@ -42,7 +42,7 @@ async def _demo(gateway: str, say: Say, token: str) -> None:
     once = RetryPolicy(max_attempts=1)
     try:
         async with SagaClient(gateway, token=signed_in, transport=Shown(say), retries=once) as client:
-            for walk in WALKS:
+            for walk in SCENARIOS:
                 say(f"{walk.title}:")
                 await _walk(client, walk, fresh_id("demo"))
                 say("")
@@ -50,7 +50,7 @@ async def _demo(gateway: str, say: Say, token: str) -> None:
         raise CommandError(f"{gateway}: {error}") from error
 
 
-async def _walk(client: SagaClient, walk: Walk, cartid: str) -> None:
+async def _walk(client: SagaClient, walk: Scenario, cartid: str) -> None:
     items = tuple(CartItem(itemid, count) for itemid, count in walk.items.items())
     _expect("open", (await client.create_cart(cartid)).status)
     for number, item in enumerate(items, start=1):

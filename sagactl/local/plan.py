@@ -25,7 +25,7 @@ class Options:
     replicas: int
     """Processes of each service."""
     run_dir: Path
-    sign_in: bool = False
+    auth: bool = False
     """Whether its clients have to sign in, with tokens of the development key."""
 
 
@@ -45,7 +45,7 @@ class Plan:
     """Where each process, the gateway among them, serves its metrics."""
     gateway_port: int
     run_dir: Path
-    sign_in: bool
+    auth: bool
 
     @property
     def gateway(self) -> str:
@@ -78,14 +78,14 @@ def make_plan(options: Options, environ: Mapping[str, str]) -> Plan:
             **_FOR_A_TERMINAL,
             **environ,
             **backend_environ,
-            **(development.environ(run_dir) if options.sign_in else {}),
+            **(development.environ(run_dir) if options.auth else {}),
             **_bypassing_proxies(environ),
         },
         addresses=suite.place(ports[:service_count], options.replicas),
         metrics=suite.place(metrics_ports, options.replicas, (*suite.SERVICES, suite.GATEWAY)),
         gateway_port=gateway_port,
         run_dir=run_dir,
-        sign_in=options.sign_in,
+        auth=options.auth,
     )
 
 

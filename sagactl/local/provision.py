@@ -42,22 +42,22 @@ async def provision(environ: Mapping[str, str]) -> list[str]:
 
 
 async def provision_waiting(
-    environ: Mapping[str, str], wait_seconds: float, *, store: bool = False
+    environ: Mapping[str, str], wait_seconds: float, *, check_store: bool = False
 ) -> list[str]:
     """As `provision`, for a backend that may only just be starting; with `store`, that answers then."""
     deadline = time.monotonic() + wait_seconds
     while True:
         try:
-            return await _provision_and_look(environ, store=store)
+            return await _provision_and_look(environ, check_store=check_store)
         except CommandError as error:
             if isinstance(error.__cause__, SettingsError) or time.monotonic() >= deadline:
                 raise
         await asyncio.sleep(AGAIN_SECONDS)
 
 
-async def _provision_and_look(environ: Mapping[str, str], *, store: bool) -> list[str]:
+async def _provision_and_look(environ: Mapping[str, str], *, check_store: bool) -> list[str]:
     lines = await provision(environ)
-    if store:
+    if check_store:
         await _store_answers(environ)
     return lines
 

@@ -17,7 +17,7 @@ from sagactl.local.plan import Plan
 from sagactl.local.ports import LOOPBACK
 from sagactl.local.probe import wait_until_answers, wait_until_listens
 from sagactl.local.signals import StopSignals
-from sagactl.local.supervisor import Kept, Supervisor
+from sagactl.local.supervisor import SupervisedProcess, Supervisor
 from sagactl.local.terminal import Terminal
 from sagakit.concurrency import first_completed
 from sagakit.errors import NotFound, Unavailable
@@ -57,17 +57,17 @@ class LocalSuite:
 
     async def run(self) -> None:
         """Return once it was asked to stop; until then whatever ends is started again."""
-        await first_completed(self._asked_to_stop(), self._emulators.broken(), self._services.broken())
+        await first_completed(self._asked_to_stop(), self._emulators.failed(), self._services.failed())
 
     async def control(self, what: str, name: str) -> list[dict[str, Any]]:
         """Do what is asked for from elsewhere; how the programs are that it concerns.
 
         NotFound where there is no such program, Unavailable where it does not come up.
         """
-        kept = [*self._emulators.named(name), *self._services.named(name)]
-        if not kept:
+        supervised = [*self._emulators.find(name), *self._services.find(name)]
+        if not supervised:
             raise NotFound("unknown-program", f"there is no {name}; there are: {', '.join(self._names())}")
-        for number, each in enumerate(kept):
+        for number, each in enumerate(supervised):
             if what == "restart" and number:
                 await asyncio.sleep(REJOIN_SECONDS)
             if what in {"stop", "restart"}:
@@ -75,24 +75,26 @@ class LocalSuite:
             if what in {"start", "restart"}:
                 each.start()
                 await self._listens(each)
-        return [each.facts for each in kept]
+        return [each.status for each in supervised]
 
     def _names(self) -> list[str]:
-        return [kept.program.name for kept in (*self._emulators.named(""), *self._services.named(""))]
+        return [
+            supervised.program.name for supervised in (*self._emulators.find(""), *self._services.find(""))
+        ]
 
-    async def _listens(self, kept: Kept) -> None:
+    async def _listens(self, supervised: SupervisedProcess) -> None:
         """Return once it takes connections; an emulator at once."""
-        host, port = kept.program.environ.get("HOST"), kept.program.environ.get("PORT")
-        if host and port and kept in self._services.named(kept.program.name):
+        host, port = supervised.program.environ.get("HOST"), supervised.program.environ.get("PORT")
+        if host and port and supervised in self._services.find(supervised.program.name):
             try:
                 await wait_until_listens(host, int(port), LISTEN_SECONDS)
             except TimeoutError as error:
-                raise Unavailable(f"{kept.program.name} does not come up: {error}") from error
+                raise Unavailable(f"{supervised.program.name} does not come up: {error}") from error
 
     async def end(self) -> None:
-        """Return once nothing of it is left: the services drained, or killed when in a hurry."""
-        await self._services.stop(self._stop.hurry)
-        await self._emulators.stop(self._stop.hurry)
+        """Return once nothing of it is left: the services drained, or killed when in a force."""
+        await self._services.stop(self._stop.force)
+        await self._emulators.stop(self._stop.force)
 
     async def _get_ready(self, control: Path) -> bool:
         self._start_emulators()
@@ -104,7 +106,7 @@ class LocalSuite:
         return True
 
     async def _asked_to_stop(self) -> bool:
-        await self._stop.asked.wait()
+        await self._stop.requested.wait()
         return False
 
     def _start_emulators(self) -> None:
@@ -169,5 +171,5 @@ class LocalSuite:
 
 
 async def _given_up(supervisor: Supervisor) -> bool:
-    program = await supervisor.hopeless()
+    program = await supervisor.gave_up()
     raise CommandError(f"{program.name} does not start; {program.log} ends:\n{tail(program.log)}")

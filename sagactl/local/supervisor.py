@@ -8,17 +8,17 @@ from typing import Any, BinaryIO
 from sagactl.local.child import Child, OnLine, Program
 from sagactl.local.logs import tail
 from sagactl.local.processes import describe_exit
-from sagactl.local.restarts import LOOPING_AFTER, PAUSES, Restarts
+from sagactl.local.restart_policy import CRASH_LOOP_RESTARTS, RESTART_BACKOFF, RestartPolicy
 from sagakit.runtime import Backoff
 
 Recover = Callable[[], Awaitable[None]]
 
 
-class Kept:
+class SupervisedProcess:
     """A program that is started again whenever it ends."""
 
     def __init__(
-        self, program: Program, restarts: Restarts, say: OnLine, echo: OnLine, recover: Recover | None
+        self, program: Program, restarts: RestartPolicy, say: OnLine, echo: OnLine, recover: Recover | None
     ) -> None:
         self.program = program
         self.restarts = restarts
@@ -32,7 +32,7 @@ class Kept:
         self._began = 0.0
 
     @property
-    def facts(self) -> dict[str, Any]:
+    def status(self) -> dict[str, Any]:
         """How it is, for whoever asks."""
         pid = None if self._child is None else self._child.pid
         state = "running" if pid else "ended" if self._wanted.is_set() else "stopped"
@@ -50,7 +50,7 @@ class Kept:
             self._asked_to_end = True
             await self._child.stop(grace_seconds)
 
-    async def keep(self, grace_seconds: float, hopeless: Callable[["Kept"], None]) -> None:
+    async def keep(self, grace_seconds: float, gave_up: Callable[["SupervisedProcess"], None]) -> None:
         """Never returns; cancelled, it ends the program first."""
         loop = asyncio.get_running_loop()
         with self.program.log.open("wb", buffering=0) as log:
@@ -62,10 +62,10 @@ class Kept:
                     self._asked_to_end = False
                     self._say(f"{self.program.name} was stopped ({end})")
                     continue
-                pause = self.restarts.pause_after(loop.time() - self._began)
+                pause = self.restarts.delay_after(loop.time() - self._began)
                 self._tell(end, pause)
-                if self.restarts.hopeless:
-                    hopeless(self)
+                if self.restarts.gave_up:
+                    gave_up(self)
                 await asyncio.sleep(pause)
 
     def kill(self) -> None:
@@ -92,61 +92,63 @@ class Kept:
 
     def _tell(self, end: str, pause: float) -> None:
         name, log = self.program.name, self.program.log
-        if not self.restarts.looping:
+        if not self.restarts.crash_looping:
             self._say(f"{name} ended ({end}); it is started again in {pause:.1f} s")
             return
         times = self.restarts.in_a_row
         self._say(f"{name} keeps ending ({times} times in a row; {end}); next try in {pause:.0f} s")
-        if times % LOOPING_AFTER == 0:
+        if times % CRASH_LOOP_RESTARTS == 0:
             self._say(f"{log} ends:\n{tail(log)}")
 
 
 class Supervisor:
-    """Programs that are kept running until `stop`."""
+    """Programs that are supervised running until `stop`."""
 
-    def __init__(self, say: OnLine, grace_seconds: float, pauses: Backoff = PAUSES) -> None:
+    def __init__(self, say: OnLine, grace_seconds: float, pauses: Backoff = RESTART_BACKOFF) -> None:
         """`grace_seconds` is what a program has, once asked to end, before it is killed."""
         self._say = say
         self._grace_seconds = grace_seconds
         self._pauses = pauses
-        self._kept: dict[Kept, asyncio.Task[None]] = {}
-        self._hopeless: asyncio.Queue[Kept] = asyncio.Queue()
+        self._supervised: dict[SupervisedProcess, asyncio.Task[None]] = {}
+        self._gave_up: asyncio.Queue[SupervisedProcess] = asyncio.Queue()
 
     def keep(self, program: Program, echo: OnLine, recover: Recover | None = None) -> None:
         """Start it, and again whenever it ends, each time but the first followed by `recover`."""
-        restarts = Restarts(self._pauses, random.Random())
-        kept = Kept(program, restarts, self._say, echo, recover)
-        task = asyncio.create_task(kept.keep(self._grace_seconds, self._hopeless.put_nowait))
-        self._kept[kept] = task
+        restarts = RestartPolicy(self._pauses, random.Random())
+        supervised = SupervisedProcess(program, restarts, self._say, echo, recover)
+        task = asyncio.create_task(supervised.keep(self._grace_seconds, self._gave_up.put_nowait))
+        self._supervised[supervised] = task
 
-    def named(self, name: str) -> list[Kept]:
+    def find(self, name: str) -> list[SupervisedProcess]:
         """The program of that name, or all replicas of the service of that name; all there are for ""."""
         return [
-            kept
-            for kept in self._kept
-            if not name or kept.program.name == name or kept.program.name.rpartition("-")[0] == name
+            supervised
+            for supervised in self._supervised
+            if not name
+            or supervised.program.name == name
+            or supervised.program.name.rpartition("-")[0] == name
         ]
 
-    async def hopeless(self) -> Program:
+    async def gave_up(self) -> Program:
         """The next program that has ended several times in a row."""
-        return (await self._hopeless.get()).program
+        return (await self._gave_up.get()).program
 
-    async def broken(self) -> None:
-        """Never returns; raises what keeps a program from being kept, if that ever happens."""
-        if self._kept:
-            done, _ = await asyncio.wait(self._kept.values(), return_when=asyncio.FIRST_COMPLETED)
+    async def failed(self) -> None:
+        """Never returns; raises what keeps a program from being supervised, if that ever happens."""
+        if self._supervised:
+            done, _ = await asyncio.wait(self._supervised.values(), return_when=asyncio.FIRST_COMPLETED)
             for task in done:
                 task.result()
         await asyncio.Event().wait()
 
-    async def stop(self, hurry: asyncio.Event) -> None:
-        """Return once all programs are gone: asked, then killed after the grace or when in a hurry."""
-        for task in self._kept.values():
+    async def stop(self, force: asyncio.Event) -> None:
+        """Return once all programs are gone: asked, then killed after the grace or when in a force."""
+        for task in self._supervised.values():
             task.cancel()
-        ended = asyncio.gather(*self._kept.values(), return_exceptions=True)
-        hurried = asyncio.create_task(hurry.wait())
-        await asyncio.wait((ended, hurried), return_when=asyncio.FIRST_COMPLETED)
-        hurried.cancel()
-        for kept in self._kept:
-            kept.kill()
+        ended = asyncio.gather(*self._supervised.values(), return_exceptions=True)
+        forced = asyncio.create_task(force.wait())
+        await asyncio.wait((ended, forced), return_when=asyncio.FIRST_COMPLETED)
+        forced.cancel()
+        for supervised in self._supervised:
+            supervised.kill()
         await ended

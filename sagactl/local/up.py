@@ -67,7 +67,7 @@ def _backend_line(choice: Choice, plan: Plan) -> str:
 
 
 def _token_command(plan: Plan) -> str:
-    if not plan.sign_in:
+    if not plan.auth:
         return ""
     return f"{sys.executable} -m sagactl token you --run-dir {shlex.quote(str(plan.run_dir))}"
 

@@ -9,7 +9,7 @@ from tests.support import local_suite
 
 
 def test_whoever_has_to_sign_in_is_asked_for_a_token_and_shops_with_it(visit, tmp_path):
-    with local_suite.ready_suite(tmp_path, "--sign-in") as suite:
+    with local_suite.ready_suite(tmp_path, "--auth") as suite:
         visitor = visit(suite)
         visitor.refusals = {401}
         expect(visitor.page.get_by_label("Bearer token")).to_be_focused()

@@ -1,12 +1,12 @@
-"""Whether anything was lost, doubled, oversold or left hanging: the books, and the customers' own ledger."""
+"""Whether anything was lost, doubled, oversold or left hanging: the records, and what customers saw."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from contract.tickets import APPROVED, CANCELED, PAYMENT_FAILED, RESERVE_FAILED
-from sagactl.inspect.audit import problems, read_books
-from sagactl.inspect.connect import open_letters
+from sagactl.inspect.audit import load_records, problems
+from sagactl.inspect.connect import open_dead_letters
 from sagactl.inspect.dead_letters import read
 from sagactl.inspect.records import every
 from sagakit.tables import Tables
@@ -22,11 +22,11 @@ async def read_tickets(tables: Tables) -> dict[str, Ticket]:
 
 async def of_books(tables: Tables) -> list[str]:
     """What does not balance (yet)."""
-    return problems(await read_books(tables))
+    return problems(await load_records(tables))
 
 
 async def of_dead_letters(environ: Mapping[str, str]) -> list[str]:
-    async with open_letters(Path("none"), environ) as (subscription, _):
+    async with open_dead_letters(Path("none"), environ) as (subscription, _):
         return [f"dead letter: {letter}" for letter in await read(subscription, lambda _: True)]
 
 

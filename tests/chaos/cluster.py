@@ -17,7 +17,7 @@ from sagactl.local.ports import LOOPBACK, free_ports
 from sagactl.local.probe import wait_until_answers
 from sagactl.local.provision import provision
 from sagactl.local.stock import put_if_absent
-from sagactl.local.supervisor import Kept, Supervisor
+from sagactl.local.supervisor import SupervisedProcess, Supervisor
 from sagakit.runtime import Backoff
 from tests.chaos.faults import Faults
 from tests.chaos.proxy import faulty
@@ -28,7 +28,7 @@ GRACE_SECONDS = 30.0
 READY_SECONDS = 60.0
 _PLAIN = {"LOG_FORMAT": "json", "no_proxy": LOOPBACK, "NO_PROXY": LOOPBACK}
 # Kubernetes starts a container again at once, the first time; a pause would only make the test longer.
-PAUSES = Backoff(first_seconds=0.1, cap_seconds=0.2, attempts=1 << 30)
+RESTART_BACKOFF = Backoff(first_seconds=0.1, cap_seconds=0.2, attempts=1 << 30)
 WRONG_ENDS = ("ended (exit status", "cannot be started", "did not end within")
 
 
@@ -69,7 +69,7 @@ class Cluster:
         self.environ = environ
         """Names the emulators, past what goes wrong on the way to them."""
 
-    def victims(self, service: str) -> list[Kept]:
+    def victims(self, service: str) -> list[SupervisedProcess]:
         """Its processes that run, none of them frozen, nor killed and not gone yet."""
         return [
             kept
@@ -85,11 +85,11 @@ class Cluster:
             if kept.facts["pid"]
         }
 
-    def kill(self, kept: Kept) -> None:
+    def kill(self, kept: SupervisedProcess) -> None:
         self._killed.add(kept.facts["pid"])
         os.kill(kept.facts["pid"], signal.SIGKILL)
 
-    async def freeze(self, kept: Kept, seconds: float) -> None:
+    async def freeze(self, kept: SupervisedProcess, seconds: float) -> None:
         """It does nothing for so long, and then goes on as if no time had passed."""
         pid = kept.facts["pid"]
         self._frozen.add(pid)
@@ -153,7 +153,7 @@ async def running_cluster(
         if any(words in line for words in WRONG_ENDS):
             complaints.append(line)
 
-    processes = Supervisor(say, GRACE_SECONDS, PAUSES)
+    processes = Supervisor(say, GRACE_SECONDS, RESTART_BACKOFF)
     environ = {**os.environ, **backend.led, **extra, **_PLAIN}
     try:
         gateways = await _start(processes, environ, directory)

@@ -40,7 +40,7 @@ class ChaosRun:
         self._backend = {"emulators": emulators, "embedded": embedded}[backend]
         self._faults = Faults(seed)
         self.logs = Path(tempfile.mkdtemp(prefix="chaos-"))
-        """Kept where there are problems."""
+        """SupervisedProcess where there are problems."""
         self.problems: list[str] = []
         self.figures: dict[str, Any] = {}
 

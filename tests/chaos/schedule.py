@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from random import Random
 
 from sagactl.local import programs as suite
-from sagactl.local.supervisor import Kept
+from sagactl.local.supervisor import SupervisedProcess
 from tests.chaos.cluster import Cluster
 from tests.chaos.faults import Faults
 
@@ -55,7 +55,7 @@ class FaultSchedule:
                 self._also(number, beside)
         self._faults.end()
 
-    async def victim(self, service: str) -> Kept:
+    async def victim(self, service: str) -> SupervisedProcess:
         """One of its processes that runs: killed, they are back before long."""
         async with asyncio.timeout(VICTIM_SECONDS):
             while not (running := self._cluster.victims(service)):  # noqa: ASYNC110  nobody tells

@@ -82,7 +82,7 @@ def _provisioning(manifests: Manifests) -> Iterator[str]:
     for workload, container in provisioning:
         if workload.kind == "Job":
             continue
-        if "--every" not in container.spec["args"]:
+        if "--interval" not in container.spec["args"]:
             yield "the emulator's topics are not made again when it restarts"
         last = subscription_specs()[-1].name
         path = f"/v1/projects/{container.environ['GOOGLE_CLOUD_PROJECT']}/subscriptions/{last}"

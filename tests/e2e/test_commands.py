@@ -16,7 +16,7 @@ def test_demo_passes(tmp_path):
 
 def test_stock_set_changes_only_what_is_named(tmp_path):
     with ready_suite(tmp_path) as local:
-        restocked = local.sagactl("stock", "set", "yellow", "--stock", "5")
+        restocked = local.sagactl("stock", "set", "yellow", "--total-stock", "5")
         seeded = local.sagactl("seed")
         waived = local.sagactl("stock", "set", "yellow", "--waives-payment")
         new = local.sagactl("stock", "set", "green", "--price", "7")
@@ -41,14 +41,14 @@ def test_stock_set_changes_only_what_is_named(tmp_path):
 
 def test_open_order_is_shown_and_audited_until_it_balances(tmp_path):
     with ready_suite(tmp_path) as local:
-        local.sagactl("provider", "--away")
+        local.sagactl("provider", "--unavailable")
         orderid = local.order(blue=3)
-        wait_until(lambda: "reserved" in local.sagactl("stuck").stdout)
+        wait_until(lambda: "reserved" in local.sagactl("pending").stdout)
 
-        waiting = local.sagactl("stuck").stdout
+        waiting = local.sagactl("pending").stdout
         while_open = local.sagactl("order", orderid).stdout
         unbalanced = local.sagactl("audit")
-        provider = local.sagactl("provider", "--here", "--delay", "0.1").stdout
+        provider = local.sagactl("provider", "--available", "--delay", "0.1").stdout
         balanced = local.sagactl("audit", "--wait", "30")
         ended = local.sagactl("order", orderid).stdout
 
@@ -66,7 +66,7 @@ def test_open_order_is_shown_and_audited_until_it_balances(tmp_path):
         assert services.count("purchase") == 4
         assert set(services) == {"purchase", "stock", "payment", "delivery"}
         assert "still open: nothing" in ended
-        assert local.sagactl("stuck").stdout == "nothing waits\n"
+        assert local.sagactl("pending").stdout == "no pending orders\n"
 
 
 def test_orders_wait_for_a_stopped_service(tmp_path):
@@ -74,7 +74,7 @@ def test_orders_wait_for_a_stopped_service(tmp_path):
         stopped = local.sagactl("stop", "payment")
         listed = local.sagactl("ps").stdout
         orderid = local.order(blue=1)
-        wait_until(lambda: "reserved" in local.sagactl("stuck").stdout)
+        wait_until(lambda: "reserved" in local.sagactl("pending").stdout)
         assert local.pids("services.payment") == []
 
         started = local.sagactl("start", "payment")

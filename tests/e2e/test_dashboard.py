@@ -1,4 +1,4 @@
-"""`sagactl watch` at a terminal, on a running suite."""
+"""`sagactl top` at a terminal, on a running suite."""
 
 import json
 import re
@@ -86,12 +86,12 @@ def test_closed_terminal_leaves_no_subscription(tmp_path):
 
 def test_without_a_terminal_one_snapshot_is_printed_as_text_or_json(tmp_path):
     with ready_suite(tmp_path) as local:
-        local.sagactl("provider", "--away")
+        local.sagactl("provider", "--unavailable")
         local.order(blue=1)
-        wait_until(lambda: "reserved" in local.sagactl("stuck").stdout)
+        wait_until(lambda: "reserved" in local.sagactl("pending").stdout)
 
-        text = local.sagactl("watch", "--listen", "0")
-        facts = json.loads(local.sagactl("watch", "--json", "--listen", "0").stdout)
+        text = local.sagactl("top", "--sample-seconds", "0")
+        facts = json.loads(local.sagactl("top", "--json", "--sample-seconds", "0").stdout)
         count = len(ephemeral_subscriptions(local))
 
         assert text.returncode == 0, text.stderr
@@ -106,7 +106,7 @@ def test_without_a_terminal_one_snapshot_is_printed_as_text_or_json(tmp_path):
 
 
 def test_missing_suite_is_reported(tmp_path):
-    failed = sagactl("watch", "--once", "--run-dir", str(tmp_path / "none"))
+    failed = sagactl("top", "--once", "--run-dir", str(tmp_path / "none"))
 
     assert failed.returncode == 1
     assert "no suite runs in" in failed.stderr

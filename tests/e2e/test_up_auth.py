@@ -1,4 +1,4 @@
-"""`sagactl up --sign-in`: a suite with authentication, and tokens of the development key."""
+"""`sagactl up --auth`: a suite with authentication, and tokens of the development key."""
 
 import stat
 import sys
@@ -13,11 +13,11 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
 
 def test_suite_with_authentication_accepts_development_tokens(tmp_path):
-    with ready_suite(tmp_path, "--sign-in") as local:
+    with ready_suite(tmp_path, "--auth") as local:
         local.until_printed("Stop: Ctrl-C")
         answers = run_printed_commands(local)
         demo = local.sagactl("demo")
-        changed = local.sagactl("stock", "set", "blue", "--stock", "200000")
+        changed = local.sagactl("stock", "set", "blue", "--total-stock", "200000")
         token = local.sagactl("token", "alice").stdout.strip()
         with httpx.Client(base_url=local.facts["gateway"], trust_env=False) as client:
             without = client.get("/v1/items")

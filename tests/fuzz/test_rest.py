@@ -15,7 +15,7 @@ ST = Path(sys.executable).with_name("st")
 CASES = re.compile(r"(\d+) generated, (\d+) passed")
 
 
-@pytest.mark.parametrize("arguments", [(), ("--sign-in",)], ids=["open", "signed-in"])
+@pytest.mark.parametrize("arguments", [(), ("--auth",)], ids=["open", "signed-in"])
 def test_every_answer_is_as_documented(tmp_path: Path, arguments: tuple[str, ...]):
     examples = int(os.environ.get("FUZZ_EXAMPLES", "15"))
 

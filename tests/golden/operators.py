@@ -17,8 +17,8 @@ LETTERS = {
 async def open_orders(seen: Seen, orderids: Sequence[str], environ: Mapping[str, str]) -> None:
     for orderid in orderids:
         await seen.print("order", orderid, environ=environ)
-    await seen.print("stuck", environ=environ)
-    await seen.print("stuck", "--older-than", "3600", environ=environ)
+    await seen.print("pending", environ=environ)
+    await seen.print("pending", "--older-than", "3600", environ=environ)
     await seen.print("audit", environ=environ, ordered=False)
     seen.files["sagactl-watch.json"] = await watch_json(environ)
 
@@ -31,16 +31,16 @@ async def operators(
     stock = {"STOCK_ADDRESS": suite.services.targets["stock"].removeprefix("ipv4:")}
     for line in (
         "order nothing",
-        "stuck",
+        "pending",
         "audit",
         "provider",
-        "provider --delay 0.5 --loses-answers",
-        "provider --away",
-        "provider --here --answers",
+        "provider --delay 0.5 --drop-responses",
+        "provider --unavailable",
+        "provider --available --no-drop-responses",
         "seed",
-        "stock set green --price 7 --stock 9",
+        "stock set green --price 7 --total-stock 9",
         "stock set green --waives-payment --shards 2",
-        "stock set gold --stock 0",
+        "stock set gold --total-stock 0",
     ):
         await seen.print(*line.split(), environ={**environ, **stock})
     await _dead_letters(seen, suite, environ)
@@ -54,12 +54,12 @@ async def _dead_letters(seen: Seen, suite: Suite, environ: Mapping[str, str]) ->
         attributes = {"eventid": eventid, "type": "purchase.OrderTicket", "time": "t", "googclient": "x"}
         await suite.backend.bus.publish("com.example.delivery", [Message(body, attributes)])
     await eventually(are_there)
-    for line in ("dlq list", "dlq show", "dlq list --reason malformed", "dlq redrive"):
+    for line in ("dlq list", "dlq show", "dlq list --reason-prefix malformed", "dlq redrive"):
         await seen.print(*line.split(), environ=environ, ordered=False)
     await seen.print("dlq", "redrive", "--event", "e-order", "--execute", environ=environ)
     await eventually(are_there)
     for line in ("dlq list --event e-order", "dlq show --event e-order", "dlq drop"):
         await seen.print(*line.split(), environ=environ, ordered=line != "dlq drop")
-    await seen.print("dlq", "drop", "--execute", "--reason", "unknown", environ=environ)
+    await seen.print("dlq", "drop", "--execute", "--reason-prefix", "unknown", environ=environ)
     await seen.print("dlq", "drop", "--execute", environ=environ, ordered=False)
     await seen.print("dlq", "list", environ=environ)

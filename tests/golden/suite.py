@@ -189,9 +189,9 @@ async def gateway(
 
 
 async def watch_json(environ: Mapping[str, str]) -> str:
-    """What `sagactl watch --json` prints, which handles signals and so needs a process of its own."""
+    """What `sagactl top --json` prints, which handles signals and so needs a process of its own."""
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "sagactl", "watch", "--json", "--listen", "0.2"),
+        *(sys.executable, "-m", "sagactl", "top", "--json", "--sample-seconds", "0.2"),
         env={**os.environ, **environ},
         stdout=asyncio.subprocess.PIPE,
     )

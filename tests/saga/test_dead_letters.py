@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 
 from contract import topology
 from contract.tickets import ORDER_TICKET, PAID, CartItem, TicketMessage
-from sagactl.inspect import dead_letters as letters
+from sagactl.inspect import dead_letters
 from sagactl.inspect.dead_letters import Filter
 from sagakit.backends import BackendSettings, open_pull_subscription
 from sagakit.bus import Message, PullSubscription
@@ -36,11 +36,13 @@ def paid(orderid: str, eventid: str) -> Message:
     return ticket.to_event(eventid, {"traceparent": "kept"}).to_message()
 
 
-async def found(subscription: PullSubscription, count: int, wanted: Filter = ALL) -> list[letters.Letter]:
+async def found(
+    subscription: PullSubscription, count: int, wanted: Filter = ALL
+) -> list[dead_letters.DeadLetter]:
     """Wait for the dead letters of `count` events, of which some may exist twice."""
 
-    async def all_found() -> list[letters.Letter] | None:
-        read = {letter.eventid: letter for letter in await letters.read(subscription, wanted)}
+    async def all_found() -> list[dead_letters.DeadLetter] | None:
+        read = {letter.eventid: letter for letter in await dead_letters.read(subscription, wanted)}
         return list(read.values()) if len(read) == count else None
 
     return await eventually(all_found, seconds=30)
@@ -56,13 +58,13 @@ async def test_dead_letters_stay_listed_until_dropped(backend_environ: Mapping[s
 
         both = await found(subscription, 2)
         again = await found(subscription, 2)
-        dropped = await letters.drop(subscription, Filter(reason="malformed"))
+        dropped = await dead_letters.drop(subscription, Filter(reason="malformed"))
         (left,) = await found(subscription, 1)
 
         assert {letter.eventid for letter in both} == {letter.eventid for letter in again} == {"e1", "e2"}
         assert {letter.eventid for letter in dropped} == {"e1"}
         assert str(left) == ("e2  purchase-service.com.example.delivery  unknown-order  order unknown: paid")
-        assert letters.describe(left)[-1].strip().startswith('{"orderid": "unknown"')
+        assert dead_letters.describe(left)[-1].strip().startswith('{"orderid": "unknown"')
 
 
 async def test_redriven_event_is_applied_once_its_cause_is_fixed(
@@ -81,11 +83,11 @@ async def test_redriven_event_is_applied_once_its_cause_is_fixed(
         await found(subscription, 1, PAID_EVENT)
         await suite.backend.tables.commit([row])
 
-        redriven = await letters.redrive(subscription, suite.backend.bus, PAID_EVENT, time.time())
+        redriven = await dead_letters.redrive(subscription, suite.backend.bus, PAID_EVENT, time.time())
 
         assert {letter.topic for letter in redriven} == {topology.TOPICS["payment"]}
         await suite.ticket_becomes(ticket.orderid, "approved")
-        assert await letters.read(subscription, PAID_EVENT) == []
+        assert await dead_letters.read(subscription, PAID_EVENT) == []
 
 
 async def delete_ticket(suite: Suite, orderid: str) -> Insert:
@@ -106,7 +108,7 @@ async def test_dead_letter_counts_its_redrives(backend_environ: Mapping[str, str
             (letter,) = await found(subscription, 1)
             assert letter.redriven == times
             assert letter.message.attributes["traceparent"] == "kept"
-            await letters.redrive(subscription, suite.backend.bus, ALL, time.time())
+            await dead_letters.redrive(subscription, suite.backend.bus, ALL, time.time())
 
         (letter,) = await found(subscription, 1)
         assert str(letter).endswith("redriven 3 times")
@@ -136,7 +138,7 @@ async def test_redriven_duplicates_change_nothing(backend_environ: Mapping[str, 
         await found(subscription, len(every))
         await empty_inboxes(suite)
 
-        redriven = await letters.redrive(subscription, suite.backend.bus, ALL, time.time())
+        redriven = await dead_letters.redrive(subscription, suite.backend.bus, ALL, time.time())
 
         assert len({letter.eventid for letter in redriven}) == len(every)
         another = await suite.order("after", red=1)

@@ -1,4 +1,4 @@
-"""`sagactl watch` in a picture, with orders going by."""
+"""`sagactl top` in a picture, with orders going by."""
 
 import asyncio
 import io
@@ -11,10 +11,10 @@ import httpx
 from rich.console import Console
 from rich.terminal_theme import SVG_EXPORT_THEME
 
-from sagactl.dashboard.dashboard import Watching
+from sagactl.dashboard.dashboard import Dashboard
 from sagactl.dashboard.screen import screen
 from sagactl.dashboard.state import State
-from sagactl.inspect.connect import open_sources
+from sagactl.inspect.connect import open_data_sources
 from sagakit.runtime import Runtime
 from tests.support.local_suite import LocalSuite
 
@@ -32,13 +32,13 @@ def watch(suite: LocalSuite, file: Path) -> None:
     console = Console(record=True, width=WIDTH, file=io.StringIO(), force_terminal=True)
     console.print(screen(state, WIDTH, HEIGHT))
     # Nothing from elsewhere: whoever shows it has a font of fixed width.
-    file.write_text(_FONTS.sub("", console.export_svg(title="sagactl watch", theme=SVG_EXPORT_THEME)))
+    file.write_text(_FONTS.sub("", console.export_svg(title="sagactl top", theme=SVG_EXPORT_THEME)))
 
 
 async def _seen(suite: LocalSuite) -> State:
-    async with open_sources(suite.run_dir, environ={}) as sources:
-        watching = Watching(sources, Runtime())
-        async with watching.going_on(), _client(suite) as client:
+    async with open_data_sources(suite.run_dir, environ={}) as sources:
+        watching = Dashboard(sources, Runtime())
+        async with watching.run(), _client(suite) as client:
             await watching.looked.wait()
             for itemid in _CARTS:
                 await _order(client, itemid)
@@ -58,7 +58,7 @@ def _waits(state: State) -> bool:
     return waiting and stopped
 
 
-async def _once(watching: Watching, holds: Callable[[State], bool]) -> State:
+async def _once(watching: Dashboard, holds: Callable[[State], bool]) -> State:
     async with asyncio.timeout(_WAIT_SECONDS):
         while True:
             state = watching.state()

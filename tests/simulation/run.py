@@ -13,7 +13,7 @@ import structlog
 
 from contract.topology import TOPICS
 from rpc import purchase_pb2, stock_pb2
-from sagactl.inspect.audit import problems, read_books
+from sagactl.inspect.audit import load_records, problems
 from sagactl.local.catalogue import CATALOGUE
 from sagakit.errors import FailedPrecondition, SagaError
 from sagakit.service import Kit, Service, ServiceFactory
@@ -232,7 +232,7 @@ class Simulation:
         tables = SimTables(self.database, self.processes[0], self._random)
         while True:
             await asyncio.sleep(CHECK_INTERVAL_SECONDS)
-            books = await read_books(tables)
+            books = await load_records(tables)
             found = problems(books)
             if (not found and not self.broker.in_flight) or loop.time() > deadline:
                 break

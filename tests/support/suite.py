@@ -18,7 +18,7 @@ from rpc.delivery_pb2_grpc import DeliveryStub
 from rpc.payment_pb2_grpc import PaymentStub
 from rpc.purchase_pb2_grpc import PurchaseStub
 from rpc.stock_pb2_grpc import StockStub
-from sagactl.inspect.audit import problems, read_books
+from sagactl.inspect.audit import load_records, problems
 from sagactl.local import programs as suite
 from sagactl.local.catalogue import CATALOGUE
 from sagactl.local.provision import provision
@@ -188,7 +188,7 @@ class Suite:
 
         async def agreed() -> bool:
             nonlocal found
-            found = problems(await read_books(self.backend.tables))
+            found = problems(await load_records(self.backend.tables))
             return not found
 
         found: list[str] = []

@@ -5,8 +5,8 @@ from dataclasses import asdict, replace
 
 import pytest
 
-from sagactl.inspect.audit import figures, problems, read_books
-from sagactl.inspect.records import PAGE, Books, Order
+from sagactl.inspect.audit import figures, load_records, problems
+from sagactl.inspect.records import PAGE, Order, Records
 from sagakit.tables import Insert, Key
 from services.delivery.shipment import Shipment
 from services.delivery.storage import delivery_key, shipment_entity
@@ -27,22 +27,22 @@ from tests.support.clock import START
 from tests.support.tables import MemoryTables
 
 
-def agreeing() -> Books:
+def agreeing() -> Records:
     """Three orders of 3 blue: one approved and paid, one whose payment was waived, one that failed."""
-    books = Books()
-    books.items["blue"] = Item("blue", 100, 20, shards=2)
-    books.shards["blue", 0] = Shard(4, sold=6)
-    books.shards["blue", 1] = Shard(10)
-    books.taken["blue", 0, "sold"] = 6
-    books.taken["blue", 1, "released"] = 3
-    books.orders["paid"] = Order(
+    records = Records()
+    records.items["blue"] = Item("blue", 100, 20, shards=2)
+    records.shards["blue", 0] = Shard(4, sold=6)
+    records.shards["blue", 1] = Shard(10)
+    records.taken["blue", 0, "sold"] = 6
+    records.taken["blue", 1, "released"] = 3
+    records.orders["paid"] = Order(
         "approved", amount=300, reservation="sold", payment="settled", delivered=True, charged=300
     )
-    books.orders["waived"] = Order("approved", reservation="sold", delivered=True)
-    books.orders["failed"] = Order(
+    records.orders["waived"] = Order("approved", reservation="sold", delivered=True)
+    records.orders["failed"] = Order(
         "canceled", amount=300, reservation="released", payment="canceled", charged=300, refunded=300
     )
-    return books
+    return records
 
 
 def test_books_that_agree_have_no_problems():
@@ -80,18 +80,18 @@ def test_books_that_agree_have_no_problems():
     ],
 )
 def test_an_order_that_does_not_agree_is_named(orderid: str, change: dict, found: str):
-    books = agreeing()
+    records = agreeing()
     for name, value in change.items():
-        setattr(books.orders[orderid], name, value)
+        setattr(records.orders[orderid], name, value)
 
-    assert found in problems(books)
+    assert found in problems(records)
 
 
 def test_money_that_is_nobodys_is_found():
-    books = agreeing()
-    books.orders["paid"].charged = 500
+    records = agreeing()
+    records.orders["paid"].charged = 500
 
-    assert "500 was charged for approved orders of 300" in problems(books)
+    assert "500 was charged for approved orders of 300" in problems(records)
 
 
 @pytest.mark.parametrize(
@@ -105,32 +105,32 @@ def test_money_that_is_nobodys_is_found():
     ],
 )
 def test_pieces_that_do_not_add_up_are_found(shard: Shard, found: str):
-    books = agreeing()
-    books.shards["blue", 0] = shard
+    records = agreeing()
+    records.shards["blue", 0] = shard
 
-    assert found in problems(books)
+    assert found in problems(records)
 
 
 @pytest.mark.parametrize("status", ["reserved", "sold"])
 def test_pieces_of_a_shard_that_is_not_there_are_found(status: str):
-    books = agreeing()
-    books.taken["blue", 5, status] = 2
+    records = agreeing()
+    records.taken["blue", 5, status] = 2
 
-    assert problems(books) == [f"item blue: shard 5 has 0 pieces {status}, orders have 2"]
+    assert problems(records) == [f"item blue: shard 5 has 0 pieces {status}, orders have 2"]
 
 
 def test_a_shard_of_an_item_that_is_not_there_is_found():
-    books = agreeing()
-    books.shards["ghost", 0] = Shard(4)
+    records = agreeing()
+    records.shards["ghost", 0] = Shard(4)
 
-    assert problems(books) == ["item ghost: it has shards, and is not there itself"]
+    assert problems(records) == ["item ghost: it has shards, and is not there itself"]
 
 
 def test_an_event_that_waits_is_found():
-    books = agreeing()
-    books.outboxes["stock"] = 2
+    records = agreeing()
+    records.outboxes["stock"] = 2
 
-    assert problems(books) == ["outbox of stock: 2 events wait"]
+    assert problems(records) == ["outbox of stock: 2 events wait"]
 
 
 async def tables_with(orders: int) -> MemoryTables:
@@ -158,10 +158,10 @@ async def tables_with(orders: int) -> MemoryTables:
 
 
 async def test_all_books_are_read_to_their_end():
-    books = await read_books(await tables_with(2 * PAGE + 1))
+    records = await load_records(await tables_with(2 * PAGE + 1))
 
-    assert len(books.orders) == 2 * PAGE + 1
-    assert books.orders["order-7"] == Order(
+    assert len(records.orders) == 2 * PAGE + 1
+    assert records.orders["order-7"] == Order(
         "pre-approved",
         waits=True,
         amount=200,
@@ -171,11 +171,11 @@ async def test_all_books_are_read_to_their_end():
         charged=200,
         refunded=50,
     )
-    assert all(order == books.orders["order-7"] for order in books.orders.values())
-    assert books.items == {"blue": Item("blue", 100, 9_000, shards=2)}
-    assert books.shards == {("blue", number): Shard(4_000, 300, 200) for number in (0, 1)}
-    assert books.taken == {("blue", number, "reserved"): 2 * PAGE + 1 for number in (0, 1)}
-    assert books.outboxes == {"purchase": 2 * PAGE + 1, "delivery": 2 * PAGE + 1}
+    assert all(order == records.orders["order-7"] for order in records.orders.values())
+    assert records.items == {"blue": Item("blue", 100, 9_000, shards=2)}
+    assert records.shards == {("blue", number): Shard(4_000, 300, 200) for number in (0, 1)}
+    assert records.taken == {("blue", number, "reserved"): 2 * PAGE + 1 for number in (0, 1)}
+    assert records.outboxes == {"purchase": 2 * PAGE + 1, "delivery": 2 * PAGE + 1}
 
 
 @pytest.mark.parametrize("kind", ["Reservation", "Payment", "Delivery", LEDGER])
@@ -183,7 +183,7 @@ async def test_whatever_is_kept_of_an_order_that_has_no_ticket_is_found(kind: st
     tables = await tables_with(1)
     tables.rows = {key: row for key, row in tables.rows.items() if key.kind == kind}
 
-    assert "order order-0: there is no ticket for it" in problems(await read_books(tables))
+    assert "order order-0: there is no ticket for it" in problems(await load_records(tables))
 
 
 async def test_reading_changes_nothing():
@@ -191,7 +191,7 @@ async def test_reading_changes_nothing():
     await tables.commit([Insert(Key("StockPublishEvent", "e"), {"due": "00:0"})])
     before = copy.copy(tables.rows)
 
-    books = await read_books(tables)
+    records = await load_records(tables)
 
-    assert books.outboxes == {"stock": 1}
+    assert records.outboxes == {"stock": 1}
     assert tables.rows == before

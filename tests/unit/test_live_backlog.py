@@ -1,16 +1,16 @@
-"""What waits, as `sagactl watch` finds it: bounded, with the age of the oldest."""
+"""What waits, as `sagactl top` finds it: bounded, with the age of the oldest."""
 
 import pytest
 
 from contract.tickets import OPEN
 from sagactl.dashboard import queue_depth as backlogs
 from sagactl.dashboard.queue_depth import (
-    EVERY_SECONDS,
     MAX_IDLE_SECONDS,
-    Pile,
-    count_letters,
-    read_backlog,
-    rest_after,
+    REFRESH_INTERVAL_SECONDS,
+    QueueDepth,
+    count_dead_letters,
+    idle_after,
+    load_backlog,
 )
 from sagakit.bus import Message, PulledMessage
 from sagakit.events import Event, timestamp
@@ -63,9 +63,13 @@ async def test_tickets_that_wait_are_counted_by_status_with_the_age_of_the_oldes
     await opened_at(tables, "d", START + 95, "paid")
     await opened_at(tables, "e", START, "reserve-failed")
 
-    backlog = await read_backlog(tables, NOW)
+    backlog = await load_backlog(tables, NOW)
 
-    assert backlog.tickets == {"pre-approved": Pile(2, 100), "reserved": Pile(1, 10), "approved": Pile(1, 5)}
+    assert backlog.tickets == {
+        "pre-approved": QueueDepth(2, 100),
+        "reserved": QueueDepth(1, 10),
+        "approved": QueueDepth(1, 5),
+    }
 
 
 async def test_events_that_wait_are_counted_by_service_with_the_age_of_the_oldest(tables):
@@ -74,34 +78,34 @@ async def test_events_that_wait_are_counted_by_service_with_the_age_of_the_oldes
     await unsent(tables, "stock", "3", {"time": "yesterday"})
     await unsent(tables, "payment", "4", {})
 
-    backlog = await read_backlog(tables, NOW)
+    backlog = await load_backlog(tables, NOW)
 
     assert backlog.outboxes == {
-        "purchase": Pile(),
-        "stock": Pile(3, 70),
-        "payment": Pile(1, None),
-        "delivery": Pile(),
+        "purchase": QueueDepth(),
+        "stock": QueueDepth(3, 70),
+        "payment": QueueDepth(1, None),
+        "delivery": QueueDepth(),
     }
 
 
 async def test_a_look_is_five_queries_however_much_there_is_and_says_where_there_is_more(tables, monkeypatch):
-    monkeypatch.setattr(backlogs, "MOST", 10)
+    monkeypatch.setattr(backlogs, "MAX_ROWS", 10)
     for number in range(25):
         await opened_at(tables, f"o-{number}", START)
         await unsent(tables, "delivery", f"e-{number}", {"time": timestamp(START)})
 
-    backlog = await read_backlog(tables, NOW)
+    backlog = await load_backlog(tables, NOW)
 
     assert tables.queries == 5
-    assert backlog.tickets["pre-approved"] == Pile(10, 100, more=True)
-    assert backlog.tickets["reserved"] == Pile()
-    assert backlog.outboxes["delivery"] == Pile(10, 100, more=True)
+    assert backlog.tickets["pre-approved"] == QueueDepth(10, 100, more=True)
+    assert backlog.tickets["reserved"] == QueueDepth()
+    assert backlog.outboxes["delivery"] == QueueDepth(10, 100, more=True)
 
 
 async def test_a_row_of_a_clock_that_is_ahead_is_not_younger_than_nothing(tables):
     await unsent(tables, "stock", "1", {"time": timestamp(NOW + 3)})
 
-    assert (await read_backlog(tables, NOW)).outboxes["stock"] == Pile(1, 0)
+    assert (await load_backlog(tables, NOW)).outboxes["stock"] == QueueDepth(1, 0)
 
 
 class Letters:
@@ -120,16 +124,22 @@ class Letters:
 
 
 @pytest.mark.parametrize(
-    ("there", "counted"), [(0, Pile()), (7, Pile(7)), (450, Pile(450)), (9_000, Pile(500, None, more=True))]
+    ("there", "counted"),
+    [
+        (0, QueueDepth()),
+        (7, QueueDepth(7)),
+        (450, QueueDepth(450)),
+        (9_000, QueueDepth(500, None, more=True)),
+    ],
 )
 async def test_dead_letters_are_counted_up_to_a_bound_and_all_given_back(there, counted):
-    letters = Letters(there)
+    dead_letters = Letters(there)
 
-    assert await count_letters(letters) == counted
-    assert len(letters.given_back) == counted.count
+    assert await count_dead_letters(dead_letters) == counted
+    assert len(dead_letters.given_back) == counted.count
 
 
 def test_slow_tables_are_left_alone_for_longer():
-    assert rest_after(0.01) == EVERY_SECONDS
-    assert rest_after(1) == 20
-    assert rest_after(60) == MAX_IDLE_SECONDS
+    assert idle_after(0.01) == REFRESH_INTERVAL_SECONDS
+    assert idle_after(1) == 20
+    assert idle_after(60) == MAX_IDLE_SECONDS

@@ -1,17 +1,17 @@
-"""What `sagactl watch` makes of what it hears, on time that tests move."""
+"""What `sagactl top` makes of what it hears, on time that tests move."""
 
 import pytest
 
 from contract.tickets import CartItem, TicketMessage
 from sagactl.dashboard import stats as boards
-from sagactl.dashboard.stats import ACCEPTED, MAX_EVENTS, Board
+from sagactl.dashboard.stats import ACCEPTED, MAX_EVENTS, OrderStats
 from sagakit.events import timestamp
 
 START = 1_800_000_000.0
 
 
 class Time:
-    """Stands still until it is moved."""
+    """Stands still elapsed it is moved."""
 
     def __init__(self):
         self.now = START
@@ -22,11 +22,11 @@ class Listener:
 
     def __init__(self):
         self.time = Time()
-        self.board = Board(lambda: self.time.now)
+        self.board = OrderStats(lambda: self.time.now)
 
     def say(self, service, status, orderid="o", reason=None, again=False, time=None):
         ticket = TicketMessage(orderid, status, (CartItem("blue", 1),), None, reason)
-        self.board.hear(service, ticket, time or timestamp(self.time.now), again)
+        self.board.on_ticket(service, ticket, time or timestamp(self.time.now), again)
 
     def saga(self, orderid, seconds=0.0):
         self.say("purchase", "pre-approved", orderid)
@@ -36,7 +36,7 @@ class Listener:
         self.say("purchase", "approved", orderid)
 
     def rates(self):
-        return [dict(rates.orders) for rates in self.board.figures().rates]
+        return [dict(rates.orders) for rates in self.board.summary().rates]
 
 
 @pytest.fixture
@@ -45,11 +45,11 @@ def listener():
 
 
 def test_nothing_was_heard_yet(listener):
-    figures = listener.board.figures()
+    summary = listener.board.summary()
 
-    assert [rates.window for rates in figures.rates] == [10, 60]
+    assert [rates.window for rates in summary.rates] == [10, 60]
     assert listener.rates() == [{}, {}]
-    assert (figures.p50, figures.p95, figures.ended, figures.dead_letters, figures.said) == (
+    assert (summary.p50, summary.p95, summary.ended, summary.dead_letters, summary.events) == (
         None,
         None,
         0,
@@ -88,10 +88,10 @@ def test_what_is_past_a_window_does_not_count_in_it(listener):
     assert listener.rates()[0] == {ACCEPTED: 0.1, "approved": 0.1}
     listener.time.now += 0.1
     assert listener.rates()[0] == {}
-    assert listener.board.figures().ended == 1
+    assert listener.board.summary().ended == 1
     listener.time.now += 50
     assert listener.rates() == [{}, {}]
-    assert (listener.board.figures().ended, listener.board.figures().p50) == (0, None)
+    assert (listener.board.summary().ended, listener.board.summary().p50) == (0, None)
 
 
 def test_a_rate_is_over_the_time_it_was_listened_for(listener):
@@ -111,7 +111,7 @@ def test_who_says_it_twice_or_again_is_counted_once(listener):
     listener.say("purchase", "approved", "other", again=True)
 
     assert listener.rates()[0] == {ACCEPTED: 0.1, "approved": 0.1}
-    assert [said.status for said in listener.board.figures().said] == [
+    assert [events.status for events in listener.board.summary().events] == [
         "pre-approved",
         "reserved",
         "paid",
@@ -132,26 +132,26 @@ def test_the_time_from_checkout_is_by_the_services_clocks_and_has_quantiles(list
     for number in range(1, 101):
         listener.saga(str(number), seconds=number / 1000)
 
-    figures = listener.board.figures()
+    summary = listener.board.summary()
 
-    assert figures.ended == 100
-    assert figures.p50 == pytest.approx(0.050, abs=0.0011)
-    assert figures.p95 == pytest.approx(0.095, abs=0.0011)
-    assert figures.said[-1].since_checkout == pytest.approx(0.1, abs=0.0011)
+    assert summary.ended == 100
+    assert summary.p50 == pytest.approx(0.050, abs=0.0011)
+    assert summary.p95 == pytest.approx(0.095, abs=0.0011)
+    assert summary.events[-1].since_checkout == pytest.approx(0.1, abs=0.0011)
 
 
 def test_an_order_whose_checkout_was_not_heard_ends_without_a_time(listener):
     listener.say("payment", "paid")
     listener.say("purchase", "approved")
 
-    figures = listener.board.figures()
+    summary = listener.board.summary()
 
-    assert (figures.ended, figures.p50) == (1, None)
-    assert [said.since_checkout for said in figures.said] == [None, None]
+    assert (summary.ended, summary.p50) == (1, None)
+    assert [events.since_checkout for events in summary.events] == [None, None]
 
 
 def test_what_is_heard_before_the_checkout_is_put_after_it(listener):
-    """Each topic is heard for itself, and they overtake one another."""
+    """Each topic is recent for itself, and they overtake one another."""
     for service, status, after in (
         ("purchase", "approved", 3),
         ("stock", "reserved", 1),
@@ -160,11 +160,11 @@ def test_what_is_heard_before_the_checkout_is_put_after_it(listener):
     ):
         listener.say(service, status, time=timestamp(START + after))
 
-    figures = listener.board.figures()
+    summary = listener.board.summary()
 
-    assert [said.status for said in figures.said] == ["pre-approved", "reserved", "paid", "approved"]
-    assert [said.since_checkout for said in figures.said] == [0.0, 1.0, 2.0, 3.0]
-    assert figures.p50 == 3.0
+    assert [events.status for events in summary.events] == ["pre-approved", "reserved", "paid", "approved"]
+    assert [events.since_checkout for events in summary.events] == [0.0, 1.0, 2.0, 3.0]
+    assert summary.p50 == 3.0
 
 
 def test_clocks_apart_make_no_time_negative_and_no_time_makes_no_trouble(listener):
@@ -172,7 +172,7 @@ def test_clocks_apart_make_no_time_negative_and_no_time_makes_no_trouble(listene
     listener.say("stock", "reserved", time=timestamp(START - 5))
     listener.say("payment", "paid", time="yesterday")
 
-    assert [said.since_checkout for said in listener.board.figures().said] == [0.0, 0.0, 0.0]
+    assert [events.since_checkout for events in listener.board.summary().events] == [0.0, 0.0, 0.0]
 
 
 def test_only_so_much_is_remembered(listener, monkeypatch):
@@ -180,14 +180,14 @@ def test_only_so_much_is_remembered(listener, monkeypatch):
     for number in range(MAX_EVENTS + 1):
         listener.say("purchase", "pre-approved", str(number))
 
-    said = listener.board.figures().said
+    events = listener.board.summary().events
 
-    assert (len(said), said[0].orderid, said[-1].orderid) == (MAX_EVENTS, "1", str(MAX_EVENTS))
+    assert (len(events), events[0].orderid, events[-1].orderid) == (MAX_EVENTS, "1", str(MAX_EVENTS))
     assert len(listener.board._orders) == 10
 
 
 def test_dead_letters_are_counted(listener):
-    listener.board.hear_dead_letter()
-    listener.board.hear_dead_letter()
+    listener.board.add_dead_letter()
+    listener.board.add_dead_letter()
 
-    assert listener.board.figures().dead_letters == 2
+    assert listener.board.summary().dead_letters == 2

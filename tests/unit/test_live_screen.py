@@ -1,4 +1,4 @@
-"""What `sagactl watch` shows of what it knows: all of it within 80 columns, and as many lanes as fit."""
+"""What `sagactl top` shows of what it knows: all of it within 80 columns, and as many lanes as fit."""
 
 import io
 from dataclasses import replace
@@ -6,24 +6,24 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from sagactl.dashboard.queue_depth import Backlog, Pile
+from sagactl.dashboard.queue_depth import Backlog, QueueDepth
 from sagactl.dashboard.screen import screen
 from sagactl.dashboard.state import State
-from sagactl.dashboard.stats import ACCEPTED, Figures, Rates, Said
+from sagactl.dashboard.stats import ACCEPTED, EventLine, Rates, Summary
 
 NOW = 1_800_000_000.0
 ORDERID = "1b4e28ba-2fa1-11d2-883f-0016d3cca427"
 
 
-def said(service="stock", status="reserve-failed", reason=None, since=0.031, orderid=ORDERID):
-    return Said(NOW, service, orderid, status, reason, since)
+def events(service="stock", status="reserve-failed", reason=None, since=0.031, orderid=ORDERID):
+    return EventLine(NOW, service, orderid, status, reason, since)
 
 
 def rates(**orders):
     return (Rates(10, {what.replace("_", "-"): rate for what, rate in orders.items()}), Rates(60, {}))
 
 
-FIGURES = Figures(rates(), 0, None, None, 0, ())
+FIGURES = Summary(rates(), 0, None, None, 0, ())
 STATE = State(NOW, "embedded, http://127.0.0.1:8080", True, FIGURES)
 
 
@@ -39,40 +39,40 @@ def lines(state, width=80, height=24):
 
 def test_everything_fits_80_columns_and_24_rows_whatever_there_is():
     failures = {f"payment-failed a-very-long-reason-number-{number}": 1_234.5 for number in range(9)}
-    figures = Figures(
+    summary = Summary(
         (Rates(10, failures), Rates(60, {ACCEPTED: 12_345, "approved": 99_999, **failures})),
         9_000,
         99.99,
         86_400.0 * 3,
         3,
-        tuple(said("delivery", "delivery-arranged" * 3, "why" * 50, 86_400) for _ in range(200)),
+        tuple(events("delivery", "delivery-arranged" * 3, "why" * 50, 86_400) for _ in range(200)),
     )
-    pile = Pile(500, 86_400 * 30, more=True)
+    depth = QueueDepth(500, 86_400 * 30, more=True)
     backlog = Backlog(
-        dict.fromkeys(("pre-approved", "reserved", "approved"), pile),
-        dict.fromkeys(("purchase", "stock", "payment", "delivery"), pile),
+        dict.fromkeys(("pre-approved", "reserved", "approved"), depth),
+        dict.fromkeys(("purchase", "stock", "payment", "delivery"), depth),
     )
     programs = [{"name": name, "state": "running"} for name in ("purchase", "stock", "payment", "delivery")]
-    state = State(NOW, "gcp, " + "a-project" * 9, True, figures, backlog, pile, programs, "trouble " * 50)
+    state = State(NOW, "gcp, " + "a-project" * 9, True, summary, backlog, depth, programs, "warning " * 50)
 
     found = lines(state)
 
     assert max(map(len, found)) <= 80
     assert len(found) <= 24
-    assert found[-1].startswith(ORDERID[:8]), "the lanes have what the figures leave"
+    assert found[-1].startswith(ORDERID[:8]), "the lanes have what the summary leave"
 
 
 def test_each_service_has_a_lane_and_says_its_words_there():
     state = replace(
         STATE,
-        figures=replace(
+        summary=replace(
             FIGURES,
-            said=(
-                said("purchase", "pre-approved", since=0.0),
-                said("stock", "reserved", since=0.1),
-                said("payment", "paid", since=59.994),
-                said("delivery", "delivery-arranged", since=100),
-                said("purchase", "approved", since=None),
+            events=(
+                events("purchase", "pre-approved", since=0.0),
+                events("stock", "reserved", since=0.1),
+                events("payment", "paid", since=59.994),
+                events("delivery", "delivery-arranged", since=100),
+                events("purchase", "approved", since=None),
             ),
         ),
     )
@@ -80,24 +80,24 @@ def test_each_service_has_a_lane_and_says_its_words_there():
     names, *rows = lines(state)[-6:]
 
     services = ("purchase", "stock", "payment", "delivery", "purchase")
-    words = ("pre-approved", "reserved", "paid", "delivery-arranged", "approved")
-    for row, service, word in zip(rows, services, words, strict=True):
-        assert row.index(word) == names.index(service)
+    seen = ("pre-approved", "reserved", "paid", "delivery-arranged", "approved")
+    for row, service, key in zip(rows, services, seen, strict=True):
+        assert row.index(key) == names.index(service)
     assert [row.split()[-1] for row in rows] == ["s", "s", "s", "40s", "-"]
     assert [row.split()[0] for row in rows] == ["1b4e28ba"] * 5
 
 
 def test_there_are_as_many_lanes_as_there_is_room_for_the_latest_last():
-    many = tuple(said(orderid=f"{number:08}") for number in range(100))
+    many = tuple(events(orderid=f"{number:08}") for number in range(100))
 
-    found = lines(replace(STATE, figures=replace(FIGURES, said=many)), height=30)
+    found = lines(replace(STATE, summary=replace(FIGURES, events=many)), height=30)
 
     assert len(found) == 30
     assert found[-1].startswith("00000099")
 
 
 def test_a_wide_terminal_also_has_the_hour_and_the_reason():
-    state = replace(STATE, figures=replace(FIGURES, said=(said(reason="sold-out: yellow"),)))
+    state = replace(STATE, summary=replace(FIGURES, events=(events(reason="sold-out: yellow"),)))
 
     assert lines(state, width=120)[-1].endswith("sold-out: yellow")
     assert "sold-out" not in lines(state, width=80)[-1]
@@ -105,9 +105,9 @@ def test_a_wide_terminal_also_has_the_hour_and_the_reason():
 
 def test_rates_and_times_are_shown_and_the_rarest_failures_together():
     orders = {ACCEPTED: 12.34, "approved": 100.4, **{f"failed {number}": 5.0 - number for number in range(6)}}
-    figures = Figures((Rates(10, {"approved": 7}), Rates(60, orders)), 5, 0.123, 61.0, 0, ())
+    summary = Summary((Rates(10, {"approved": 7}), Rates(60, orders)), 5, 0.123, 61.0, 0, ())
 
-    found = {line[:24].strip(): line[24:38].split() for line in lines(replace(STATE, figures=figures))}
+    found = {line[:24].strip(): line[24:38].split() for line in lines(replace(STATE, summary=summary))}
 
     assert found["accepted"] == ["0.0", "12.3"]
     assert found["approved"] == ["7.0", "100"]
@@ -120,10 +120,14 @@ def test_rates_and_times_are_shown_and_the_rarest_failures_together():
 
 def test_what_waits_is_shown_with_its_age_and_what_is_unknown_as_such():
     backlog = Backlog(
-        {"pre-approved": Pile(2, 3.9), "reserved": Pile(500, 75, more=True), "approved": Pile()},
-        {"stock": Pile(3, 7_260)},
+        {
+            "pre-approved": QueueDepth(2, 3.9),
+            "reserved": QueueDepth(500, 75, more=True),
+            "approved": QueueDepth(),
+        },
+        {"stock": QueueDepth(3, 7_260)},
     )
-    state = replace(STATE, backlog=backlog, letters=Pile(1))
+    state = replace(STATE, backlog=backlog, dead_letters=QueueDepth(1))
 
     found = {line[42:66].strip(): line[66:].split() for line in lines(state)}
 
@@ -145,16 +149,16 @@ def test_processes_of_a_local_suite_are_shown_and_how_they_are_where_they_do_not
 def test_trouble_takes_the_place_of_listening():
     assert "listening" in lines(STATE)[0]
     assert "listening" not in lines(replace(STATE, listening=False))[0]
-    troubled = lines(replace(STATE, trouble="broker lost"))[0]
+    troubled = lines(replace(STATE, warning="broker lost"))[0]
     assert "broker lost" in troubled
     assert "listening" not in troubled
 
 
 def test_nobody_who_publishes_can_write_to_the_terminal():
-    wild = said(status="\x1b[2Jgone\x07", reason="\x1b]0;title\x07\n")
-    figures = Figures((Rates(10, {}), Rates(60, {"failed \x1b[2J": 1.0})), 0, None, None, 0, (wild,))
+    wild = events(status="\x1b[2Jgone\x07", reason="\x1b]0;title\x07\n")
+    summary = Summary((Rates(10, {}), Rates(60, {"failed \x1b[2J": 1.0})), 0, None, None, 0, (wild,))
 
-    found = shown(replace(STATE, figures=figures), width=120)
+    found = shown(replace(STATE, summary=summary), width=120)
 
     assert "\x1b" not in found
     assert "\x07" not in found
@@ -166,7 +170,7 @@ def test_nobody_who_publishes_can_write_to_the_terminal():
     [({"force_terminal": True, "color_system": "standard"}, True), ({"force_terminal": False}, False)],
 )
 def test_statuses_and_services_have_their_colours_at_a_terminal_only(options, coloured):
-    state = replace(STATE, figures=replace(FIGURES, said=(said("payment", "paid"),)))
+    state = replace(STATE, summary=replace(FIGURES, events=(events("payment", "paid"),)))
 
     found = shown(state, **options, _environ={})
 

@@ -1,4 +1,4 @@
-"""Listening and looking for `sagactl watch`: what it knows, what it says it cannot know, what it leaves."""
+"""Listening and looking for `sagactl top`: what it knows, what it says it cannot know, what it leaves."""
 
 import asyncio
 import json
@@ -10,12 +10,12 @@ import structlog
 from contract.topology import DEAD_LETTER_TOPIC, EPHEMERAL_PREFIX, TOPICS
 from sagactl.dashboard.dashboard import (
     DEAD_LETTERS_INTERVAL_SECONDS,
-    PROGRAMS_SECONDS,
-    TROUBLE_SECONDS,
-    Sources,
-    Watching,
+    PROGRAMS_INTERVAL_SECONDS,
+    WARNING_SECONDS,
+    Dashboard,
+    DataSources,
 )
-from sagactl.dashboard.queue_depth import EVERY_SECONDS, Pile
+from sagactl.dashboard.queue_depth import REFRESH_INTERVAL_SECONDS, QueueDepth
 from sagakit.backends import Broker
 from sagakit.bus import Message, PulledMessage
 from sagakit.errors import Unavailable
@@ -57,21 +57,23 @@ class Suite:
     def __init__(self):
         self.clock = Clock()
         self.bus, self.provisioner, self.tables = ManualBus(), Provisioner(), Tables()
-        self.letters = [PulledMessage("1", Message(b"", {}))]
+        self.dead_letters = [PulledMessage("1", Message(b"", {}))]
         self.programs = [{"name": "stock", "state": "running"}]
-        sources = Sources("here", Broker(self.bus, self.provisioner), self.tables, self._letters, self._ask)
-        self.watching = Watching(sources, self.clock.runtime())
+        sources = DataSources(
+            "here", Broker(self.bus, self.provisioner), self.tables, self._dead_letter_depth, self._ask
+        )
+        self.dashboard = Dashboard(sources, self.clock.runtime())
 
     @asynccontextmanager
-    async def _letters(self):
+    async def _dead_letter_depth(self):
         yield self
 
     async def pull(self, limit):
-        taken, self.letters = self.letters[:limit], self.letters[limit:]
+        taken, self.dead_letters = self.dead_letters[:limit], self.dead_letters[limit:]
         return taken
 
     async def release(self, held):
-        self.letters = [*held, *self.letters]
+        self.dead_letters = [*held, *self.dead_letters]
 
     async def _ask(self):
         if self.programs is None:
@@ -87,7 +89,7 @@ class Suite:
 @pytest.fixture
 async def suite():
     suite = Suite()
-    async with suite.watching.going_on():
+    async with suite.dashboard.run():
         await suite.clock.advance(0)
         yield suite
     assert suite.provisioner.there == {}, "nothing is left at the broker"
@@ -99,91 +101,93 @@ async def test_it_hears_every_topic_and_the_dead_letters_by_subscriptions_of_its
     assert sorted(spec.topic for spec in specs) == sorted([*TOPICS.values(), DEAD_LETTER_TOPIC])
     assert all(spec.name.startswith(EPHEMERAL_PREFIX) for spec in specs)
     assert all(spec.expires_after_seconds <= 24 * 3600 for spec in specs)
-    assert suite.watching.state().listening
-    assert suite.watching.looked.is_set()
+    assert suite.dashboard.state().listening
+    assert suite.dashboard.loaded.is_set()
 
 
 async def test_what_services_say_is_on_the_board(suite):
     suite.publish(TOPICS["stock"])
     suite.publish(TOPICS["payment"], "paid")
 
-    said = suite.watching.state().figures.said
+    events = suite.dashboard.state().summary.events
 
-    assert [(each.service, each.status) for each in said] == [("stock", "reserved"), ("payment", "paid")]
+    assert [(each.service, each.status) for each in events] == [("stock", "reserved"), ("payment", "paid")]
 
 
 async def test_a_dead_letter_counts_at_once_and_is_counted_again_later(suite):
-    assert suite.watching.state().letters == Pile(1)
+    assert suite.dashboard.state().dead_letters == QueueDepth(1)
 
     suite.publish(DEAD_LETTER_TOPIC)
-    assert suite.watching.state().letters == Pile(2)
-    assert suite.watching.state().figures.dead_letters == 1
+    assert suite.dashboard.state().dead_letters == QueueDepth(2)
+    assert suite.dashboard.state().summary.dead_letters == 1
 
     await suite.clock.advance(DEAD_LETTERS_INTERVAL_SECONDS + 1)
-    assert suite.watching.state().letters == Pile(1), "somebody has put one back meanwhile"
-    assert suite.letters, "what was counted was given back"
+    assert suite.dashboard.state().dead_letters == QueueDepth(1), "somebody has put one back meanwhile"
+    assert suite.dead_letters, "what was counted was given back"
 
 
 async def test_tables_are_looked_at_now_and_then(suite):
     looks = suite.tables.looks
 
-    await suite.clock.advance(10 * EVERY_SECONDS)
+    await suite.clock.advance(10 * REFRESH_INTERVAL_SECONDS)
 
     assert suite.tables.looks == looks + 10
 
 
 async def test_tables_that_are_away_are_said_to_be_and_found_again(suite):
     suite.tables.away = True
-    await suite.clock.advance(EVERY_SECONDS)
-    state = suite.watching.state()
-    assert (state.backlog, state.trouble) == (None, "cannot look: no tables")
+    await suite.clock.advance(REFRESH_INTERVAL_SECONDS)
+    state = suite.dashboard.state()
+    assert (state.backlog, state.warning) == (None, "cannot look: no tables")
 
     suite.tables.away = False
-    await suite.clock.advance(EVERY_SECONDS + TROUBLE_SECONDS)
+    await suite.clock.advance(REFRESH_INTERVAL_SECONDS + WARNING_SECONDS)
 
-    assert suite.watching.state().backlog is not None
-    assert suite.watching.state().trouble == ""
+    assert suite.dashboard.state().backlog is not None
+    assert suite.dashboard.state().warning == ""
 
 
 async def test_processes_are_asked_for_and_a_suite_that_is_gone_has_none(suite):
-    assert suite.watching.state().programs == suite.programs
+    assert suite.dashboard.state().programs == suite.programs
 
     suite.programs = None
-    await suite.clock.advance(PROGRAMS_SECONDS)
+    await suite.clock.advance(PROGRAMS_INTERVAL_SECONDS)
 
-    assert suite.watching.state().programs == []
-    assert suite.watching.state().trouble == "the suite does not answer"
+    assert suite.dashboard.state().programs == []
+    assert suite.dashboard.state().warning == "the suite does not answer"
 
 
 async def test_what_would_be_logged_is_shown_for_a_while(suite):
-    complain = suite.watching.complain
+    warn = suite.dashboard.warn
     for line in ({"event": "fan-out subscription lost", "error": "why"}, {"event": "so it is"}):
         with pytest.raises(structlog.DropEvent):
-            complain(None, "warning", line)
+            warn(None, "warning", line)
 
-    assert suite.watching.state().trouble == "so it is"
-    await suite.clock.advance(TROUBLE_SECONDS)
-    assert suite.watching.state().trouble == ""
+    assert suite.dashboard.state().warning == "so it is"
+    await suite.clock.advance(WARNING_SECONDS)
+    assert suite.dashboard.state().warning == ""
 
 
 async def test_a_broker_that_is_away_ends_nothing():
     suite = Suite()
     suite.provisioner.away = True
-    async with suite.watching.going_on():
+    async with suite.dashboard.run():
         await suite.clock.advance(1)
-        assert not suite.watching.state().listening
+        assert not suite.dashboard.state().listening
 
         suite.provisioner.away = False
         await suite.clock.advance(10)
 
-        assert suite.watching.state().listening
+        assert suite.dashboard.state().listening
 
 
 async def test_without_a_local_suite_there_are_no_processes():
-    sources = Sources("there", Broker(ManualBus(), Provisioner()), Tables(), Suite()._letters, None)
-    watching = Watching(sources, Clock().runtime())
-    async with watching.going_on():
-        await asyncio.wait_for(watching.looked.wait(), 5)
+    sources = DataSources(
+        "there", Broker(ManualBus(), Provisioner()), Tables(), Suite()._dead_letter_depth, None
+    )
+    dashboard = Dashboard(sources, Clock().runtime())
+    async with dashboard.run():
+        await asyncio.wait_for(dashboard.loaded.wait(), 5)
 
-    assert watching.state().programs is None
-    json.dumps(watching.state().to_json())
+    assert dashboard.state().programs is None
+    json.dumps(dashboard.state().to_json())

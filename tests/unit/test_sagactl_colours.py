@@ -8,7 +8,7 @@ import pytest
 
 from contract.topology import TOPICS
 from sagactl import highlight as colours
-from sagactl.highlight import Paint
+from sagactl.highlight import Highlighter
 from sagakit.telemetry.logging import LEVELS
 from services.gateway.moves import SAYS
 
@@ -36,35 +36,35 @@ def test_colours_are_for_terminals_only(terminal):
 
 
 def test_a_program_has_the_colour_of_its_service_whichever_replica_it_is():
-    assert {colours.of_program(name) for name in ("stock", "stock-1", "stock-16")} == {"yellow"}
-    assert len({colours.of_program(name) for name in (*TOPICS, "gateway")}) == 5
-    assert colours.of_program("firestore") is None
+    assert {colours.service_colour(name) for name in ("stock", "stock-1", "stock-16")} == {"yellow"}
+    assert len({colours.service_colour(name) for name in (*TOPICS, "gateway")}) == 5
+    assert colours.service_colour("firestore") is None
 
 
 def test_every_status_that_is_said_has_a_colour():
-    assert colours.OF_STATUSES.keys() >= set.union(*map(set, SAYS.values()))
+    assert colours.STATUS_COLOURS.keys() >= set.union(*map(set, SAYS.values()))
 
 
 def test_a_line_is_the_same_text_in_colours():
-    painted = Paint(wanted=True).line(LINE)
+    painted = Highlighter(wanted=True).line(LINE)
 
     assert click.unstyle(painted) == LINE
     assert f"status={click.style('approved', fg='green')}" in painted
     assert click.style("[info     ]", fg="green", bold=False) in painted
-    assert click.unstyle(Paint(wanted=True).program("stock", "stock | ")) == "stock | "
+    assert click.unstyle(Highlighter(wanted=True).program("stock", "stock | ")) == "stock | "
 
 
 def test_the_colour_says_how_bad_it_is():
-    levels = [Paint(wanted=True).line(f"now [{level:<9}] said").split()[1] for level in LEVELS]
+    levels = [Highlighter(wanted=True).line(f"now [{level:<9}] said").split()[1] for level in LEVELS]
 
     assert len({level.partition("[")[2].partition("m")[0] for level in levels}) == len(LEVELS)
 
 
 def test_without_colours_everything_stays_as_it_is():
-    assert Paint(wanted=False).line(LINE) == LINE
-    assert Paint(wanted=False).program("stock", "stock | ") == "stock | "
+    assert Highlighter(wanted=False).line(LINE) == LINE
+    assert Highlighter(wanted=False).program("stock", "stock | ") == "stock | "
 
 
 @pytest.mark.parametrize("line", ["", "  File x, line 3", '{"severity": "INFO"}', "[info] no time"])
 def test_what_is_no_line_of_a_service_stays_as_it_is(line):
-    assert Paint(wanted=True).line(line) == line
+    assert Highlighter(wanted=True).line(line) == line

@@ -2,11 +2,11 @@
 
 from sagactl.local.catalogue import CATALOGUE
 from sagactl.local.curl_examples import curl_lines
-from sagactl.local.demo import WALKS
+from sagactl.local.demo import SCENARIOS
 
 
 def test_the_walks_show_every_end_an_order_comes_to_by_itself():
-    assert [(walk.items, walk.ends) for walk in WALKS] == [
+    assert [(walk.items, walk.ends) for walk in SCENARIOS] == [
         ({"blue": 3}, "approved"),
         ({"blue": 3, "red": 2}, "approved"),
         ({"yellow": 1}, "reserve-failed"),
@@ -15,7 +15,7 @@ def test_the_walks_show_every_end_an_order_comes_to_by_itself():
 
 
 def test_the_walks_take_every_item_of_the_catalogue():
-    assert {itemid for walk in WALKS for itemid in walk.items} == {item.itemid for item in CATALOGUE}
+    assert {itemid for walk in SCENARIOS for itemid in walk.items} == {item.itemid for item in CATALOGUE}
 
 
 def test_the_lines_to_try_end_in_an_order_of_blue_and_red():

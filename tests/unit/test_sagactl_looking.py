@@ -103,7 +103,7 @@ def test_where_nothing_has_waited_for_so_long_nothing_is_listed(file: Path):
 
     listed = looking_into(file, "stuck", "--older-than", "1e11")
 
-    assert (listed.exit_code, listed.stdout) == (0, "nothing waits\n")
+    assert (listed.exit_code, listed.stdout) == (0, "no pending orders\n")
 
 
 def test_an_audit_of_books_that_agree_ends_well(file: Path):
@@ -137,12 +137,12 @@ def test_an_audit_of_books_that_do_not_agree_names_the_order_and_fails(file: Pat
 
 def test_the_provider_is_told_what_is_given_and_keeps_the_rest(file: Path):
     before = looking_into(file, "provider")
-    looking_into(file, "provider", "--away", "--delay", "2.5")
+    looking_into(file, "provider", "--unavailable", "--delay", "2.5")
 
-    after = looking_into(file, "provider", "--here", "--loses-answers")
+    after = looking_into(file, "provider", "--available", "--drop-responses")
 
-    assert before.stdout == "away: False\ndelay seconds: 0.0\nloses answers: False\n"
-    assert after.stdout == "away: False\ndelay seconds: 2.5\nloses answers: True\n"
+    assert before.stdout == "unavailable: False\ndelay seconds: 0.0\ndrop responses: False\n"
+    assert after.stdout == "unavailable: False\ndelay seconds: 2.5\ndrop responses: True\n"
     assert looking_into(file, "provider").stdout == after.stdout
 
 
@@ -171,7 +171,7 @@ def test_a_backend_that_is_named_comes_before_the_local_suite(tmp_path: Path, fi
     assert shown.stdout.startswith("order o: approved\n")
 
 
-COMMANDS = [["order", "o"], ["stuck"], ["audit"], ["provider"], ["dlq", "list"]]
+COMMANDS = [["order", "o"], ["pending"], ["audit"], ["provider"], ["dlq", "list"]]
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -191,7 +191,7 @@ def test_a_file_that_is_not_there_is_not_taken_for_books_that_agree(tmp_path: Pa
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("command", [["order", "o"], ["stuck"], ["audit"], ["provider", "--away"]])
+@pytest.mark.parametrize("command", [["order", "o"], ["pending"], ["audit"], ["provider", "--unavailable"]])
 def test_a_backend_that_is_away_is_said_so(tmp_path: Path, command: list[str]):
     emulators = dict.fromkeys(("DATASTORE_EMULATOR_HOST", "PUBSUB_EMULATOR_HOST"), "127.0.0.1:1")
 

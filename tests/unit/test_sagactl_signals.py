@@ -22,21 +22,21 @@ async def stop():
 async def test_any_of_them_asks(stop, signum):
     os.kill(os.getpid(), signum)
 
-    await asyncio.wait_for(stop.asked.wait(), 5)
-    assert not stop.hurry.is_set()
+    await asyncio.wait_for(stop.requested.wait(), 5)
+    assert not stop.force.is_set()
 
 
 async def test_a_second_ctrl_c_is_in_a_hurry(stop):
     os.kill(os.getpid(), signal.SIGINT)
-    await asyncio.wait_for(stop.asked.wait(), 5)
+    await asyncio.wait_for(stop.requested.wait(), 5)
     os.kill(os.getpid(), signal.SIGINT)
 
-    await asyncio.wait_for(stop.hurry.wait(), 5)
+    await asyncio.wait_for(stop.force.wait(), 5)
 
 
 async def test_a_second_sigterm_is_not(stop):
     os.kill(os.getpid(), signal.SIGTERM)
-    await asyncio.wait_for(stop.asked.wait(), 5)
+    await asyncio.wait_for(stop.requested.wait(), 5)
     os.kill(os.getpid(), signal.SIGTERM)
     os.kill(os.getpid(), signal.SIGHUP)
 
@@ -46,4 +46,4 @@ async def test_a_second_sigterm_is_not(stop):
     os.kill(os.getpid(), signal.SIGUSR1)
     await asyncio.wait_for(third.wait(), 5)
     asyncio.get_running_loop().remove_signal_handler(signal.SIGUSR1)
-    assert not stop.hurry.is_set()
+    assert not stop.force.is_set()

@@ -1,4 +1,4 @@
-"""Programs that are kept running: small real processes stand in for the services."""
+"""Programs that are supervised running: small real processes stand in for the services."""
 
 import asyncio
 import os
@@ -33,7 +33,7 @@ class Watched:
     def __init__(self, tmp_path, grace_seconds=5.0, pauses=SHORT):
         self.said: list[str] = []
         self.printed: list[str] = []
-        self.hurry = asyncio.Event()
+        self.force = asyncio.Event()
         self._tmp_path = tmp_path
         self._supervisor = Supervisor(self.said.append, grace_seconds, pauses)
 
@@ -53,11 +53,11 @@ class Watched:
         """Of the lives that have said they are up."""
         return [int(line.split()[1]) for line in self.printed if line.startswith("up ")]
 
-    async def hopeless(self):
-        return await asyncio.wait_for(self._supervisor.hopeless(), WAIT_SECONDS)
+    async def gave_up(self):
+        return await asyncio.wait_for(self._supervisor.gave_up(), WAIT_SECONDS)
 
     async def stop(self):
-        await asyncio.wait_for(self._supervisor.stop(self.hurry), WAIT_SECONDS)
+        await asyncio.wait_for(self._supervisor.stop(self.force), WAIT_SECONDS)
 
 
 async def until(condition):
@@ -84,7 +84,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks into /pro
 async def watched(tmp_path):
     watched = Watched(tmp_path)
     yield watched
-    watched.hurry.set()
+    watched.force.set()
     await watched.stop()
     for pid in filter(alive, watched.pids):  # Only where a test failed.
         os.kill(pid, signal.SIGKILL)
@@ -109,7 +109,7 @@ async def test_the_log_outlives_the_program(watched):
 async def test_a_program_that_cannot_start_is_hopeless(watched):
     watched.keep(FAILING)
 
-    assert (await watched.hopeless()).name == "stub"
+    assert (await watched.gave_up()).name == "stub"
     assert "exit status 3" in watched.said[0]
 
 
@@ -130,7 +130,7 @@ async def test_a_program_that_is_not_there_is_reported(watched, tmp_path):
     missing = Program("stub", (str(tmp_path / "nothing"),), {}, tmp_path / "stub.log")
     watched._supervisor.keep(missing, watched.printed.append)
 
-    await watched.hopeless()
+    await watched.gave_up()
 
     assert "cannot be started: [Errno 2] No such file or directory" in watched.said[0]
 
@@ -186,7 +186,7 @@ async def test_in_a_hurry_nobody_is_waited_for(tmp_path):
     watched = Watched(tmp_path, grace_seconds=600)
     watched.keep(DEAF)
     await until(lambda: watched.pids)
-    watched.hurry.set()
+    watched.force.set()
 
     await watched.stop()
 

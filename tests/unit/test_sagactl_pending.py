@@ -1,6 +1,6 @@
 """Which orders wait, however many, and however many share a moment."""
 
-from sagactl.inspect.pending import PAGE, stuck
+from sagactl.inspect.pending import PAGE, pending_orders
 from sagakit.tables import Insert, Key, Row, Update
 from services.purchase.storage import ticket_entity, ticket_key, to_ticket
 from services.purchase.ticket import opened
@@ -23,7 +23,7 @@ async def test_every_order_that_waits_is_listed_once_the_oldest_first():
     count = 20 * PAGE
     tables = await tables_with(count, due=START)
 
-    found = await stuck(tables, START + count, older_than_seconds=0)
+    found = await pending_orders(tables, START + count, older_than_seconds=0)
 
     assert [each.ticket.orderid for each in found] == [f"order-{number}" for number in range(count)]
 
@@ -31,14 +31,14 @@ async def test_every_order_that_waits_is_listed_once_the_oldest_first():
 async def test_only_orders_of_an_age_are_listed():
     tables = await tables_with(100, due=START + 5)
 
-    found = await stuck(tables, START + 100, older_than_seconds=91)
+    found = await pending_orders(tables, START + 100, older_than_seconds=91)
 
     assert [each.ticket.orderid for each in found] == [f"order-{number}" for number in range(10)]
     assert str(found[0]) == "order-0  pre-approved      1m 40s  0 repeats"
 
 
 async def test_what_has_come_to_rest_is_not_listed():
-    assert await stuck(await tables_with(10, due=None), START + 100, older_than_seconds=0) == []
+    assert await pending_orders(await tables_with(10, due=None), START + 100, older_than_seconds=0) == []
 
 
 async def put_off_once_seen(tables: MemoryTables, page: list[tuple[Key, Row]]) -> None:
@@ -60,6 +60,6 @@ async def test_orders_that_are_put_off_meanwhile_are_listed_all_the_same_and_onc
     for key, row in (await tables_with(count, due=START, apart=1.0)).rows.items():
         await tables.commit([Insert(key, row.entity)])
 
-    found = await stuck(tables, START + count, older_than_seconds=0)
+    found = await pending_orders(tables, START + count, older_than_seconds=0)
 
     assert [each.ticket.orderid for each in found] == [f"order-{number}" for number in range(count)]

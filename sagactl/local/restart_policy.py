@@ -4,19 +4,19 @@ import random
 
 from sagakit.runtime import Backoff
 
-STEADY_SECONDS = 30.0
+STABLE_AFTER_SECONDS = 30.0
 """Who lived that long is no part of a crash loop."""
 
-HOPELESS_AFTER = 3
+MAX_RESTARTS = 3
 """Deaths in a row that, while the suite starts, are the end of it."""
 
-LOOPING_AFTER = 5
+CRASH_LOOP_RESTARTS = 5
 """Deaths in a row that are reported as a crash loop."""
 
-PAUSES = Backoff(first_seconds=0.5, cap_seconds=30.0, attempts=2**31)
+RESTART_BACKOFF = Backoff(first_seconds=0.5, cap_seconds=30.0, attempts=2**31)
 
 
-class Restarts:
+class RestartPolicy:
     """The deaths in a row of one program."""
 
     def __init__(self, pauses: Backoff, randomness: random.Random) -> None:
@@ -24,15 +24,15 @@ class Restarts:
         self._random = randomness
         self.in_a_row = 0
 
-    def pause_after(self, lived_seconds: float) -> float:
+    def delay_after(self, lived_seconds: float) -> float:
         """Seconds to wait after one more death: they double up to a cap, each less up to a half."""
-        self.in_a_row = 1 if lived_seconds >= STEADY_SECONDS else self.in_a_row + 1
+        self.in_a_row = 1 if lived_seconds >= STABLE_AFTER_SECONDS else self.in_a_row + 1
         return self._pauses.max_delay(self.in_a_row - 1) * self._random.uniform(0.5, 1.0)
 
     @property
-    def hopeless(self) -> bool:
-        return self.in_a_row >= HOPELESS_AFTER
+    def gave_up(self) -> bool:
+        return self.in_a_row >= MAX_RESTARTS
 
     @property
-    def looping(self) -> bool:
-        return self.in_a_row >= LOOPING_AFTER
+    def crash_looping(self) -> bool:
+        return self.in_a_row >= CRASH_LOOP_RESTARTS
