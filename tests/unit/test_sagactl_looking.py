@@ -89,7 +89,7 @@ def test_an_order_that_is_not_there_is_said_so(file: Path):
 def test_what_waits_is_listed_the_oldest_first(file: Path):
     stored(file, [waiting("younger", 2_000.0), waiting("older", 1_000.0), *delivered("o")])
 
-    listed = looking_into(file, "stuck")
+    listed = looking_into(file, "pending")
 
     assert listed.exit_code == 0
     assert [line.split()[:2] for line in listed.stdout.splitlines()] == [
@@ -101,7 +101,7 @@ def test_what_waits_is_listed_the_oldest_first(file: Path):
 def test_where_nothing_has_waited_for_so_long_nothing_is_listed(file: Path):
     stored(file, [waiting("old", 1_000.0)])
 
-    listed = looking_into(file, "stuck", "--older-than", "1e11")
+    listed = looking_into(file, "pending", "--older-than", "1e11")
 
     assert (listed.exit_code, listed.stdout) == (0, "no pending orders\n")
 
