@@ -85,8 +85,9 @@ project-teardown: $(VENV)/.run ## Print what would remove it again, all but the 
 test-cloud: $(VENV)/.dev ## The contract suites against a real project, in what is removed again: PROJECT_ID=… [REGION=…]
 	@deploy/gcp/test-cloud
 
-docs: $(VENV)/.dev ## Regenerate the diagrams, the table of metrics and the alarms of GKE from the code
+docs: $(VENV)/.dev ## Regenerate the diagrams, the tables of settings and metrics and the alarms of GKE from the code
 	$(BIN)/python -m sagactl.diagram
+	$(BIN)/python -m sagactl.configuration
 	$(BIN)/python -m tests.metrics_table
 	deploy/monitoring/gke >deploy/k8s/overlays/gke/rules.yaml
 
@@ -101,16 +102,17 @@ proto-release: $(VENV)/.dev ## Take the protos as they are as what later ones mu
 
 lock: $(VENV)/.dev ## Pin the newest versions of all dependencies
 	$(BIN)/pip install --quiet --disable-pip-version-check uv
-	$(call pin,requirements.txt,--group build)
-	$(call pin,requirements-dev.txt,--group build --group dev -c requirements.txt)
+	$(call pin,requirements.txt,$(PACKAGES) --group build)
+	$(call pin,requirements-dev.txt,$(PACKAGES) --group build --group dev -c requirements.txt)
 	$(call pin,tests/deploy/checkov.txt,,tests/deploy/checkov.in)
 
 protoc = $(BIN)/python -m grpc_tools.protoc -Irpc=proto \
 	--plugin=protoc-gen-mypy=$(BIN)/protoc-gen-mypy --plugin=protoc-gen-mypy_grpc=$(BIN)/protoc-gen-mypy_grpc \
 	--python_out=$(1) --mypy_out=quiet:$(1) --grpc_python_out=$(1) --mypy_grpc_out=quiet:$(1) proto/*.proto
 
+PACKAGES := pyproject.toml kit/pyproject.toml client/pyproject.toml --all-extras
 pin = $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
-	--custom-compile-command "make lock" $(or $(3),pyproject.toml) $(2) -o $(1)
+	--custom-compile-command "make lock" $(2) $(3) -o $(1)
 
 $(VENV)/.created:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \

@@ -10,8 +10,9 @@ from bench.orders import Clients, closed_cart, one_at_a_time, subscribed
 from bench.run import RED, RED_ONLY, BenchRun
 from bench.suite import RunningSuite, Use
 from bench.wire import Meter
-from sagakit.backends import BackendSettings, open_backend
+from sagakit.backends import open_backend
 from sagakit.runtime import Runtime
+from sagakit.settings import BackendSettings
 
 CLIENTS = 16
 OPERATIONS = ("reads", "writes", "deletes")

@@ -13,9 +13,10 @@ from typing import Self
 from bench.http import Connection
 from contract.tickets import APPROVED
 from contract.topology import TOPICS
-from sagakit.backends import BackendSettings, open_broker
+from sagakit.backends import open_broker
 from sagakit.bus import Delivery, SubscriptionSpec
 from sagakit.runtime import Runtime
+from sagakit.settings import BackendSettings
 
 SAGA_SECONDS = 120.0
 MAX_OUTSTANDING = 1_000

@@ -11,9 +11,10 @@ from sagakit.expiry import Expiry
 from sagakit.inbox import Inbox, inbox_kind
 from sagakit.outbox import Outbox, outbox_kind
 from sagakit.relay import Relay
-from sagakit.reminders import Reminders
+from sagakit.reminders import Reminders, ReminderSchedule
 from sagakit.runtime import Runtime
-from sagakit.service import Kit, ServiceFactory, ServiceSettings
+from sagakit.service import Kit, ServiceFactory
+from sagakit.settings import ServiceSettings
 from sagakit.store import Store
 from sagakit.sweeper import Sweeper
 from sagakit.tables import Key
@@ -44,7 +45,7 @@ class Messaging:
                 store=store,
                 inbox=self._inbox,
                 runtime=runtime,
-                schedule=settings.schedule,
+                schedule=ReminderSchedule(settings.reminder_interval_seconds),
                 tables=backend.tables,
                 environ=settings.environ,
                 metrics=recorder.metrics,

@@ -18,8 +18,8 @@ from sagakit.grpc.tracing import TracingServerInterceptor
 from sagakit.messaging import Messaging
 from sagakit.observer import Observer
 from sagakit.runtime import Runtime
-from sagakit.service import ServiceFactory, ServiceSettings
-from sagakit.settings import SettingsError
+from sagakit.service import ServiceFactory
+from sagakit.settings import ServiceSettings, SettingsError
 from sagakit.telemetry import logging as logs
 from sagakit.telemetry.prometheus import serve_metrics
 from sagakit.telemetry.recorder import Recorder, recorder_of

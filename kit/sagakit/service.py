@@ -4,64 +4,14 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sagakit.auth.jwt import AuthSettings
-from sagakit.backends import BackendSettings
 from sagakit.consumer import Handler
 from sagakit.inbox import Inbox
 from sagakit.reminders import ReminderSchedule, RemindFn
 from sagakit.runtime import Runtime
-from sagakit.settings import Environ
 from sagakit.store import Store
 from sagakit.tables import Tables
 from sagakit.telemetry.instruments import NO_METRICS, Metrics
-from sagakit.telemetry.logging import LogSettings
 from sagakit.telemetry.overdue import WaitingSince
-
-
-@dataclass(frozen=True, slots=True)
-class ServiceSettings:
-    """The settings that every event-driven service reads from its environment."""
-
-    backend: BackendSettings
-    publish_topic: str
-    subscribe_topics: tuple[str, ...]
-    dead_letter_topic: str
-    host: str
-    port: int
-    logs: LogSettings
-    production: bool
-    drain_delay_seconds: float
-    """How long a service keeps serving after SIGTERM, until load balancers have noticed."""
-    sweep_seconds: float
-    """Mean time of a sweeper's pass over all shards."""
-    schedule: ReminderSchedule
-    environ: Mapping[str, str]
-    """For settings of the service's own."""
-    auth: AuthSettings | None = None
-    """The token issuer to trust. None: authentication is disabled."""
-    metrics_port: int | None = None
-    """Port of the metrics endpoint. None: metrics are off."""
-
-    @classmethod
-    def from_environ(cls, environ: Mapping[str, str]) -> "ServiceSettings":
-        """Read the settings. Raises SettingsError for the first variable that is missing or malformed."""
-        env = Environ(environ)
-        return cls(
-            backend=BackendSettings.from_environ(environ),
-            publish_topic=env.text("EVENT_PUBLISH_TOPIC"),
-            subscribe_topics=env.texts("EVENT_SUBSCRIBE_TOPICS"),
-            dead_letter_topic=env.text("EVENT_DEAD_LETTER_TOPIC"),
-            host=env.text("HOST", "127.0.0.1"),
-            port=env.integer("PORT", low=0, high=65_535),
-            logs=LogSettings.from_environ(environ),
-            production=env.production,
-            drain_delay_seconds=env.seconds("DRAIN_DELAY_SECONDS", 0),
-            sweep_seconds=env.seconds("SWEEP_SECONDS", 10, low=0.1),
-            schedule=ReminderSchedule(env.seconds("REMINDER_INTERVAL_SECONDS", 15, low=0.1)),
-            environ=environ,
-            auth=AuthSettings.from_environ(environ),
-            metrics_port=env.metrics_port(),
-        )
 
 
 @dataclass(frozen=True, slots=True)

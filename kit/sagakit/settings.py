@@ -1,67 +1,253 @@
-"""Reading the environment: what is missing or malformed stops the process before it serves."""
+"""The environment of a service: every variable is a documented field of a settings dataclass.
 
-from collections.abc import Mapping
+An application adds settings of its own in the same way; `variables` lists them for its documentation.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass as plain_dataclass
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar, get_args
+from urllib.parse import urlsplit
+
+from pydantic import BeforeValidator, ConfigDict, Field, SkipValidation, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass, is_pydantic_dataclass
+from pydantic.fields import FieldInfo
+
+CONFIG = ConfigDict(
+    use_attribute_docstrings=True, validate_by_alias=True, validate_by_name=True, allow_inf_nan=False
+)
+"""Configuration of every settings dataclass."""
+
+T = TypeVar("T")
 
 
 class SettingsError(Exception):
-    """An environment variable that is missing or makes no sense; the message names it."""
+    """An environment variable that is missing or invalid; the message names it."""
 
     def __init__(self, name: str, message: str) -> None:
         super().__init__(f"{name} {message}")
         self.name = name
 
 
-class Environ:
-    """The environment, read once, with typed values."""
+def variable(name: str, unit: str = "", *, low: float | None = None, high: float | None = None) -> Any:
+    """Return the annotation of a field that is read from the environment variable `name`.
 
-    def __init__(self, environ: Mapping[str, str]) -> None:
-        self._environ = environ
+    A number must be from `low` to `high`; `unit` is for the documentation.
+    """
+    return Field(validation_alias=name, ge=low, le=high, json_schema_extra={"unit": unit})
 
-    def text(self, name: str, default: str | None = None) -> str:
-        """The value without surrounding blanks; an empty one counts as missing."""
-        value = self._environ.get(name, "").strip() or default
-        if value is None:
-            raise SettingsError(name, "is not set")
+
+def read(settings: type[T], environ: Mapping[str, str], /, **nested: Any) -> T:
+    """Return the settings read from `environ`; a blank value counts as missing, blanks around it are removed.
+
+    `nested` are the fields that are no variables. Raises SettingsError for the first variable that is
+    missing or invalid.
+    """
+    names = [str(field.validation_alias) for field in _fields(settings).values() if field.validation_alias]
+    given = {name: value for name in names if (value := environ.get(name, "").strip())}
+    try:
+        return TypeAdapter(settings).validate_python({**given, **nested})
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise SettingsError(str(first["loc"][0]), _message(first)) from None
+
+
+def _message(error: Any) -> str:
+    if error["type"] == "missing":
+        return "is not set"
+    if error["type"] == "value_error":
+        return str(error["ctx"]["error"])
+    rule = error["msg"].partition(", unable")[0].replace("Input should be", "must be")
+    rule = rule.replace("a valid integer", "an integer").replace("a valid number", "a number")
+    return f"{rule}, not {error['input']!r}"
+
+
+def _fields(settings: Any) -> dict[str, FieldInfo]:
+    fields: dict[str, FieldInfo] = settings.__pydantic_fields__
+    return fields
+
+
+@plain_dataclass(frozen=True, slots=True)
+class Variable:
+    """An environment variable, as documentation describes it."""
+
+    name: str
+    default: str | None
+    """None: it must be set."""
+    unit: str
+    meaning: str
+
+
+def variables(settings: type, *, optional: bool = False) -> Iterator[Variable]:
+    """List the variables of a settings dataclass, and of those nested in it."""
+    for field in _fields(settings).values():
+        if isinstance(field.validation_alias, str):
+            extra: Any = field.json_schema_extra
+            default = _default(field, optional=optional)
+            meaning = " ".join((field.description or "").split())
+            yield Variable(field.validation_alias, default, extra["unit"], meaning)
+        else:
+            kinds = (field.annotation, *get_args(field.annotation))
+            for kind in filter(is_pydantic_dataclass, kinds):
+                yield from variables(kind, optional=type(None) in kinds)
+
+
+def _default(field: FieldInfo, *, optional: bool) -> str | None:
+    if field.is_required():
+        return "" if optional else None
+    return "" if field.default in (None, (), Path()) else str(field.default)
+
+
+def _split(value: Any) -> Any:
+    if not isinstance(value, str):
         return value
+    entries = tuple(entry.strip() for entry in value.split(",") if entry.strip())
+    if not entries:
+        raise ValueError("names nothing")
+    return entries
 
-    def choice(self, name: str, choices: tuple[str, ...], default: str) -> str:
-        value = self.text(name, default)
-        if value not in choices:
-            raise SettingsError(name, f"must be one of {', '.join(choices)}, not {value!r}")
-        return value
+
+Texts = Annotated[tuple[str, ...], BeforeValidator(_split)]
+"""A comma-separated list with at least one entry."""
+Environment = Literal["development", "production"]
+
+
+def is_production(environ: Mapping[str, str]) -> bool:
+    """Whether ENVIRONMENT is `production`."""
+    return environ.get("ENVIRONMENT", "").strip() == "production"
+
+
+@dataclass(frozen=True, slots=True, config=CONFIG)
+class BackendSettings:
+    """Where entities and messages are stored."""
+
+    backend: Annotated[Literal["gcp", "embedded"], variable("BACKEND")] = "gcp"
+    """`gcp`: Datastore and Pub/Sub, or their emulators; `embedded`: one SQLite file."""
+    project: Annotated[str, variable("GOOGLE_CLOUD_PROJECT")] = ""
+    """Google Cloud project; must be set for `gcp`. Log lines name their trace in it."""
+    database: Annotated[str, variable("DATASTORE_DATABASE")] = ""
+    """Datastore database; the project's default one if it is unset."""
+    datastore_emulator: Annotated[str, variable("DATASTORE_EMULATOR_HOST")] = ""
+    """`host:port` of the Datastore emulator, to use instead of Google's service."""
+    pubsub_emulator: Annotated[str, variable("PUBSUB_EMULATOR_HOST")] = ""
+    """`host:port` of the Pub/Sub emulator, to use instead of Google's service."""
+    embedded_file: Annotated[Path, variable("EMBEDDED_FILE")] = Path()
+    """SQLite file; must be set for `embedded`. All services use the same."""
+
+    @property
+    def messaging_system(self) -> str:
+        """The broker's name in OpenTelemetry's conventions."""
+        return "gcp_pubsub" if self.backend == "gcp" else self.backend
+
+    @classmethod
+    def from_environ(cls, environ: Mapping[str, str]) -> "BackendSettings":
+        """Read the environment. Raises SettingsError."""
+        settings = read(cls, environ)
+        if settings.backend == "gcp" and not settings.project:
+            raise SettingsError("GOOGLE_CLOUD_PROJECT", "is not set")
+        if settings.backend == "embedded" and settings.embedded_file == Path():
+            raise SettingsError("EMBEDDED_FILE", "is not set")
+        return settings if settings.project else replace(settings, project=settings.backend)
+
+
+@dataclass(frozen=True, slots=True, config=CONFIG)
+class LogSettings:
+    """Format and level of the log on standard output."""
+
+    format: Annotated[Literal["console", "json"], variable("LOG_FORMAT")] = "console"
+    """`json`: one object per line, as Cloud Logging reads it; `console`: for people."""
+    level: Annotated[Literal["debug", "info", "warning", "error"], variable("LOG_LEVEL")] = "info"
+    """Lowest level that is logged; of libraries at least `warning`."""
+    project: Annotated[str, variable("GOOGLE_CLOUD_PROJECT")] = ""
+    """Google Cloud project of the traces that log lines name."""
+
+    @classmethod
+    def from_environ(cls, environ: Mapping[str, str]) -> "LogSettings":
+        """Read the environment. Raises SettingsError."""
+        return read(cls, environ)
+
+
+@dataclass(frozen=True, slots=True, config=CONFIG)
+class AuthSettings:
+    """Accepted tokens: their issuer and audience."""
+
+    issuer: Annotated[str, variable("AUTH_ISSUER")]
+    """URL of the OpenID Connect issuer whose tokens are accepted. Authentication is disabled if neither this
+    nor AUTH_AUDIENCE nor AUTH_KEYS_FILE is set, which `production` does not allow."""
+    audience: Annotated[str, variable("AUTH_AUDIENCE")]
+    """Audience that a token must name."""
+    operator_scope: Annotated[str, variable("AUTH_OPERATOR_SCOPE")] = ""
+    """Scope that makes a caller an operator."""
+    keys_file: Annotated[Path | None, variable("AUTH_KEYS_FILE")] = None
+    """JWKS file to use instead of the issuer's keys; for development only."""
+
+    @classmethod
+    def from_environ(cls, environ: Mapping[str, str]) -> "AuthSettings | None":
+        """Read the environment; return None if authentication is disabled. Raises SettingsError."""
+        production = is_production(environ)
+        names = ("AUTH_ISSUER", "AUTH_AUDIENCE", "AUTH_KEYS_FILE")
+        if not any(environ.get(name, "").strip() for name in names):
+            if production:
+                raise SettingsError("AUTH_ISSUER", "is not set: ENVIRONMENT=production requires it")
+            return None
+        settings = read(cls, environ)
+        if settings.keys_file and production:
+            raise SettingsError("AUTH_KEYS_FILE", "is for development, not for ENVIRONMENT=production")
+        parts = urlsplit(settings.issuer)
+        loopback = parts.scheme == "http" and parts.hostname in ("127.0.0.1", "localhost", "::1")
+        if parts.scheme != "https" and not (loopback and not production):
+            raise SettingsError("AUTH_ISSUER", f"must be an https URL, not {settings.issuer!r}")
+        return settings
+
+
+@dataclass(frozen=True, slots=True, config=CONFIG)
+class ServiceSettings:
+    """The environment of every event-driven service."""
+
+    backend: BackendSettings
+    publish_topic: Annotated[str, variable("EVENT_PUBLISH_TOPIC")]
+    """Topic that the service publishes its events to."""
+    subscribe_topics: Annotated[Texts, variable("EVENT_SUBSCRIBE_TOPICS")]
+    """Comma-separated topics whose events the service receives, each through the subscription
+    `<service>-service.<topic>`, which all its replicas share."""
+    dead_letter_topic: Annotated[str, variable("EVENT_DEAD_LETTER_TOPIC")]
+    """Topic for events that cannot be applied."""
+    port: Annotated[int, variable("PORT", low=0, high=65_535)]
+    """gRPC port; 0: any free one."""
+    environ: SkipValidation[Mapping[str, str]]
+    """The environment, for the service's own settings."""
+    host: Annotated[str, variable("HOST")] = "127.0.0.1"
+    """Address to listen at, for gRPC and metrics."""
+    metrics_port: Annotated[int | None, variable("METRICS_PORT", low=0, high=65_535)] = None
+    """Port of the Prometheus endpoint `/metrics`; if it is unset, nothing is measured."""
+    environment: Annotated[Environment, variable("ENVIRONMENT")] = "development"
+    """`production` requires authentication and turns gRPC reflection off."""
+    drain_delay_seconds: Annotated[float, variable("DRAIN_DELAY_SECONDS", "s", low=0, high=86_400)] = 0
+    """How long a service continues to serve after SIGTERM, so that load balancers notice."""
+    sweep_seconds: Annotated[float, variable("SWEEP_SECONDS", "s", low=0.1, high=86_400)] = 10
+    """Duration of one pass of the sweepers, which find unpublished events and overdue reminders."""
+    reminder_interval_seconds: Annotated[
+        float, variable("REMINDER_INTERVAL_SECONDS", "s", low=0.1, high=86_400)
+    ] = 15
+    """Time until the first reminder; the interval doubles with each further one, up to 10 minutes."""
+    logs: LogSettings = LogSettings()
+    auth: AuthSettings | None = None
+    """None: authentication is disabled."""
 
     @property
     def production(self) -> bool:
-        """Whether ENVIRONMENT says so: then what is for developers is off."""
-        return self.choice("ENVIRONMENT", ("development", "production"), "development") == "production"
+        """Whether this is a production process."""
+        return self.environment == "production"
 
-    def texts(self, name: str) -> tuple[str, ...]:
-        """A comma-separated list with at least one entry."""
-        entries = tuple(entry.strip() for entry in self.text(name).split(",") if entry.strip())
-        if not entries:
-            raise SettingsError(name, "names nothing")
-        return entries
-
-    def integer(self, name: str, default: int | None = None, low: int = 0, high: int = 2**63 - 1) -> int:
-        text = self.text(name, None if default is None else str(default))
-        try:
-            value = int(text)
-        except ValueError:
-            raise SettingsError(name, f"must be an integer, not {text!r}") from None
-        if not low <= value <= high:
-            raise SettingsError(name, f"must be from {low} to {high}, not {value}")
-        return value
-
-    def metrics_port(self) -> int | None:
-        """Where METRICS_PORT has metrics served; None: nowhere."""
-        return self.integer("METRICS_PORT", low=0, high=65_535) if self.text("METRICS_PORT", "") else None
-
-    def seconds(self, name: str, default: float | None = None, low: float = 0, high: float = 86_400) -> float:
-        text = self.text(name, None if default is None else str(default))
-        try:
-            value = float(text)
-        except ValueError:
-            raise SettingsError(name, f"must be a number of seconds, not {text!r}") from None
-        if not low <= value <= high:
-            raise SettingsError(name, f"must be from {low} to {high} seconds, not {value}")
-        return value
+    @classmethod
+    def from_environ(cls, environ: Mapping[str, str]) -> "ServiceSettings":
+        """Read the environment. Raises SettingsError for the first variable that is missing or invalid."""
+        return read(
+            cls,
+            environ,
+            backend=BackendSettings.from_environ(environ),
+            logs=LogSettings.from_environ(environ),
+            auth=AuthSettings.from_environ(environ),
+            environ=environ,
+        )

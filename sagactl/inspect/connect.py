@@ -11,11 +11,11 @@ from contract.topology import DEAD_LETTER_SUBSCRIPTION
 from sagactl.dashboard.dashboard import DataSources
 from sagactl.errors import CommandError
 from sagactl.local.runfile import read_suite
-from sagakit.backends import BackendSettings, open_backend, open_broker, open_pull_subscription
+from sagakit.backends import open_backend, open_broker, open_pull_subscription
 from sagakit.bus import Bus, PullSubscription
 from sagakit.errors import Unavailable
 from sagakit.runtime import Runtime
-from sagakit.settings import SettingsError
+from sagakit.settings import BackendSettings, SettingsError
 from sagakit.tables import Tables
 
 

@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping
 
 from contract import topology
 from sagactl.errors import CommandError
-from sagakit.backends import BackendSettings, open_backend, open_provisioner
+from sagakit.backends import open_backend, open_provisioner
 from sagakit.bus import SubscriptionSpec
 from sagakit.errors import Unavailable
 from sagakit.runtime import Runtime
-from sagakit.settings import SettingsError
+from sagakit.settings import BackendSettings, SettingsError
 from sagakit.tables import Key
 
 AGAIN_SECONDS = 1.0

@@ -1,27 +1,24 @@
-"""What payment reads from its environment beside what every service does."""
+"""The environment of payment, beside that of every service."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from pydantic.dataclasses import dataclass
 
 from contract.fields import MAX_AMOUNT
-from sagakit.settings import Environ
-
-PROVIDERS = ("simulated",)
+from sagakit.settings import CONFIG, read, variable
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, config=CONFIG)
 class Settings:
     """The environment, read once."""
 
-    provider: str
-    limit: int
-    """The most the simulated provider charges for an order, in minor units."""
+    provider: Annotated[Literal["simulated"], variable("PAYMENT_PROVIDER")] = "simulated"
+    """Payment provider."""
+    limit: Annotated[int, variable("PAYMENT_LIMIT", "minor units", low=0, high=MAX_AMOUNT)] = 100_000
+    """Largest amount that the simulated provider charges for an order."""
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> "Settings":
-        """Raises SettingsError for the first variable that is malformed."""
-        env = Environ(environ)
-        return cls(
-            provider=env.choice("PAYMENT_PROVIDER", PROVIDERS, "simulated"),
-            limit=env.integer("PAYMENT_LIMIT", 100_000, high=MAX_AMOUNT),
-        )
+        """Read the environment. Raises SettingsError for the first variable that is invalid."""
+        return read(cls, environ)

@@ -16,7 +16,8 @@ from services.purchase.usecases import UseCases
 
 def build(kit: Kit) -> Service:
     settings = Settings.from_environ(kit.environ)
-    usecases = UseCases(kit.store, kit.inbox, kit.runtime, kit.schedule, settings, kit.metrics)
+    limits = (settings.order_deadline_seconds, settings.cart_ttl_seconds)
+    usecases = UseCases(kit.store, kit.inbox, kit.runtime, kit.schedule, *limits, kit.metrics)
     return Service(
         servicers=[partial(add_PurchaseServicer_to_server, Servicer(usecases))],
         reflection_names=[DESCRIPTOR.services_by_name["Purchase"].full_name],

@@ -1,30 +1,32 @@
-"""What purchase reads from its environment beside what every service does."""
+"""The environment of purchase, beside that of every service."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import Annotated
 
-from sagakit.settings import Environ
+from pydantic.dataclasses import dataclass
 
-MAX_SECONDS = 30 * 24 * 3600.0
-"""Half of what an inbox remembers: an order has long ended when its events are forgotten."""
+from sagakit.settings import CONFIG, read, variable
 
-MAX_CART_SECONDS = 10 * 365 * 24 * 3600.0
+MAX_SECONDS = 30 * 24 * 3600
+"""Half of the inbox's retention: an order is final long before its events are forgotten."""
+
+MAX_CART_SECONDS = 10 * 365 * 24 * 3600
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, config=CONFIG)
 class Settings:
     """The environment, read once."""
 
-    order_deadline_seconds: float
-    """An order that has not ended by then, counted from its checkout, is canceled."""
-    cart_ttl_seconds: float
-    """A cart that nobody has touched for so long, and that is not checked out, is removed some time later."""
+    order_deadline_seconds: Annotated[float, variable("ORDER_DEADLINE", "s", low=0.1, high=MAX_SECONDS)] = (
+        1800
+    )
+    """Time from checkout after which an open order is canceled, with the reason `timeout`."""
+    cart_ttl_seconds: Annotated[float, variable("CART_TTL_SECONDS", "s", low=1, high=MAX_CART_SECONDS)] = (
+        MAX_SECONDS
+    )
+    """Time since its last change after which a cart that is not checked out expires."""
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> "Settings":
-        """Raises SettingsError for the first variable that is malformed."""
-        env = Environ(environ)
-        return cls(
-            order_deadline_seconds=env.seconds("ORDER_DEADLINE", 1800, low=0.1, high=MAX_SECONDS),
-            cart_ttl_seconds=env.seconds("CART_TTL_SECONDS", MAX_SECONDS, low=1, high=MAX_CART_SECONDS),
-        )
+        """Read the environment. Raises SettingsError for the first variable that is invalid."""
+        return read(cls, environ)

@@ -21,7 +21,6 @@ from services.purchase.cart import Cart, Opened
 from services.purchase.commands import Command, IdempotentCommands
 from services.purchase.metrics import Orders
 from services.purchase.owners import authorize_cart, authorize_order, cart_of, ticket_of
-from services.purchase.settings import Settings
 from services.purchase.storage import (
     CART_CODEC,
     OPENED_CODEC,
@@ -44,7 +43,8 @@ class UseCases:
         inbox: Inbox,
         runtime: Runtime,
         schedule: ReminderSchedule,
-        settings: Settings,
+        order_deadline_seconds: float,
+        cart_ttl_seconds: float,
         metrics: Metrics = NO_METRICS,
     ) -> None:
         self._store = store
@@ -52,7 +52,8 @@ class UseCases:
         self._commands = IdempotentCommands(store, inbox)
         self._runtime = runtime
         self._schedule = schedule
-        self._settings = settings
+        self._order_deadline_seconds = order_deadline_seconds
+        self._cart_ttl_seconds = cart_ttl_seconds
         self._orders = Orders(metrics)
 
     async def create_cart(self, cartid: str, commandid: str = "") -> Opened:
@@ -150,7 +151,7 @@ class UseCases:
     def remind(self, orderid: str, entity: Entity, now: float, eventid: str) -> Changes[bool]:
         """Republish a ticket that awaits a reply; cancel an open one at its deadline."""
         before = to_ticket(orderid, entity)
-        deadline_seconds = self._settings.order_deadline_seconds
+        deadline_seconds = self._order_deadline_seconds
         ticket = tickets.reminded(before, now, deadline_seconds, current_trace_id())
         writes = self._writes(ticket, now)
         if ticket.status == RESERVED:
@@ -166,7 +167,7 @@ class UseCases:
 
     def _put_cart(self) -> Callable[[Cart], Mapping[Key, Entity]]:
         """Return a function to the writes of a changed cart, whose expiry counts from now."""
-        expires_at = self._runtime.now() + self._settings.cart_ttl_seconds
+        expires_at = self._runtime.now() + self._cart_ttl_seconds
         return lambda cart: {cart_key(cart.cartid): cart_entity(cart, expires_at)}
 
     def _writes(self, ticket: Ticket, now: float) -> Mapping[Key, Entity]:
@@ -178,7 +179,7 @@ class UseCases:
         if ticket.awaits_reply:
             moments.append(self._schedule.next_at(now, ticket.reminders_sent))
         if ticket.status in OPEN:
-            moments.append(ticket.opened_at + self._settings.order_deadline_seconds)
+            moments.append(ticket.opened_at + self._order_deadline_seconds)
         return min(moments, default=None)
 
     async def _change(

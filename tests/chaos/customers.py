@@ -12,9 +12,10 @@ from typing import Any
 import httpx
 
 from contract.tickets import OPEN
-from sagakit.backends import BackendSettings, open_backend
+from sagakit.backends import open_backend
 from sagakit.errors import Unavailable
 from sagakit.runtime import Runtime
+from sagakit.settings import BackendSettings
 from sagakit.tables import Tables
 from services.purchase.storage import ticket_key
 

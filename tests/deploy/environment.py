@@ -8,9 +8,7 @@ import click
 
 from contract import topology
 from sagactl.__main__ import main as sagactl
-from sagakit.backends import BackendSettings
-from sagakit.service import ServiceSettings
-from sagakit.settings import Environ, SettingsError
+from sagakit.settings import BackendSettings, ServiceSettings, SettingsError, is_production
 from tests.support.manifests import Container, Manifests
 
 LIBRARIES = ("OTEL_", "GRPC_", "PYTHON")
@@ -68,7 +66,7 @@ def _read_as(overlay: str, container: Container, asked: set[str]) -> Iterator[st
     environ = container.environ
     if environ.get("HOST", "0.0.0.0") != "0.0.0.0":
         yield "it listens where nobody else comes"
-    if overlay == "gke" and "ENVIRONMENT" in asked and not Environ(environ).production:
+    if overlay == "gke" and "ENVIRONMENT" in asked and not is_production(environ):
         yield "it does not know that this is production"
     if "BACKEND" in asked and "BACKEND" in environ:
         backend = BackendSettings.from_environ(environ)

@@ -8,9 +8,10 @@ from contract import topology
 from contract.tickets import ORDER_TICKET, PAID, CartItem, TicketMessage
 from sagactl.inspect import dead_letters
 from sagactl.inspect.dead_letters import Filter
-from sagakit.backends import BackendSettings, open_pull_subscription
+from sagakit.backends import open_pull_subscription
 from sagakit.bus import Message, PullSubscription
 from sagakit.inbox import inbox_kind
+from sagakit.settings import BackendSettings
 from sagakit.tables import Delete, Insert
 from services.purchase.storage import ticket_key
 from tests.support.eventually import eventually

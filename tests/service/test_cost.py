@@ -7,7 +7,6 @@ from sagakit.runtime import Runtime
 from services.delivery.usecases import UseCases as Delivery
 from services.payment.simulated import SimulatedProvider
 from services.payment.usecases import UseCases as Payment
-from services.purchase.settings import Settings
 from services.purchase.ticket import Report
 from services.purchase.usecases import UseCases as Purchase
 from services.stock.catalogue import Catalogue
@@ -28,7 +27,7 @@ class Costs:
         self.tables = CountedTables(MemoryTables())
 
     def purchase(self) -> Purchase:
-        return use_cases(self.tables, Purchase, REMINDERS, Settings(1800, 3600))
+        return use_cases(self.tables, Purchase, REMINDERS, 1800, 3600)
 
     def stock(self) -> tuple[Stock, Catalogue]:
         hints = ShardHints()

@@ -4,8 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from sagakit.settings import SettingsError
-from sagakit.telemetry.logging import LogSettings
+from sagakit.settings import LogSettings, SettingsError
 from services.gateway.edge import Limits
 from services.gateway.settings import Settings
 from services.gateway.stream import StreamLimits
@@ -18,39 +17,30 @@ ADDRESSES = {
 }
 
 
-def test_only_the_addresses_have_to_be_given():
+def test_only_the_addresses_have_to_be_set():
     settings = Settings.from_environ(ADDRESSES)
 
     assert settings == Settings(
-        host="127.0.0.1",
-        port=8080,
-        targets={
-            "purchase": "ipv4:127.0.0.1:50051",
-            "stock": "ipv4:127.0.0.1:50052",
-            "payment": "ipv4:127.0.0.1:50053",
-            "delivery": "ipv4:127.0.0.1:50054",
-        },
-        limits=Limits(request_seconds=10, concurrent_requests=512),
-        cors_origins=(),
-        auth=None,
-        production=False,
-        drain_delay_seconds=0,
-        logs=LogSettings(),
-        messages=None,
-        patience=StreamLimits(max_streams=1_000, stream_seconds=900),
-        control=None,
-        trace_url="",
+        purchase="ipv4:127.0.0.1:50051",
+        stock="ipv4:127.0.0.1:50052",
+        payment="ipv4:127.0.0.1:50053",
+        delivery="ipv4:127.0.0.1:50054",
     )
+    assert (settings.host, settings.port, settings.production) == ("127.0.0.1", 8080, False)
+    assert settings.limits == Limits(request_seconds=10, concurrent_requests=512)
+    assert settings.patience == StreamLimits(max_streams=1_000, stream_seconds=900)
+    assert (settings.auth, settings.messages, settings.control) == (None, None, None)
+    assert settings.logs == LogSettings()
 
 
-def test_where_traces_are_shown_can_be_said():
+def test_trace_url_is_a_template():
     template = "https://traces.example/trace/{trace_id}?theme=dark"
 
     assert Settings.from_environ({**ADDRESSES, "TRACE_URL": template}).trace_url == template
 
 
 @pytest.mark.parametrize("name", ADDRESSES)
-def test_an_address_that_is_not_given_is_named(name):
+def test_missing_address_is_named(name):
     without = {each: address for each, address in ADDRESSES.items() if each != name}
 
     with pytest.raises(SettingsError, match=f"{name} is not set"):
@@ -69,7 +59,7 @@ def test_an_address_that_is_not_given_is_named(name):
         ("[::1]:50051", "ipv6:[::1]:50051"),
     ],
 )
-def test_an_address_becomes_what_grpc_dials(address, target):
+def test_address_becomes_a_grpc_target(address, target):
     settings = Settings.from_environ({**ADDRESSES, "PURCHASE_ADDRESS": address})
 
     assert settings.targets["purchase"] == target
@@ -99,20 +89,24 @@ def test_an_address_becomes_what_grpc_dials(address, target):
         ("DRAIN_DELAY_SECONDS", "-1"),
         ("LOG_FORMAT", "xml"),
         ("LOG_LEVEL", "loud"),
+        ("CORS_ORIGINS", "https://shop.example/"),
+        ("CORS_ORIGINS", ","),
+        ("MAX_STREAMS", "0"),
+        ("TRUSTED_PROXIES", "11"),
     ],
 )
-def test_what_makes_no_sense_is_named(name, value):
+def test_invalid_variable_is_named(name, value):
     with pytest.raises(SettingsError, match=name):
         Settings.from_environ({**ADDRESSES, name: value})
 
 
-def test_services_can_be_stopped_from_the_page_where_a_suite_says_so():
+def test_control_socket_enables_service_control():
     assert Settings.from_environ(ADDRESSES | {"CONTROL_SOCKET": "/tmp/control"}).control == Path(
         "/tmp/control"
     )
 
 
-def test_nobody_stops_services_in_production():
+def test_control_socket_is_rejected_in_production():
     production = {"ENVIRONMENT": "production", "AUTH_ISSUER": "https://issuer", "AUTH_AUDIENCE": "saga"}
 
     with pytest.raises(SettingsError, match="CONTROL_SOCKET must not be set in production"):

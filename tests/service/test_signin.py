@@ -17,10 +17,11 @@ from rpc import delivery_pb2 as delivery_pb
 from rpc import payment_pb2 as payment_pb
 from rpc import purchase_pb2 as pb
 from rpc import stock_pb2 as stock_pb
-from sagakit.auth.jwt import AuthSettings, TokenVerifier
+from sagakit.auth.jwt import TokenVerifier
 from sagakit.backends import open_provisioner
 from sagakit.bus import SubscriptionSpec
 from sagakit.runtime import Runtime
+from sagakit.settings import AuthSettings
 from services.gateway.app import Lifecycle, create_app
 from services.gateway.clients import Clients
 from services.gateway.edge import Edge

@@ -8,12 +8,11 @@ from typing import Any
 import grpc
 
 from contract import topology
-from sagakit.backends import Backend, BackendSettings
+from sagakit.backends import Backend
 from sagakit.messaging import Messaging
-from sagakit.reminders import ReminderSchedule
 from sagakit.runtime import Runtime
-from sagakit.service import ServiceFactory, ServiceSettings
-from sagakit.telemetry.logging import LogSettings
+from sagakit.service import ServiceFactory
+from sagakit.settings import BackendSettings, ServiceSettings
 from tests.simulation.broker import SimBroker, SimBus
 from tests.simulation.faults import FaultRates
 from tests.simulation.loop import Tasks, owner
@@ -105,16 +104,11 @@ class SimProcess:
 
 def settings_of(service: str) -> ServiceSettings:
     return ServiceSettings(
-        backend=BackendSettings("embedded", "simulation", "", "", "", None),  # type: ignore[arg-type]
+        backend=BackendSettings("embedded"),
         publish_topic=topology.TOPICS[service],
         subscribe_topics=topology.subscribed_topics(service),
         dead_letter_topic=topology.DEAD_LETTER_TOPIC,
         host="",
         port=0,
-        production=False,
-        logs=LogSettings(),
-        drain_delay_seconds=0,
-        sweep_seconds=10,
-        schedule=ReminderSchedule(),
         environ={},
     )

@@ -21,7 +21,6 @@ from services.payment.handlers import REACTIONS as PAYMENT
 from services.payment.simulated import SimulatedProvider
 from services.payment.usecases import UseCases as Payment
 from services.purchase.handlers import handlers as purchase_handlers
-from services.purchase.settings import Settings
 from services.purchase.usecases import UseCases as Purchase
 from services.stock.catalogue import Catalogue
 from services.stock.handlers import REACTIONS as STOCK
@@ -66,7 +65,7 @@ class CountedSaga:
         hints = ShardHints()
         provider = SimulatedProvider(self.tables, Runtime(), 1_000)
         self.catalogue = use_cases(self.tables, lambda store, *_: Catalogue(store, hints))
-        self.purchase = self.service("purchase", Purchase, REMINDERS, Settings(1800, 3600))
+        self.purchase = self.service("purchase", Purchase, REMINDERS, 1800, 3600)
         self.handlers = {
             "purchase": purchase_handlers(self.purchase, Runtime()),
             "stock": handlers(STOCK, self.service("stock", Stock, REMINDERS, hints)),

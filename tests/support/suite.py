@@ -26,7 +26,7 @@ from sagactl.local.stock import put_if_absent
 from sagakit.backends import Backend, open_backend
 from sagakit.run import Process
 from sagakit.runtime import Runtime
-from sagakit.service import ServiceSettings
+from sagakit.settings import ServiceSettings
 from services.delivery.__main__ import build as build_delivery
 from services.payment.__main__ import build as build_payment
 from services.purchase.__main__ import build as build_purchase

@@ -16,7 +16,6 @@ from sagakit.runtime import Runtime
 from sagakit.store import Store
 from sagakit.sweeper import Sweeper
 from sagakit.tables import DUE, Key, Row, Tables
-from services.purchase.settings import Settings
 from services.purchase.storage import TICKET
 from services.purchase.ticket import Report, Ticket
 from services.purchase.usecases import UseCases as Purchase
@@ -85,7 +84,7 @@ class PurchaseHarness(Harness):
 
     def process(self, deadline_seconds: float = DEADLINE, tables: Tables | None = None) -> Purchase:
         """Return the use cases of one more process."""
-        settings = Settings(deadline_seconds, 3600)
+        settings = deadline_seconds, 3600
         return self.use_cases(Purchase, REMINDERS, settings, self.measured.metrics, tables=tables)
 
     async def check_out(self) -> "PurchaseHarness":

@@ -9,9 +9,9 @@ import pytest
 from contract.topology import TOPICS
 from sagactl import highlight as colours
 from sagactl.highlight import Highlighter
-from sagakit.telemetry.logging import LEVELS
 from services.gateway.moves import SAYS
 
+LEVELS = ("debug", "info", "warning", "error")
 LINE = "2026-01-02T03:04:05.678901Z [info     ] event applied      orderid=o-1 status=approved attempt=1"
 
 

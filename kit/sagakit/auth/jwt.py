@@ -1,10 +1,7 @@
 """Bearer tokens: what makes one good, and whom it speaks for. The gateway and every service check alike."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import jwt
 
@@ -12,7 +9,7 @@ from sagakit.auth.caller import Caller
 from sagakit.auth.jwks import JwksCache, fetch_from_file, fetch_from_issuer
 from sagakit.errors import Unauthenticated
 from sagakit.runtime import Runtime
-from sagakit.settings import Environ, SettingsError
+from sagakit.settings import AuthSettings
 
 ALGORITHMS = ("RS256", "ES256")
 """What a token may be signed with: never nothing, and never a secret that checking would need as well."""
@@ -22,44 +19,6 @@ MAX_LENGTH = 8 * 1024
 MAX_SUB_LENGTH = 255
 """https://openid.net/specs/openid-connect-core-1_0.html#IDToken"""
 _SCHEME = "bearer "
-
-
-@dataclass(frozen=True, slots=True)
-class AuthSettings:
-    """Whose tokens are believed, and which of them are meant for the suite."""
-
-    issuer: str
-    audience: str
-    operator_scope: str
-    keys_file: Path | None
-    """A JWKS to be used instead of the issuer's own, for development."""
-
-    @classmethod
-    def from_environ(cls, environ: Mapping[str, str]) -> "AuthSettings | None":
-        """None: nobody signs in. Raises SettingsError where only half is set, or production is left open."""
-        env = Environ(environ)
-        if not any(env.text(name, "") for name in ("AUTH_ISSUER", "AUTH_AUDIENCE", "AUTH_KEYS_FILE")):
-            if env.production:
-                raise SettingsError("AUTH_ISSUER", "is not set: ENVIRONMENT=production does not run open")
-            return None
-        keys_file = env.text("AUTH_KEYS_FILE", "")
-        if keys_file and env.production:
-            raise SettingsError("AUTH_KEYS_FILE", "is for development, not for ENVIRONMENT=production")
-        return cls(
-            issuer=_issuer(env),
-            audience=env.text("AUTH_AUDIENCE"),
-            operator_scope=env.text("AUTH_OPERATOR_SCOPE", ""),
-            keys_file=Path(keys_file) if keys_file else None,
-        )
-
-
-def _issuer(env: Environ) -> str:
-    issuer = env.text("AUTH_ISSUER")
-    parts = urlsplit(issuer)
-    loopback = parts.scheme == "http" and parts.hostname in ("127.0.0.1", "localhost", "::1")
-    if parts.scheme != "https" and not (loopback and not env.production):
-        raise SettingsError("AUTH_ISSUER", f"must be an https URL, not {issuer!r}")
-    return issuer
 
 
 class TokenVerifier:

@@ -3,51 +3,16 @@
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sagakit.bus import Bus, Provisioner, PullSubscription
 from sagakit.runtime import Runtime
-from sagakit.settings import Environ
+from sagakit.settings import BackendSettings
 from sagakit.tables import Tables
 
 if TYPE_CHECKING:
     from sagakit.backends.embedded.bus import EmbeddedBus
     from sagakit.backends.embedded.database import Database
-
-BACKENDS = ("gcp", "embedded")
-
-
-@dataclass(frozen=True, slots=True)
-class BackendSettings:
-    """Where entities and messages live."""
-
-    backend: str
-    project: str
-    database: str
-    """The Datastore database; empty for the default one."""
-    datastore_emulator: str
-    pubsub_emulator: str
-    embedded_file: Path
-
-    @property
-    def messaging_system(self) -> str:
-        """What OpenTelemetry calls the broker."""
-        return "gcp_pubsub" if self.backend == "gcp" else self.backend
-
-    @classmethod
-    def from_environ(cls, environ: Mapping[str, str]) -> "BackendSettings":
-        env = Environ(environ)
-        backend = env.choice("BACKEND", BACKENDS, "gcp")
-        on_gcp = backend == "gcp"
-        return cls(
-            backend=backend,
-            project=env.text("GOOGLE_CLOUD_PROJECT", None if on_gcp else "embedded"),
-            database=env.text("DATASTORE_DATABASE", ""),
-            datastore_emulator=env.text("DATASTORE_EMULATOR_HOST", ""),
-            pubsub_emulator=env.text("PUBSUB_EMULATOR_HOST", ""),
-            embedded_file=Path(env.text("EMBEDDED_FILE", "" if on_gcp else None)),
-        )
 
 
 @dataclass(frozen=True, slots=True)

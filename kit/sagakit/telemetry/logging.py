@@ -3,42 +3,17 @@
 import logging
 import sys
 import threading
-from collections.abc import Mapping, MutableMapping, Sequence
-from dataclasses import dataclass
+from collections.abc import MutableMapping, Sequence
 from types import TracebackType
 from typing import Any
 
 import structlog
 from structlog.typing import Processor
 
-from sagakit.settings import Environ
+from sagakit.settings import LogSettings
 from sagakit.telemetry.cloud_logging import add_trace, to_entry, to_json
 
 log = structlog.get_logger()
-
-FORMATS = ("console", "json")
-LEVELS = ("debug", "info", "warning", "error")
-
-
-@dataclass(frozen=True, slots=True)
-class LogSettings:
-    """How, and how much of it."""
-
-    format: str = "console"
-    """`json`: one object a line, as Cloud Logging reads it; `console`: for people."""
-    level: str = "info"
-    project: str = ""
-    """Whose traces the lines belong to."""
-
-    @classmethod
-    def from_environ(cls, environ: Mapping[str, str]) -> "LogSettings":
-        """Raises SettingsError."""
-        env = Environ(environ)
-        return cls(
-            format=env.choice("LOG_FORMAT", FORMATS, "console"),
-            level=env.choice("LOG_LEVEL", LEVELS, "info"),
-            project=env.text("GOOGLE_CLOUD_PROJECT", ""),
-        )
 
 
 def configure(service: str, settings: LogSettings, first_fields: Sequence[str] = ()) -> None:

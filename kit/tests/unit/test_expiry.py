@@ -7,7 +7,6 @@ import pytest
 
 from sagakit.expiry import MAX_BATCH_ROWS, Expiry
 from sagakit.tables import EXPIRES_AT, Insert, Key
-from services.purchase.settings import Settings
 from services.purchase.usecases import UseCases
 from tests.support.clock import Clock
 from tests.support.steps import a_store, an_inbox, counting, once
@@ -49,7 +48,7 @@ async def test_inbox_rows_go_after_two_months_and_what_they_are_about_stays(
 
 
 async def test_abandoned_carts_go_and_those_that_became_orders_stay(clock: Clock, tables: MemoryTables):
-    purchase = use_cases(tables, UseCases, REMINDERS, Settings(1800, 7 * DAY), runtime=clock.runtime())
+    purchase = use_cases(tables, UseCases, REMINDERS, 1800, 7 * DAY, runtime=clock.runtime())
     for cartid in ("abandoned", "touched", "closed", "ordered"):
         await purchase.create_cart(cartid)
         await purchase.add_item(cartid, "blue", 1, "x")

@@ -4,7 +4,8 @@ import asyncio
 
 from sagakit.backends import Backend
 from sagakit.messaging import STALL_TIMEOUT_SECONDS, Messaging
-from sagakit.service import Kit, Service, ServiceSettings
+from sagakit.service import Kit, Service
+from sagakit.settings import ServiceSettings
 from sagakit.tables import Key
 from tests.support.clock import Clock
 from tests.support.manual_bus import ManualBus

@@ -19,9 +19,10 @@ from sagakit.auth.jwks import (
     fetch_from_file,
     fetch_from_issuer,
 )
-from sagakit.auth.jwt import MAX_LENGTH, AuthSettings, TokenVerifier
+from sagakit.auth.jwt import MAX_LENGTH, TokenVerifier
 from sagakit.errors import Unauthenticated, Unavailable
 from sagakit.runtime import Runtime
+from sagakit.settings import AuthSettings
 from tests.support.issuer import AUDIENCE, Issuer, an_issuer, ec_key, public, rsa_key
 
 
