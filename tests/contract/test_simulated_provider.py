@@ -1,4 +1,4 @@
-"""What the simulated payment provider promises, over every store its books may be in."""
+"""The simulated payment provider, over every store its ledger may be in."""
 
 import asyncio
 
@@ -10,6 +10,7 @@ from sagakit.tables import Key, Tables
 from services.payment.provider import Canceled, Charged, Declined
 from services.payment.simulated import (
     LEDGER,
+    Entry,
     FaultSettings,
     SimulatedProvider,
     load_faults,
@@ -21,180 +22,160 @@ from tests.support.eventually import eventually
 from tests.support.stores import OpenTables
 from tests.support.tables import CountedTables
 
-TOO_MUCH = "declined: 1001 is above the limit of 1000"
+DECLINED = Declined("declined: 1001 is above the limit of 1000")
 
 
 def provider(tables: Tables, runtime: Runtime | None = None) -> SimulatedProvider:
     return SimulatedProvider(tables, runtime or Runtime(), limit=1_000)
 
 
-async def books(tables: Tables):
+async def ledger(tables: Tables) -> Entry | None:
+    """Return the ledger's entry of the order "o"."""
     row = (await tables.lookup([Key(LEDGER, "o")])).get(Key(LEDGER, "o"))
     return None if row is None else to_entry(row.entity)
 
 
-async def test_it_charges_once_and_answers_as_at_first(tables: Tables):
-    answers = [await provider(tables).charge("o", amount) for amount in (300, 300, 999, 5_000)]
+@pytest.mark.parametrize(
+    ("amounts", "answer", "charged"),
+    [((300, 300, 999, 5_000), Charged(), 300), ((1_000,), Charged(), 1_000), ((1_001, 1), DECLINED, 0)],
+)
+async def test_first_answer_is_repeated_and_charged_once(tables: Tables, amounts, answer, charged):
+    answers = [await provider(tables).charge("o", amount) for amount in amounts]
 
-    assert answers == [Charged()] * 4
-    assert (await books(tables)).charged == 300
-
-
-async def test_it_declines_what_is_above_its_limit_and_remembers_it(tables: Tables):
-    answers = [await provider(tables).charge("o", amount) for amount in (1_001, 1)]
-
-    assert answers == [Declined(TOO_MUCH)] * 2
-    assert (await books(tables)).charged == 0
+    assert answers == [answer] * len(amounts)
+    assert (await ledger(tables)).charged == charged
 
 
-async def test_it_charges_up_to_its_limit(tables: Tables):
-    assert await provider(tables).charge("o", 1_000) == Charged()
-
-
-async def test_a_cancellation_is_final(tables: Tables):
+async def test_cancellation_is_final(tables: Tables):
     """Trap: a refund that is overtaken by the charge it was meant for."""
     assert await provider(tables).cancel("o") == 0
 
     assert await provider(tables).charge("o", 300) == Canceled()
-    assert (await books(tables)).charged == 0
+    assert await provider(tables).charge("another", 300) == Charged()
+    assert (await ledger(tables)).charged == 0
 
 
-async def test_a_charge_is_given_back_once(tables: Tables):
-    await provider(tables).charge("o", 300)
+@pytest.mark.parametrize(("amount", "refunded"), [(300, 300), (1_001, 0)])
+async def test_only_a_charge_is_refunded_and_only_once(tables: Tables, amount, refunded):
+    await provider(tables).charge("o", amount)
 
-    assert [await provider(tables).cancel("o") for _ in range(3)] == [300, 300, 300]
-    entry = await books(tables)
-    assert (entry.charged, entry.refunded) == (300, 300)
+    assert [await provider(tables).cancel("o") for _ in range(3)] == [refunded] * 3
+    assert await provider(tables).charge("o", 300) == Canceled()
+    entry = await ledger(tables)
+    assert entry.charged == entry.refunded == refunded
 
 
 @pytest.mark.parametrize("charged_before", [False, True])
-async def test_charges_and_cancellations_that_cross_leave_nothing_charged(
+async def test_concurrent_charges_and_cancellations_leave_nothing_charged(
     open_tables: OpenTables, charged_before: bool
 ):
-    async with open_tables() as here, open_tables() as there:
-        several = [provider(here), provider(there)]
+    async with open_tables() as one, open_tables() as two:
+        providers = [provider(one), provider(two)]
         if charged_before:
-            await several[0].charge("o", 300)
+            await providers[0].charge("o", 300)
 
-        refunds = await asyncio.gather(
+        answers = await asyncio.gather(
             *(
-                several[n % 2].cancel("o") if n % 3 == 1 else several[n % 2].charge("o", 300)
+                providers[n % 2].cancel("o") if n % 3 == 1 else providers[n % 2].charge("o", 300)
                 for n in range(20)
             )
         )
 
-        entry = await books(here)
+        entry = await ledger(one)
+        assert entry.canceled
         assert entry.charged == entry.refunded
         assert entry.charged == 300 or not charged_before
-        assert entry.canceled
-        assert {refund for refund in refunds if isinstance(refund, int)} == {entry.refunded}
-        assert await several[1].charge("o", 300) == Canceled()
+        assert {refund for refund in answers if isinstance(refund, int)} == {entry.refunded}
+        assert await providers[1].charge("o", 300) == Canceled()
 
 
-async def test_charges_that_cross_charge_once(open_tables: OpenTables):
-    async with open_tables() as here, open_tables() as there:
-        several = [provider(here), provider(there)]
+async def test_concurrent_charges_charge_once(open_tables: OpenTables):
+    async with open_tables() as one, open_tables() as two:
+        providers = [provider(one), provider(two)]
 
-        answers = await asyncio.gather(*(several[n % 2].charge("o", 300 + n) for n in range(20)))
+        answers = await asyncio.gather(*(providers[n % 2].charge("o", 300 + n) for n in range(20)))
 
         assert answers == [Charged()] * 20
-        assert (await books(here)).charged in range(300, 320)
+        assert (await ledger(one)).charged in range(300, 320)
 
 
-async def test_a_declined_order_that_is_canceled_gets_nothing_back(tables: Tables):
-    await provider(tables).charge("o", 1_001)
-
-    assert await provider(tables).cancel("o") == 0
-    assert await provider(tables).charge("o", 300) == Canceled()
-
-
-async def test_it_can_be_away_also_for_what_it_has_answered_before(tables: Tables):
+async def test_unavailable_provider_rejects_every_call(tables: Tables):
     await provider(tables).charge("o", 300)
     await save_faults(tables, FaultSettings(unavailable=True))
 
-    for call in (provider(tables).charge("o", 300), provider(tables).cancel("o"), provider(tables).check()):
+    for call in (
+        provider(tables).charge("o", 300),
+        provider(tables).charge("another", 300),
+        provider(tables).cancel("o"),
+        provider(tables).check(),
+    ):
         with pytest.raises(Unavailable):
             await call
     await save_faults(tables, FaultSettings())
     await provider(tables).check()
-    assert (await books(tables)).refunded == 0
-    assert await provider(tables).cancel("o") == 300
+    assert await ledger(tables) == Entry(charged=300)
+    assert not await tables.lookup([Key(LEDGER, "another")])
 
 
-async def test_it_can_be_away_for_somebody_it_has_never_heard_of(tables: Tables):
-    await save_faults(tables, FaultSettings(unavailable=True))
-
-    with pytest.raises(Unavailable):
-        await provider(tables).charge("o", 300)
-
-    assert await books(tables) is None
-
-
-@pytest.mark.parametrize(("amount", "answer"), [(300, Charged()), (1_001, Declined(TOO_MUCH))])
-async def test_it_can_decide_and_lose_its_answer(tables: Tables, amount: int, answer):
+@pytest.mark.parametrize(("amount", "answer"), [(300, Charged()), (1_001, DECLINED)])
+async def test_dropped_response_leaves_a_decision_that_a_retry_returns(tables: Tables, amount: int, answer):
     await save_faults(tables, FaultSettings(drop_responses=True))
 
     with pytest.raises(Unavailable):
         await provider(tables).charge("o", amount)
-    once = await books(tables)
+    decided = await ledger(tables)
 
     assert await provider(tables).charge("o", amount) == answer
-    assert await books(tables) == once
+    assert await ledger(tables) == decided
     assert await load_faults(tables) == FaultSettings(drop_responses=True)
 
 
-async def test_a_cancellation_overtakes_a_charge_that_takes_its_time(tables: Tables):
+async def test_cancellation_overtakes_a_slow_charge(tables: Tables):
     clock = Clock()
     await save_faults(tables, FaultSettings(delay_seconds=5))
-    asked = asyncio.create_task(provider(tables, clock.runtime()).charge("o", 300))
+    charge = asyncio.create_task(provider(tables, clock.runtime()).charge("o", 300))
     await eventually(lambda: clock.sleepers)
 
     refunded = await provider(tables, clock.runtime()).cancel("o")
     await clock.advance(6)
 
-    assert (refunded, await asked) == (0, Canceled())
-    assert (await books(tables)).charged == 0
+    assert (refunded, await charge) == (0, Canceled())
+    assert (await ledger(tables)).charged == 0
 
 
-async def test_what_it_has_answered_before_it_answers_at_once(tables: Tables):
+async def test_repeated_charge_is_not_delayed(tables: Tables):
     await provider(tables).charge("o", 300)
     await save_faults(tables, FaultSettings(delay_seconds=60))
 
     assert await provider(tables, Clock().runtime()).charge("o", 300) == Charged()
 
 
-async def test_it_says_so_where_others_always_get_there_first(tables: Tables):
-    class Unlucky(CountedTables):
-        async def commit(self, mutations) -> None:
-            raise Contention("somebody was faster")
-
-    unlucky = provider(Unlucky(tables), impatient())
-
-    for call in (unlucky.charge("o", 300), unlucky.cancel("o")):
-        with pytest.raises(Unavailable):
-            await call
-    assert await books(tables) is None
-
-
-async def test_orders_are_charged_apart_from_one_another(tables: Tables):
-    await provider(tables).cancel("another")
-
-    assert await provider(tables).charge("o", 300) == Charged()
-
-
-@pytest.mark.parametrize(("seconds", "answers"), [(9.0, True), (10.0, True), (10.1, False), (99.0, False)])
-async def test_it_can_be_slow_and_nobody_waits_longer_than_ten_seconds(tables: Tables, seconds, answers):
+@pytest.mark.parametrize(("seconds", "charged"), [(9.0, True), (10.0, True), (10.1, False), (99.0, False)])
+async def test_slow_charge_times_out_after_ten_seconds(tables: Tables, seconds, charged):
     clock = Clock()
     await save_faults(tables, FaultSettings(delay_seconds=seconds))
-    asked = asyncio.create_task(provider(tables, clock.runtime()).charge("o", 300))
+    charge = asyncio.create_task(provider(tables, clock.runtime()).charge("o", 300))
     await eventually(lambda: clock.sleepers)
 
     await clock.advance(10.5)
 
-    if answers:
-        assert await asked == Charged()
-        assert (await books(tables)).charged == 300
+    if charged:
+        assert await charge == Charged()
+        assert await ledger(tables) == Entry(charged=300)
     else:
         with pytest.raises(Unavailable):
-            await asked
-        assert await books(tables) is None
+            await charge
+        assert await ledger(tables) is None
+
+
+async def test_endless_conflicts_are_reported_as_unavailable(tables: Tables):
+    class ConflictingTables(CountedTables):
+        async def commit(self, mutations) -> None:
+            raise Contention("another writer committed first")
+
+    busy = provider(ConflictingTables(tables), impatient())
+
+    for call in (busy.charge("o", 300), busy.cancel("o")):
+        with pytest.raises(Unavailable):
+            await call
+    assert await ledger(tables) is None

@@ -1,4 +1,4 @@
-"""The service config: who calls a service waits, repeats and turns to another process as it says."""
+"""The service config: deadline, retries, and load balancing by health."""
 
 import asyncio
 import json
@@ -22,7 +22,7 @@ GET = pb.GetCartRequest(cartid="c")
 async def calling(
     *services: FakeService, deadline_seconds: float = DEADLINE_SECONDS
 ) -> AsyncIterator[PurchaseStub]:
-    """A stub of the processes, with nothing but the service config."""
+    """Yield a stub for the processes, configured only by the service config."""
     options = [("grpc.service_config", service_config(PURCHASE, deadline_seconds))]
     target = f"ipv4:{','.join(service.address for service in services)}"
     async with grpc.aio.insecure_channel(target, options) as channel:
@@ -30,7 +30,7 @@ async def calling(
 
 
 @pytest.mark.parametrize("code", [grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED])
-async def test_a_call_that_nobody_answered_is_made_again(code):
+async def test_call_without_a_response_is_retried(code):
     answers = {"GetCart": [Refusal(code), Refusal(code), pb.GetCartResponse()]}
     async with FakeService("purchase", answers).running() as purchase, calling(purchase) as stub:
         await stub.GetCart(GET)
@@ -41,7 +41,7 @@ async def test_a_call_that_nobody_answered_is_made_again(code):
 @pytest.mark.parametrize(
     "code", [grpc.StatusCode.ABORTED, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.INTERNAL]
 )
-async def test_an_answer_is_an_answer(code):
+async def test_other_errors_are_not_retried(code):
     answers = {"GetCart": [Refusal(code)]}
     async with FakeService("purchase", answers).running() as purchase, calling(purchase) as stub:
         with pytest.raises(grpc.aio.AioRpcError):
@@ -50,7 +50,7 @@ async def test_an_answer_is_an_answer(code):
     assert len(purchase.asked) == 1
 
 
-async def test_a_call_without_a_deadline_of_its_own_has_one():
+async def test_call_has_a_deadline_by_default():
     answers = {"GetCart": [asyncio.Event().wait]}
     async with (
         FakeService("purchase", answers).running() as purchase,
@@ -62,7 +62,7 @@ async def test_a_call_without_a_deadline_of_its_own_has_one():
     assert raised.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
 
 
-async def test_a_process_that_drains_is_asked_nothing_more_and_again_when_it_serves():
+async def test_draining_process_gets_no_calls_until_it_serves_again():
     async with (
         FakeService("purchase").running() as one,
         FakeService("purchase").running() as two,
@@ -89,7 +89,7 @@ async def holds(asked, expected: set[int]) -> bool:
 
 
 @pytest.mark.parametrize("service", SERVICES.values(), ids=SERVICES)
-def test_every_call_of_every_service_has_a_deadline_and_a_policy(service):
+def test_every_service_has_a_deadline_and_a_retry_policy(service):
     (method,) = json.loads(service_config(service.full_name))["methodConfig"]
 
     assert method["name"] == [{"service": service.full_name}]

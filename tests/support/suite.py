@@ -45,14 +45,14 @@ STUBS = {"purchase": PurchaseStub, "stock": StockStub, "payment": PaymentStub, "
 NOWHERE = "127.0.0.1:1"
 
 Between = Callable[[Backend], Backend]
-"""Puts something between a service and its backend."""
+"""Wraps the backend of a service."""
 
 RuntimeOf = Callable[[str], Runtime]
 """The runtime of each service, by its name."""
 
 
 def service_environ(service: str, backend_environ: Mapping[str, str]) -> dict[str, str]:
-    """What a service is told, by the one list of topics, and to be quick about it."""
+    """Return a service's environment, with its topics and short intervals."""
     return {
         "SWEEP_SECONDS": "0.5",
         "REMINDER_INTERVAL_SECONDS": "2",
@@ -70,7 +70,7 @@ async def running_service(
     port: int = 0,
     runtime_of: RuntimeOf = lambda _: Runtime(),
 ) -> AsyncIterator[str]:
-    """Yields "host:port" once the service says SERVING; drains it afterwards."""
+    """Yield "host:port" once the service is SERVING; drain it afterwards."""
     environ = {**service_environ(service, backend_environ), "PORT": str(port)}
     settings = ServiceSettings.from_environ(environ)
     stop = asyncio.Event()
@@ -99,7 +99,7 @@ async def _serving(process: Process, task: "asyncio.Task[None]") -> bool:
 
 
 class Services:
-    """Processes of the services, each of which can be stopped and started again."""
+    """The services' processes; each service can be stopped and restarted."""
 
     def __init__(self, environ: Mapping[str, str], between: Between, runtime_of: RuntimeOf) -> None:
         self._environ = environ
@@ -109,7 +109,7 @@ class Services:
         self._ports: dict[str, list[int]] = {}
 
     async def start(self, service: str, replicas: int = 1) -> list[str]:
-        """Where its processes listen: again there, where it was stopped before."""
+        """Start the processes; return their addresses, which a restart keeps."""
         stack = self._running[service] = AsyncExitStack()
         ports = self._ports.get(service, [0] * replicas)
         listening = [
@@ -123,7 +123,7 @@ class Services:
 
     @property
     def targets(self) -> dict[str, str]:
-        """What gRPC dials for each."""
+        """The gRPC target of each service."""
         return {
             service: "ipv4:" + ",".join(f"127.0.0.1:{port}" for port in ports)
             for service, ports in self._ports.items()
@@ -138,7 +138,7 @@ class Services:
 
 @dataclass(frozen=True, slots=True)
 class Suite:
-    """Stubs of the running services, and a backend for looking behind them."""
+    """Stubs of the running services, and their backend."""
 
     purchase: PurchaseStub
     stock: StockStub
@@ -148,7 +148,7 @@ class Suite:
     services: Services
 
     async def order(self, cartid: str, **items: int) -> pb.OrderTicket:
-        """The ticket of a new cart with those items, as checkout returned it."""
+        """Check out a new cart with the items; return the ticket."""
         await self.purchase.CreateCart(pb.CreateCartRequest(cartid=cartid))
         for itemid, count in items.items():
             await self.purchase.AddItem(
@@ -162,16 +162,16 @@ class Suite:
         return (await self.purchase.GetOrderTicket(request)).order_ticket
 
     async def ticket_becomes(self, orderid: str, status: str, seconds: float = 20) -> pb.OrderTicket:
-        async def is_there() -> pb.OrderTicket | None:
+        async def found() -> pb.OrderTicket | None:
             ticket = await self.ticket(orderid)
             return ticket if ticket.status == status else None
 
-        return await eventually(is_there, seconds)
+        return await eventually(found, seconds)
 
     async def history(self, orderid: str) -> list[str]:
-        """What has become of an order, one after the other."""
+        """Return the statuses of an order's history."""
         request = pb.GetOrderHistoryRequest(orderid=orderid)
-        return [move.status for move in (await self.purchase.GetOrderHistory(request)).history]
+        return [entry.status for entry in (await self.purchase.GetOrderHistory(request)).history]
 
     async def reservation(self, orderid: str) -> stock_pb.Reservation:
         request = stock_pb.GetReservationRequest(orderid=orderid)
@@ -184,7 +184,7 @@ class Suite:
         return (await self.delivery.GetDelivery(delivery_pb.GetDeliveryRequest(orderid=orderid))).delivery
 
     async def balances(self, seconds: float = 20) -> None:
-        """Return once nothing is open and the books of all services and of the provider agree."""
+        """Return once no order is open and the records of all services and the provider's ledger balance."""
 
         async def agreed() -> bool:
             nonlocal found
@@ -211,7 +211,7 @@ async def running_suite(
     operator_token: str = "",
     runtime_of: RuntimeOf = lambda _: Runtime(),
 ) -> AsyncIterator[Suite]:
-    """The suite, provisioned and seeded; gRPC calls take turns among the replicas."""
+    """Yield the suite, provisioned and seeded; gRPC calls are balanced over the replicas."""
     await provision(backend_environ)
     services = Services(backend_environ, between, runtime_of)
     async with AsyncExitStack() as stack:
