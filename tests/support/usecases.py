@@ -84,8 +84,8 @@ class PurchaseHarness(Harness):
 
     def process(self, deadline_seconds: float = DEADLINE, tables: Tables | None = None) -> Purchase:
         """Return the use cases of one more process."""
-        settings = deadline_seconds, 3600
-        return self.use_cases(Purchase, REMINDERS, settings, self.measured.metrics, tables=tables)
+        limits = (deadline_seconds, 3600)
+        return self.use_cases(Purchase, REMINDERS, *limits, self.measured.metrics, tables=tables)
 
     async def check_out(self) -> "PurchaseHarness":
         await self.purchase.create_cart("c")
