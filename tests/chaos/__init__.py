@@ -1,4 +1,4 @@
-"""The suite on Google's emulators while its processes are killed and its backends made to fail."""
+"""Chaos tests: the suite on Google's emulators while processes are killed and backends fail."""
 
 RATE = 0.02
-"""The share of calls to the emulators with which something goes wrong."""
+"""Share of calls to the emulators that get a fault."""

@@ -1,4 +1,4 @@
-"""`python -m tests.chaos`: kills under load, and the verdict; or, with --calm, how long recovery takes."""
+"""`python -m tests.chaos`: kill processes under load and check the results; --calm measures recovery."""
 
 import argparse
 import asyncio
@@ -19,41 +19,46 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="chaos")
     parser.add_argument("--kills", type=int, default=30)
     parser.add_argument("--seed", type=int, default=None)
-    parser.add_argument("--calm", action="store_true", help="one kill at a time: how long recovery takes")
-    parser.add_argument("--overload", type=float, metavar="SECONDS", help="no kills: far too many customers")
-    parser.add_argument("--backend", choices=("emulators", "embedded"), default="emulators")
-    asked = parser.parse_args()
-    if asked.backend == "embedded" and not asked.overload:
-        parser.error(
-            "the embedded backend is for --overload: there is no broker to empty, nothing on the way to it"
-        )
-    missing = why_unavailable(FIRESTORE, PUBSUB) if asked.backend == "emulators" else None
-    if missing is not None:
-        sys.exit(f"no emulators to fail: {missing}" if os.environ.get("CI") == "true" else 0)
-    seed = SystemRandom().randrange(10**9) if asked.seed is None else asked.seed
-    logging.getLogger("google").setLevel(logging.CRITICAL)
-    campaign = ChaosRun(seed, asked.backend)
-    asyncio.run(_campaign(campaign, asked))
-    RESULTS.parent.mkdir(exist_ok=True)
-    RESULTS.write_text(
-        json.dumps({"seed": seed, "problems": campaign.problems, **campaign.figures}, indent=2)
+    parser.add_argument(
+        "--calm", action="store_true", help="one kill at a time; measure how long recovery takes"
     )
-    for name, figure in campaign.figures.items():
+    parser.add_argument(
+        "--overload",
+        type=float,
+        metavar="SECONDS",
+        help="no kills; ten times the customers that keep the suite busy",
+    )
+    parser.add_argument("--backend", choices=("emulators", "embedded"), default="emulators")
+    options = parser.parse_args()
+    if options.backend == "embedded" and not options.overload:
+        parser.error(
+            "the embedded backend is only for --overload: it has no broker and no proxies to inject faults in"
+        )
+    missing = why_unavailable(FIRESTORE, PUBSUB) if options.backend == "emulators" else None
+    if missing is not None:
+        sys.exit(f"no emulators: {missing}" if os.environ.get("CI") == "true" else 0)
+    seed = SystemRandom().randrange(10**9) if options.seed is None else options.seed
+    logging.getLogger("google").setLevel(logging.CRITICAL)
+    run = ChaosRun(seed, options.backend)
+    asyncio.run(_run(run, options))
+    RESULTS.parent.mkdir(exist_ok=True)
+    RESULTS.write_text(json.dumps({"seed": seed, "problems": run.problems, **run.figures}, indent=2))
+    for name, figure in run.figures.items():
         print(f"{name:<28} {figure}")
-    if campaign.problems:
-        print(f"seed {seed}: {len(campaign.problems)} problems", *campaign.problems[:30], sep="\n  ")
-        print(f"logs: {campaign.logs}; again: make chaos KILLS={asked.kills} SEED={seed}")
+    if run.problems:
+        print(f"seed {seed}: {len(run.problems)} problems", *run.problems[:30], sep="\n  ")
+        print(f"logs: {run.logs}; reproduce: make chaos KILLS={options.kills} SEED={seed}")
         sys.exit(1)
-    print("nothing lost, nothing twice, nothing hangs: everything balances")
+    print("no order lost, duplicated or unfinished: everything balances")
 
 
-async def _campaign(campaign: ChaosRun, asked: argparse.Namespace) -> None:
-    if asked.overload:
-        await campaign.overload(asked.overload)
-    elif asked.calm:
-        await campaign.calm(asked.kills)
+async def _run(run: ChaosRun, options: argparse.Namespace) -> None:
+    if options.overload:
+        await run.overload(options.overload)
+    elif options.calm:
+        await run.recovery(options.kills)
     else:
-        await campaign.storm(asked.kills)
+        await run.kills(options.kills)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Whether anything was lost, doubled, oversold or left hanging: the records, and what customers saw."""
+"""Checks after a run: no order lost, duplicated, oversold or unfinished, by records and customers' ledger."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -20,18 +20,18 @@ async def read_tickets(tables: Tables) -> dict[str, Ticket]:
     return {orderid: to_ticket(orderid, entity) async for orderid, entity in every(tables, TICKET)}
 
 
-async def of_books(tables: Tables) -> list[str]:
-    """What does not balance (yet)."""
+async def record_problems(tables: Tables) -> list[str]:
+    """Return what does not balance (yet)."""
     return problems(await load_records(tables))
 
 
-async def of_dead_letters(environ: Mapping[str, str]) -> list[str]:
+async def dead_letter_problems(environ: Mapping[str, str]) -> list[str]:
     async with open_dead_letters(Path("none"), environ) as (subscription, _):
         return [f"dead letter: {letter}" for letter in await read(subscription, lambda _: True)]
 
 
-def of_customers(ledger: Mapping[str, AcceptedOrder], tickets: Mapping[str, Ticket]) -> Iterator[str]:
-    """Where the customers' ledger and the tickets differ."""
+def order_problems(ledger: Mapping[str, AcceptedOrder], tickets: Mapping[str, Ticket]) -> Iterator[str]:
+    """Return the differences between the customers' ledger and the tickets."""
     baskets = {orderid: order.basket for orderid, order in ledger.items()}
     ordered = {orderid: _basket(ticket) for orderid, ticket in tickets.items()}
     yield from differences(baskets, ordered)
@@ -39,8 +39,8 @@ def of_customers(ledger: Mapping[str, AcceptedOrder], tickets: Mapping[str, Tick
     yield from (f"cart {cartid} was ordered {times} times" for cartid, times in carts.items() if times > 1)
     for orderid in ledger.keys() & tickets.keys():
         order, ticket = ledger[orderid], tickets[orderid]
-        if ticket.status not in endings(order):
-            reason = f"is {ticket.status} ({ticket.reason}), not {endings(order)}"
+        if ticket.status not in allowed_statuses(order):
+            reason = f"is {ticket.status} ({ticket.reason}), not {allowed_statuses(order)}"
             yield f"order {orderid} for {ordered[orderid]} {reason}"
 
 
@@ -48,13 +48,13 @@ def _basket(ticket: Ticket) -> dict[str, int]:
     return {item.itemid: item.count for item in ticket.items}
 
 
-def endings(order: AcceptedOrder) -> set[str]:
-    """How it may have ended; what the customer called off too late ended as if he had not."""
+def allowed_statuses(order: AcceptedOrder) -> set[str]:
+    """Return the allowed final statuses. A cancellation that came too late has no effect."""
     if order.canceled:
         return {CANCELED}
     if "yellow" in order.basket:
         return {RESERVE_FAILED}
     if "gold" in order.basket:
-        # Beyond what a payment may be; and there are ten pieces, which orders on their way may have.
+        # Above the payment limit; or sold out, as open orders may hold all ten units.
         return {PAYMENT_FAILED, RESERVE_FAILED}
     return {APPROVED}

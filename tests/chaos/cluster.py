@@ -1,4 +1,4 @@
-"""Two processes of each service and of the gateway, on Google's emulators, each within reach of a signal."""
+"""Two processes of each service and of the gateway, which can be killed and frozen one by one."""
 
 import asyncio
 import os
@@ -24,16 +24,16 @@ from tests.chaos.proxy import faulty
 
 REPLICAS = 2
 GRACE_SECONDS = 30.0
-"""What a process has to drain: its own limits add up to 21 s."""
+"""Grace period for draining; the limits of a process add up to 21 s."""
 READY_SECONDS = 60.0
 _PLAIN = {"LOG_FORMAT": "json", "no_proxy": LOOPBACK, "NO_PROXY": LOOPBACK}
-# Kubernetes starts a container again at once, the first time; a pause would only make the test longer.
+# Kubernetes restarts a container at once the first time; a delay would only lengthen the test.
 RESTART_BACKOFF = Backoff(first_seconds=0.1, cap_seconds=0.2, attempts=1 << 30)
 WRONG_ENDS = ("ended (exit status", "cannot be started", "did not end within")
 
 
 class Broker:
-    """The Pub/Sub emulator, which begins empty whenever it is started again."""
+    """The Pub/Sub emulator, which loses all data when it is restarted."""
 
     def __init__(self, environ: Mapping[str, str], log: Path, port: int) -> None:
         self._environ = environ
@@ -49,13 +49,13 @@ class Broker:
         await self._running.aclose()
 
     async def restart(self) -> None:
-        """With everything it held lost, its topics and subscriptions too, which are made anew."""
+        """Lose all messages, topics and subscriptions, and create the latter two again."""
         await self.stop()
         await self.start()
 
 
 class Cluster:
-    """The processes, and the emulators behind them."""
+    """The processes and their emulators."""
 
     def __init__(
         self, processes: Supervisor, broker: Broker | None, gateways: list[str], environ: Mapping[str, str]
@@ -65,12 +65,12 @@ class Cluster:
         self._killed: set[int] = set()
         self.broker = broker
         self.gateways = gateways
-        """Their URLs."""
+        """URLs of the gateways."""
         self.environ = environ
-        """Names the emulators, past what goes wrong on the way to them."""
+        """Selects the emulators directly, without the proxies that inject faults."""
 
     def victims(self, service: str) -> list[SupervisedProcess]:
-        """Its processes that run, none of them frozen, nor killed and not gone yet."""
+        """Return the running processes of the service that are neither frozen nor killed."""
         return [
             kept
             for kept in self._processes.named(service)
@@ -78,7 +78,7 @@ class Cluster:
         ]
 
     def memory(self) -> dict[str, float]:
-        """What each of the processes has in memory, in MB."""
+        """Return the memory of each process, in MB."""
         return {
             kept.program.name: used(kept.facts["pid"]).megabytes
             for kept in self._processes.named("")
@@ -90,7 +90,7 @@ class Cluster:
         os.kill(kept.facts["pid"], signal.SIGKILL)
 
     async def freeze(self, kept: SupervisedProcess, seconds: float) -> None:
-        """It does nothing for so long, and then goes on as if no time had passed."""
+        """Stop the process for `seconds` with SIGSTOP, then continue it."""
         pid = kept.facts["pid"]
         self._frozen.add(pid)
         os.kill(pid, signal.SIGSTOP)
@@ -103,19 +103,19 @@ class Cluster:
 
 @dataclass(frozen=True, slots=True)
 class Backend:
-    """What is behind the services."""
+    """A backend with and without injected faults."""
 
     direct: Mapping[str, str]
-    """Names it."""
-    led: Mapping[str, str]
-    """Leads to it past what goes wrong on the way."""
+    """Environment that selects the backend directly."""
+    proxied: Mapping[str, str]
+    """Environment that selects it through the proxies."""
     broker: Broker | None
-    """None: it is the embedded one."""
+    """None for the embedded backend."""
 
 
 @asynccontextmanager
 async def emulators(directory: Path, faults: Faults) -> AsyncIterator[Backend]:
-    """Google's, each behind a proxy."""
+    """Start Google's emulators, each behind a proxy."""
     broker_port, *ports = free_ports(3)
     async with AsyncExitStack() as stack:
         datastore = await stack.enter_async_context(running(FIRESTORE, directory / "firestore.log"))
@@ -124,16 +124,16 @@ async def emulators(directory: Path, faults: Faults) -> AsyncIterator[Backend]:
         broker = Broker(direct, directory / "pubsub.log", broker_port)
         await broker.start()
         stack.push_async_callback(broker.stop)
-        ways = [
+        proxies = [
             await stack.enter_async_context(proxied(emulator, ports.pop(), faulty(faults)))
             for emulator in (datastore, pubsub)
         ]
-        yield Backend(direct, _environ(*ways), broker)
+        yield Backend(direct, _environ(*proxies), broker)
 
 
 @asynccontextmanager
 async def embedded(directory: Path, _: Faults) -> AsyncIterator[Backend]:
-    """One file, with nothing on the way to it."""
+    """Create an embedded backend, without faults."""
     environ = {"BACKEND": "embedded", "EMBEDDED_FILE": str(directory / "embedded.sqlite3")}
     await provision(environ)
     yield Backend(environ, environ, None)
@@ -141,20 +141,19 @@ async def embedded(directory: Path, _: Faults) -> AsyncIterator[Backend]:
 
 @asynccontextmanager
 async def running_cluster(
-    directory: Path, backend: Backend, extra: Mapping[str, str], complaints: list[str]
+    directory: Path, backend: Backend, extra: Mapping[str, str], problems: list[str]
 ) -> AsyncIterator[Cluster]:
-    """Ready when it is yielded; drained afterwards.
+    """Start the processes and wait until they are ready; drain them afterwards.
 
-    `complaints` gets a line about each process that ended otherwise than by a SIGKILL of ours, or did not
-    end in time when it was asked to.
+    `problems` gets a line about each process that ended without our SIGKILL, or did not stop in time.
     """
 
-    def say(line: str) -> None:
+    def report(line: str) -> None:
         if any(words in line for words in WRONG_ENDS):
-            complaints.append(line)
+            problems.append(line)
 
-    processes = Supervisor(say, GRACE_SECONDS, RESTART_BACKOFF)
-    environ = {**os.environ, **backend.led, **extra, **_PLAIN}
+    processes = Supervisor(report, GRACE_SECONDS, RESTART_BACKOFF)
+    environ = {**os.environ, **backend.proxied, **extra, **_PLAIN}
     try:
         gateways = await _start(processes, environ, directory)
         yield Cluster(processes, backend.broker, gateways, backend.direct)
@@ -168,7 +167,7 @@ def _environ(datastore: str, pubsub: str) -> dict[str, str]:
 
 
 async def _start(processes: Supervisor, environ: Mapping[str, str], directory: Path) -> list[str]:
-    """Start everything; the gateways' URLs, once all is ready."""
+    """Start all processes; return the gateways' URLs once they are ready."""
     gateway_ports, ports = free_ports(REPLICAS), free_ports(len(suite.SERVICES) * REPLICAS)
     addresses = suite.place(ports, REPLICAS)
     programs = suite.service_programs(addresses, environ, directory)

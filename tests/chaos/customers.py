@@ -1,4 +1,4 @@
-"""Customers who insist on an answer, and their own ledger of the orders that were accepted."""
+"""Customers that retry until they get an answer, and their ledger of accepted orders."""
 
 import asyncio
 import itertools
@@ -27,27 +27,27 @@ BASKETS: tuple[Mapping[str, int], ...] = (
     {"blue": 2, "yellow": 1},
     {"gold": 1},
 )
-ANSWER_SECONDS = 10.0
-INSIST_SECONDS = 120.0
+ANSWER_TIMEOUT_SECONDS = 10.0
+RETRY_TIMEOUT_SECONDS = 120.0
 THINK_SECONDS = 0.6
 CANCELS = 0.1
-"""The share of orders that are called off."""
+"""Share of orders that are canceled."""
 CHECK_INTERVAL_SECONDS = 0.2
-LOOKED_AT = 500
-"""A lookup is for 1,000 keys at most."""
+MAX_LOOKUP = 500
+"""Tickets per poll. A lookup allows 1,000 keys."""
 OK, BAD_REQUEST = 200, 400
-AGAIN = frozenset({409, 429, 503, 504})
-"""Nobody was to be had, or nobody knows: asked again, since every call may be."""
+RETRIED = frozenset({409, 429, 503, 504})
+"""Statuses after which a call is retried; every call is idempotent."""
 
 
 @dataclass(slots=True)
 class AcceptedOrder:
-    """An order as its customer has it."""
+    """An order as its customer knows it."""
 
     basket: Mapping[str, int]
     at: float
     canceled: bool = False
-    """It was called off, and that was confirmed."""
+    """The cancellation was confirmed."""
     ended_at: float | None = None
     ending: str = "open"
 
@@ -57,10 +57,10 @@ class AcceptedOrder:
 
 
 class Customers:
-    """Customers, and what they know."""
+    """Customers and their ledger."""
 
     def __init__(self, gateways: list[str], tables: Tables, seed: int) -> None:
-        """`tables`: where it is seen that an order has ended, past what goes wrong on the way there."""
+        """`tables`: the backend without injected faults, in which the end of orders is observed."""
         self._gateways = itertools.cycle(gateways)
         self.tables = tables
         self._random = Random(seed)
@@ -71,25 +71,25 @@ class Customers:
         self._customers: list[asyncio.Task[None]] = []
 
     def open(self, customers: int) -> None:
-        """Let so many customers in."""
+        """Start `customers` customers."""
         self._customers = [asyncio.create_task(self.customer()) for _ in range(customers)]
 
     async def close(self) -> None:
-        """Return once all customers have left, each with the answers to what it had begun."""
+        """Stop the customers; wait until each has completed its current order."""
         self._closed.set()
         await asyncio.gather(*self._customers)
 
-    async def all_ended(self, within_seconds: float) -> None:
-        """Return once no order is open that was accepted, or the time is up."""
-        deadline = time.monotonic() + within_seconds
+    async def wait_until_ended(self, seconds: float) -> None:
+        """Wait until every accepted order has ended, or the time is up."""
+        deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             if all(order.ended_at for order in self.ledger.values()):
                 return
             await asyncio.sleep(CHECK_INTERVAL_SECONDS)
 
     async def customer(self) -> None:
-        """Order after order, until the shop is closed."""
-        async with httpx.AsyncClient(timeout=ANSWER_SECONDS, trust_env=False) as http:
+        """Place order after order until closed."""
+        async with httpx.AsyncClient(timeout=ANSWER_TIMEOUT_SECONDS, trust_env=False) as http:
             while not self._closed.is_set():
                 try:
                     await self._order(http, f"cart-{next(self._numbers)}")
@@ -97,11 +97,11 @@ class Customers:
                     self.problems.append(str(error))
                 await asyncio.sleep(self._random.uniform(0, THINK_SECONDS))
 
-    async def watch(self) -> None:
-        """Note when orders end; never returns."""
+    async def observe(self) -> None:
+        """Record when orders end; never returns."""
         while True:
             waiting = [orderid for orderid, order in self.ledger.items() if order.ended_at is None]
-            waiting = self._random.sample(waiting, min(len(waiting), LOOKED_AT))
+            waiting = self._random.sample(waiting, min(len(waiting), MAX_LOOKUP))
             try:
                 found = await self.tables.lookup([ticket_key(orderid) for orderid in waiting])
             except Unavailable:
@@ -115,21 +115,21 @@ class Customers:
     async def _order(self, http: httpx.AsyncClient, cartid: str) -> None:
         basket = self._random.choice(BASKETS)
         cart = {"cartid": cartid}
-        await self._insist(http, "create_cart", cart)
+        await self._retry(http, "create_cart", cart)
         for itemid, count in basket.items():
             item = {**cart, "itemid": itemid, "count": count, "commandid": itemid}
-            await self._insist(http, "add_item", item)
-        await self._insist(http, "close_cart", cart)
-        answer = await self._insist(http, "checkout", cart)
+            await self._retry(http, "add_item", item)
+        await self._retry(http, "close_cart", cart)
+        answer = await self._retry(http, "checkout", cart)
         orderid = answer.json()["order_ticket"]["orderid"]
         order = self.ledger[orderid] = AcceptedOrder(basket, time.monotonic())
         if self._random.random() < CANCELS:
             await asyncio.sleep(self._random.uniform(0, 0.2))
-            refused_or_done = await self._insist(http, "cancel_order", {"orderid": orderid})
-            order.canceled = refused_or_done.status_code == OK
+            answer = await self._retry(http, "cancel_order", {"orderid": orderid})
+            order.canceled = answer.status_code == OK
 
-    async def _insist(self, http: httpx.AsyncClient, call: str, body: Mapping[str, Any]) -> httpx.Response:
-        deadline = time.monotonic() + INSIST_SECONDS
+    async def _retry(self, http: httpx.AsyncClient, call: str, body: Mapping[str, Any]) -> httpx.Response:
+        deadline = time.monotonic() + RETRY_TIMEOUT_SECONDS
         last: object = None
         while time.monotonic() < deadline:
             try:
@@ -140,11 +140,11 @@ class Customers:
                 if answer.status_code == OK or (call == "cancel_order" and answer.status_code == BAD_REQUEST):
                     return answer
                 last = answer.text
-                if answer.status_code not in AGAIN:
+                if answer.status_code not in RETRIED:
                     self.problems.append(f"{call} of {dict(body)} was answered {answer.status_code}: {last}")
             await asyncio.sleep(self._random.uniform(0.05, 0.5))
         raise TimeoutError(
-            f"{call} of {dict(body)} had no answer for {INSIST_SECONDS:g} s; at last: {last!r}"
+            f"{call} of {dict(body)} got no answer for {RETRY_TIMEOUT_SECONDS:g} s; last: {last!r}"
         )
 
 
@@ -152,12 +152,12 @@ class Customers:
 async def open_customers(
     gateways: list[str], environ: Mapping[str, str], seed: int, customers: int
 ) -> AsyncIterator[Customers]:
-    """A shop with so many customers in it. `environ` names the backend in which ends of orders are seen."""
+    """Run `customers` customers. `environ` selects the backend in which the end of orders is observed."""
     async with open_backend(BackendSettings.from_environ(environ), Runtime()) as backend:
-        shop = Customers(gateways, backend.tables, seed)
-        shop.open(customers)
-        watching = asyncio.create_task(shop.watch())
+        running = Customers(gateways, backend.tables, seed)
+        running.open(customers)
+        observing = asyncio.create_task(running.observe())
         try:
-            yield shop
+            yield running
         finally:
-            watching.cancel()
+            observing.cancel()

@@ -1,4 +1,4 @@
-"""What goes wrong between the services and the emulators: a seeded choice for every call."""
+"""Faults between the services and the emulators: a seeded choice for every call."""
 
 import asyncio
 from collections import Counter
@@ -9,10 +9,10 @@ from tests.chaos import RATE
 
 
 class Fault(StrEnum):
-    """What may happen to a call, or to a stream."""
+    """A fault of a call or a stream."""
 
-    REFUSED = "refused"
-    """The server never sees it."""
+    REJECTED = "rejected"
+    """The server does not receive the call."""
     UNANSWERED = "done, answered with an error"
     DELAYED = "delayed"
     DOUBLED = "published twice"
@@ -20,28 +20,28 @@ class Fault(StrEnum):
     BROKEN = "stream broken"
 
 
-MENU = {
-    "Lookup": (Fault.REFUSED, Fault.DELAYED),
-    "RunQuery": (Fault.REFUSED, Fault.DELAYED),
-    "Commit": (Fault.REFUSED, Fault.DELAYED, Fault.UNANSWERED),
-    "Publish": (Fault.REFUSED, Fault.DELAYED, Fault.UNANSWERED, Fault.DOUBLED),
-    "Acknowledge": (Fault.REFUSED, Fault.DELAYED, Fault.DROPPED),
-    "ModifyAckDeadline": (Fault.REFUSED, Fault.DELAYED),
+POSSIBLE = {
+    "Lookup": (Fault.REJECTED, Fault.DELAYED),
+    "RunQuery": (Fault.REJECTED, Fault.DELAYED),
+    "Commit": (Fault.REJECTED, Fault.DELAYED, Fault.UNANSWERED),
+    "Publish": (Fault.REJECTED, Fault.DELAYED, Fault.UNANSWERED, Fault.DOUBLED),
+    "Acknowledge": (Fault.REJECTED, Fault.DELAYED, Fault.DROPPED),
+    "ModifyAckDeadline": (Fault.REJECTED, Fault.DELAYED),
     "StreamingPull": (Fault.BROKEN,),
 }
-"""By the name of the RPC."""
+"""Faults by RPC name."""
 
-LONGEST_DELAY_SECONDS = 2.0
+MAX_DELAY_SECONDS = 2.0
 
 
 class Faults:
-    """Chooses them, and counts those there were. Nothing goes wrong until `begin`, nor after `end`."""
+    """Chooses and counts faults; there are none before `begin` and after `end`."""
 
     def __init__(self, seed: int) -> None:
         self.random = Random(seed)
         self.counts: Counter[str] = Counter()
         self._on = False
-        self._away_until = 0.0
+        self._unavailable_until = 0.0
         self._stalled_until = 0.0
 
     def begin(self) -> None:
@@ -49,11 +49,11 @@ class Faults:
 
     def end(self) -> None:
         self._on = False
-        self._away_until = self._stalled_until = 0.0
+        self._unavailable_until = self._stalled_until = 0.0
 
     def of(self, rpc: str) -> Fault | None:
-        """What goes wrong with this call."""
-        choices = MENU.get(rpc)
+        """Return the fault of this call, or None."""
+        choices = POSSIBLE.get(rpc)
         if not self._on or choices is None or self.random.random() >= RATE:
             return None
         fault = self.random.choice(choices)
@@ -61,21 +61,21 @@ class Faults:
         return fault
 
     def delay(self) -> float:
-        return self.random.uniform(0.05, LONGEST_DELAY_SECONDS)
+        return self.random.uniform(0.05, MAX_DELAY_SECONDS)
 
-    def go_away(self, seconds: float) -> None:
-        """Every call is refused, and every stream that has something to say is broken, for so long."""
-        self._away_until = _now() + seconds
-        self.counts["emulators away"] += 1
+    def become_unavailable(self, seconds: float) -> None:
+        """Reject every call and break every stream for `seconds`."""
+        self._unavailable_until = _now() + seconds
+        self.counts["emulators unavailable"] += 1
 
     def stall(self, seconds: float) -> None:
-        """No call is answered for so long."""
+        """Answer no call for `seconds`."""
         self._stalled_until = _now() + seconds
         self.counts["emulators stalled"] += 1
 
     @property
-    def away(self) -> bool:
-        return _now() < self._away_until
+    def unavailable(self) -> bool:
+        return _now() < self._unavailable_until
 
     async def wait_out_stall(self) -> None:
         await asyncio.sleep(max(0.0, self._stalled_until - _now()))

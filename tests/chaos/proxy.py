@@ -1,4 +1,4 @@
-"""A proxy between the services and an emulator, in which calls fail on purpose."""
+"""A proxy between the services and an emulator that injects faults."""
 
 import asyncio
 from functools import partial
@@ -10,11 +10,11 @@ from bench.proxy import Proxy
 from tests.chaos.faults import Fault, Faults
 
 ERRORS = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.INTERNAL, grpc.StatusCode.DEADLINE_EXCEEDED)
-"""What a call that was done is answered with."""
+"""Errors that answer a call which was executed."""
 
 
 class Faulty(Proxy):
-    """Hands calls on unless something goes wrong with them."""
+    """Forwards calls, except for those with a fault."""
 
     def __init__(self, emulator: grpc.aio.Channel, faults: Faults) -> None:
         super().__init__(emulator)
@@ -23,8 +23,8 @@ class Faulty(Proxy):
     async def call(self, method: str, request: bytes, context: Any) -> bytes:
         await self._faults.wait_out_stall()
         fault = self._faults.of(method.rpartition("/")[2])
-        if fault is Fault.REFUSED or self._faults.away:
-            await context.abort(grpc.StatusCode.UNAVAILABLE, "refused on purpose")
+        if fault is Fault.REJECTED or self._faults.unavailable:
+            await context.abort(grpc.StatusCode.UNAVAILABLE, "injected rejection")
         if fault is Fault.DROPPED:
             return b""
         if fault is Fault.DELAYED:
@@ -33,14 +33,14 @@ class Faulty(Proxy):
             await super().call(method, request, context)
         answer = await super().call(method, request, context)
         if fault is Fault.UNANSWERED:
-            await context.abort(self._faults.random.choice(ERRORS), "done, and not answered on purpose")
+            await context.abort(self._faults.random.choice(ERRORS), "executed, injected error")
         return answer
 
     async def streamed(self, method: str, response: bytes, context: Any) -> None:
-        if self._faults.away or self._faults.of("StreamingPull") is Fault.BROKEN:
-            await context.abort(grpc.StatusCode.UNAVAILABLE, "broken on purpose")
+        if self._faults.unavailable or self._faults.of("StreamingPull") is Fault.BROKEN:
+            await context.abort(grpc.StatusCode.UNAVAILABLE, "injected stream error")
 
 
 def faulty(faults: Faults) -> Any:
-    """What `proxied` makes a proxy with."""
+    """Return a proxy factory for `proxied`."""
     return partial(Faulty, faults=faults)

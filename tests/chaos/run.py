@@ -1,4 +1,4 @@
-"""A suite from its start to the verdict on it, and the figures."""
+"""A chaos run: start the suite, inject faults under load, check the promises, collect figures."""
 
 import asyncio
 import shutil
@@ -21,60 +21,60 @@ from tests.chaos.schedule import FaultSchedule
 
 CUSTOMERS = 6
 SETTLE_SECONDS = 120.0
-"""What an order may take in the end, on top of the pause before its next repeat: no longer than the run."""
-QUICK_REPEATS = {"REMINDER_INTERVAL_SECONDS": "3", "SWEEP_SECONDS": "2"}
-"""In a storm that empties the broker again and again the pauses would double up to minutes."""
+"""Maximum time to settle after the faults, on top of the duration of the run."""
+QUICK_REMINDERS = {"REMINDER_INTERVAL_SECONDS": "3", "SWEEP_SECONDS": "2"}
+"""Because the broker is emptied repeatedly, the intervals would grow to minutes otherwise."""
 CHECK_INTERVAL_SECONDS = 1.0
-BACKLOG = 5
-"""How much longer than an overload lasted what was accepted may take to end."""
-MOST_REPEATED = 0.5
-"""Last words per order of an overload: a backlog that is repeated grows."""
+BACKLOG_FACTOR = 5
+"""Maximum time to finish the orders of an overload, as a multiple of its duration."""
+MAX_REMINDERS = 0.5
+"""Maximum reminders per order of an overload; reminders would make the backlog grow."""
 
 
 class ChaosRun:
-    """`problems` is empty where every promise was kept."""
+    """`problems` is empty if every promise was kept."""
 
     def __init__(self, seed: int, backend: str) -> None:
-        """`backend`: emulators; or embedded, where nothing goes wrong on the way."""
+        """`backend`: emulators, or embedded, on which no faults are injected."""
         self._seed = seed
         self._backend = {"emulators": emulators, "embedded": embedded}[backend]
         self._faults = Faults(seed)
         self.logs = Path(tempfile.mkdtemp(prefix="chaos-"))
-        """SupervisedProcess where there are problems."""
+        """Directory of the logs; kept if there are problems."""
         self.problems: list[str] = []
         self.figures: dict[str, Any] = {}
 
-    async def storm(self, kills: int) -> None:
-        """So many kills, with everything going wrong at once."""
-        async with self._suite(QUICK_REPEATS) as (cluster, _):
-            storm = FaultSchedule(cluster, self._faults, self._seed)
-            await storm.rage(kills)
+    async def kills(self, kills: int) -> None:
+        """Kill processes `kills` times under load, with all other faults in between."""
+        async with self._suite(QUICK_REMINDERS) as (cluster, _):
+            schedule = FaultSchedule(cluster, self._faults, self._seed)
+            await schedule.run(kills)
             self.figures |= {
-                "kills": dict(sorted(storm.kills.items())),
-                "frozen beyond a lease": storm.frozen,
-                "broker emptied": storm.broker_restarts,
+                "kills": dict(sorted(schedule.kills.items())),
+                "frozen beyond a lease": schedule.frozen,
+                "broker emptied": schedule.broker_restarts,
                 "faults": {str(what): times for what, times in sorted(self._faults.counts.items())},
             }
 
-    async def calm(self, kills: int) -> None:
-        """So many kills, and some restarts of the broker, each once the suite has recovered from the last."""
-        async with self._suite({}) as (cluster, shop):
-            recovery = Recovery(cluster, FaultSchedule(cluster, self._faults, self._seed), shop)
+    async def recovery(self, kills: int) -> None:
+        """Kill processes and restart the broker one at a time; measure how long recovery takes."""
+        async with self._suite({}) as (cluster, load):
+            recovery = Recovery(cluster, FaultSchedule(cluster, self._faults, self._seed), load)
             self.figures |= {
                 "recovery from a kill": _quantiles(await recovery.from_kills(kills)),
                 "recovery from an empty broker": _quantiles(await recovery.from_empty_brokers(kills // 5)),
             }
 
     async def overload(self, seconds: float) -> None:
-        """Ten times the customers that keep the suite busy, for so long."""
-        async with self._suite({}, customers=0) as (cluster, shop):
-            overload = Overload(cluster, shop, self._seed)
-            self.figures |= await overload.figures(seconds, SETTLE_SECONDS + BACKLOG * seconds)
-            repeats = self._logged("reminder published")
-            self.figures["last words repeated"] = repeats
+        """Run ten times the customers that keep the suite busy for `seconds`."""
+        async with self._suite({}, customers=0) as (cluster, load):
+            overload = Overload(cluster, load, self._seed)
+            self.figures |= await overload.figures(seconds, SETTLE_SECONDS + BACKLOG_FACTOR * seconds)
+            reminders = self._logged("reminder published")
+            self.figures["reminders"] = reminders
             self.problems += overload.problems
-            if repeats > MOST_REPEATED * len(shop.ledger):
-                self.problems.append(f"{repeats} last words repeated, for {len(shop.ledger)} orders")
+            if reminders > MAX_REMINDERS * len(load.ledger):
+                self.problems.append(f"{reminders} reminders for {len(load.ledger)} orders")
 
     def _logged(self, event: str) -> int:
         return sum(log.read_text().count(f'"message": "{event}"') for log in self.logs.glob("*.log"))
@@ -83,41 +83,41 @@ class ChaosRun:
     async def _suite(
         self, environ: Mapping[str, str], customers: int = CUSTOMERS
     ) -> AsyncIterator[tuple[Cluster, Customers]]:
-        """A suite under load; afterwards it is judged."""
-        began = time.monotonic()
+        """Start a suite under load; check it afterwards."""
+        started_at = time.monotonic()
         async with (
             self._backend(self.logs, self._faults) as backend,
             running_cluster(self.logs, backend, environ, self.problems) as cluster,
-            open_customers(cluster.gateways, cluster.environ, self._seed, customers) as shop,
+            open_customers(cluster.gateways, cluster.environ, self._seed, customers) as load,
         ):
-            yield cluster, shop
-            ran = time.monotonic() - began
-            await shop.close()
-            await self._judge(backend, shop, SETTLE_SECONDS + ran)
-            self.figures |= _of_orders(shop, ran)
+            yield cluster, load
+            ran = time.monotonic() - started_at
+            await load.close()
+            await self._check(backend, load, SETTLE_SECONDS + ran)
+            self.figures |= _order_figures(load, ran)
         if not self.problems:
             shutil.rmtree(self.logs)
 
-    async def _judge(self, backend: Backend, shop: Customers, patience_seconds: float) -> None:
-        deadline = time.monotonic() + patience_seconds
-        found = await checks.of_books(shop.tables)
+    async def _check(self, backend: Backend, load: Customers, seconds: float) -> None:
+        deadline = time.monotonic() + seconds
+        found = await checks.record_problems(load.tables)
         while found and time.monotonic() < deadline:
             await asyncio.sleep(CHECK_INTERVAL_SECONDS)
-            found = await checks.of_books(shop.tables)
+            found = await checks.record_problems(load.tables)
         self.problems += [
             *found,
-            *checks.of_customers(shop.ledger, await checks.read_tickets(shop.tables)),
-            *shop.problems,
-            *await checks.of_dead_letters(backend.direct),
+            *checks.order_problems(load.ledger, await checks.read_tickets(load.tables)),
+            *load.problems,
+            *await checks.dead_letter_problems(backend.direct),
         ]
 
 
-def _of_orders(shop: Customers, seconds: float) -> dict[str, Any]:
+def _order_figures(load: Customers, seconds: float) -> dict[str, Any]:
     return {
         "seconds under load": round(seconds),
-        "orders accepted": len(shop.ledger),
-        "endings": dict(sorted(Counter(order.ending for order in shop.ledger.values()).items())),
-        "order open for": _quantiles([order.seconds for order in shop.ledger.values()]),
+        "orders accepted": len(load.ledger),
+        "endings": dict(sorted(Counter(order.ending for order in load.ledger.values()).items())),
+        "order open for": _quantiles([order.seconds for order in load.ledger.values()]),
     }
 
 

@@ -1,4 +1,4 @@
-"""The order in which things are done to the suite: seeded, and the same number of times to every service."""
+"""A fault schedule: seeded, with the same number of kills for every service."""
 
 import asyncio
 from collections import Counter
@@ -12,19 +12,19 @@ from tests.chaos.faults import Faults
 
 PAUSE_SECONDS = (0.4, 2.4)
 FREEZE_EVERY = 10
-"""One process is frozen for each so many kills; and so on."""
-AWAY_EVERY = 12
+"""Kills per freeze; likewise for the other faults."""
+OUTAGE_EVERY = 12
 STALL_EVERY = 12
 BROKER_EVERY = 30
 LONGER_THAN_A_LEASE = (12.0, 15.0)
-AWAY_SECONDS = (1.0, 4.0)
+OUTAGE_SECONDS = (1.0, 4.0)
 STALL_SECONDS = (2.0, 8.0)
-"""A call to the emulators is given up after five."""
-VICTIM_SECONDS = 30.0
+"""Calls to the emulators time out after 5 s."""
+VICTIM_TIMEOUT_SECONDS = 30.0
 
 
 def victims(random: Random) -> Iterator[str]:
-    """Services, each as often as any other."""
+    """Yield services in random order, each equally often."""
     services = [*suite.SERVICES, suite.GATEWAY]
     while True:
         random.shuffle(services)
@@ -32,7 +32,7 @@ def victims(random: Random) -> Iterator[str]:
 
 
 class FaultSchedule:
-    """Kills, and what else a service may meet."""
+    """Injects kills and all other faults."""
 
     def __init__(self, cluster: Cluster, faults: Faults, seed: int) -> None:
         self._cluster = cluster
@@ -42,36 +42,36 @@ class FaultSchedule:
         self.frozen = 0
         self.broker_restarts = 0
 
-    async def rage(self, kills: int) -> None:
-        """So many kills, one after the other, with everything else in between."""
+    async def run(self, kills: int) -> None:
+        """Kill `kills` processes one after the other, with the other faults in between."""
         self._faults.begin()
-        turns = victims(self.random)
-        async with asyncio.TaskGroup() as beside:
+        services = victims(self.random)
+        async with asyncio.TaskGroup() as background:
             for number in range(1, kills + 1):
                 await asyncio.sleep(self.random.uniform(*PAUSE_SECONDS))
-                service = next(turns)
+                service = next(services)
                 self._cluster.kill(await self.victim(service))
                 self.kills[service] += 1
-                self._also(number, beside)
+                self._inject_more(number, background)
         self._faults.end()
 
     async def victim(self, service: str) -> SupervisedProcess:
-        """One of its processes that runs: killed, they are back before long."""
-        async with asyncio.timeout(VICTIM_SECONDS):
-            while not (running := self._cluster.victims(service)):  # noqa: ASYNC110  nobody tells
+        """Wait until the service has a running process, and return one."""
+        async with asyncio.timeout(VICTIM_TIMEOUT_SECONDS):
+            while not (running := self._cluster.victims(service)):  # noqa: ASYNC110  state is polled
                 await asyncio.sleep(0.05)
         return self.random.choice(running)
 
-    def _also(self, number: int, beside: asyncio.TaskGroup) -> None:
-        # Each at a different moment of the round.
+    def _inject_more(self, number: int, background: asyncio.TaskGroup) -> None:
+        # Each at a different point of the cycle.
         if number % FREEZE_EVERY == 3:
-            beside.create_task(self._freeze())
-        if number % AWAY_EVERY == 6:
-            self._faults.go_away(self.random.uniform(*AWAY_SECONDS))
+            background.create_task(self._freeze())
+        if number % OUTAGE_EVERY == 6:
+            self._faults.become_unavailable(self.random.uniform(*OUTAGE_SECONDS))
         if number % STALL_EVERY == 0:
             self._faults.stall(self.random.uniform(*STALL_SECONDS))
         if number % BROKER_EVERY == 15:
-            beside.create_task(self._restart_broker())
+            background.create_task(self._restart_broker())
 
     async def _freeze(self) -> None:
         service = self.random.choice(list(suite.SERVICES))

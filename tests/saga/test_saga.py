@@ -257,7 +257,7 @@ async def test_malformed_events_become_dead_letters_with_a_reason(backend_enviro
 async def test_replicas_handle_each_order_once(
     backend_environ: Mapping[str, str],
 ):
-    """Traps: two copies concurrent through the dedup; stock read outside the transaction that writes it."""
+    """Catches replicas that race through deduplication, and stock read outside the transaction."""
     async with running_suite(backend_environ, replicas=2) as suite:
         tickets = await asyncio.gather(*(suite.order(f"c{n}", blue=2, red=1) for n in range(40)))
 
