@@ -72,26 +72,26 @@ class Cluster:
     def victims(self, service: str) -> list[SupervisedProcess]:
         """Return the running processes of the service that are neither frozen nor killed."""
         return [
-            kept
-            for kept in self._processes.named(service)
-            if kept.facts["pid"] and kept.facts["pid"] not in self._frozen | self._killed
+            process
+            for process in self._processes.find(service)
+            if process.status["pid"] and process.status["pid"] not in self._frozen | self._killed
         ]
 
     def memory(self) -> dict[str, float]:
         """Return the memory of each process, in MB."""
         return {
-            kept.program.name: used(kept.facts["pid"]).megabytes
-            for kept in self._processes.named("")
-            if kept.facts["pid"]
+            process.program.name: used(process.status["pid"]).megabytes
+            for process in self._processes.find("")
+            if process.status["pid"]
         }
 
-    def kill(self, kept: SupervisedProcess) -> None:
-        self._killed.add(kept.facts["pid"])
-        os.kill(kept.facts["pid"], signal.SIGKILL)
+    def kill(self, process: SupervisedProcess) -> None:
+        self._killed.add(process.status["pid"])
+        os.kill(process.status["pid"], signal.SIGKILL)
 
-    async def freeze(self, kept: SupervisedProcess, seconds: float) -> None:
+    async def freeze(self, process: SupervisedProcess, seconds: float) -> None:
         """Stop the process for `seconds` with SIGSTOP, then continue it."""
-        pid = kept.facts["pid"]
+        pid = process.status["pid"]
         self._frozen.add(pid)
         os.kill(pid, signal.SIGSTOP)
         try:
