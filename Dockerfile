@@ -1,12 +1,11 @@
 # One image per service: `docker build --target purchase .` (or stock, payment, delivery, gateway, sagactl).
-# Another base will do where it has Python 3.11 or newer as `python3`, with venv and pip.
-# It also needs libstdc++6, which gRPC is linked with.
+# Another base needs Python 3.11 or newer as `python3`, with venv and pip, and libstdc++6, which gRPC links.
 ARG BASE=docker.io/library/python:3.11.14-slim-bookworm
 
 FROM ${BASE} AS dependencies
 WORKDIR /build
 COPY requirements.txt ./
-# What only builds (and pip itself) is left out of what is run.
+# Build tools (and pip itself) are not copied into the final images.
 RUN python3 -m venv /opt/venv \
     && /opt/venv/bin/pip install --no-cache-dir --disable-pip-version-check --require-hashes -r requirements.txt \
     && /opt/venv/bin/pip uninstall --yes hatchling editables setuptools pip
@@ -19,7 +18,7 @@ COPY kit/sagakit sagakit
 COPY client/sagaclient sagaclient
 COPY sagactl sagactl
 COPY services services
-# The root file system is read-only where it runs: what is compiled must be compiled by then.
+# The root file system is read-only at run time, so bytecode is compiled here.
 RUN /opt/venv/bin/python -m compileall -q --invalidation-mode unchecked-hash /app
 
 FROM ${BASE} AS runtime
@@ -32,7 +31,7 @@ COPY --from=dependencies /opt/venv /opt/venv
 COPY --from=code /app/contract contract
 COPY --from=code /app/rpc rpc
 COPY --from=code /app/sagakit sagakit
-# Nobody's: it owns no file of the image.
+# An unprivileged user that owns no file of the image.
 USER 65532:65532
 STOPSIGNAL SIGTERM
 
@@ -66,7 +65,7 @@ COPY --from=code /app/services/gateway services/gateway
 EXPOSE 8080
 ENTRYPOINT ["python", "-m", "services.gateway"]
 
-# Knows the kinds of every service.
+# Needs the kinds of every service.
 FROM runtime AS sagactl
 COPY --from=code /app/services services
 COPY --from=code /app/sagaclient sagaclient

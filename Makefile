@@ -8,19 +8,19 @@ TAG ?= dev
 VENV := .venv
 BIN := $(VENV)/bin
 
-help: ## List what there is to make
+help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
 
 # BACKEND, PORT, REPLICAS and AUTH reach sagactl through its environment, from make's command line too.
-# `exec` leaves no shell between make and it, so a SIGTERM to make arrives as well. Where sagactl exits
-# with 1, make exits with 2; after Ctrl-C it ends by that signal, once everything is gone.
+# `exec` leaves no shell in between, so that sagactl receives a SIGTERM to make. If sagactl exits
+# with 1, make exits with 2; after Ctrl-C it ends by that signal, once all processes have stopped.
 run: $(VENV)/.run ## Run the whole suite until Ctrl-C: [BACKEND=auto|emulators|embedded] [PORT=8080] [REPLICAS=1] [AUTH=1]
 	@exec $(BIN)/sagactl up --die-with-parent
 
 clean: ## Remove .run/: the embedded backend's data, and the logs
 	@if [ -x $(BIN)/sagactl ]; then exec $(BIN)/sagactl clean; else rm -rf .run; fi
 
-check: lint types imports proto-check ## Lint, types, import contracts, protos, the fast tests: for every commit
+check: lint types imports proto-check ## Lint, types, import contracts, protos, fast tests: for every commit
 	$(BIN)/python -m pytest -q -m "not emulators" kit/tests tests/unit tests/contract tests/service tests/golden
 
 lint: $(VENV)/.dev
@@ -40,28 +40,28 @@ proto-check: $(VENV)/.dev ## Lint the protos, find breaking changes, compare the
 	$(call protoc,build/proto)
 	diff -r -x __pycache__ build/proto/rpc rpc
 
-test: $(VENV)/.dev ## Every test suite; what needs Google's emulators or a browser is skipped where there is no gcloud or no chromium
+test: $(VENV)/.dev ## Run every test suite; without gcloud or chromium, skip what needs emulators or a browser
 	$(BIN)/python -m pytest
 
 ci: check $(VENV)/.checkov test simulate chaos overload ## Exactly what CI runs
 	$(MAKE) bench QUICK=1
 
-simulate: $(VENV)/.dev ## Sagas on virtual time with everything going wrong: [SAGAS=10000] [SEED=1]
+simulate: $(VENV)/.dev ## Run sagas on virtual time with faults of every kind: [SAGAS=10000] [SEED=1]
 	PYTHONHASHSEED=0 $(BIN)/python -m tests.simulation --sagas $(or $(SAGAS),10000) --seed $(or $(SEED),1)
 
-fuzz: $(VENV)/.dev ## The gateway against its OpenAPI document, every RPC against anything: [EXAMPLES=400] [SEED=1]
+fuzz: $(VENV)/.dev ## Test the gateway against its OpenAPI document, every RPC against random input: [EXAMPLES=400] [SEED=1]
 	FUZZ_EXAMPLES=$(or $(EXAMPLES),400) FUZZ_SEED=$(or $(SEED),1) $(BIN)/python -m pytest tests/fuzz -o timeout=3600
 
-# gRPC's fork handlers have nothing to do here and say so, a line for each process that is started.
-chaos: $(VENV)/.dev ## Processes killed and emulators failing under load: [KILLS=30] [SEED=1] [CALM=1: recovery times]
+# Without this, gRPC's fork handlers log a line for each process that is started.
+chaos: $(VENV)/.dev ## Kill processes and let emulators fail under load: [KILLS=30] [SEED=1] [CALM=1: recovery times]
 	GRPC_ENABLE_FORK_SUPPORT=0 $(BIN)/python -m tests.chaos --kills $(or $(KILLS),30) --seed $(or $(SEED),1) \
 		$(if $(CALM),--calm)
 
-overload: $(VENV)/.dev ## Ten times the customers that keep the suite busy: [SECONDS=20] [SEED=1] [BACKEND=embedded]
+overload: $(VENV)/.dev ## Apply ten times the load that saturates the suite: [SECONDS=20] [SEED=1] [BACKEND=embedded]
 	GRPC_ENABLE_FORK_SUPPORT=0 $(BIN)/python -m tests.chaos --overload $(or $(SECONDS),20) --seed $(or $(SEED),1) \
 		--backend $(or $(BACKEND),embedded)
 
-bench: $(VENV)/.dev ## Latency, throughput and cost, beside what the backend itself allows: [BACKEND=emulators] [QUICK=1]
+bench: $(VENV)/.dev ## Measure latency, throughput and cost, next to what the backend itself allows: [BACKEND=emulators] [QUICK=1]
 	GRPC_ENABLE_FORK_SUPPORT=0 $(BIN)/python -m bench --backend $(or $(BACKEND),emulators) $(if $(QUICK),--quick)
 
 manifests: $(VENV)/.dev $(VENV)/.checkov ## Render the manifests and check them, without a cluster
@@ -73,16 +73,16 @@ images: ## Build every image with docker, podman or buildah: [REGISTRY=localhost
 push: ## Push every image: REGISTRY=… TAG=…
 	@deploy/images push "$(REGISTRY)" "$(TAG)"
 
-deploy: ## Apply an overlay to kubectl's cluster: OVERLAY=local|gke [REGISTRY=…] [TAG=dev]; gke: PROJECT_ID=… REGION=… DOMAIN=…
+deploy: ## Apply an overlay to kubectl's current cluster: OVERLAY=local|gke [REGISTRY=…] [TAG=dev]; gke: PROJECT_ID=… REGION=… DOMAIN=…
 	@deploy/k8s/apply "$(OVERLAY)"
 
-project: $(VENV)/.run ## Print what a Google Cloud project needs: PROJECT_ID=… REGION=… [DOMAIN=…]; do it: EXECUTE=1
+project: $(VENV)/.run ## Print the setup of a Google Cloud project: PROJECT_ID=… REGION=… [DOMAIN=…]; execute it: EXECUTE=1
 	@$(BIN)/python -m deploy.gcp setup
 
-project-teardown: $(VENV)/.run ## Print what would remove it again, all but the database; do it: EXECUTE=1
+project-teardown: $(VENV)/.run ## Print its removal, except the database; execute it: EXECUTE=1
 	@$(BIN)/python -m deploy.gcp teardown
 
-test-cloud: $(VENV)/.dev ## The contract suites against a real project, in what is removed again: PROJECT_ID=… [REGION=…]
+test-cloud: $(VENV)/.dev ## Run the contract suites against a real project, in resources deleted afterwards: PROJECT_ID=… [REGION=…]
 	@deploy/gcp/test-cloud
 
 docs: $(VENV)/.dev ## Regenerate the diagrams, the tables of settings and metrics and the alarms of GKE from the code
@@ -91,13 +91,13 @@ docs: $(VENV)/.dev ## Regenerate the diagrams, the tables of settings and metric
 	$(BIN)/python -m tests.metrics_table
 	deploy/monitoring/gke >deploy/k8s/overlays/gke/rules.yaml
 
-screenshots: $(VENV)/.dev ## Take the pictures in docs/images again, of a suite that runs (needs chromium)
+screenshots: $(VENV)/.dev ## Take the pictures in docs/images from a running suite (needs chromium)
 	$(BIN)/python -m tests.screenshots docs/images
 
 proto: $(VENV)/.dev ## Generate rpc/ from proto/
 	$(call protoc,.)
 
-proto-release: $(VENV)/.dev ## Take the protos as they are as what later ones must not break
+proto-release: $(VENV)/.dev ## Record the current protos as the release that later ones must not break
 	$(BIN)/buf build --exclude-source-info -o proto/released.binpb
 
 lock: $(VENV)/.dev ## Pin the newest versions of all dependencies

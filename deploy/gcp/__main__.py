@@ -1,4 +1,4 @@
-"""Prints what it would do to a Google Cloud project, and does it where told to: `python -m deploy.gcp`."""
+"""Print, or with --execute run, the setup or teardown of a Google Cloud project: `python -m deploy.gcp`."""
 
 import os
 import subprocess
@@ -15,12 +15,12 @@ from deploy.gcp.teardown import teardown
 @click.command()
 @click.argument("action", type=click.Choice(["setup", "teardown"]))
 @click.option("--project", required=True, envvar="PROJECT_ID", help="The project's id.")
-@click.option("--region", required=True, envvar="REGION", help="Where database, images and cluster are.")
+@click.option("--region", required=True, envvar="REGION", help="Region of database, images and cluster.")
 @click.option("--network", default="default", show_default=True, help="The cluster's network.")
 @click.option("--subnet", default="default", show_default=True, help="The cluster's subnet.")
 @click.option("--domain", default="", envvar="DOMAIN", help="The gateway's public name, for a certificate.")
-@click.option("--with-data", is_flag=True, help="With teardown: the database as well.")
-@click.option("--execute", is_flag=True, envvar="EXECUTE", help="Do it; else it is only printed.")
+@click.option("--with-data", is_flag=True, help="With teardown: delete the database, too.")
+@click.option("--execute", is_flag=True, envvar="EXECUTE", help="Run the commands (default: print them).")
 def main(
     action: str,
     project: str,
@@ -31,7 +31,7 @@ def main(
     with_data: bool,
     execute: bool,
 ) -> None:
-    """Make what the suite needs in a project, or remove it. Safe to repeat."""
+    """Create the resources that the suite needs in a project, or remove them. Idempotent."""
     where = Where(project, region, network, subnet, domain)
     steps = list(setup(where) if action == "setup" else teardown(where, with_data=with_data))
     look_up = gcloud("projects", "describe", project, "--format=value(projectNumber)")
@@ -45,21 +45,21 @@ def main(
 
 
 def as_script(project: str, look_up: Argv, steps: Sequence[Step]) -> str:
-    """A shell script that does the same."""
+    """Return a shell script that does the same."""
     head = ["set -eu", f"export CLOUDSDK_CORE_PROJECT={project}", f"PROJECT_NUMBER=$({quoted(look_up)})"]
     return "\n".join([*head, *(f"# {step.title}\n{step.as_shell()}" for step in steps)])
 
 
 def _do(step: Step, project: str, number: str) -> str:
     run, done = step.run, "done"
-    if step.looks is not None:
-        there = _call(step.looks, project, number).returncode == 0
-        if there and not step.if_there:
-            if step.otherwise is None:
-                return "is there"
-            run, done = step.otherwise, "up to date"
-        elif not there and step.if_there:
-            return "is not there"
+    if step.check is not None:
+        exists = _call(step.check, project, number).returncode == 0
+        if exists and not step.if_exists:
+            if step.update is None:
+                return "exists"
+            run, done = step.update, "updated"
+        elif not exists and step.if_exists:
+            return "does not exist"
     called = _call(run, project, number)
     if called.returncode:
         sys.exit(f"{step.title}: {quoted(run)}\n{called.stderr}")

@@ -1,4 +1,4 @@
-"""Who may do what: each Kubernetes ServiceAccount exactly what its process does, without keys."""
+"""IAM: the permissions that each Kubernetes ServiceAccount needs for its process, without keys."""
 
 from collections.abc import Iterator
 
@@ -8,17 +8,17 @@ from sagactl.local.provision import subscription_specs
 from sagakit.bus import subscription_name
 
 EPHEMERAL_ROLE = "sagaEphemeralSubscriptions"
-BROADCAST_PERMISSIONS = tuple(
+EPHEMERAL_PERMISSIONS = tuple(
     f"pubsub.subscriptions.{verb}" for verb in ("consume", "create", "delete", "get", "update")
 )
-"""A gateway makes subscriptions of its own; Pub/Sub has no conditions by their names."""
+"""For the gateway's ephemeral subscriptions, on the project: Pub/Sub supports no conditions by name."""
 
 PUBLISHER, SUBSCRIBER = "roles/pubsub.publisher", "roles/pubsub.subscriber"
 
 
 def granted(project: str, namespace: str) -> Iterator[Step]:
-    """Every binding."""
-    yield _broadcast_role(project)
+    """Yield every binding."""
+    yield _ephemeral_role(project)
     yield from _dead_letters()
     for service in topology.TOPICS:
         yield from _service(member(project, namespace, service), service)
@@ -26,36 +26,36 @@ def granted(project: str, namespace: str) -> Iterator[Step]:
         yield Step(title, _project_binding("add", project, who, role, condition))
     gateway = member(project, namespace, "gateway")
     for topic in topology.TOPICS.values():
-        # To attach a subscription to a topic is a right at the topic.
-        yield Step(f"gateway may hear {topic}", _bind("topics", topic, gateway, SUBSCRIBER))
+        # Attaching a subscription to a topic needs a permission on the topic.
+        yield Step(f"gateway may subscribe to {topic}", _bind("topics", topic, gateway, SUBSCRIBER))
 
 
 def on_project(project: str, namespace: str) -> Iterator[tuple[str, str, str, str]]:
-    """Title, role, member and condition of what is granted for the project as a whole."""
+    """Yield title, role, member and condition of the bindings on the project as a whole."""
     named = f"projects/{project}/databases/saga"
     database = f'expression=resource.name=="{named}",title=saga-database'
     for service in topology.TOPICS:
         who = member(project, namespace, service)
         yield f"{service} may use the database", "roles/datastore.user", who, database
     role = f"projects/{project}/roles/{EPHEMERAL_ROLE}"
-    yield "gateway may broadcast", role, member(project, namespace, "gateway"), "None"
+    yield "gateway may use ephemeral subscriptions", role, member(project, namespace, "gateway"), "None"
     who = member(project, namespace, "provision")
     yield "provision may provision", "roles/pubsub.editor", who, "None"
     adapter = member(project, "custom-metrics", "custom-metrics-stackdriver-adapter")
-    yield "autoscalers may see the backlog", "roles/monitoring.viewer", adapter, "None"
+    yield "autoscalers may read the backlog", "roles/monitoring.viewer", adapter, "None"
     nodes = f"serviceAccount:{NUMBER}-compute@developer.gserviceaccount.com"
-    yield "nodes may be nodes", "roles/container.defaultNodeServiceAccount", nodes, "None"
+    yield "nodes may run workloads", "roles/container.defaultNodeServiceAccount", nodes, "None"
 
 
 def revoked(project: str, namespace: str) -> Iterator[Step]:
-    """What was granted for the project; what was granted for a topic ends with it."""
+    """Yield the removal of the bindings on the project; those on a topic end with it."""
     for title, role, who, condition in on_project(project, namespace):
         if "nodes" not in title:
-            yield Step(f"no longer: {title}", _project_binding("remove", project, who, role, condition))
+            yield Step(f"revoke: {title}", _project_binding("remove", project, who, role, condition))
 
 
 def member(project: str, namespace: str, account: str) -> str:
-    """A Kubernetes ServiceAccount, as Workload Identity Federation for GKE knows it.
+    """Return the principal of a Kubernetes ServiceAccount in Workload Identity Federation for GKE.
 
     (https://cloud.google.com/kubernetes-engine/docs/concepts/workload-identity)
     """
@@ -64,7 +64,7 @@ def member(project: str, namespace: str, account: str) -> str:
 
 
 def _service(who: str, service: str) -> Iterator[Step]:
-    """Publishes its own events and dead letters, hears its own subscriptions."""
+    """A service publishes to its own topic and to the dead letters, and pulls its own subscriptions."""
     for topic in (topology.TOPICS[service], topology.DEAD_LETTER_TOPIC):
         yield Step(f"{service} may publish to {topic}", _bind("topics", topic, who, PUBLISHER))
     for topic in topology.subscribed_topics(service):
@@ -73,7 +73,7 @@ def _service(who: str, service: str) -> Iterator[Step]:
 
 
 def _dead_letters() -> Iterator[Step]:
-    """Pub/Sub itself moves them, as its service agent.
+    """Pub/Sub itself moves messages there, as its service agent.
 
     (https://cloud.google.com/pubsub/docs/handling-failures#grant_forwarding_permissions)
     """
@@ -88,14 +88,14 @@ def _dead_letters() -> Iterator[Step]:
             yield Step(f"Pub/Sub may pull {spec.name}", _bind("subscriptions", spec.name, agent, SUBSCRIBER))
 
 
-def _broadcast_role(project: str) -> Step:
+def _ephemeral_role(project: str) -> Step:
     role = (EPHEMERAL_ROLE, f"--project={project}")
-    rights = f"--permissions={','.join(BROADCAST_PERMISSIONS)}"
+    rights = f"--permissions={','.join(EPHEMERAL_PERMISSIONS)}"
     return Step(
         f"role {EPHEMERAL_ROLE}",
-        gcloud("iam", "roles", "create", *role, rights, "--title=A gateway's own subscriptions"),
-        looks=gcloud("iam", "roles", "describe", *role),
-        otherwise=gcloud("iam", "roles", "update", *role, rights),
+        gcloud("iam", "roles", "create", *role, rights, "--title=Ephemeral subscriptions of gateways"),
+        check=gcloud("iam", "roles", "describe", *role),
+        update=gcloud("iam", "roles", "update", *role, rights),
     )
 
 

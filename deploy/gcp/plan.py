@@ -1,4 +1,4 @@
-"""What the suite needs in a Google Cloud project, derived from the topology that the services run on."""
+"""The resources the suite needs in a Google Cloud project, derived from the services' topology."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from sagakit.inbox import inbox_kind
 from services.purchase.storage import CART
 
 NAME = "saga"
-"""Of the database, the repository, the address, the certificates and the namespace."""
+"""Name of the database, the repository, the address, the certificates and the namespace."""
 
 APIS = (
     "artifactregistry",
@@ -28,7 +28,7 @@ APIS = (
     "pubsub",
 )
 EXPIRING = (*(inbox_kind(service) for service in topology.TOPICS), CART)
-"""The kinds whose entities carry `expires_at`."""
+"""Kinds whose entities have `expires_at`."""
 
 PRIVATE_GOOGLE = "199.36.153.8,199.36.153.9,199.36.153.10,199.36.153.11"
 """private.googleapis.com (https://cloud.google.com/vpc/docs/configure-private-google-access)."""
@@ -36,18 +36,18 @@ PRIVATE_GOOGLE = "199.36.153.8,199.36.153.9,199.36.153.10,199.36.153.11"
 
 @dataclass(frozen=True, slots=True)
 class Where:
-    """What is to be set up."""
+    """Project, location and public name of the suite."""
 
     project: str
     region: str
     network: str = "default"
     subnet: str = "default"
     domain: str = ""
-    """The gateway's public name; empty: no certificate is made."""
+    """The gateway's public name; empty: no certificate is created."""
 
 
 def setup(where: Where) -> Iterator[Step]:
-    """In an order in which everything finds what it needs."""
+    """Yield all steps, ordered by their dependencies."""
     apis = [f"{api}.googleapis.com" for api in APIS]
     yield Step("APIs", gcloud("services", "enable", *apis))
     yield from _database(where)
@@ -55,7 +55,7 @@ def setup(where: Where) -> Iterator[Step]:
     yield from _images(where)
     yield from access.granted(where.project, NAME)
     yield from _network(where)
-    yield from _front_door(where)
+    yield from _public_address(where)
 
 
 def _database(where: Where) -> Iterator[Step]:
@@ -66,7 +66,7 @@ def _database(where: Where) -> Iterator[Step]:
             *("firestore", "databases", "create", named, f"--location={where.region}"),
             *("--type=datastore-mode", "--delete-protection"),
         ),
-        looks=gcloud("firestore", "databases", "describe", named),
+        check=gcloud("firestore", "databases", "describe", named),
     )
     for kind in EXPIRING:
         update = ("firestore", "fields", "ttls", "update", "expires_at", f"--collection-group={kind}")
@@ -78,20 +78,20 @@ def _messages() -> Iterator[Step]:
         yield Step(
             f"topic {topic}",
             gcloud("pubsub", "topics", "create", topic),
-            looks=gcloud("pubsub", "topics", "describe", topic),
+            check=gcloud("pubsub", "topics", "describe", topic),
         )
     for spec in subscription_specs():
         settings = _settings(spec)
         yield Step(
             f"subscription {spec.name}",
             gcloud("pubsub", "subscriptions", "create", spec.name, f"--topic={spec.topic}", *settings),
-            looks=gcloud("pubsub", "subscriptions", "describe", spec.name),
-            otherwise=gcloud("pubsub", "subscriptions", "update", spec.name, *settings),
+            check=gcloud("pubsub", "subscriptions", "describe", spec.name),
+            update=gcloud("pubsub", "subscriptions", "update", spec.name, *settings),
         )
 
 
 def _settings(spec: SubscriptionSpec) -> list[str]:
-    """As `sagactl provision` makes them."""
+    """Return the settings that `sagactl provision` uses."""
     settings = [
         f"--ack-deadline={spec.ack_deadline_seconds}",
         f"--message-retention-duration={MESSAGE_RETENTION_SECONDS}s",
@@ -110,7 +110,7 @@ def _images(where: Where) -> Iterator[Step]:
     yield Step(
         f"repository {NAME}",
         gcloud("artifacts", "repositories", "create", NAME, place, "--repository-format=docker"),
-        looks=gcloud("artifacts", "repositories", "describe", NAME, place),
+        check=gcloud("artifacts", "repositories", "describe", NAME, place),
     )
     nodes = f"serviceAccount:{NUMBER}-compute@developer.gserviceaccount.com"
     yield Step(
@@ -123,7 +123,7 @@ def _images(where: Where) -> Iterator[Step]:
 
 
 def _network(where: Where) -> Iterator[Step]:
-    """Google's APIs at a few addresses of their own, which a NetworkPolicy can name."""
+    """Resolve Google's APIs to fixed addresses, which a NetworkPolicy can name."""
     subnet = ("compute", "networks", "subnets", "update", where.subnet, f"--region={where.region}")
     yield Step("Private Google Access", gcloud(*subnet, "--enable-private-ip-google-access"))
     zone = f"{NAME}-googleapis"
@@ -133,7 +133,7 @@ def _network(where: Where) -> Iterator[Step]:
             *("dns", "managed-zones", "create", zone, "--dns-name=googleapis.com.", "--visibility=private"),
             *(f"--networks={where.network}", "--description=Google's APIs at private.googleapis.com"),
         ),
-        looks=gcloud("dns", "managed-zones", "describe", zone),
+        check=gcloud("dns", "managed-zones", "describe", zone),
     )
     records = (
         ("private.googleapis.com.", "A", PRIVATE_GOOGLE),
@@ -144,15 +144,15 @@ def _network(where: Where) -> Iterator[Step]:
         yield Step(
             f"DNS record {name}",
             gcloud("dns", "record-sets", "create", *about, "--ttl=300", f"--rrdatas={value}"),
-            looks=gcloud("dns", "record-sets", "describe", *about),
+            check=gcloud("dns", "record-sets", "describe", *about),
         )
 
 
-def _front_door(where: Where) -> Iterator[Step]:
+def _public_address(where: Where) -> Iterator[Step]:
     yield Step(
         f"address {NAME}",
         gcloud("compute", "addresses", "create", NAME, "--global"),
-        looks=gcloud("compute", "addresses", "describe", NAME, "--global"),
+        check=gcloud("compute", "addresses", "describe", NAME, "--global"),
     )
     if not where.domain:
         return
@@ -160,17 +160,17 @@ def _front_door(where: Where) -> Iterator[Step]:
     yield Step(
         f"certificate of {where.domain}",
         gcloud(*certificate, "create", NAME, f"--domains={where.domain}"),
-        looks=gcloud(*certificate, "describe", NAME),
+        check=gcloud(*certificate, "describe", NAME),
     )
     maps = ("certificate-manager", "maps")
     yield Step(
         f"certificate map {NAME}",
         gcloud(*maps, "create", NAME),
-        looks=gcloud(*maps, "describe", NAME),
+        check=gcloud(*maps, "describe", NAME),
     )
     entry = (NAME, f"--map={NAME}")
     yield Step(
         f"certificate map entry {NAME}",
         gcloud(*maps, "entries", "create", *entry, f"--certificates={NAME}", f"--hostname={where.domain}"),
-        looks=gcloud(*maps, "entries", "describe", *entry),
+        check=gcloud(*maps, "entries", "describe", *entry),
     )

@@ -1,11 +1,11 @@
-"""A step towards a project that has everything: what it looks for, and what it runs where that is missing."""
+"""A setup step: a check whether a resource exists, and the command to run if it does not."""
 
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 NUMBER = "$PROJECT_NUMBER"
-"""Stands for the project's number, which only Google knows; a shell variable in what is printed."""
+"""Placeholder of the project's number, which is looked up; a shell variable in printed scripts."""
 
 _HARMLESS = re.compile(r"[A-Za-z0-9_@%+=:,./-]+")
 
@@ -18,35 +18,35 @@ def gcloud(*words: str) -> Argv:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """Safe to repeat."""
+    """One idempotent step."""
 
     title: str
     run: Argv
-    """Makes it; removes it, where that is what is being done."""
-    looks: Argv | None = None
-    """Exits with 0 where it is there; None: `run` itself may be repeated."""
-    otherwise: Argv | None = None
-    """Brings what is there up to date."""
-    if_there: bool = False
-    """`run` where it is there, rather than where it is not."""
+    """Creates the resource, or removes it (teardown)."""
+    check: Argv | None = None
+    """Exits with 0 if the resource exists; None: `run` itself is idempotent."""
+    update: Argv | None = None
+    """Updates an existing resource."""
+    if_exists: bool = False
+    """Call `run` if the resource exists, rather than if it does not."""
 
     def as_shell(self) -> str:
-        """What it does, as a line that a shell would do."""
+        """Return the step as one line of shell."""
         run = quoted(self.run)
-        if self.looks is None:
+        if self.check is None:
             return run
-        look = f"{quoted(self.looks)} >/dev/null 2>&1"
-        if self.otherwise is not None:
-            return f"if {look}; then {quoted(self.otherwise)}; else {run}; fi"
-        return f"! {look} || {run}" if self.if_there else f"{look} || {run}"
+        check = f"{quoted(self.check)} >/dev/null 2>&1"
+        if self.update is not None:
+            return f"if {check}; then {quoted(self.update)}; else {run}; fi"
+        return f"! {check} || {run}" if self.if_exists else f"{check} || {run}"
 
     def commands(self) -> list[Argv]:
-        """Everything it may run."""
-        return [argv for argv in (self.looks, self.run, self.otherwise) if argv is not None]
+        """Return every command that the step may run."""
+        return [argv for argv in (self.check, self.run, self.update) if argv is not None]
 
 
 def quoted(argv: Sequence[str]) -> str:
-    """As a shell needs it, with the project's number left to be filled in."""
+    """Quote for a shell, leaving the project's number as a variable."""
     return " ".join(_quoted(word) for word in argv)
 
 

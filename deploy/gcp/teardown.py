@@ -1,4 +1,4 @@
-"""What has to be removed from a Google Cloud project for nothing of the suite to be left in it."""
+"""Removal of the suite's resources from a Google Cloud project."""
 
 from collections.abc import Iterator
 
@@ -9,9 +9,10 @@ from sagactl.local.provision import subscription_specs, topics
 
 
 def teardown(where: Where, *, with_data: bool) -> Iterator[Step]:
-    """Everything that `setup` made but the APIs; the database only `with_data`, which cannot be undone.
+    """Yield the removal of what `setup` created except the APIs; of the database only `with_data`.
 
-    The custom role stays, granted to nobody: for weeks after its end none of its name could be made.
+    Deleting the database cannot be undone. The custom role remains, without grants, because the name of a
+    deleted role cannot be reused for weeks.
     (https://cloud.google.com/iam/docs/creating-custom-roles#deleting-custom-role)
     """
     maps = ("certificate-manager", "maps")
@@ -39,14 +40,14 @@ def _database_removed() -> Iterator[Step]:
     named = f"--database={NAME}"
     there = gcloud(*databases, "describe", named)
     unprotected = gcloud(*databases, "update", named, "--no-delete-protection")
-    yield Step("database may be deleted", unprotected, looks=there, if_there=True)
-    yield Step(f"no database {NAME}", gcloud(*databases, "delete", named), looks=there, if_there=True)
+    yield Step("database may be deleted", unprotected, check=there, if_exists=True)
+    yield Step(f"no database {NAME}", gcloud(*databases, "delete", named), check=there, if_exists=True)
 
 
 def _removed(what: str, group: Argv, name: str, *about: str) -> Step:
     return Step(
         f"no {what} {name}",
         gcloud(*group, "delete", name, *about),
-        looks=gcloud(*group, "describe", name, *about),
-        if_there=True,
+        check=gcloud(*group, "describe", name, *about),
+        if_exists=True,
     )

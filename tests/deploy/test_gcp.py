@@ -108,7 +108,7 @@ def test_setting_up_again_makes_nothing_and_brings_up_to_date(project: Project):
 
     assert project.there == before
     assert not [words for words in project.changes if "create" in words and "identity" not in words]
-    assert "subscription dead-letter: up to date" in said
+    assert "subscription dead-letter: updated" in said
 
 
 def test_a_teardown_leaves_the_data_unless_told_otherwise(project: Project):

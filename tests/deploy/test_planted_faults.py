@@ -43,7 +43,8 @@ def test_a_backend_that_is_named_wrongly_is_found(variable: str):
 @pytest.mark.parametrize("variable", ["AUTH_ISSUER", "AUTH_AUDIENCE", "ENVIRONMENT"])
 def test_a_production_that_would_run_open_or_not_at_all_is_found(variable: str):
     manifests = rendered("gke")
-    (told,) = (each for each in manifests.of("ConfigMap") if each["metadata"]["name"].startswith("signin-"))
+    maps = manifests.of("ConfigMap")
+    (told,) = (each for each in maps if each["metadata"]["name"].startswith("authentication-"))
 
     del told["data"][variable]
 
