@@ -1,4 +1,8 @@
-"""The Python client of the saga suite's API: async, typed, and safe to use where answers get lost."""
+"""The Python client of the saga suite's API: async, typed, and safe to use if responses get lost.
+
+`SagaClient` has a method for each action; `RetryPolicy` configures its retries. The methods return
+the models; every error is a `SagaClientError`.
+"""
 
 from sagaclient.client import SagaClient
 from sagaclient.errors import (

@@ -1,4 +1,4 @@
-"""The client: what can be done with carts, orders and the catalogue."""
+"""The client: the actions on carts, orders and the catalogue."""
 
 import asyncio
 import time
@@ -18,20 +18,22 @@ from sagaclient.transport import Token, Transport
 M = TypeVar("M")
 
 TIMEOUT_SECONDS = 15.0
-"""Longer than the gateway waits for its services, so that it is the one to say that it took too long."""
-MAX_WAIT_SECONDS = 20.0
+"""Longer than the gateway waits for its services, so that a slow service is reported by the gateway."""
+MAX_LONG_POLL_SECONDS = 20.0
 POLL_INTERVAL_SECONDS = 0.1
 
 DEFAULT_RETRIES = RetryPolicy()
 
 
 class SagaClient:
-    """A connection to the API, from entering to leaving.
+    """A connection to the API, for use in `async with`.
 
-    Whatever changes something carries an idempotency key, so it is made once however often it has to
-    be asked for: by the client, which repeats what was not answered, or by you, who may give a `key`
-    of your own and repeat the call with it, from another process or tomorrow. Every method raises
-    SagaClientError; TransportError alone leaves open what has happened.
+    Every change carries an idempotency key, so that it is executed once however often it is sent:
+    by the client's own retries, or by a caller that passes its own `key` and repeats the call with it
+    later or from another process. Without `key` each call is a change of its own.
+
+    Every method raises SagaClientError. Only after TransportError is it unknown whether the change
+    was executed.
     """
 
     def __init__(
@@ -42,7 +44,11 @@ class SagaClient:
         retries: RetryPolicy = DEFAULT_RETRIES,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
-        """`token`: gives the bearer token of whom to act for. `transport`: what requests go through."""
+        """Create a client of the gateway at `base_url`.
+
+        `token` returns the user's bearer token, None if authentication is disabled; `transport`
+        replaces the network, for tests.
+        """
         self._http = httpx.AsyncClient(base_url=base_url, timeout=TIMEOUT_SECONDS, transport=transport)
         self._transport = Transport(self._http, token, retries)
 
@@ -55,72 +61,77 @@ class SagaClient:
         await self._http.aclose()
 
     async def create_cart(self, cartid: str, *, key: str | None = None) -> Cart:
-        """A new open cart, or the one that is there."""
-        return _read(Cart.of, await self._transport.change("PUT", _cart(cartid), key))
+        """Open a cart and return it, or return the existing one."""
+        return _parse(Cart.of, await self._transport.change("PUT", _cart(cartid), key))
 
     async def get_cart(self, cartid: str) -> Cart:
-        return _read(Cart.of, await self._transport.get(_cart(cartid)))
+        """Return the cart. Raises NotFound."""
+        return _parse(Cart.of, await self._transport.get(_cart(cartid)))
 
     async def set_item(self, cartid: str, itemid: str, count: int, *, key: str | None = None) -> Cart:
-        """The cart with so many pieces of the item, however many it had."""
+        """Set the quantity of an item in an open cart and return the cart. Raises NotFound, Conflict."""
         path = f"{_cart(cartid)}/items/{_segment(itemid)}"
-        return _read(Cart.of, await self._transport.change("PUT", path, key, {"count": count}))
+        return _parse(Cart.of, await self._transport.change("PUT", path, key, {"count": count}))
 
     async def remove_item(self, cartid: str, itemid: str, *, key: str | None = None) -> Cart:
+        """Remove an item from an open cart and return the cart. Raises NotFound, Conflict."""
         path = f"{_cart(cartid)}/items/{_segment(itemid)}"
-        return _read(Cart.of, await self._transport.change("DELETE", path, key))
+        return _parse(Cart.of, await self._transport.change("DELETE", path, key))
 
     async def close_cart(self, cartid: str, *, key: str | None = None) -> Cart:
-        return _read(Cart.of, await self._transport.change("POST", f"{_cart(cartid)}:close", key))
+        """Close the cart for changes and return it. Raises NotFound, Conflict."""
+        return _parse(Cart.of, await self._transport.change("POST", f"{_cart(cartid)}:close", key))
 
     async def checkout(self, cartid: str, *, key: str | None = None) -> Order:
-        """The order that a closed cart becomes, or has become; it goes its way from now on."""
-        return _read(Order.of, await self._transport.change("POST", f"{_cart(cartid)}:checkout", key))
+        """Make a closed cart an order and return it, or return its order. Raises NotFound, Conflict."""
+        return _parse(Order.of, await self._transport.change("POST", f"{_cart(cartid)}:checkout", key))
 
     async def get_order(self, orderid: str) -> Order:
-        return _read(Order.of, await self._transport.get(_order(orderid)))
+        """Return the order. Raises NotFound."""
+        return _parse(Order.of, await self._transport.get(_order(orderid)))
 
     async def wait_for_order(self, orderid: str, seconds: float) -> Order:
-        """The order once it has ended, or as it is when the time is up."""
+        """Return the order once it is final, or as it is after `seconds`. Raises NotFound."""
         deadline = time.monotonic() + seconds
         while True:
-            wait = max(0.0, min(deadline - time.monotonic(), MAX_WAIT_SECONDS))
-            answer = await self._transport.get(_order(orderid), {"wait": f"{wait:.3f}"}, wait)
-            order = _read(Order.of, answer)
-            if order.has_ended or time.monotonic() >= deadline:
+            wait = max(0.0, min(deadline - time.monotonic(), MAX_LONG_POLL_SECONDS))
+            json = await self._transport.get(_order(orderid), {"wait": f"{wait:.3f}"}, wait)
+            order = _parse(Order.of, json)
+            if order.is_final or time.monotonic() >= deadline:
                 return order
             await asyncio.sleep(POLL_INTERVAL_SECONDS)
 
     async def cancel_order(self, orderid: str, *, key: str | None = None) -> Order:
-        """The canceled order; Conflict where it has ended otherwise."""
-        return _read(Order.of, await self._transport.change("POST", f"{_order(orderid)}:cancel", key))
+        """Cancel the order and return it. Raises Conflict if it is approved or has failed otherwise."""
+        return _parse(Order.of, await self._transport.change("POST", f"{_order(orderid)}:cancel", key))
 
     async def order_history(self, orderid: str) -> tuple[OrderHistoryEntry, ...]:
-        """Every move, the oldest first."""
-        answer = await self._transport.get(f"{_order(orderid)}/history")
-        return _read(lambda json: tuple(map(OrderHistoryEntry.of, json["history"])), answer)
+        """Return the order's changes, oldest first. Raises NotFound."""
+        json = await self._transport.get(f"{_order(orderid)}/history")
+        return _parse(lambda json: tuple(map(OrderHistoryEntry.of, json["history"])), json)
 
     def order_events(self, orderid: str, last_event_id: str = "") -> AsyncIterator[OrderEvent]:
-        """Each move of the order at any service, as it happens, and its end, which is the last.
+        """Yield every service's events about the order as they happen, then the end.
 
-        Where a connection breaks off another goes on: no move is missed, and none comes twice.
-        `last_event_id`: go on after that event.
+        If a connection is interrupted, the stream continues on another one: no event is missed, none
+        is repeated. With `last_event_id` the stream starts after that event. Raises NotFound.
         """
         return events.follow(self._transport, _segment(orderid), last_event_id)
 
     async def items(self, page_size: int = 100) -> AsyncIterator[Item]:
-        """The catalogue by itemid, asked for a page at a time."""
+        """Yield the catalogue by itemid, requested in pages of `page_size`."""
         token = ""
         while True:
             page = await self._transport.get("/v1/items", {"page_size": page_size, "page_token": token})
-            for item in _read(lambda json: tuple(map(Item.of, json["items"])), page):
+            for item in _parse(lambda json: tuple(map(Item.of, json["items"])), page):
                 yield item
-            token = _read(lambda json: str(json["next_page_token"]), page)
+            token = _parse(lambda json: str(json["next_page_token"]), page)
             if not token:
                 return
 
     async def get_item(self, itemid: str) -> Item:
-        return _read(Item.of, await self._transport.get(f"/v1/items/{_segment(itemid)}"))
+        """Return an item of the catalogue. Raises NotFound."""
+        return _parse(Item.of, await self._transport.get(f"/v1/items/{_segment(itemid)}"))
 
 
 def _cart(cartid: str) -> str:
@@ -135,8 +146,8 @@ def _segment(name: str) -> str:
     return quote(name, safe="")
 
 
-def _read(model: Callable[[Any], M], json: Any) -> M:
+def _parse(model: Callable[[Any], M], json: Any) -> M:
     try:
         return model(json)
     except (KeyError, TypeError) as error:
-        raise InvalidResponseError(f"{model} cannot be made of {json}") from error
+        raise InvalidResponseError(f"unexpected response: {json}") from error

@@ -1,16 +1,16 @@
-"""What can go wrong with a request.
+"""The errors of the client.
 
 SagaClientError
-├── TransportError         none arrived, however often it was asked: what was asked for may have been done
-├── InvalidResponseError        what arrived is not what the API promises
-└── APIStatusError          a problem (RFC 9457); `reason` is for machines
-    ├── BadRequest    400: it can never work as it is
-    ├── Unauthenticated  401
-    ├── Forbidden   403
-    ├── NotFound     404
-    ├── Conflict     409: the state of things forbids it
-    ├── IdempotencyKeyReused    422: the idempotency key was used for another request
-    └── Unavailable  429, 502, 503, 504: asked again as often as was agreed, to no avail
+├── TransportError             no response: the request may or may not have been executed
+├── InvalidResponseError       the response is not what the API promises
+└── APIStatusError             an error response (RFC 9457); `reason` is for programs
+    ├── BadRequest             400
+    ├── Unauthenticated        401
+    ├── Forbidden              403
+    ├── NotFound               404
+    ├── Conflict               409
+    ├── IdempotencyKeyReused   422
+    └── Unavailable            429, 502, 503, 504
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,19 +18,22 @@ from typing import Any
 
 
 class SagaClientError(Exception):
-    """Whatever goes wrong in a foreseen way."""
+    """Base class of all errors that the client raises."""
 
 
 class TransportError(SagaClientError):
-    """The connection could not be had or broke, or the answer took too long."""
+    """The connection failed or the response timed out, in every attempt.
+
+    The request may have been executed. Repeat it with the same idempotency key to find out.
+    """
 
 
 class InvalidResponseError(SagaClientError):
-    """An answer that is no such JSON as the API promises: something else listens there."""
+    """The response is not JSON of the promised form: another server is listening at that address."""
 
 
 class APIStatusError(SagaClientError):
-    """The request was refused. `reason` is a stable word in kebab-case, `errors` the fields at fault."""
+    """The API rejected the request."""
 
     def __init__(
         self,
@@ -42,39 +45,43 @@ class APIStatusError(SagaClientError):
     ) -> None:
         super().__init__(f"{status} {reason}: {detail}")
         self.status = status
+        """HTTP status."""
         self.reason = reason
+        """Stable code in kebab-case, for example `unknown-cart`."""
         self.detail = detail
+        """Explanation for people."""
         self.errors = errors
+        """Invalid fields of the request: `field` and `message` each."""
         self.retry_after_seconds = retry_after_seconds
-        """How long the server asks to wait, where it does."""
+        """Value of the header Retry-After; None if it is missing."""
 
 
 class BadRequest(APIStatusError):
-    """It can never work as it is."""
+    """The request is invalid; do not retry it unchanged."""
 
 
 class Unauthenticated(APIStatusError):
-    """There is no token, or none that is valid."""
+    """The request has no token, or an invalid one."""
 
 
 class Forbidden(APIStatusError):
-    """The token does not allow it."""
+    """The token does not permit the request."""
 
 
 class NotFound(APIStatusError):
-    """There is no such thing, or it is somebody else's."""
+    """The resource does not exist, or belongs to another user."""
 
 
 class Conflict(APIStatusError):
-    """The state of things forbids it."""
+    """The current state of the resource does not permit the request."""
 
 
 class IdempotencyKeyReused(APIStatusError):
-    """The idempotency key was used for another request."""
+    """The idempotency key was used for a different request before."""
 
 
 class Unavailable(APIStatusError):
-    """The API, or a service behind it, is away or busy."""
+    """The API or a service behind it is unavailable or overloaded."""
 
 
 _BY_STATUS: Mapping[int, type[APIStatusError]] = {
@@ -91,8 +98,8 @@ _BY_STATUS: Mapping[int, type[APIStatusError]] = {
 }
 
 
-def refusal(status: int, problem: Any, retry_after: str | None) -> APIStatusError:
-    """The error that an answer with that status is; `problem`: its JSON, if it has any."""
+def status_error(status: int, problem: Any, retry_after: str | None) -> APIStatusError:
+    """Return the error for an error response; `problem` is its JSON, None if it has none."""
     found = problem if isinstance(problem, dict) else {}
     return _BY_STATUS.get(status, APIStatusError)(
         status,

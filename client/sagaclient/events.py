@@ -1,4 +1,4 @@
-"""The event stream of an order, gone on with where it broke off."""
+"""The event stream of an order, continued over interrupted connections."""
 
 import json
 from collections.abc import AsyncIterator
@@ -11,7 +11,7 @@ from sagaclient.transport import Transport
 
 
 async def follow(transport: Transport, orderid: str, last_event_id: str) -> AsyncIterator[OrderEvent]:
-    """Each move once, until the end, over as many connections as it takes."""
+    """Yield each event after `last_event_id` once, up to the end, over several connections if needed."""
     attempt = 0
     while True:
         try:
@@ -25,21 +25,24 @@ async def follow(transport: Transport, orderid: str, last_event_id: str) -> Asyn
                     if event.service is None:
                         return
             error: TransportError | APIStatusError = TransportError(
-                f"the stream of {orderid} ended too early"
+                f"the event stream of {orderid} was closed before its end"
             )
-        except (TransportError, APIStatusError) as broken:
-            error = broken
-        await transport.pause(attempt, error)
+        except (TransportError, APIStatusError) as caught:
+            error = caught
+        await transport.back_off(attempt, error)
         attempt += 1
 
 
 def _request(orderid: str, last_event_id: str) -> tuple[str, dict[str, str]]:
-    seen = {"Last-Event-ID": last_event_id} if last_event_id else {}
-    return f"/v1/orders/{orderid}/events", {"Accept": "text/event-stream", **seen}
+    resume = {"Last-Event-ID": last_event_id} if last_event_id else {}
+    return f"/v1/orders/{orderid}/events", {"Accept": "text/event-stream", **resume}
 
 
 async def _events(response: httpx.Response) -> AsyncIterator[OrderEvent]:
-    """Events as they are dispatched (https://html.spec.whatwg.org/multipage/server-sent-events.html)."""
+    """Parse server-sent events (https://html.spec.whatwg.org/multipage/server-sent-events.html).
+
+    The API sends `data` in one line, so lines are not joined.
+    """
     fields: dict[str, str] = {}
     async for line in response.aiter_lines():
         name, _, value = line.partition(":")
@@ -54,7 +57,7 @@ async def _events(response: httpx.Response) -> AsyncIterator[OrderEvent]:
 def _event(fields: dict[str, str]) -> OrderEvent:
     try:
         data = json.loads(fields["data"])
-        more = data.get("time"), data.get("trace_id")
-        return OrderEvent(fields["id"], data.get("service"), data["status"], *more)
+        optional = data.get("time"), data.get("trace_id")
+        return OrderEvent(fields["id"], data.get("service"), data["status"], *optional)
     except (ValueError, KeyError, AttributeError) as error:
-        raise InvalidResponseError(f"the event {fields} is none of an order") from error
+        raise InvalidResponseError(f"not an event of an order: {fields}") from error

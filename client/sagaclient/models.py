@@ -1,18 +1,18 @@
-"""What the API answers with: the names are those on the wire, and a test compares them with the protos."""
+"""The API's resources. Field names are those on the wire; a test compares them with the protos."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-WAITING = frozenset({"pre-approved", "reserved"})
-"""Statuses of an order that has not ended."""
+OPEN = frozenset({"pre-approved", "reserved"})
+"""Statuses of an order that is not final yet."""
 
 Json = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class CartItem:
-    """So many pieces of an item."""
+    """An item in a cart or an order, and its quantity."""
 
     itemid: str
     count: int
@@ -20,14 +20,14 @@ class CartItem:
 
 @dataclass(frozen=True, slots=True)
 class Cart:
-    """A cart with what is in it, in the order it was added."""
+    """A cart; its items are in the order in which they were added."""
 
     cartid: str
     status: str
     """open, closed or checked-out."""
     cart_items: tuple[CartItem, ...]
     orderid: str | None = None
-    """The order it became."""
+    """The order that the cart became; None before checkout."""
 
     @classmethod
     def of(cls, json: Json) -> "Cart":
@@ -36,20 +36,21 @@ class Cart:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """An order as it was when it was asked for."""
+    """An order at the time of the response."""
 
     orderid: str
     status: str
+    """pre-approved, reserved, approved, reserve-failed, payment-failed or canceled."""
     cart_items: tuple[CartItem, ...]
     amount: int | None = None
-    """What is charged, in minor units of the currency."""
+    """Amount to charge, in minor units of the currency; None before stock is reserved."""
     reason: str | None = None
-    """Why it failed."""
+    """Why the order failed; None if it did not."""
 
     @property
-    def has_ended(self) -> bool:
-        """It is approved, or closed as failed."""
-        return self.status not in WAITING
+    def is_final(self) -> bool:
+        """Whether the order is approved or has failed; its status does not change any more."""
+        return self.status not in OPEN
 
     @classmethod
     def of(cls, json: Json) -> "Order":
@@ -58,36 +59,36 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class OrderHistoryEntry:
-    """What happened to an order once."""
+    """One change of an order."""
 
     status: str
     time: str
     """RFC 3339, UTC."""
     cause: str
-    """checkout, client, timeout, or what another service reported."""
+    """checkout, client, timeout, or the status that another service reported."""
     eventid: str | None = None
     trace_id: str | None = None
-    """The trace it happened in, if it was traced."""
+    """The trace in which it happened; None if it was not traced."""
 
     @classmethod
     def of(cls, json: Json) -> "OrderHistoryEntry":
-        more = json.get("eventid"), json.get("trace_id")
-        return cls(json["status"], json["time"], json["cause"], *more)
+        optional = json.get("eventid"), json.get("trace_id")
+        return cls(json["status"], json["time"], json["cause"], *optional)
 
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """Something for sale. At all times stock = available + reserved + sold."""
+    """An item of the catalogue. At all times stock = available + reserved + sold."""
 
     itemid: str
     price: int
-    """For one piece, in minor units of the currency."""
+    """Price of one unit, in minor units of the currency."""
     stock: int
     available: int
     reserved: int
     sold: int
     waives_payment: bool
-    """An order that contains it is not charged."""
+    """An order that contains this item is not charged."""
     shards: int
 
     @classmethod
@@ -97,16 +98,17 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class OrderEvent:
-    """A move of an order at any service, or the end of them, as its event stream tells it."""
+    """An event of an order's stream: a service's event about the order, or the end of the stream."""
 
     id: str
-    """All that was seen by then: what to go on from."""
+    """Position in the stream; pass it as `last_event_id` to continue after this event."""
     service: str | None
-    """None: the end, after which nothing more happens to the order."""
+    """The service that recorded the event; None at the end, after which nothing follows."""
     status: str
     time: str | None = None
+    """RFC 3339, UTC; None at the end."""
     trace_id: str | None = None
-    """The trace it happened in, if it was traced."""
+    """The trace in which it happened; None if it was not traced."""
 
 
 def _items(json: Json) -> tuple[CartItem, ...]:

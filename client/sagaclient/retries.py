@@ -1,4 +1,4 @@
-"""When to ask again: pauses that double, as long as the server asks for, and not for ever."""
+"""Which failures are retried, and after which delay."""
 
 import random
 from dataclasses import dataclass
@@ -6,33 +6,39 @@ from dataclasses import dataclass
 from sagaclient.errors import APIStatusError, SagaClientError, TransportError, Unavailable
 
 CONTENTION = "contention"
-"""The reason of a conflict in which others kept getting there first, and nothing was changed."""
+"""Reason of a conflict with concurrent changes: nothing was changed, and a retry may succeed."""
 
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """How often a request is made, and the pauses between."""
+    """How often a request is attempted, and the delays between the attempts. All times in seconds.
+
+    Retried are TransportError, Unavailable and conflicts with the reason `contention`.
+    """
 
     max_attempts: int = 5
     initial_backoff: float = 0.1
+    """Longest delay after the first attempt; it doubles with each further attempt."""
     max_backoff: float = 5.0
     max_retry_after: float = 30.0
-    """A server that asks for a longer pause is not asked again."""
+    """Do not retry if the server asks for a longer delay with Retry-After."""
 
-    def pause(self, attempt: int, error: SagaClientError) -> float | None:
-        """How long to wait after that attempt (the first is 0) ended so; None: it ended for good."""
-        if attempt + 1 >= self.max_attempts or not _worth_repeating(error):
+    def delay(self, attempt: int, error: SagaClientError) -> float | None:
+        """Return the seconds to wait after attempt number `attempt` (from 0) failed with `error`.
+
+        None: do not retry. A delay that the server asks for is added to the policy's own.
+        """
+        if attempt + 1 >= self.max_attempts or not _is_retryable(error):
             return None
-        asked_for = error.retry_after_seconds if isinstance(error, APIStatusError) else None
-        if asked_for is not None and asked_for > self.max_retry_after:
+        retry_after = error.retry_after_seconds if isinstance(error, APIStatusError) else None
+        if retry_after is not None and retry_after > self.max_retry_after:
             return None
-        # Half of it by chance: clients that failed together do not come back together.
-        longest = min(self.max_backoff, self.initial_backoff * 2.0**attempt)
-        return (asked_for or 0) + longest * random.uniform(0.5, 1.0)
+        # Half of the delay is random, so that clients that failed together do not retry together.
+        backoff = min(self.max_backoff, self.initial_backoff * 2.0**attempt)
+        return (retry_after or 0) + backoff * random.uniform(0.5, 1.0)
 
 
-def _worth_repeating(error: SagaClientError) -> bool:
-    """Whether the same request may be answered otherwise next time, with no change of the caller's."""
+def _is_retryable(error: SagaClientError) -> bool:
     if isinstance(error, APIStatusError) and error.reason == CONTENTION:
         return True
     return isinstance(error, TransportError | Unavailable)

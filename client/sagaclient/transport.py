@@ -1,4 +1,4 @@
-"""Requests that are made again where no answer came, under the key they had."""
+"""HTTP requests with a token, retries and idempotency keys."""
 
 import asyncio
 import uuid
@@ -8,16 +8,16 @@ from typing import Any
 
 import httpx
 
-from sagaclient.errors import APIStatusError, InvalidResponseError, TransportError, refusal
+from sagaclient.errors import APIStatusError, InvalidResponseError, TransportError, status_error
 from sagaclient.retries import RetryPolicy
 
 Token = Callable[[], str]
-"""Gives the bearer token that is valid now."""
+"""Returns a valid bearer token; called for every attempt."""
 Sleep = Callable[[float], Awaitable[None]]
 
 
 class Transport:
-    """Makes requests of the API until they are answered for good."""
+    """Sends requests to the API, and retries them by the policy."""
 
     def __init__(
         self, http: httpx.AsyncClient, token: Token | None, retries: RetryPolicy, sleep: Sleep = asyncio.sleep
@@ -27,69 +27,69 @@ class Transport:
         self._retries = retries
         self._sleep = sleep
 
-    async def get(self, path: str, params: Mapping[str, Any] | None = None, longer_seconds: float = 0) -> Any:
-        """The JSON there; the answer may take so much longer than usual."""
+    async def get(self, path: str, params: Mapping[str, Any] | None = None, extra_seconds: float = 0) -> Any:
+        """Return the JSON at `path`; the read timeout is `extra_seconds` longer than usual."""
         timeout = httpx.Timeout(self._http.timeout)
-        timeout.read = None if timeout.read is None else timeout.read + longer_seconds
-        return await self._ask("GET", path, {}, params=params, timeout=timeout)
+        timeout.read = None if timeout.read is None else timeout.read + extra_seconds
+        return await self._request("GET", path, {}, params=params, timeout=timeout)
 
     async def change(self, method: str, path: str, key: str | None, json: Any = None) -> Any:
-        """The JSON that a change is answered with: made once, under `key` or one of its own."""
-        return await self._ask(method, path, {"Idempotency-Key": key or str(uuid.uuid4())}, json=json)
+        """Send a change and return the response's JSON; all attempts carry `key`, or one new key."""
+        return await self._request(method, path, {"Idempotency-Key": key or str(uuid.uuid4())}, json=json)
 
     @asynccontextmanager
     async def stream(self, path: str, headers: Mapping[str, str]) -> AsyncIterator[httpx.Response]:
-        """An answer that is read as it comes. One attempt: raises TransportError where it breaks off."""
+        """Open a streamed response, in one attempt. Raises TransportError if it is interrupted."""
         try:
-            # What arrives keeps the connection alive, however long it all takes.
+            # The read timeout restarts with every chunk, so a long stream does not time out.
             async with self._http.stream("GET", path, headers=self._headers(headers)) as response:
                 if not response.is_success:
                     await response.aread()
-                    raise _refused(response)
+                    raise _status_error(response)
                 yield response
         except httpx.TransportError as error:
-            raise _no_answer("GET", path, error) from error
+            raise _transport_error("GET", path, error) from error
 
-    async def pause(self, attempt: int, error: TransportError | APIStatusError) -> None:
-        """Wait before the attempt after that one; raise `error` where there is to be none."""
-        seconds = self._retries.pause(attempt, error)
-        if seconds is None:
+    async def back_off(self, attempt: int, error: TransportError | APIStatusError) -> None:
+        """Wait after attempt number `attempt` failed. Raises `error` if it is not to be retried."""
+        delay = self._retries.delay(attempt, error)
+        if delay is None:
             raise error
-        await self._sleep(seconds)
+        await self._sleep(delay)
 
-    async def _ask(self, method: str, path: str, headers: Mapping[str, str], **how: Any) -> Any:
+    async def _request(self, method: str, path: str, headers: Mapping[str, str], **options: Any) -> Any:
         attempt = 0
         while True:
             try:
-                return await self._attempt(method, path, headers, **how)
+                return await self._attempt(method, path, headers, **options)
             except (TransportError, APIStatusError) as error:
-                await self.pause(attempt, error)
+                await self.back_off(attempt, error)
             attempt += 1
 
-    async def _attempt(self, method: str, path: str, headers: Mapping[str, str], **how: Any) -> Any:
+    async def _attempt(self, method: str, path: str, headers: Mapping[str, str], **options: Any) -> Any:
         try:
-            response = await self._http.request(method, path, headers=self._headers(headers), **how)
+            response = await self._http.request(method, path, headers=self._headers(headers), **options)
         except httpx.TransportError as error:
-            raise _no_answer(method, path, error) from error
+            raise _transport_error(method, path, error) from error
         if not response.is_success:
-            raise _refused(response)
+            raise _status_error(response)
         try:
             return response.json()
         except ValueError as error:
-            raise InvalidResponseError(f"{method} {path} was answered with what is no JSON") from error
+            raise InvalidResponseError(f"{method} {path}: the response is not JSON") from error
 
     def _headers(self, headers: Mapping[str, str]) -> dict[str, str]:
-        signed = {"Authorization": f"Bearer {self._token()}"} if self._token else {}
-        return {**signed, **headers}
+        authorization = {"Authorization": f"Bearer {self._token()}"} if self._token else {}
+        return {**authorization, **headers}
 
 
-def _no_answer(method: str, path: str, error: Exception) -> TransportError:
-    return TransportError(f"no answer to {method} {path}: {str(error) or type(error).__name__}")
+def _transport_error(method: str, path: str, error: Exception) -> TransportError:
+    return TransportError(f"no response to {method} {path}: {str(error) or type(error).__name__}")
 
 
-def _refused(response: httpx.Response) -> APIStatusError:
+def _status_error(response: httpx.Response) -> APIStatusError:
     try:
         problem = response.json()
     except ValueError:
         problem = None
-    return refusal(response.status_code, problem, response.headers.get("Retry-After"))
+    return status_error(response.status_code, problem, response.headers.get("Retry-After"))

@@ -1,7 +1,10 @@
-"""The client over a gateway and the services behind it: each thing it can do, and each way to be refused."""
+"""The client against a gateway and its services: every action and every kind of error."""
 
 import asyncio
 from collections.abc import AsyncIterator
+from functools import partial
+from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -21,33 +24,38 @@ from services.gateway.app import Lifecycle, create_app
 from services.gateway.clients import Clients
 from tests.support.suite import Suite
 
+README = Path("client/README.md").read_text()
+
 
 @pytest.fixture
-async def client(suite: Suite) -> AsyncIterator[SagaClient]:
+async def gateway(suite: Suite) -> AsyncIterator[httpx.ASGITransport]:
     app = create_app(Clients(suite.services.targets, 10), Lifecycle())
-    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
-    async with (
-        app.router.lifespan_context(app),
-        SagaClient("http://test", transport=transport, retries=RetryPolicy(initial_backoff=0.01)) as client,
-    ):
+    async with app.router.lifespan_context(app):
+        yield httpx.ASGITransport(app, raise_app_exceptions=False)
+
+
+@pytest.fixture
+async def client(gateway: httpx.ASGITransport) -> AsyncIterator[SagaClient]:
+    retries = RetryPolicy(initial_backoff=0.01)
+    async with SagaClient("http://test", transport=gateway, retries=retries) as client:
         yield client
 
 
-async def a_closed_cart(client: SagaClient, cartid: str = "c", **items: int) -> None:
+async def close_cart_with(client: SagaClient, cartid: str = "c", **items: int) -> None:
     await client.create_cart(cartid)
     for itemid, count in items.items():
         await client.set_item(cartid, itemid, count)
     await client.close_cart(cartid)
 
 
-async def test_a_cart_becomes_an_order_that_is_followed_to_its_end(client: SagaClient):
+async def test_cart_becomes_an_order_that_is_approved(client: SagaClient):
     created = await client.create_cart("c")
     await client.set_item("c", "blue", 3)
     filled = await client.set_item("c", "red", 1)
     emptied = await client.remove_item("c", "red")
     closed = await client.close_cart("c")
     opened = await client.checkout("c")
-    ended = await client.wait_for_order(opened.orderid, seconds=20)
+    final = await client.wait_for_order(opened.orderid, seconds=20)
     history = await client.order_history(opened.orderid)
 
     blue = CartItem("blue", 3)
@@ -56,27 +64,36 @@ async def test_a_cart_becomes_an_order_that_is_followed_to_its_end(client: SagaC
     assert emptied == Cart("c", "open", (blue,))
     assert closed == Cart("c", "closed", (blue,))
     assert opened == Order(opened.orderid, "pre-approved", (blue,))
-    assert (ended, ended.has_ended) == (Order(opened.orderid, "approved", (blue,), amount=300), True)
-    assert await client.get_order(opened.orderid) == ended
+    assert (final, final.is_final) == (Order(opened.orderid, "approved", (blue,), amount=300), True)
+    assert await client.get_order(opened.orderid) == final
     assert await client.get_cart("c") == Cart("c", "checked-out", (blue,), opened.orderid)
     assert (history[0].status, history[0].cause) == ("pre-approved", "checkout")
 
 
-async def test_an_order_that_has_not_ended_is_shown_as_it_is_when_the_time_is_up(
-    suite: Suite, client: SagaClient
-):
+async def test_example_of_the_readme_works(gateway: httpx.ASGITransport, capsys: pytest.CaptureFixture[str]):
+    code = README.split("```python\n")[1].split("asyncio.run(")[0]
+    example: dict[str, Any] = {}
+    exec(code, example)
+    example["SagaClient"] = partial(SagaClient, transport=gateway)
+
+    await example["main"]()
+
+    assert capsys.readouterr().out.splitlines()[-2:] == ["approved 300", "order-ended"]
+
+
+async def test_wait_for_order_returns_an_open_order_after_its_time(suite: Suite, client: SagaClient):
     await suite.services.stop("stock")
-    await a_closed_cart(client, blue=1)
+    await close_cart_with(client, blue=1)
     order = await client.checkout("c")
 
     waiting = await client.wait_for_order(order.orderid, seconds=0.3)
 
-    assert (waiting, waiting.has_ended) == (order, False)
+    assert (waiting, waiting.is_final) == (order, False)
     canceled = await client.cancel_order(order.orderid)
-    assert (canceled.status, canceled.reason, canceled.has_ended) == ("canceled", "client", True)
+    assert (canceled.status, canceled.reason, canceled.is_final) == ("canceled", "client", True)
 
 
-async def test_the_catalogue_is_read_over_all_its_pages(client: SagaClient):
+async def test_catalogue_is_read_over_all_its_pages(client: SagaClient):
     items = [item async for item in client.items(page_size=3)]
 
     assert [item.itemid for item in items] == ["blue", "gold", "red", "yellow"]
@@ -84,7 +101,7 @@ async def test_the_catalogue_is_read_over_all_its_pages(client: SagaClient):
     assert items[0].stock == items[0].available + items[0].reserved + items[0].sold
 
 
-async def test_each_refusal_is_an_error_of_its_own_with_its_reason(client: SagaClient):
+async def test_each_kind_of_rejection_has_its_own_error(client: SagaClient):
     await client.create_cart("c")
     await client.set_item("c", "blue", 3, key="k")
 
@@ -94,15 +111,15 @@ async def test_each_refusal_is_an_error_of_its_own_with_its_reason(client: SagaC
         await client.checkout("c")
     with pytest.raises(IdempotencyKeyReused) as reused:
         await client.set_item("c", "blue", 4, key="k")
-    with pytest.raises(BadRequest) as malformed:
+    with pytest.raises(BadRequest) as bad_request:
         await client.set_item("c", "blue", 0)
 
     assert (not_found.value.reason, conflict.value.reason) == ("unknown-cart", "cart-not-closed")
     assert reused.value.reason == "idempotency-key-reused"
-    assert [error["field"] for error in malformed.value.errors] == ["count"]
+    assert [error["field"] for error in bad_request.value.errors] == ["count"]
 
 
-async def test_a_call_under_a_key_of_ones_own_is_made_once(client: SagaClient):
+async def test_call_with_the_callers_key_is_executed_once(client: SagaClient):
     await client.create_cart("c")
     first = await client.set_item("c", "blue", 3, key="mine")
     await client.set_item("c", "blue", 5)
@@ -111,8 +128,8 @@ async def test_a_call_under_a_key_of_ones_own_is_made_once(client: SagaClient):
     assert (await client.get_cart("c")).cart_items == (CartItem("blue", 5),)
 
 
-async def test_two_that_race_on_one_key_get_one_order(client: SagaClient):
-    await a_closed_cart(client, blue=1)
+async def test_concurrent_checkouts_with_one_key_get_one_order(client: SagaClient):
+    await close_cart_with(client, blue=1)
 
     orders = await asyncio.gather(*(client.checkout("c", key="k") for _ in range(8)))
 

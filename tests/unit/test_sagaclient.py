@@ -1,4 +1,4 @@
-"""The client where answers are late, lost or wrong: what it repeats, what it gives up, what it says then."""
+"""The client with late, lost and wrong responses: what it retries, when it stops, which error it raises."""
 
 import json
 from collections.abc import Sequence
@@ -33,29 +33,29 @@ from sagaclient import (
 CART = {"cartid": "c", "status": "open", "cart_items": []}
 QUICK = RetryPolicy(max_attempts=3, initial_backoff=0.001)
 
-Answer = httpx.Response | Exception
+Response = httpx.Response | Exception
 
 
 class Api(httpx.AsyncBaseTransport):
-    """Answers what it is told to, one after the other, and keeps what it was asked."""
+    """Returns or raises the given responses in order, and records the requests."""
 
-    def __init__(self, *answers: Answer) -> None:
-        self._answers = list(answers)
-        self.asked: list[httpx.Request] = []
+    def __init__(self, *responses: Response) -> None:
+        self._responses = list(responses)
+        self.requests: list[httpx.Request] = []
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        self.asked.append(request)
-        answer = self._answers.pop(0)
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
+        self.requests.append(request)
+        response = self._responses.pop(0)
+        if isinstance(response, Exception):
+            raise response
+        return response
 
-    def client(self, **how: Any) -> SagaClient:
-        return SagaClient("http://api", transport=self, **{"retries": QUICK, **how})
+    def client(self, **options: Any) -> SagaClient:
+        return SagaClient("http://api", transport=self, **{"retries": QUICK, **options})
 
     @property
     def keys(self) -> list[str | None]:
-        return [request.headers.get("Idempotency-Key") for request in self.asked]
+        return [request.headers.get("Idempotency-Key") for request in self.requests]
 
 
 def ok(content: Any, status: int = 200) -> httpx.Response:
@@ -66,13 +66,13 @@ def problem(status: int, reason: str = "odd", **headers: str) -> httpx.Response:
     return httpx.Response(status, json={"status": status, "reason": reason, "detail": "so"}, headers=headers)
 
 
-LOST = httpx.ReadError("the connection broke")
+LOST = httpx.ReadError("connection reset")
 
 
 @pytest.mark.parametrize(
     "failure",
     [
-        httpx.ConnectError("nobody there"),
+        httpx.ConnectError("connection refused"),
         httpx.ReadTimeout("too slow"),
         LOST,
         problem(429),
@@ -82,19 +82,19 @@ LOST = httpx.ReadError("the connection broke")
         problem(409, "contention"),
     ],
 )
-async def test_what_may_be_answered_otherwise_next_time_is_asked_again_under_the_same_key(failure):
+async def test_retryable_failure_is_retried_with_the_same_key(failure):
     api = Api(failure, failure, ok(CART))
 
     async with api.client() as client:
         assert await client.create_cart("c") == Cart("c", "open", ())
 
-    first, *others = api.keys
+    first, *retries = api.keys
     assert first
-    assert others == [first, first]
+    assert retries == [first, first]
 
 
 @pytest.mark.parametrize(
-    ("answer", "error"),
+    ("response", "error"),
     [
         (problem(400), BadRequest),
         (problem(401), Unauthenticated),
@@ -106,23 +106,20 @@ async def test_what_may_be_answered_otherwise_next_time_is_asked_again_under_the
         (problem(500), APIStatusError),
     ],
 )
-async def test_a_refusal_is_final(answer, error):
-    api = Api(answer)
+async def test_rejection_is_not_retried(response, error):
+    api = Api(response)
 
     async with api.client() as client:
-        with pytest.raises(APIStatusError) as refused:
+        with pytest.raises(APIStatusError) as raised:
             await client.create_cart("c")
 
-    assert type(refused.value) is error
-    assert (refused.value.status, refused.value.reason, refused.value.detail) == (
-        answer.status_code,
-        "odd",
-        "so",
-    )
-    assert len(api.asked) == 1
+    rejection = raised.value
+    assert type(rejection) is error
+    assert (rejection.status, rejection.reason, rejection.detail) == (response.status_code, "odd", "so")
+    assert len(api.requests) == 1
 
 
-async def test_each_change_has_a_key_of_its_own_and_a_look_has_none():
+async def test_each_change_has_its_own_key_and_a_read_has_none():
     api = Api(ok(CART), ok(CART), ok(CART))
 
     async with api.client() as client:
@@ -135,96 +132,96 @@ async def test_each_change_has_a_key_of_its_own_and_a_look_has_none():
     assert none is None
 
 
-async def test_after_so_many_attempts_it_is_given_up():
+async def test_retries_stop_after_the_last_attempt():
     api = Api(LOST, problem(503), LOST)
 
     async with api.client() as client:
-        with pytest.raises(TransportError, match="the connection broke"):
+        with pytest.raises(TransportError, match="connection reset"):
             await client.create_cart("c")
 
-    assert len(api.asked) == 3
+    assert len(api.requests) == 3
 
 
-async def test_a_pause_that_is_asked_for_is_kept_and_one_that_is_too_long_is_not():
+def test_retry_after_is_respected_up_to_its_limit():
     retries = RetryPolicy(max_attempts=3, initial_backoff=1, max_retry_after=30)
-    error = Unavailable(503, "away", "", retry_after_seconds=7)
+    error = Unavailable(503, "busy", "", retry_after_seconds=7)
 
-    assert 7.5 <= retries.pause(0, error) <= 8
-    assert retries.pause(0, Unavailable(503, "away", "", retry_after_seconds=31)) is None
+    assert 7.5 <= retries.delay(0, error) <= 8
+    assert retries.delay(0, Unavailable(503, "busy", "", retry_after_seconds=31)) is None
 
 
-def test_pauses_double_up_to_a_limit_and_end():
+def test_delays_double_up_to_a_limit_and_end():
     retries = RetryPolicy(max_attempts=6, initial_backoff=1, max_backoff=4)
-    pauses = [retries.pause(attempt, TransportError("")) for attempt in range(6)]
+    delays = [retries.delay(attempt, TransportError("")) for attempt in range(6)]
 
-    for pause, longest in zip(pauses[:5], [1, 2, 4, 4, 4], strict=True):
-        assert longest / 2 <= pause <= longest
-    assert pauses[5] is None
+    for delay, longest in zip(delays[:5], [1, 2, 4, 4, 4], strict=True):
+        assert longest / 2 <= delay <= longest
+    assert delays[5] is None
 
 
-async def test_a_server_that_says_when_to_come_back_is_heard():
+async def test_error_has_the_retry_after_of_the_server():
     api = Api(problem(429, "too-many", **{"Retry-After": "3600"}))
 
     async with api.client() as client:
-        with pytest.raises(Unavailable) as refused:
+        with pytest.raises(Unavailable) as raised:
             await client.get_cart("c")
 
-    assert refused.value.retry_after_seconds == 3600
+    assert raised.value.retry_after_seconds == 3600
 
 
 @pytest.mark.parametrize("content", [b"<html>", b"[]", b'{"cartid": "c"}', b'{"cart_items": 1}'])
-async def test_what_is_no_answer_of_the_api_is_said_to_be_none(content):
+async def test_unexpected_response_is_an_invalid_response(content):
     async with Api(httpx.Response(200, content=content)).client() as client:
         with pytest.raises(InvalidResponseError):
             await client.get_cart("c")
 
 
-async def test_a_refusal_that_is_no_problem_is_a_refusal_all_the_same():
+async def test_error_response_without_a_problem_has_the_reason_unknown():
     async with Api(httpx.Response(404, content=b"not here")).client() as client:
-        with pytest.raises(NotFound) as refused:
+        with pytest.raises(NotFound) as raised:
             await client.get_cart("c")
 
-    assert refused.value.reason == "unknown"
+    assert raised.value.reason == "unknown"
 
 
-async def test_the_token_is_asked_for_with_every_request():
+async def test_token_is_requested_for_every_attempt():
     tokens = iter(["one", "two"])
     api = Api(LOST, ok(CART))
 
     async with api.client(token=lambda: next(tokens)) as client:
         await client.get_cart("c")
 
-    assert [request.headers["Authorization"] for request in api.asked] == ["Bearer one", "Bearer two"]
+    assert [request.headers["Authorization"] for request in api.requests] == ["Bearer one", "Bearer two"]
 
 
-async def test_ids_stay_in_their_segment_of_the_path():
+async def test_ids_are_quoted_into_one_path_segment():
     api = Api(ok(CART))
 
     async with api.client() as client:
         await client.set_item("../x", "a/b?c", 1)
 
-    assert api.asked[0].url.raw_path == b"/v1/carts/..%2Fx/items/a%2Fb%3Fc"
+    assert api.requests[0].url.raw_path == b"/v1/carts/..%2Fx/items/a%2Fb%3Fc"
 
 
 ORDER = {"orderid": "o", "status": "reserved", "cart_items": []}
 
 
-async def test_the_end_of_an_order_is_waited_for_at_the_server_and_no_longer_than_it_takes():
+async def test_wait_for_order_waits_at_the_server_until_the_order_is_final():
     api = Api(ok(ORDER), ok({**ORDER, "status": "canceled", "reason": "client"}))
 
     async with api.client() as client:
         order = await client.wait_for_order("o", seconds=10)
 
     assert order == Order("o", "canceled", (), reason="client")
-    assert len(api.asked) == 2
-    for request in api.asked:
+    assert len(api.requests) == 2
+    for request in api.requests:
         wait = float(request.url.params["wait"])
         assert 9 < wait <= 10
         assert request.extensions["timeout"]["read"] == pytest.approx(15 + wait, abs=0.01)
 
 
 def stream(*events: tuple[str, str, dict]) -> httpx.Response:
-    text = "retry: 1000\n\n: still here\n\n" + "".join(
+    text = "retry: 1000\n\n: keep-alive\n\n" + "".join(
         f"event: {name}\nid: {id_}\ndata: {json.dumps(data)}\n\n" for name, id_, data in events
     )
     return httpx.Response(200, text=text, headers={"content-type": "text/event-stream"})
@@ -237,7 +234,7 @@ def moved(status: str, id_: str) -> tuple[str, str, dict]:
 END = ("end", "a,b,end", {"orderid": "o", "status": "approved"})
 
 
-async def test_a_stream_that_breaks_off_is_gone_on_with_where_it_did():
+async def test_interrupted_stream_continues_after_the_last_event():
     api = Api(LOST, stream(moved("pre-approved", "a")), problem(503), stream(moved("approved", "a,b"), END))
 
     async with api.client() as client:
@@ -248,32 +245,26 @@ async def test_a_stream_that_breaks_off_is_gone_on_with_where_it_did():
         OrderEvent("a,b", "purchase", "approved", "now"),
         OrderEvent("a,b,end", None, "approved"),
     ]
-    seen = [request.headers.get("Last-Event-ID") for request in api.asked]
-    assert seen == [None, None, "a", "a"]
+    resumed_after = [request.headers.get("Last-Event-ID") for request in api.requests]
+    assert resumed_after == [None, None, "a", "a"]
 
 
-async def test_a_stream_whose_end_was_seen_is_empty():
+async def test_stream_after_its_end_is_empty():
     async with Api(httpx.Response(204)).client() as client:
         assert [event async for event in client.order_events("o", "a,b,end")] == []
 
 
-async def test_a_stream_that_never_opens_is_given_up():
-    api = Api(LOST, LOST, LOST)
-
-    async with api.client() as client:
-        with pytest.raises(TransportError):
-            await anext(client.order_events("o"))
-
-
-async def test_the_stream_of_an_unknown_order_is_not_found():
-    async with Api(problem(404)).client() as client:
-        with pytest.raises(NotFound):
-            await anext(client.order_events("o"))
-
-
-async def test_an_event_that_is_none_is_a_bad_answer():
-    async with Api(stream(("move", "a", {}))).client() as client:
-        with pytest.raises(InvalidResponseError):
+@pytest.mark.parametrize(
+    ("responses", "error"),
+    [
+        ([LOST, LOST, LOST], TransportError),
+        ([problem(404)], NotFound),
+        ([stream(("move", "a", {}))], InvalidResponseError),
+    ],
+)
+async def test_stream_raises_what_is_not_retried(responses, error):
+    async with Api(*responses).client() as client:
+        with pytest.raises(error):
             await anext(client.order_events("o"))
 
 
@@ -288,18 +279,18 @@ PYTHON_TYPES: dict[int, type] = {9: str, 3: int, 8: bool}
 
 
 @pytest.mark.parametrize(("model", "message"), MODELS, ids=lambda each: each.__name__)
-def test_models_have_the_fields_and_types_of_the_messages(model, message):
+def test_model_has_the_fields_and_types_of_its_message(model, message):
     described = message.DESCRIPTOR.fields
 
     assert [each.name for each in fields(model)] == [field.name for field in described]
-    for mine, field in zip(fields(model), described, strict=True):
-        types = get_args(mine.type) or (mine.type,)
+    for own, field in zip(fields(model), described, strict=True):
+        types = get_args(own.type) or (own.type,)
         expected = CartItem if field.message_type else PYTHON_TYPES[field.type]
         assert types[0] is expected
         assert (type(None) in types) == (field.has_presence and not field.message_type)
 
 
-def test_whatever_may_be_needed_is_at_the_top():
+def test_every_error_is_exported():
     tree = [sagaclient.SagaClientError, *_below(sagaclient.SagaClientError)]
 
     assert {error.__name__ for error in tree} <= set(sagaclient.__all__)
