@@ -1,4 +1,4 @@
-"""On whose behalf a call is served: known from a verified token, and to the call's own task alone."""
+"""The caller of the current call: known from a verified token, and visible to the call's own task only."""
 
 import math
 from collections.abc import Iterator
@@ -11,40 +11,40 @@ from sagakit.errors import Forbidden
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who calls, and what they may."""
+    """A caller and its rights."""
 
     sub: str
-    """As the issuer names them; empty where nobody signs in."""
+    """Subject, as the issuer names it; empty if authentication is disabled."""
     operator: bool
-    """May see and change what belongs to others."""
+    """Whether the caller may see and change what belongs to others."""
     expires_at: float = math.inf
-    """Until when the token speaks for them (seconds since the epoch)."""
+    """Expiry of the token, in seconds since the epoch."""
 
     def may_see(self, owner: str) -> bool:
-        """Whether something with that owner is theirs."""
+        """Whether the caller may see what belongs to `owner`."""
         return self.operator or self.sub == owner
 
 
 ANONYMOUS = Caller(sub="", operator=True)
-"""Whoever calls a suite in which nobody signs in."""
+"""The caller used when authentication is disabled; has operator rights."""
 
 _caller: ContextVar[Caller] = ContextVar("caller", default=ANONYMOUS)
 
 
 def current() -> Caller:
-    """On whose behalf the call under way is served; ANONYMOUS outside of calls."""
+    """Return the caller of the current call; ANONYMOUS outside of calls."""
     return _caller.get()
 
 
 def require_operator() -> None:
-    """Forbidden unless the caller is one."""
+    """Raise Forbidden unless the caller is an operator."""
     if not current().operator:
         raise Forbidden("not-an-operator", "this is for operators")
 
 
 @contextmanager
 def acting_as(caller: Caller) -> Iterator[None]:
-    """What is done meanwhile is done on behalf of `caller`."""
+    """Context manager: `current()` returns `caller` inside the block."""
     before = _caller.set(caller)
     try:
         yield

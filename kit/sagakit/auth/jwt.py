@@ -1,4 +1,4 @@
-"""Bearer tokens: what makes one good, and whom it speaks for. The gateway and every service check alike."""
+"""Verification of bearer tokens (JWT): the gateway and every service use the same rules."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -12,9 +12,9 @@ from sagakit.runtime import Runtime
 from sagakit.settings import AuthSettings
 
 ALGORITHMS = ("RS256", "ES256")
-"""What a token may be signed with: never nothing, and never a secret that checking would need as well."""
+"""Accepted signature algorithms: asymmetric only, so that no verifier can sign."""
 LEEWAY_SECONDS = 10
-"""By how much the issuer's clock may be off."""
+"""Tolerated difference between the issuer's clock and ours."""
 MAX_LENGTH = 8 * 1024
 MAX_SUB_LENGTH = 255
 """https://openid.net/specs/openid-connect-core-1_0.html#IDToken"""
@@ -22,7 +22,7 @@ _SCHEME = "bearer "
 
 
 class TokenVerifier:
-    """Verifies bearer tokens: the gateway and every service use the same rules."""
+    """Verifies the tokens of one issuer."""
 
     def __init__(self, settings: AuthSettings, keys: JwksCache, operator_scope: str) -> None:
         """`operator_scope` makes a caller an operator, unless the settings name another scope."""
@@ -60,7 +60,7 @@ class TokenVerifier:
 
     def _claims(self, token: str, algorithm: str, key: jwt.PyJWK) -> dict[str, Any]:
         if key.algorithm_name != algorithm:
-            raise Unauthenticated("the token is signed otherwise than its key is for")
+            raise Unauthenticated("the token's algorithm is not that of its key")
         return jwt.decode(
             token,
             key,
@@ -86,7 +86,7 @@ def parse_bearer(authorization: str) -> str:
 
 
 def _scopes(claims: Mapping[str, Any]) -> list[str]:
-    """`scope` is a text with blanks (RFC 9068); some issuers have `scp`, as a text or a list."""
+    """Return the scopes: `scope`, separated by blanks (RFC 9068), or some issuers' `scp`, text or list."""
     found = claims.get("scope") or claims.get("scp") or ""
     return (
         [each for each in found if isinstance(each, str)] if isinstance(found, list) else str(found).split()

@@ -1,4 +1,4 @@
-"""Tokens: which are good, whom they speak for, and where keys come from."""
+"""Bearer tokens: verification, the caller they name, and the cache of the issuer's keys."""
 
 import base64
 import hashlib
@@ -42,6 +42,7 @@ def issuer(served: Issuer):
 class Clock:
     def __init__(self) -> None:
         self.now = 1_000_000.0
+        self.monotonic = 0.0
 
 
 def settings(issuer: Issuer) -> AuthSettings:
@@ -52,11 +53,13 @@ def settings(issuer: Issuer) -> AuthSettings:
 
 def tokens(issuer: Issuer, clock: Clock | None = None, fetch: Fetch | None = None) -> TokenVerifier:
     clock = clock or Clock()
-    keys = JwksCache(fetch or fetch_from_issuer(issuer.url), Runtime(now=lambda: clock.now))
+    keys = JwksCache(
+        fetch or fetch_from_issuer(issuer.url), Runtime(lambda: clock.now, lambda: clock.monotonic)
+    )
     return TokenVerifier(settings(issuer), keys, "saga.operator")
 
 
-async def test_a_good_token_says_who_calls_and_until_when(issuer: Issuer):
+async def test_valid_token_names_the_caller_and_its_expiry(issuer: Issuer):
     expires = int(time.time()) + 100
 
     caller = await tokens(issuer).verify(issuer.token("alice", exp=expires))
@@ -76,7 +79,7 @@ async def test_a_good_token_says_who_calls_and_until_when(issuer: Issuer):
         ({"roles": "saga.operator"}, False),
     ],
 )
-async def test_the_operators_scope_makes_an_operator(issuer: Issuer, claims, operator):
+async def test_scope_makes_an_operator(issuer: Issuer, claims, operator):
     assert (await tokens(issuer).verify(issuer.token(**claims))).operator is operator
 
 
@@ -93,7 +96,7 @@ def unsigned(issuer: Issuer) -> str:
 
 
 def signed_with_the_public_key(issuer: Issuer) -> str:
-    """The oldest trick: HS256, with what everybody knows as the secret."""
+    """HS256 with the public key as the secret."""
     known = (
         issuer.keys["first"]
         .public_key()
@@ -109,154 +112,160 @@ def tampered(issuer: Issuer) -> str:
     return f"{header}.{text(claims(issuer))}.{signature}"
 
 
-BAD = {
+INVALID = {
     "expired": lambda issuer: issuer.token(exp=time.time() - 60),
-    "not yet good": lambda issuer: issuer.token(nbf=time.time() + 60),
+    "not yet valid": lambda issuer: issuer.token(nbf=time.time() + 60),
     "for another audience": lambda issuer: issuer.token(aud="another"),
     "of another issuer": lambda issuer: issuer.token(iss="https://issuer.example"),
-    "of another key under a known name": lambda issuer: issuer.token(key=rsa_key()),
+    "of another key under a known id": lambda issuer: issuer.token(key=rsa_key()),
     "of another key": lambda issuer: issuer.token(kid="other", key=rsa_key()),
-    "of a key of another kind": lambda issuer: issuer.token(key=ec_key()),
-    "without a key's name, where there are two": lambda issuer: issuer.token(kid=None),
+    "of a key of another type": lambda issuer: issuer.token(key=ec_key()),
+    "without a key id, though there are two": lambda issuer: issuer.token(kid=None),
     "not signed": unsigned,
     "signed with the public key": signed_with_the_public_key,
     "tampered with": tampered,
-    "otherwise signed": lambda issuer: issuer.token(algorithm="RS512"),
-    "without an end": lambda issuer: issuer.token(exp=None),
+    "signed with another algorithm": lambda issuer: issuer.token(algorithm="RS512"),
+    "without an expiry": lambda issuer: issuer.token(exp=None),
     "without an audience": lambda issuer: issuer.token(aud=None),
     "without an issuer": lambda issuer: issuer.token(iss=None),
-    "of nobody": lambda issuer: issuer.token(sub=None),
-    "of an empty name": lambda issuer: issuer.token(""),
-    "of too long a name": lambda issuer: issuer.token("x" * 256),
-    "of a name that breaks lines": lambda issuer: issuer.token("a\nb"),
+    "without a subject": lambda issuer: issuer.token(sub=None),
+    "with an empty subject": lambda issuer: issuer.token(""),
+    "with a subject that is too long": lambda issuer: issuer.token("x" * 256),
+    "with a subject of two lines": lambda issuer: issuer.token("a\nb"),
     "too long": lambda issuer: issuer.token(more="x" * MAX_LENGTH),
-    "no token": lambda issuer: "abc",
+    "not a token": lambda issuer: "abc",
     "empty": lambda issuer: "",
     "of three empty parts": lambda issuer: "..",
 }
 
 
-@pytest.mark.parametrize("bad", BAD.values(), ids=BAD)
-async def test_a_bad_token_speaks_for_nobody(issuer: Issuer, bad):
+@pytest.mark.parametrize("token", INVALID.values(), ids=INVALID)
+async def test_invalid_token_is_rejected(issuer: Issuer, token):
     issuer.keys["second"] = ec_key()
 
     with pytest.raises(Unauthenticated):
-        await tokens(issuer).verify(bad(issuer))
+        await tokens(issuer).verify(token(issuer))
 
 
-async def test_both_kinds_of_keys_are_believed(issuer: Issuer):
+async def test_rsa_and_ec_keys_are_accepted(issuer: Issuer):
     issuer.keys["second"] = ec_key()
-    checked = tokens(issuer)
+    verifier = tokens(issuer)
 
-    assert (await checked.verify(issuer.token("alice", kid="first"))).sub == "alice"
-    assert (await checked.verify(issuer.token("bob", kid="second"))).sub == "bob"
+    assert (await verifier.verify(issuer.token("alice", kid="first"))).sub == "alice"
+    assert (await verifier.verify(issuer.token("bob", kid="second"))).sub == "bob"
 
 
-async def test_a_key_for_encrypting_signs_nothing(issuer: Issuer):
-    document = {"keys": [{**public("first", issuer.keys["first"]), "use": "enc"}]}
-
+@pytest.mark.parametrize(
+    ("key", "algorithm"), [({"use": "enc"}, "RS256"), ({"alg": "RS512"}, "RS512")], ids=["use", "alg"]
+)
+async def test_key_for_another_use_or_algorithm_is_rejected(issuer: Issuer, key, algorithm):
     async def fetch():
-        return document
+        return {"keys": [{**public("first", issuer.keys["first"]), **key}]}
 
     with pytest.raises(Unauthenticated):
-        await tokens(issuer, fetch=fetch).verify(issuer.token())
+        await tokens(issuer, fetch=fetch).verify(issuer.token(algorithm=algorithm))
 
 
-async def test_the_issuer_cannot_have_another_algorithm_believed(issuer: Issuer):
-    key = {**public("first", issuer.keys["first"]), "alg": "RS512"}
-
-    async def fetch():
-        return {"keys": [key]}
-
-    with pytest.raises(Unauthenticated):
-        await tokens(issuer, fetch=fetch).verify(issuer.token(algorithm="RS512"))
-
-
-async def test_the_only_key_needs_no_name(issuer: Issuer):
+async def test_a_single_key_needs_no_id(issuer: Issuer):
     assert (await tokens(issuer).verify(issuer.token(kid=None))).sub == "alice"
 
 
-async def test_keys_are_kept_and_asked_for_again_when_they_are_old(issuer: Issuer):
+async def test_keys_are_cached_and_refetched(issuer: Issuer):
     clock = Clock()
-    checked = tokens(issuer, clock)
+    verifier = tokens(issuer, clock)
     for _ in range(3):
-        await checked.verify(issuer.token())
+        await verifier.verify(issuer.token())
     assert issuer.asked == 1
 
-    clock.now += CACHE_SECONDS + 1
-    await checked.verify(issuer.token())
+    clock.monotonic += CACHE_SECONDS + 1
+    await verifier.verify(issuer.token())
 
     assert issuer.asked == 2
 
 
-async def test_a_new_key_is_found_and_a_withdrawn_one_forgotten(issuer: Issuer):
+@pytest.mark.parametrize("step", [-3600, 3600])
+async def test_wall_clock_step_does_not_affect_the_key_cache(issuer: Issuer, step):
     clock = Clock()
-    checked = tokens(issuer, clock)
+    verifier = tokens(issuer, clock)
+    await verifier.verify(issuer.token())
+
+    clock.now += step
+    await verifier.verify(issuer.token())
+    assert issuer.asked == 1
+
+    clock.monotonic += CACHE_SECONDS + 1
+    await verifier.verify(issuer.token())
+    assert issuer.asked == 2
+
+
+async def test_new_key_is_accepted_and_revoked_key_rejected(issuer: Issuer):
+    clock = Clock()
+    verifier = tokens(issuer, clock)
     old = issuer.token()
-    await checked.verify(old)
+    await verifier.verify(old)
     first = issuer.keys.pop("first")
     issuer.keys["second"] = ec_key()
 
-    clock.now += MIN_REFETCH_SECONDS + 1
-    assert (await checked.verify(issuer.token(kid="second"))).sub == "alice"
+    clock.monotonic += MIN_REFETCH_SECONDS + 1
+    assert (await verifier.verify(issuer.token(kid="second"))).sub == "alice"
     with pytest.raises(Unauthenticated):
-        await checked.verify(old)
+        await verifier.verify(old)
     issuer.keys["first"] = first
 
 
-async def test_unknown_keys_do_not_make_it_ask_all_the_time(issuer: Issuer):
-    checked = tokens(issuer)
-    await checked.verify(issuer.token())
+async def test_unknown_key_ids_do_not_cause_refetches(issuer: Issuer):
+    verifier = tokens(issuer)
+    await verifier.verify(issuer.token())
 
     for number in range(20):
         with pytest.raises(Unauthenticated):
-            await checked.verify(issuer.token(kid=f"k{number}", key=issuer.keys["first"]))
+            await verifier.verify(issuer.token(kid=f"k{number}", key=issuer.keys["first"]))
 
     assert issuer.asked == 1
 
 
-async def test_an_issuer_that_is_away_costs_nothing_for_a_day(issuer: Issuer):
+async def test_cached_keys_outlast_an_outage_of_a_day(issuer: Issuer):
     clock = Clock()
-    checked = tokens(issuer, clock)
-    await checked.verify(issuer.token())
+    verifier = tokens(issuer, clock)
+    await verifier.verify(issuer.token())
     issuer.away = True
 
-    clock.now += MAX_STALE_SECONDS - 1
-    assert (await checked.verify(issuer.token())).sub == "alice"
-    clock.now += 2
+    clock.monotonic += MAX_STALE_SECONDS - 1
+    assert (await verifier.verify(issuer.token())).sub == "alice"
+    clock.monotonic += 2
     with pytest.raises(Unavailable):
-        await checked.verify(issuer.token())
+        await verifier.verify(issuer.token())
 
 
-async def test_an_issuer_that_was_never_there_makes_nobody_known(issuer: Issuer):
+async def test_first_fetch_is_retried(issuer: Issuer):
     issuer.away = True
     clock = Clock()
-    checked = tokens(issuer, clock)
+    verifier = tokens(issuer, clock)
     with pytest.raises(Unavailable):
-        await checked.verify(issuer.token())
+        await verifier.verify(issuer.token())
 
     issuer.away = False
-    clock.now += MIN_REFETCH_SECONDS + 1
+    clock.monotonic += MIN_REFETCH_SECONDS + 1
 
-    assert (await checked.verify(issuer.token())).sub == "alice"
+    assert (await verifier.verify(issuer.token())).sub == "alice"
 
 
-async def test_an_issuer_that_calls_itself_otherwise_is_not_believed(issuer: Issuer):
+async def test_issuer_with_another_name_is_rejected(issuer: Issuer):
     issuer.calls_itself = "https://issuer.example"
 
     with pytest.raises(Unavailable):
         await tokens(issuer).verify(issuer.token())
 
 
-async def test_keys_may_be_in_a_file(issuer: Issuer, tmp_path):
+async def test_keys_can_be_read_from_a_file(issuer: Issuer, tmp_path):
     file = tmp_path / "keys.json"
     file.write_text(json.dumps({"keys": [public("first", issuer.keys["first"])]}))
-    checked = tokens(issuer, fetch=fetch_from_file(file))
+    verifier = tokens(issuer, fetch=fetch_from_file(file))
 
-    assert (await checked.verify(issuer.token())).sub == "alice"
+    assert (await verifier.verify(issuer.token())).sub == "alice"
 
 
-async def test_a_file_that_makes_no_sense_makes_nobody_known(issuer: Issuer, tmp_path):
+async def test_malformed_key_file_is_rejected(issuer: Issuer, tmp_path):
     file = tmp_path / "keys.json"
     for nonsense in ("", "[]", "{}", '{"keys": 3}', '{"keys": [{"kty": "oct", "k": "YWJj"}]}'):
         file.write_text(nonsense)
