@@ -56,7 +56,7 @@ class TokenVerifier:
                 raise Unauthenticated("the token is signed with a key that the issuer does not have")
             return self._caller(self._claims(token, header["alg"], key))
         except jwt.PyJWTError as error:
-            raise Unauthenticated(f"the token is no good: {error}") from error
+            raise Unauthenticated(f"the token is invalid: {error}") from error
 
     def _claims(self, token: str, algorithm: str, key: jwt.PyJWK) -> dict[str, Any]:
         if key.algorithm_name != algorithm:
@@ -74,7 +74,7 @@ class TokenVerifier:
     def _caller(self, claims: Mapping[str, Any]) -> Caller:
         sub = claims["sub"]
         if not sub or len(sub) > MAX_SUB_LENGTH or not sub.isprintable():
-            raise Unauthenticated("the token names nobody")
+            raise Unauthenticated("the token has no valid subject")
         return Caller(sub, self._operator_scope in _scopes(claims), float(claims["exp"]))
 
 
