@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
 import structlog
+from opentelemetry.trace import Tracer
 
 from contract.live_tickets import ticket_subscriber
 from contract.shop import SHOP
@@ -21,17 +22,17 @@ from sagakit.telemetry.prometheus import serve_metrics
 from sagakit.telemetry.tracing import open_tracer
 from services.gateway.app import Lifecycle, create_app
 from services.gateway.clients import Clients
-from services.gateway.edge import Edge
-from services.gateway.records import RecordReader
+from services.gateway.middleware import MiddlewareConfig
+from services.gateway.order_feed.feed import OrderFeeds
+from services.gateway.order_feed.snapshot import SnapshotReader
 from services.gateway.server import listen, serve
 from services.gateway.settings import Settings
-from services.gateway.watches import Watches
 
 log = structlog.get_logger()
 
 
 def main() -> None:
-    """Serve until SIGTERM or SIGINT; exit 1, naming the variable at fault, where it cannot."""
+    """Serve until SIGTERM or SIGINT; exit 1, naming the variable at fault, if that is impossible."""
     try:
         settings = Settings.from_environ(os.environ)
         logs.configure("gateway", settings.logs, SHOP.log_fields)
@@ -40,27 +41,26 @@ def main() -> None:
         sys.exit(f"gateway: {error}")
 
 
-async def _run(settings: Settings, at: socket.socket) -> None:
+async def _run(settings: Settings, listener: socket.socket) -> None:
     async with AsyncExitStack() as stack:
         tracer = await stack.enter_async_context(open_tracer("gateway", os.environ))
         metrics = stack.enter_context(serve_metrics("gateway", settings.host, settings.metrics_port))
         clients = Clients(settings.targets, settings.limits.request_seconds, tracer)
-        watches = Watches(RecordReader(clients).read, Runtime())
+        feeds = OrderFeeds(SnapshotReader(clients).read, Runtime())
         if settings.messages is None:
             log.warning("no event streams", why="neither BACKEND nor GOOGLE_CLOUD_PROJECT is set")
         else:
             messages = await stack.enter_async_context(open_broker(settings.messages, Runtime()))
-            await stack.enter_async_context(_hearing(messages, watches))
+            await stack.enter_async_context(receiving(messages, feeds))
         if settings.auth is None:
-            log.warning("authentication disabled", why="AUTH_ISSUER is not set: nobody has to sign in")
+            log.warning("authentication disabled", why="AUTH_ISSUER is not set")
         lifecycle = Lifecycle()
         app = create_app(
             clients,
             lifecycle,
-            edge=_edge(settings, metrics),
-            watches=watches if settings.messages else None,
-            patience=settings.patience,
-            tracer=tracer,
+            middleware_config(settings, metrics, tracer),
+            feeds=feeds if settings.messages else None,
+            stream_limits=settings.stream_limits,
             trace_url=settings.trace_url,
             control=settings.control,
         )
@@ -68,31 +68,33 @@ async def _run(settings: Settings, at: socket.socket) -> None:
         def drain() -> None:
             lifecycle.draining = True
 
-        await serve(app, at, drain, settings.drain_delay_seconds, watches.close)
+        await serve(app, listener, drain, settings.drain_delay_seconds, feeds.close)
 
 
-def _edge(settings: Settings, metrics: Metrics) -> Edge:
-    return Edge(
+def middleware_config(settings: Settings, metrics: Metrics, tracer: Tracer | None) -> MiddlewareConfig:
+    """Return what the settings say of middleware."""
+    return MiddlewareConfig(
         settings.limits,
         tokens=TokenVerifier.from_settings(settings.auth, Runtime(), SHOP.operator_scope)
         if settings.auth
         else None,
         cors_origins=settings.cors_origins,
-        encrypted=settings.production,
+        https_only=settings.production,
         metrics=metrics,
+        tracer=tracer,
     )
 
 
 @asynccontextmanager
-async def _hearing(messages: Broker, watches: Watches) -> AsyncIterator[None]:
-    """Meanwhile what is published reaches the watches."""
-    broadcast = ticket_subscriber(messages, watches.hear, watches.catch_up, Runtime())
+async def receiving(messages: Broker, feeds: OrderFeeds) -> AsyncIterator[None]:
+    """Context manager: pass published events on to the feeds inside the block."""
+    subscriber = ticket_subscriber(messages, feeds.receive, feeds.refresh, Runtime())
     async with asyncio.TaskGroup() as tasks:
-        hearing = tasks.create_task(broadcast.run())
+        task = tasks.create_task(subscriber.run())
         try:
             yield
         finally:
-            hearing.cancel()
+            task.cancel()
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Problems (RFC 9457): the one place that chooses what a client hears when a request fails."""
+"""Failures as problems (RFC 9457): one exception handler for each kind of exception."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -7,17 +7,19 @@ from typing import Any
 
 import grpc
 import structlog
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from fastapi.routing import iter_route_contexts
 from google.protobuf.message import DecodeError
 from google.rpc import error_details_pb2, status_pb2
 from grpc.aio import AioRpcError
-from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 log = structlog.get_logger()
 
-_STATUSES = {
+_HTTP_STATUSES = {
     grpc.StatusCode.INVALID_ARGUMENT: 400,
     grpc.StatusCode.FAILED_PRECONDITION: 400,
     grpc.StatusCode.OUT_OF_RANGE: 400,
@@ -29,10 +31,10 @@ _STATUSES = {
     grpc.StatusCode.RESOURCE_EXHAUSTED: 429,
     grpc.StatusCode.UNIMPLEMENTED: 501,
     grpc.StatusCode.UNAVAILABLE: 503,
-    grpc.StatusCode.CANCELLED: 503,  # by the service, which is stopping: nobody here cancels calls
+    grpc.StatusCode.CANCELLED: 503,  # by a service that stops: the gateway cancels no calls
     grpc.StatusCode.DEADLINE_EXCEEDED: 504,
 }
-# What a service says of its own failures names hosts and ports, and is for its logs.
+# A service's own message about its failure names hosts and ports: that is for logs.
 _FAILURES = {
     500: "Something went wrong here; nothing is known to be wrong with the request.",
     501: "The service behind this does not know how to do it.",
@@ -41,16 +43,18 @@ _FAILURES = {
 }
 _COMMANDID_REUSED = "commandid-reused"
 _RETRY_AFTER = {429: "1", 503: "1"}
-_MAX_FIELDS_NAMED = 10
+_MAX_ERRORS = 10
 _MAX_FIELD_NAME = 128
+_EMPTY_BODY = "Invalid JSON: EOF while parsing a value at line 1 column 0"
+_NOT_AN_OBJECT = "Input should be an object"
 
 
 class ProblemResponse(JSONResponse):
     media_type = "application/problem+json"
 
 
-class Problem(Exception):
-    """A request that failed, as the client is to hear of it. `reason` is a stable word in kebab-case."""
+class Problem(HTTPException):
+    """A failure as the client receives it. `reason` is a stable, machine-readable word in kebab-case."""
 
     def __init__(
         self,
@@ -60,95 +64,115 @@ class Problem(Exception):
         errors: Sequence[Mapping[str, str]] = (),
         headers: Mapping[str, str] | None = None,
     ) -> None:
-        super().__init__(detail)
-        self.status = status
+        super().__init__(status, detail, dict(headers or {}))
         self.reason = reason
-        self.detail = detail
         self.errors = errors
-        self.headers = headers or {}
+
+    @classmethod
+    def not_found(cls) -> "Problem":
+        return cls(404, "no-such-path", "There is nothing at this path.")
+
+    @classmethod
+    def invalid_field(cls, field: str, message: str) -> "Problem":
+        return cls(400, "invalid-argument", f"{field}: {message}", [{"field": field, "message": message}])
+
+    @classmethod
+    def unexpected(cls) -> "Problem":
+        return cls(500, "internal", _FAILURES[500])
 
     def response(self) -> Response:
         content: dict[str, Any] = {
             "type": "about:blank",
-            "title": HTTPStatus(self.status).phrase,
-            "status": self.status,
+            "title": HTTPStatus(self.status_code).phrase,
+            "status": self.status_code,
             "detail": self.detail,
             "reason": self.reason,
         }
         if self.errors:
             content["errors"] = list(self.errors)
-        headers = dict(self.headers)
-        if self.status in _RETRY_AFTER:
-            headers.setdefault("Retry-After", _RETRY_AFTER[self.status])
-        return ProblemResponse(content, self.status, headers)
+        headers = dict(self.headers or {})
+        if self.status_code in _RETRY_AFTER:
+            headers.setdefault("Retry-After", _RETRY_AFTER[self.status_code])
+        return ProblemResponse(content, self.status_code, headers)
 
 
-async def answer_problem(request: Request, error: Exception) -> Response:
-    """Starlette's exception handler for every error that `problem_of` knows."""
-    problem = problem_of(error)
-    if isinstance(error, AioRpcError) and problem.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        log.warning("request failed", path=request.url.path, status=problem.status, error=error.details())
-    return problem.response()
+def install(app: FastAPI) -> None:
+    """Have `app` answer failures with problems; unexpected exceptions are UnhandledErrorMiddleware's."""
+    app.exception_handler(Problem)(on_problem)
+    app.exception_handler(HTTPException)(on_http_exception)
+    app.exception_handler(RequestValidationError)(on_validation_error)
+    app.exception_handler(AioRpcError)(on_rpc_error)
 
 
-def problem_of(error: Exception) -> Problem:
-    """What a client hears of `error`; a 500 without details of whatever nobody foresaw."""
-    match error:
-        case Problem():
-            return error
-        case AioRpcError():
-            return _of_rpc(error)
-        case HTTPException(status_code=404):
-            return Problem(404, "no-such-path", "There is nothing at this path.")
-        case HTTPException():
-            return Problem(error.status_code, _kebab(error.detail), error.detail, headers=error.headers)
-        case _:
-            return Problem(500, "internal", _FAILURES[500])
+async def on_problem(_: Request, error: Problem) -> Response:
+    return error.response()
 
 
-def of_resource(error: AioRpcError) -> Exception:
-    """What to raise of a request to a resource: there a state that forbids it is a conflict (409), and an
-    Idempotency-Key that belongs to another request cannot be processed (422).
-    """
-    _, bad = _details(error)
-    if any(each.reason == _COMMANDID_REUSED for each in bad.field_violations):
-        message = "This key was used for another request."
-        errors = [{"field": "Idempotency-Key", "message": message}]
-        return Problem(422, "idempotency-key-reused", message, errors)
-    if error.code() is grpc.StatusCode.FAILED_PRECONDITION:
-        problem = _of_rpc(error)
-        return Problem(409, problem.reason, problem.detail)
-    return error
+async def on_http_exception(request: Request, error: HTTPException) -> Response:
+    """Map the framework's own exceptions: no such path, or another method."""
+    if error.status_code == HTTPStatus.NOT_FOUND:
+        return Problem.not_found().response()
+    headers = dict(error.headers or {})
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED and (methods := _allowed_methods(request)):
+        headers["Allow"] = ", ".join(methods)
+    return Problem(error.status_code, _kebab(error.detail), error.detail, headers=headers).response()
 
 
-def of_validation(error: ValidationError) -> Problem:
-    """A body that is not the JSON it has to be; where it is an object, naming the fields at fault."""
-    found = error.errors(include_url=False, include_context=False, include_input=False)
-    if not found[0]["loc"]:
-        return Problem(400, "malformed-json", f"The body must be a JSON object. {found[0]['msg']}.")
-    errors = [
-        {"field": ".".join(map(str, each["loc"]))[:_MAX_FIELD_NAME], "message": each["msg"]}
-        for each in found[:_MAX_FIELDS_NAMED]
+async def on_validation_error(_: Request, error: RequestValidationError) -> Response:
+    """Name the invalid fields, of the first part of the request (path, query, body) that has any."""
+    part = error.errors()[0]["loc"][0]
+    errors = [each for each in error.errors() if each["loc"][0] == part][:_MAX_ERRORS]
+    first = errors[0]
+    if first["loc"] == ("body",):
+        message = {
+            "missing": _EMPTY_BODY,
+            "model_attributes_type": _NOT_AN_OBJECT,
+            "model_type": _NOT_AN_OBJECT,
+        }
+        text = message.get(first["type"], first["msg"])
+        return Problem(400, "malformed-json", f"The body must be a JSON object. {text}.").response()
+    fields = [
+        {"field": ".".join(map(str, each["loc"][1:]))[:_MAX_FIELD_NAME], "message": each["msg"]}
+        for each in errors
     ]
-    detail = "; ".join(f"{each['field']}: {each['message']}" for each in errors)
-    return Problem(400, "invalid-argument", detail, errors)
+    detail = "; ".join(f"{each['field']}: {each['message']}" for each in fields)
+    return Problem(400, "invalid-argument", detail, fields).response()
 
 
-def _of_rpc(error: AioRpcError) -> Problem:
-    status = _STATUSES.get(error.code(), 500)
+async def on_rpc_error(request: Request, error: AioRpcError) -> Response:
+    """Map a failed call. On /v1 a state that forbids the request is a conflict (409), and an Idempotency-Key
+    that belongs to another request cannot be processed (422); the older routes answer 400 to both.
+    """
     info, bad = _details(error)
+    status = _HTTP_STATUSES.get(error.code(), 500)
+    if request.url.path.startswith("/v1/"):
+        if any(each.reason == _COMMANDID_REUSED for each in bad.field_violations):
+            message = "This key was used for another request."
+            errors = [{"field": "Idempotency-Key", "message": message}]
+            return Problem(422, "idempotency-key-reused", message, errors).response()
+        if error.code() is grpc.StatusCode.FAILED_PRECONDITION:
+            status = 409
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        log.warning("request failed", path=request.url.path, status=status, error=error.details())
     return Problem(
         status,
         info.reason or _kebab(error.code().name),
         _FAILURES.get(status) or error.details() or HTTPStatus(status).phrase,
         [{"field": each.field, "message": each.description} for each in bad.field_violations],
-    )
+    ).response()
+
+
+def _allowed_methods(request: Request) -> list[str]:
+    """Return the methods of all routes at the request's path: Starlette names those of one route only."""
+    path = getattr(request.scope.get("route"), "path", None)
+    routes = iter_route_contexts(request.app.routes)
+    return sorted({method for route in routes if route.path == path for method in route.methods or ()})
 
 
 def _details(error: AioRpcError) -> tuple[error_details_pb2.ErrorInfo, error_details_pb2.BadRequest]:
-    """What AIP-193 has a service say about an error; empty where it does not."""
+    """Return the details that services add to errors by AIP-193; empty messages if missing."""
     info, bad = error_details_pb2.ErrorInfo(), error_details_pb2.BadRequest()
-    # grpc_status.rpc_status.from_call is for the synchronous API, and raises where code and details differ.
+    # grpc_status.rpc_status.from_call is for the synchronous API, and raises if code and details differ.
     for key, value in error.trailing_metadata() or ():
         if key == "grpc-status-details-bin" and isinstance(value, bytes):
             with suppress(DecodeError):
@@ -157,5 +181,5 @@ def _details(error: AioRpcError) -> tuple[error_details_pb2.ErrorInfo, error_det
     return info, bad
 
 
-def _kebab(words: str) -> str:
-    return words.lower().replace("_", "-").replace(" ", "-")
+def _kebab(text: str) -> str:
+    return text.lower().replace("_", "-").replace(" ", "-")

@@ -9,19 +9,19 @@ from sagakit.telemetry.instruments import SECONDS, Histogram, Metrics
 REQUEST_DURATION = Histogram(
     "http.server.request.duration",
     SECONDS,
-    "Requests answered, to the end of the answer; of event streams, as long as somebody followed.",
+    "Duration of requests to the end of the answer; of event streams, until they end.",
     ("http.request.method", "http.route", "http.response.status_code"),
 )
 METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS")
 OTHER_METHOD = "_OTHER"
 NO_ROUTE = ""
-"""Where a request came to no route: nothing is at its path, or it was turned away before."""
+"""The route of a request that reached none: unknown path, or rejected by middleware."""
 NOT_ANSWERED = "499"
-"""The client was gone before there was an answer."""
+"""The status if the client disconnected before the answer."""
 
 
-class MeasuredRequests:
-    """The outermost, so that whatever answers is measured."""
+class MetricsMiddleware:
+    """Records every answer, also those of other middleware: only what cannot answer is outside of it."""
 
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
         self._app = app
@@ -33,14 +33,14 @@ class MeasuredRequests:
             return
         began, status = time.monotonic(), NOT_ANSWERED
 
-        async def observed(message: Message) -> None:
+        async def record_status(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = str(message["status"])
             await send(message)
 
         try:
-            await self._app(scope, receive, observed)
+            await self._app(scope, receive, record_status)
         finally:
             labels = {
                 "http.request.method": scope["method"] if scope["method"] in METHODS else OTHER_METHOD,

@@ -1,21 +1,122 @@
-"""What every request passes through, as plain ASGI: the last resort, admission, the limit to its body."""
+"""The middleware that every request passes through, as plain ASGI, and its order."""
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import structlog
-from starlette.datastructures import Headers
+from fastapi import FastAPI
+from opentelemetry.trace import Tracer
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from services.gateway.errors import Problem, problem_of
+from sagakit import deadline
+from sagakit.auth.jwt import TokenVerifier
+from sagakit.telemetry.instruments import NO_METRICS, Metrics
+from services.gateway.auth import PROBES, AuthMiddleware
+from services.gateway.errors import Problem
+from services.gateway.metrics import MetricsMiddleware
+from services.gateway.rate_limits import GlobalRateLimitMiddleware, TokenBucket
+from services.gateway.tracing import TracingMiddleware
 
 log = structlog.get_logger()
 
-PROBES = ("/healthz", "/readyz")
+MAX_BODY_BYTES = 64 * 1024
+RELEASE_SLOT = "saga.release_slot"
+"""Key in the scope of the function that a long but idle request calls to no longer count as concurrent."""
+_EXPOSED_HEADERS = ("ETag", "Location", "Retry-After", "WWW-Authenticate", "traceresponse")
+_REQUEST_HEADERS = (
+    "Authorization",
+    "Content-Type",
+    "Idempotency-Key",
+    "If-None-Match",
+    "Last-Event-ID",
+    "traceparent",
+)
+_PREFLIGHT_CACHE_SECONDS = 600
+_SECURITY_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+_LOAD_NOTHING = "default-src 'none'; frame-ancestors 'none'"
+_HTTPS_ONLY = "max-age=63072000; includeSubDomains"
+_DOCS = "/docs"
 
 
-class LastResort:
-    """Whatever nobody foresaw becomes a log line with the details and a 500 without them."""
+@dataclass(frozen=True, slots=True)
+class RequestLimits:
+    """Limits of requests: duration, concurrency, rate."""
+
+    request_seconds: float = 10
+    """Maximum duration of a request, from its arrival to the answer."""
+    concurrent_requests: int = 512
+    rate_per_client: float = 0
+    """Requests per second; 0: unlimited."""
+    rate_overall: float = 0
+    """Requests per second of all clients together; 0: unlimited."""
+    trusted_proxies: int = 0
+    """Number of proxies that append to X-Forwarded-For. 0: ignore the header."""
+
+
+@dataclass(frozen=True, slots=True)
+class MiddlewareConfig:
+    """Which middleware is installed, and with what limits."""
+
+    limits: RequestLimits = RequestLimits()
+    tokens: TokenVerifier | None = None
+    """Verifies bearer tokens; None: authentication is disabled."""
+    cors_origins: Sequence[str] = ()
+    """The web pages whose scripts may read answers."""
+    https_only: bool = False
+    metrics: Metrics = NO_METRICS
+    tracer: Tracer | None = None
+
+
+DEFAULT_CONFIG = MiddlewareConfig()
+
+
+def install(app: FastAPI, config: MiddlewareConfig, is_draining: Callable[[], bool]) -> None:
+    """Add the middleware to `app`; the last added is outermost."""
+    limits = config.limits
+    app.add_middleware(BodyLimitMiddleware, max_bytes=MAX_BODY_BYTES)
+    app.add_middleware(TimeoutMiddleware, seconds=limits.request_seconds)
+    app.add_middleware(
+        AuthMiddleware,
+        tokens=config.tokens,
+        bucket=_bucket(limits.rate_per_client),
+        trusted_proxies=limits.trusted_proxies,
+    )
+    app.add_middleware(ConcurrencyLimitMiddleware, limit=limits.concurrent_requests)
+    if bucket := _bucket(limits.rate_overall):
+        app.add_middleware(GlobalRateLimitMiddleware, bucket=bucket, exempt=PROBES)
+    app.add_middleware(UnhandledErrorMiddleware)
+    if config.cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=config.cors_origins,
+            allow_methods=["GET", "PUT", "POST", "DELETE"],
+            allow_headers=_REQUEST_HEADERS,
+            expose_headers=_EXPOSED_HEADERS,
+            max_age=_PREFLIGHT_CACHE_SECONDS,
+        )
+    app.add_middleware(SecurityHeadersMiddleware, https_only=config.https_only)
+    if config.metrics.enabled:
+        app.add_middleware(MetricsMiddleware, metrics=config.metrics)
+    app.add_middleware(DrainMiddleware, is_draining=is_draining)
+    if config.tracer is not None:
+        app.add_middleware(TracingMiddleware, tracer=config.tracer)
+
+
+def _bucket(per_second: float) -> TokenBucket | None:
+    return TokenBucket(per_second, time.monotonic) if per_second else None
+
+
+class UnhandledErrorMiddleware:
+    """Logs unexpected exceptions with their traceback, and answers 500 without details."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -23,81 +124,89 @@ class LastResort:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         started = False
 
-        async def observed(message: Message) -> None:
+        async def track_start(message: Message) -> None:
             nonlocal started
             started = True
             await send(message)
 
         try:
-            await self._app(scope, receive, observed)
+            await self._app(scope, receive, track_start)
         except ClientDisconnect:
             return
         except Exception as error:
             log.exception("request failed", path=scope.get("path"))
             if started:
                 raise
-            await problem_of(error).response()(scope, receive, send)
+            problem = error if isinstance(error, Problem) else Problem.unexpected()
+            await problem.response()(scope, receive, send)
 
 
-LEAVE_ADMISSION = "saga.leave_admission"
-"""The key in the scope of what a request calls that will be long under way without being any work."""
+class DrainMiddleware:
+    """Closes connections after their answer while the gateway drains.
 
-
-class Farewell:
-    """While the gateway is about to stop every answer ends its connection: none is cut off at the end.
-
-    A client that keeps one alive could otherwise be sending its next request just when it is closed.
+    A client could otherwise send its next request just when an idle connection is closed.
     """
 
-    def __init__(self, app: ASGIApp, draining: Callable[[], bool]) -> None:
+    def __init__(self, app: ASGIApp, is_draining: Callable[[], bool]) -> None:
         self._app = app
-        self._draining = draining
+        self._is_draining = is_draining
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def parting(message: Message) -> None:
-            if message["type"] == "http.response.start" and self._draining():
+        async def close(message: Message) -> None:
+            if message["type"] == "http.response.start" and self._is_draining():
                 message = {**message, "headers": [*message.get("headers", ()), (b"connection", b"close")]}
             await send(message)
 
-        await self._app(scope, receive, parting)
+        await self._app(scope, receive, close)
 
 
-class Admission:
-    """At most so many requests at a time; one more is sent away at once rather than kept waiting."""
+class ConcurrencyLimitMiddleware:
+    """Rejects requests beyond the limit at once, rather than queueing them. Probes are always answered."""
 
     def __init__(self, app: ASGIApp, limit: int) -> None:
         self._app = app
         self._limit = limit
-        self._admitted = 0
+        self._running = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        # A gateway that is busy is neither dead nor to be sent less than it can bear.
         if scope["type"] != "http" or scope["path"] in PROBES:
             await self._app(scope, receive, send)
             return
-        if self._admitted >= self._limit:
+        if self._running >= self._limit:
             problem = Problem(503, "overloaded", "Too many requests at once; try again.")
             await problem.response()(scope, receive, send)
             return
-        self._admitted += 1
-        inside = True
+        self._running += 1
+        has_slot = True
 
-        def leave() -> None:
-            nonlocal inside
-            self._admitted -= inside
-            inside = False
+        def release() -> None:
+            nonlocal has_slot
+            self._running -= has_slot
+            has_slot = False
 
-        scope[LEAVE_ADMISSION] = leave
+        scope[RELEASE_SLOT] = release
         try:
             await self._app(scope, receive, send)
         finally:
-            leave()
+            release()
 
 
-class BodyLimit:
-    """Bodies over the limit are refused: announced ones unread, others as soon as they pass it.
+class TimeoutMiddleware:
+    """Sets the deadline that the calls made for a request inherit; a stream has it only until it begins."""
 
-    FastAPI's own `max_body_size` refuses in plain text.
+    def __init__(self, app: ASGIApp, seconds: float) -> None:
+        self._app = app
+        self._seconds = seconds
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        with deadline.set_deadline(self._seconds):
+            await self._app(scope, receive, send)
+
+
+class BodyLimitMiddleware:
+    """Rejects bodies over the limit: by their Content-Length unread, others as soon as they exceed it.
+
+    FastAPI's own `max_body_size` answers in plain text.
     """
 
     def __init__(self, app: ASGIApp, max_bytes: int) -> None:
@@ -114,7 +223,7 @@ class BodyLimit:
             return
         received = 0
 
-        async def counted() -> Message:
+        async def count() -> Message:
             nonlocal received
             message = await receive()
             received += len(message.get("body", b""))
@@ -122,7 +231,30 @@ class BodyLimit:
                 raise self._too_large()
             return message
 
-        await self._app(scope, counted, send)
+        await self._app(scope, count, send)
 
     def _too_large(self) -> Problem:
         return Problem(413, "body-too-large", f"The body must be at most {self._max_bytes} bytes.")
+
+
+class SecurityHeadersMiddleware:
+    """Adds headers that restrict browsers: no sniffing, no frames, no caching unless the answer allows it."""
+
+    def __init__(self, app: ASGIApp, *, https_only: bool) -> None:
+        self._app = app
+        self._https_only = https_only
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def add_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                headers.update(_SECURITY_HEADERS)
+                headers.setdefault("Cache-Control", "no-store")
+                # The page at /docs loads its scripts from another origin.
+                if scope["path"] != _DOCS:
+                    headers.setdefault("Content-Security-Policy", _LOAD_NOTHING)
+                if self._https_only:
+                    headers.setdefault("Strict-Transport-Security", _HTTPS_ONLY)
+            await send(message)
+
+        await self._app(scope, receive, add_headers)

@@ -21,8 +21,8 @@ from sagakit.settings import (
     variable,
 )
 from services.gateway.clients import SERVICES
-from services.gateway.edge import Limits
-from services.gateway.stream import StreamLimits
+from services.gateway.middleware import RequestLimits
+from services.gateway.order_feed.stream import StreamLimits
 
 _TARGET = re.compile(r"(dns|ipv4|ipv6|unix|xds):")
 _ORIGIN = re.compile(r"https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?")
@@ -129,9 +129,9 @@ class Settings:
         return {service: getattr(self, service) for service in SERVICES}
 
     @property
-    def limits(self) -> Limits:
+    def limits(self) -> RequestLimits:
         """Limits of requests."""
-        return Limits(
+        return RequestLimits(
             self.request_seconds,
             self.concurrent_requests,
             self.rate_per_client,
@@ -140,7 +140,7 @@ class Settings:
         )
 
     @property
-    def patience(self) -> StreamLimits:
+    def stream_limits(self) -> StreamLimits:
         """Limits of streams."""
         return StreamLimits(self.max_streams, self.stream_seconds)
 

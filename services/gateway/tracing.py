@@ -1,4 +1,4 @@
-"""Spans of requests: where the trace of an order begins, or goes on from whoever asks for it."""
+"""Spans of requests: an order's trace starts here, or continues the client's."""
 
 import re
 
@@ -8,17 +8,17 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from sagakit.telemetry.spans import fail, in_span
 from sagakit.telemetry.traceparent import TRACEPARENT, context_of, traceparent_of
-from services.gateway.middleware import PROBES
+from services.gateway.auth import PROBES
 
 TRACERESPONSE = "traceresponse"
-"""Tells a client which trace its request is in (https://w3c.github.io/trace-context/#traceresponse-header)."""
+"""Header that tells a client which trace its request is in (https://w3c.github.io/trace-context/#traceresponse-header)."""
 _CONVERTED = re.compile(r":\w+}")
-"""What a parameter of a route is checked by, which is nobody's business."""
+"""The converter in a route template (`{id:name}`), which is left out of names."""
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
-class Traced:
-    """A span for every request but probes; its answer names it."""
+class TracingMiddleware:
+    """Records a span for every request except probes, and names it in the answer's headers."""
 
     def __init__(self, app: ASGIApp, tracer: Tracer) -> None:
         self._app = app
@@ -28,13 +28,13 @@ class Traced:
         if scope["type"] != "http" or scope["path"] in PROBES:
             await self._app(scope, receive, send)
             return
-        # Whoever names two is believed in neither.
-        callers = Headers(scope=scope).getlist(TRACEPARENT)
-        context = context_of(callers[0] if len(callers) == 1 else None)
+        # Two traceparent headers contradict each other: neither is used.
+        parents = Headers(scope=scope).getlist(TRACEPARENT)
+        context = context_of(parents[0] if len(parents) == 1 else None)
         method = scope["method"] if scope["method"] in _METHODS else "HTTP"
         span = self._tracer.start_span(method, context, SpanKind.SERVER)
 
-        async def answering(message: Message) -> None:
+        async def add_header(message: Message) -> None:
             if message["type"] == "http.response.start":
                 MutableHeaders(scope=message)[TRACERESPONSE] = traceparent_of(span)
                 _answered(span, message["status"])
@@ -44,7 +44,7 @@ class Traced:
             span.set_attribute("http.request.method", method)
             span.set_attribute("url.path", scope["path"])
             try:
-                await self._app(scope, receive, answering)
+                await self._app(scope, receive, add_header)
             finally:
                 _name(span, method, scope)
 
@@ -56,7 +56,7 @@ def _answered(span: Span, status: int) -> None:
 
 
 def _name(span: Span, method: str, scope: Scope) -> None:
-    """By the route, which is known only once the request has found it."""
+    """Name the span by the route, which is known only after routing."""
     if routed := getattr(scope.get("route"), "path", ""):
         path = _CONVERTED.sub("}", routed)
         span.update_name(f"{method} {path}")

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from services.gateway.moves import SAYS
+from contract.tickets import PUBLISHED_BY
 
 PIECES = [
     "retry: 1000\n\nevent: mo",
@@ -96,7 +96,7 @@ def test_every_word_of_the_gateway_has_a_meaning_on_the_page(visit):
         "payment.canceled",
         "purchase.reserve-failed",
     ]
-    words = [*(f"{service}.{word}" for service, said in SAYS.items() for word in said), *silent]
+    words = [*(f"{service}.{word}" for service, said in PUBLISHED_BY.items() for word in said), *silent]
 
     meanings = of_module(visit(), "words.js", "(moves) => moves.map(m.meaning)", moves(" ".join(words)))
 

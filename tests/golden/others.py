@@ -12,7 +12,7 @@ from tests.golden import suite as told
 from tests.golden.seen import AUTH, FAILURES, GATEWAY, LIMITS, RESERVATION, STREAM, UNREACHABLE, Seen
 from tests.golden.suite import Message, Watched, body_of, gateway, watched_suite
 from tests.golden.text import openapi
-from tests.service.gateway_harness import Refusal
+from tests.service.gateway_harness import Failure
 from tests.service.gateway_harness import suite as fake_suite
 from tests.support.eventually import eventually
 from tests.support.issuer import an_issuer
@@ -160,7 +160,7 @@ async def failing(seen: Seen) -> None:
     for code in grpc.StatusCode:
         if code is grpc.StatusCode.OK:
             continue
-        refusals = [Refusal(code, "10.1.2.3 says no")]
+        refusals = [Failure(code, "10.1.2.3 says no")]
         async with fake_suite(GetCart=refusals, CancelOrder=refusals) as (client, _):
             await seen.http(client, FAILURES, code.name, "POST /purchase/api/get_cart", {"cartid": "x"})
             await seen.http(client, FAILURES, code.name, "GET /v1/carts/x")

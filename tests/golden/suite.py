@@ -19,12 +19,12 @@ from sagakit.bus import Delivery, Message
 from sagakit.runtime import Runtime
 from sagakit.tables import Delete, Mutation
 from sagakit.telemetry.instruments import NO_METRICS
-from services.gateway.__main__ import _edge, _hearing
+from services.gateway.__main__ import middleware_config, receiving
 from services.gateway.app import Lifecycle, create_app
 from services.gateway.clients import Clients
-from services.gateway.records import RecordReader
+from services.gateway.order_feed.feed import OrderFeeds
+from services.gateway.order_feed.snapshot import SnapshotReader
 from services.gateway.settings import Settings
-from services.gateway.watches import Watches
 from tests.service.gateway_harness import client_of
 from tests.support.eventually import eventually
 from tests.support.suite import Suite, running_suite
@@ -171,18 +171,17 @@ async def gateway(
     settings = Settings.from_environ({**addresses, **environ})
     tracer = traces.tracer("gateway") if traces else None
     clients = Clients(settings.targets, settings.limits.request_seconds, tracer)
-    watches = Watches(RecordReader(clients).read, Runtime())
+    feeds = OrderFeeds(SnapshotReader(clients).read, Runtime())
     async with AsyncExitStack() as stack:
         if settings.messages is not None:
             messages = await stack.enter_async_context(open_broker(settings.messages, Runtime()))
-            await stack.enter_async_context(_hearing(messages, watches))
+            await stack.enter_async_context(receiving(messages, feeds))
         app = create_app(
             clients,
             Lifecycle(draining),
-            edge=_edge(settings, NO_METRICS),
-            watches=watches if settings.messages else None,
-            patience=settings.patience,
-            tracer=tracer,
+            middleware_config(settings, NO_METRICS, tracer),
+            feeds if settings.messages else None,
+            settings.stream_limits,
             trace_url=settings.trace_url,
         )
         yield await stack.enter_async_context(client_of(app))

@@ -95,4 +95,6 @@ def _lines(node: Any, document: Any, path: str, names: bool = False) -> Iterator
             where = f"{each['in']}:{each['name']}" if parameter else number if isinstance(each, dict) else ""
             yield from _lines(each, document, f"{path} {where}".rstrip())
     else:
-        yield f"{path} = {json.dumps(node)}".strip()
+        # To JSON 1.0 and 1 are the same number.
+        value = int(node) if isinstance(node, float) and node.is_integer() else node
+        yield f"{path} = {json.dumps(value)}".strip()

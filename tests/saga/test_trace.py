@@ -17,6 +17,7 @@ from sagakit.bus import Bus, Message
 from sagakit.runtime import Runtime
 from services.gateway.app import Lifecycle, create_app
 from services.gateway.clients import Clients
+from services.gateway.middleware import MiddlewareConfig
 from tests.support.eventually import eventually
 from tests.support.lossy import losing
 from tests.support.suite import NOWHERE, Suite, running_suite
@@ -151,7 +152,7 @@ async def traced(
     async with running_suite(environ, runtime_of=partial(runtime_of, traces), **more) as suite:
         tracer = traces.tracer("gateway")
         clients = Clients({"payment": NOWHERE, **suite.services.targets}, 10, tracer)
-        transport = httpx.ASGITransport(create_app(clients, Lifecycle(), tracer=tracer))
+        transport = httpx.ASGITransport(create_app(clients, Lifecycle(), MiddlewareConfig(tracer=tracer)))
         async with clients, httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
             yield TracedSuite(suite, traces, client)
 

@@ -15,7 +15,7 @@ from grpc_health.v1._async import HealthServicer
 
 from services.gateway.app import Lifecycle, create_app
 from services.gateway.clients import SERVICES, Clients
-from services.gateway.edge import Edge, Limits
+from services.gateway.middleware import MiddlewareConfig, RequestLimits
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
@@ -23,7 +23,7 @@ WAIT_SECONDS = 10
 
 
 @dataclass
-class Refusal:
+class Failure:
     """An RPC that fails."""
 
     code: grpc.StatusCode
@@ -33,7 +33,7 @@ class Refusal:
 
 @dataclass
 class FakeService:
-    """Stands in for a service: answers what it is told to (a message, a Refusal, or a coroutine function
+    """Stands in for a service: answers what it is told to (a message, a Failure, or a coroutine function
     that gives one), the last of it again and again; everything else with an empty message."""
 
     name: str
@@ -70,11 +70,11 @@ class FakeService:
             times = sum(name == method.name for name, _ in self.asked)
             self.asked.append((method.name, request))
             self.deadlines.append(context.time_remaining())
-            scripted = self.answers.get(method.name) or [GetMessageClass(method.output_type)()]
+            scripted = self.answers.get(method.name) or [_empty(method)]
             answer = scripted[min(times, len(scripted) - 1)]
             if callable(answer):
                 answer = await answer()
-            if isinstance(answer, Refusal):
+            if isinstance(answer, Failure):
                 await context.abort(answer.code, answer.message, answer.metadata)
             return answer
 
@@ -83,6 +83,15 @@ class FakeService:
             GetMessageClass(method.input_type).FromString,
             GetMessageClass(method.output_type).SerializeToString,
         )
+
+
+def _empty(method: Any) -> Message:
+    """An answer whose fields have their defaults; a service never leaves out the resource."""
+    message = GetMessageClass(method.output_type)()
+    for each in method.output_type.fields:
+        if each.message_type and not each.is_repeated:
+            getattr(message, each.name).SetInParent()
+    return message
 
 
 @asynccontextmanager
@@ -116,7 +125,7 @@ async def gateway(
     app = create_app(
         Clients({**nobody, **targets}, timeout_seconds),
         lifecycle or Lifecycle(),
-        edge=Edge(Limits(request_seconds=timeout_seconds, concurrent_requests=limit)),
+        MiddlewareConfig(RequestLimits(request_seconds=timeout_seconds, concurrent_requests=limit)),
     )
     async with client_of(app) as client:
         yield client

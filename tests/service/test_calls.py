@@ -12,7 +12,7 @@ from contract.calls import DEADLINE_SECONDS, service_config
 from rpc import purchase_pb2 as pb
 from rpc.purchase_pb2_grpc import PurchaseStub
 from services.gateway.clients import SERVICES
-from tests.service.gateway_harness import NOT_SERVING, SERVING, FakeService, Refusal, until
+from tests.service.gateway_harness import NOT_SERVING, SERVING, Failure, FakeService, until
 
 PURCHASE = SERVICES["purchase"].full_name
 GET = pb.GetCartRequest(cartid="c")
@@ -31,7 +31,7 @@ async def calling(
 
 @pytest.mark.parametrize("code", [grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED])
 async def test_call_without_a_response_is_retried(code):
-    answers = {"GetCart": [Refusal(code), Refusal(code), pb.GetCartResponse()]}
+    answers = {"GetCart": [Failure(code), Failure(code), pb.GetCartResponse()]}
     async with FakeService("purchase", answers).running() as purchase, calling(purchase) as stub:
         await stub.GetCart(GET)
 
@@ -42,7 +42,7 @@ async def test_call_without_a_response_is_retried(code):
     "code", [grpc.StatusCode.ABORTED, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.INTERNAL]
 )
 async def test_other_errors_are_not_retried(code):
-    answers = {"GetCart": [Refusal(code)]}
+    answers = {"GetCart": [Failure(code)]}
     async with FakeService("purchase", answers).running() as purchase, calling(purchase) as stub:
         with pytest.raises(grpc.aio.AioRpcError):
             await stub.GetCart(GET)

@@ -13,11 +13,11 @@ from rpc import purchase_pb2
 from sagakit.errors import FailedPrecondition, InvalidArgument, NotFound
 from sagakit.grpc.errors import status_of
 from services.gateway.app import Lifecycle, create_app
-from services.gateway.edge import Edge, Limits
+from services.gateway.middleware import MiddlewareConfig, RequestLimits
 from tests.service.gateway_harness import (
     WAIT_SECONDS,
+    Failure,
     FakeService,
-    Refusal,
     assert_problem,
     client_of,
     gateway,
@@ -54,7 +54,7 @@ STATUSES = {
 def refusal(error):
     """How a service of ours refuses."""
     status = rpc_status.to_status(status_of(error, SHOP.error_domain))
-    return Refusal(status.code, status.details, status.trailing_metadata)
+    return Failure(status.code, status.details, status.trailing_metadata)
 
 
 def test_every_grpc_code_is_tried_here():
@@ -63,7 +63,7 @@ def test_every_grpc_code_is_tried_here():
 
 @pytest.mark.parametrize(("code", "status"), STATUSES.items(), ids=str)
 async def test_every_grpc_code_has_its_status(code, status):
-    async with suite(GetCart=[Refusal(code, SECRET)]) as (client, _):
+    async with suite(GetCart=[Failure(code, SECRET)]) as (client, _):
         response = await client.post(GET_CART, json=CARTID)
 
     problem = assert_problem(response, status, code.name.lower().replace("_", "-"))
@@ -122,7 +122,7 @@ async def test_the_field_a_service_complains_of_is_named():
 
 @pytest.mark.parametrize("details", [b"\xff\xff", status_pb2.Status(code=3).SerializeToString(), b""])
 async def test_details_that_make_no_sense_are_left_out(details):
-    refused = Refusal(grpc.StatusCode.NOT_FOUND, "no cart", (("grpc-status-details-bin", details),))
+    refused = Failure(grpc.StatusCode.NOT_FOUND, "no cart", (("grpc-status-details-bin", details),))
     async with suite(GetCart=[refused]) as (client, _):
         response = await client.post(GET_CART, json=CARTID)
 
@@ -130,7 +130,7 @@ async def test_details_that_make_no_sense_are_left_out(details):
 
 
 async def test_a_call_nobody_took_is_repeated_under_the_same_commandid():
-    away = Refusal(grpc.StatusCode.UNAVAILABLE)
+    away = Failure(grpc.StatusCode.UNAVAILABLE)
     done = purchase_pb2.AddItemResponse(cart_items=[{"itemid": "blue", "count": 3}])
     async with suite(AddItem=[away, away, done]) as (client, purchase):
         response = await client.post(ADD_ITEM, json=AN_ITEM)
@@ -148,7 +148,7 @@ NOT_DONE = {grpc.StatusCode.UNAVAILABLE: "unavailable", grpc.StatusCode.CANCELLE
 
 @pytest.mark.parametrize("code", NOT_DONE)
 async def test_a_service_that_stays_away_is_asked_five_times(code):
-    async with suite(GetCart=[Refusal(code)]) as (client, purchase):
+    async with suite(GetCart=[Failure(code)]) as (client, purchase):
         response = await client.post(GET_CART, json=CARTID)
 
     assert_problem(response, 503, NOT_DONE[code])
@@ -158,7 +158,7 @@ async def test_a_service_that_stays_away_is_asked_five_times(code):
 
 @pytest.mark.parametrize("code", [code for code in STATUSES if code not in NOT_DONE])
 async def test_nothing_else_is_asked_again(code):
-    async with suite(AddItem=[Refusal(code)]) as (client, purchase):
+    async with suite(AddItem=[Failure(code)]) as (client, purchase):
         await client.post(ADD_ITEM, json=AN_ITEM)
 
     assert len(purchase.asked) == 1
@@ -217,12 +217,15 @@ class BrokenClients:
     async def __aexit__(self, *_):
         return None
 
-    async def call(self, method, message):
+    @property
+    def purchase(self):
         raise RuntimeError(SECRET)
 
 
 def broken_gateway():
-    return create_app(BrokenClients(), Lifecycle(), edge=Edge(Limits(WAIT_SECONDS, concurrent_requests=10)))
+    return create_app(
+        BrokenClients(), Lifecycle(), MiddlewareConfig(RequestLimits(WAIT_SECONDS, concurrent_requests=10))
+    )
 
 
 async def test_an_error_nobody_foresaw_is_logged_and_not_shown():
@@ -236,7 +239,7 @@ async def test_an_error_nobody_foresaw_is_logged_and_not_shown():
 
 
 async def test_a_failure_behind_is_logged_with_what_the_service_said():
-    async with suite(GetCart=[Refusal(grpc.StatusCode.INTERNAL, SECRET)]) as (client, _):
+    async with suite(GetCart=[Failure(grpc.StatusCode.INTERNAL, SECRET)]) as (client, _):
         with structlog.testing.capture_logs() as logs:
             await client.post(GET_CART, json=CARTID)
 

@@ -5,19 +5,21 @@ import grpc
 from rpc.purchase_pb2 import GetOrderTicketResponse, OrderTicket
 from services.gateway.app import Lifecycle, create_app
 from services.gateway.clients import Clients
-from services.gateway.edge import DEFAULT_EDGE, Edge, Limits
-from tests.service.gateway_harness import Refusal, client_of, fakes, targets_of
+from services.gateway.middleware import DEFAULT_CONFIG, MiddlewareConfig, RequestLimits
+from tests.service.gateway_harness import Failure, client_of, fakes, targets_of
 from tests.support.metrics import Measured
 
 COUNT = "http_server_request_duration_seconds_count"
 
 
-async def requested(*requests: tuple[str, str], limits: Limits = DEFAULT_EDGE.limits, **answers) -> Measured:
+async def requested(
+    *requests: tuple[str, str], limits: RequestLimits = DEFAULT_CONFIG.limits, **answers
+) -> Measured:
     """What was measured of these requests, one after the other."""
     measured = Measured()
     async with fakes(**answers) as services:
         clients = Clients(targets_of(services.values()), 5)
-        app = create_app(clients, Lifecycle(), edge=Edge(limits, metrics=measured.metrics))
+        app = create_app(clients, Lifecycle(), MiddlewareConfig(limits, metrics=measured.metrics))
         async with client_of(app) as client:
             for method, path in requests:
                 await client.request(method, path, json={"orderid": "o"} if method == "POST" else None)
@@ -37,7 +39,7 @@ async def test_a_request_counts_with_the_template_of_its_route():
 async def test_failures_count_with_the_status_the_client_hears():
     measured = await requested(
         ("POST", "/purchase/api/get_order_ticket"),
-        GetOrderTicket=[Refusal(grpc.StatusCode.UNAVAILABLE)],
+        GetOrderTicket=[Failure(grpc.StatusCode.UNAVAILABLE)],
     )
 
     labels = {"http_route": "/purchase/api/get_order_ticket", "http_response_status_code": "503"}
@@ -54,7 +56,7 @@ async def test_paths_and_methods_that_somebody_makes_up_make_no_labels():
 
 async def test_who_is_turned_away_before_the_routes_counts_as_well():
     measured = await requested(
-        ("GET", "/v1/orders/a"), ("GET", "/v1/orders/a"), limits=Limits(rate_per_client=0.5)
+        ("GET", "/v1/orders/a"), ("GET", "/v1/orders/a"), limits=RequestLimits(rate_per_client=0.5)
     )
 
     assert measured.value(COUNT, http_route="", http_response_status_code="429") == 1

@@ -11,8 +11,8 @@ import pytest
 
 from services.gateway.app import Lifecycle, create_app
 from services.gateway.clients import SERVICES, Clients
-from services.gateway.edge import Edge, Limits
-from services.gateway.page import FILES, wants_page
+from services.gateway.middleware import MiddlewareConfig, RequestLimits
+from services.gateway.static_ui import FILES, prefers_html
 from tests.service.gateway_harness import assert_problem, client_of, gateway
 
 BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;q=0.8"
@@ -41,7 +41,7 @@ async def test_everybody_else_gets_the_name(accept):
 
 
 def test_no_accept_header_is_no_browser():
-    assert not wants_page("")
+    assert not prefers_html("")
 
 
 async def test_a_browser_runs_nothing_that_is_inline_or_from_elsewhere():
@@ -99,8 +99,8 @@ async def test_the_page_is_no_part_of_the_api_document():
 
 
 async def test_a_page_of_many_files_is_no_crowd_of_requests():
-    edge = Edge(Limits(rate_per_client=1))
-    app = create_app(Clients(dict.fromkeys(SERVICES, "ipv4:127.0.0.1:1"), 1), Lifecycle(), edge=edge)
+    config = MiddlewareConfig(RequestLimits(rate_per_client=1))
+    app = create_app(Clients(dict.fromkeys(SERVICES, "ipv4:127.0.0.1:1"), 1), Lifecycle(), config=config)
 
     async with client_of(app) as client:
         files = [await client.get("/ui/main.js") for _ in range(20)]

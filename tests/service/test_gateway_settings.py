@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from sagakit.settings import LogSettings, SettingsError
-from services.gateway.edge import Limits
+from services.gateway.middleware import RequestLimits
+from services.gateway.order_feed.stream import StreamLimits
 from services.gateway.settings import Settings
-from services.gateway.stream import StreamLimits
 
 ADDRESSES = {
     "PURCHASE_ADDRESS": "127.0.0.1:50051",
@@ -27,8 +27,8 @@ def test_only_the_addresses_have_to_be_set():
         delivery="ipv4:127.0.0.1:50054",
     )
     assert (settings.host, settings.port, settings.production) == ("127.0.0.1", 8080, False)
-    assert settings.limits == Limits(request_seconds=10, concurrent_requests=512)
-    assert settings.patience == StreamLimits(max_streams=1_000, stream_seconds=900)
+    assert settings.limits == RequestLimits(request_seconds=10, concurrent_requests=512)
+    assert settings.stream_limits == StreamLimits(max_streams=1_000, stream_seconds=900)
     assert (settings.auth, settings.messages, settings.control) == (None, None, None)
     assert settings.logs == LogSettings()
 

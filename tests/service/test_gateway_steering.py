@@ -9,7 +9,7 @@ from contract.control import serve_control
 from sagakit.errors import Unavailable
 from services.gateway.app import Lifecycle, create_app
 from services.gateway.clients import SERVICES, Clients
-from services.gateway.edge import Edge
+from services.gateway.middleware import MiddlewareConfig
 from tests.service.gateway_harness import assert_problem, client_of
 
 FROM_THE_PAGE = {"x-saga-page": "1", "host": "127.0.0.1:8080"}
@@ -35,10 +35,10 @@ class Suite:
 
 
 @asynccontextmanager
-async def page_of(suite: Suite, edge: Edge | None = None):
+async def page_of(suite: Suite, config: MiddlewareConfig | None = None):
     clients = Clients(dict.fromkeys(SERVICES, "ipv4:127.0.0.1:1"), 1)
     async with serve_control(suite.answer) as control:
-        app = create_app(clients, Lifecycle(), edge=edge or Edge(), control=control)
+        app = create_app(clients, Lifecycle(), config=config or MiddlewareConfig(), control=control)
         async with client_of(app) as client:
             yield client
 
@@ -109,7 +109,7 @@ async def test_no_foreign_page_stops_anything(headers):
 
 
 async def test_the_header_cannot_be_sent_by_a_page_that_may_read_the_api():
-    async with page_of(Suite(), Edge(cors_origins=["https://shop.example"])) as client:
+    async with page_of(Suite(), MiddlewareConfig(cors_origins=["https://shop.example"])) as client:
         asked = await client.options(
             "/ui/services/stock:stop",
             headers={

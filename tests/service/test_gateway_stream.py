@@ -11,14 +11,13 @@ import pytest
 
 from rpc import purchase_pb2, stock_pb2
 from sagakit.runtime import Runtime
-from services.gateway import sse
 from services.gateway.app import Lifecycle, create_app
 from services.gateway.clients import Clients
-from services.gateway.edge import DEFAULT_EDGE, Edge, Limits
-from services.gateway.records import RecordReader
-from services.gateway.stream import DEFAULT_STREAM_LIMITS, StreamLimits
-from services.gateway.watches import Watches
-from tests.service.gateway_harness import Refusal, assert_problem, client_of, fakes, targets_of
+from services.gateway.middleware import DEFAULT_CONFIG, MiddlewareConfig, RequestLimits
+from services.gateway.order_feed.feed import OrderFeeds
+from services.gateway.order_feed.snapshot import SnapshotReader
+from services.gateway.order_feed.stream import DEFAULT_STREAM_LIMITS, HEARTBEAT, StreamLimits
+from tests.service.gateway_harness import Failure, assert_problem, client_of, fakes, targets_of
 from tests.support.eventually import eventually
 from tests.support.sse import follow
 
@@ -38,21 +37,23 @@ def history(*statuses: str) -> purchase_pb2.GetOrderHistoryResponse:
 
 @asynccontextmanager
 async def gateway(
-    patience: StreamLimits = DEFAULT_STREAM_LIMITS,
-    limits: Limits = DEFAULT_EDGE.limits,
+    stream_limits: StreamLimits = DEFAULT_STREAM_LIMITS,
+    limits: RequestLimits = DEFAULT_CONFIG.limits,
     *,
     hears: bool = True,
     **answers: Sequence[Any],
 ):
-    """A client of a gateway before fakes that know one order, which stays as it is; with its watches."""
-    nothing = [Refusal(grpc.StatusCode.NOT_FOUND)]
+    """A client of a gateway before fakes that know one order, which stays as it is; with its feeds."""
+    nothing = [Failure(grpc.StatusCode.NOT_FOUND)]
     only = {"GetReservation": nothing, "GetPayment": nothing, "GetDelivery": nothing}
     async with fakes(**{"GetOrderHistory": [history("pre-approved")], **only, **answers}) as services:
         clients = Clients(targets_of(services.values()), 10)
-        watches = Watches(RecordReader(clients).read, Runtime())
-        app = create_app(clients, Lifecycle(), Edge(limits), watches if hears else None, patience)
+        feeds = OrderFeeds(SnapshotReader(clients).read, Runtime())
+        app = create_app(
+            clients, Lifecycle(), MiddlewareConfig(limits), feeds if hears else None, stream_limits
+        )
         async with client_of(app) as client:
-            yield client, watches, app
+            yield client, feeds, app
 
 
 async def get(app, path: str, headers=(), receive=None) -> "Answer":
@@ -108,7 +109,7 @@ async def test_silence_is_filled_with_comments():
     async with gateway(StreamLimits(heartbeat_seconds=0.02)) as (_, _, app):
         answer = await get(app, EVENTS)
 
-        await eventually(lambda: answer.body.count(sse.HEARTBEAT.encode()) >= 3)
+        await eventually(lambda: answer.body.count(HEARTBEAT.encode()) >= 3)
 
         answer.gone.set()
         await answer.task
@@ -157,7 +158,7 @@ async def test_who_has_seen_the_end_is_not_to_come_back():
 
 
 async def test_so_many_follow_and_no_more_until_one_goes():
-    async with gateway(StreamLimits(max_streams=2)) as (client, watches, app):
+    async with gateway(StreamLimits(max_streams=2)) as (client, feeds, app):
         answers = [await followed(app) for _ in range(2)]
 
         for path in (EVENTS, "/v1/orders/o-1?wait=5"):
@@ -171,11 +172,11 @@ async def test_so_many_follow_and_no_more_until_one_goes():
         for answer in (answers[1], third):
             answer.gone.set()
             await answer.task
-        assert not watches._watches
+        assert not feeds._feeds
 
 
 async def test_followers_keep_no_requests_out():
-    async with gateway(limits=Limits(concurrent_requests=1)) as (client, _, app):
+    async with gateway(limits=RequestLimits(concurrent_requests=1)) as (client, _, app):
         answers = [await followed(app) for _ in range(3)]
 
         assert (await client.get("/v1/items")).status_code == 200
@@ -186,33 +187,33 @@ async def test_followers_keep_no_requests_out():
 
 
 async def test_a_client_that_takes_nothing_is_cut_off():
-    async with gateway(StreamLimits(heartbeat_seconds=0.02, send_seconds=0.1)) as (_, watches, app):
+    async with gateway(StreamLimits(heartbeat_seconds=0.02, send_seconds=0.1)) as (_, feeds, app):
         answer = await followed(app)
 
         answer.takes.clear()
 
         async with asyncio.timeout(5):
             await answer.task
-        assert not watches._watches
+        assert not feeds._feeds
 
 
 async def test_a_client_that_goes_is_forgotten_at_once():
-    async with gateway() as (_, watches, app):
+    async with gateway() as (_, feeds, app):
         answer = await followed(app)
-        assert watches._watches
+        assert feeds._feeds
 
         answer.gone.set()
 
         async with asyncio.timeout(5):
             await answer.task
-        assert not watches._watches
+        assert not feeds._feeds
 
 
 async def test_streams_end_when_the_process_stops():
-    async with gateway() as (_, watches, app):
+    async with gateway() as (_, feeds, app):
         answer = await followed(app)
 
-        watches.close()
+        feeds.close()
 
         async with asyncio.timeout(5):
             await answer.task

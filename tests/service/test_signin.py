@@ -24,10 +24,10 @@ from sagakit.runtime import Runtime
 from sagakit.settings import AuthSettings
 from services.gateway.app import Lifecycle, create_app
 from services.gateway.clients import Clients
-from services.gateway.edge import Edge
-from services.gateway.records import RecordReader
-from services.gateway.stream import StreamLimits
-from services.gateway.watches import Watches
+from services.gateway.middleware import MiddlewareConfig
+from services.gateway.order_feed.feed import OrderFeeds
+from services.gateway.order_feed.snapshot import SnapshotReader
+from services.gateway.order_feed.stream import StreamLimits
 from tests.service.gateway_harness import WAIT_SECONDS, assert_problem, client_of
 from tests.support.brokers import Listener
 from tests.support.eventually import eventually
@@ -89,8 +89,8 @@ async def a_gateway(suite: Suite, issuer: Issuer) -> AsyncIterator[httpx.AsyncCl
     app = create_app(
         clients,
         Lifecycle(),
-        Edge(tokens=TokenVerifier.from_settings(settings, Runtime(), "saga.operator")),
-        Watches(RecordReader(clients).read, Runtime()),
+        MiddlewareConfig(tokens=TokenVerifier.from_settings(settings, Runtime(), "saga.operator")),
+        OrderFeeds(SnapshotReader(clients).read, Runtime()),
         StreamLimits(heartbeat_seconds=0.1),
     )
     async with AsyncExitStack() as stack:

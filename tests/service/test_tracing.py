@@ -21,7 +21,8 @@ from sagakit.settings import SettingsError
 from sagakit.telemetry.tracing import FLUSH_TIMEOUT_SECONDS, exporters, open_tracer
 from services.gateway.app import Lifecycle, create_app
 from services.gateway.clients import Clients
-from tests.service.gateway_harness import Refusal, client_of, fakes, targets_of
+from services.gateway.middleware import MiddlewareConfig
+from tests.service.gateway_harness import Failure, client_of, fakes, targets_of
 from tests.support.traces import Traces, service_of, trace_id_of
 
 GET_CART = "/purchase/api/get_cart"
@@ -133,7 +134,9 @@ async def a_gateway(traces: Traces, **answers):
     """A client of a traced gateway in front of fakes."""
     async with fakes(**answers) as services:
         tracer = traces.tracer("gateway")
-        app = create_app(Clients(targets_of(services.values()), 5, tracer), Lifecycle(), tracer=tracer)
+        app = create_app(
+            Clients(targets_of(services.values()), 5, tracer), Lifecycle(), MiddlewareConfig(tracer=tracer)
+        )
         async with client_of(app) as client:
             yield client
 
@@ -163,7 +166,7 @@ async def test_a_client_that_names_two_traces_is_in_neither():
 
 async def test_spans_of_requests_are_named_by_their_routes_and_failures_are_their_status():
     traces = Traces()
-    broken = Refusal(grpc.StatusCode.INTERNAL)
+    broken = Failure(grpc.StatusCode.INTERNAL)
     async with a_gateway(traces, GetOrderTicket=[broken]) as client:
         await client.get("/v1/orders/o-1", headers={"traceparent": GOOD})
         await client.get("/nowhere")

@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 from structlog.testing import capture_logs
 
+from contract.order_history import OrderSnapshot
 from contract.tickets import TicketMessage
 from rpc.delivery_pb2 import Shipment
 from rpc.payment_pb2 import Charge
@@ -17,13 +18,12 @@ from sagakit.errors import Unavailable
 from sagakit.runtime import Runtime
 from sagakit.telemetry.spans import in_span
 from sagakit.telemetry.traceparent import current_trace_id
-from services.gateway.behalf import Bearer
-from services.gateway.moves import Records
-from services.gateway.watches import Watch, Watches
+from services.gateway.auth import Credentials
+from services.gateway.order_feed.feed import OrderFeed, OrderFeeds
 from tests.support.eventually import eventually
 from tests.support.traces import Traces, trace_id_of
 
-ME = Bearer("token")
+ME = Credentials("token")
 
 
 def moment(second: int) -> str:
@@ -39,8 +39,8 @@ def history(*statuses: str) -> tuple[OrderHistoryEntry, ...]:
     )
 
 
-def records(*statuses: str, complete: bool = True, **found) -> Records:
-    return Records(
+def records(*statuses: str, complete: bool = True, **found) -> OrderSnapshot:
+    return OrderSnapshot(
         history(*statuses),
         found.get("reservation"),
         found.get("charge"),
@@ -107,17 +107,17 @@ APPROVED = ("pre-approved", "reserved", "approved", "delivery-arranged")
         ),
     ],
 )
-def test_what_is_on_record_is_told_in_its_order(found: Records, words: str):
-    assert sorted(move.word for move in found.moves()) == sorted(words.split())
-    assert [move.time for move in found.moves()] == sorted(move.time for move in found.moves())
+def test_what_is_on_record_is_told_in_its_order(found: OrderSnapshot, words: str):
+    assert sorted(move.key for move in found.events()) == sorted(words.split())
+    assert [move.time for move in found.events()] == sorted(move.time for move in found.events())
 
 
 def test_a_move_says_how_much_and_why():
     moves = {
-        move.word: move
+        move.key: move
         for move in (
-            *records("pre-approved", "canceled", reservation=RESERVED, charge=DECLINED).moves(),
-            *records("pre-approved", reservation=REFUSED).moves(),
+            *records("pre-approved", "canceled", reservation=RESERVED, charge=DECLINED).events(),
+            *records("pre-approved", reservation=REFUSED).events(),
         )
     }
 
@@ -134,8 +134,8 @@ def test_what_was_asked_for_is_in_the_first_trace_and_what_follows_from_the_end_
     )
 
     def traces(**found) -> dict[str, str | None]:
-        moves = replace(records("canceled", **found), history=traced).moves()
-        return {move.word: move.trace_id and move.trace_id[0] for move in moves}
+        moves = replace(records("canceled", **found), history=traced).events()
+        return {move.key: move.trace_id and move.trace_id[0] for move in moves}
 
     purchase = {"purchase.pre-approved": "a", "purchase.canceled": "b"}
     late = {"stock.reserved": "a", "stock.released": "b", "payment.paid": "a", "payment.canceled": "b"}
@@ -149,11 +149,11 @@ def test_what_was_asked_for_is_in_the_first_trace_and_what_follows_from_the_end_
 def test_a_move_that_was_not_traced_names_no_trace():
     found = records(*APPROVED, reservation=SOLD, charge=SETTLED, shipment=SHIPPED)
 
-    assert {move.trace_id for move in found.moves()} == {None}
+    assert {move.trace_id for move in found.events()} == {None}
 
 
 @pytest.mark.parametrize(
-    ("found", "at_rest"),
+    ("found", "is_settled"),
     [
         (records(*APPROVED, reservation=SOLD, charge=SETTLED, shipment=SHIPPED), True),
         (records(*APPROVED, reservation=SOLD, charge=SETTLED), False),
@@ -174,23 +174,23 @@ def test_a_move_that_was_not_traced_names_no_trace():
         (records("pre-approved", "canceled", reservation=RELEASED, charge=CHARGED), False),
     ],
 )
-def test_an_order_is_at_rest_when_nothing_is_open_anywhere(found: Records, at_rest: bool):
-    assert found.at_rest is at_rest
+def test_an_order_is_is_settled_when_nothing_is_open_anywhere(found: OrderSnapshot, is_settled: bool):
+    assert found.is_settled is is_settled
 
 
 class Books:
     """What there is to be found when somebody looks."""
 
-    def __init__(self, found: Records) -> None:
+    def __init__(self, found: OrderSnapshot) -> None:
         self.found = found
         self.looks = 0
         self.away = False
-        self.bearers: list[Bearer] = []
+        self.bearers: list[Credentials] = []
         self.traces: set[str | None] = set()
         self.open = asyncio.Event()
         self.open.set()
 
-    async def look(self, orderid: str, bearer: Bearer) -> Records:
+    async def look(self, orderid: str, bearer: Credentials) -> OrderSnapshot:
         self.looks += 1
         self.bearers.append(bearer)
         self.traces.add(current_trace_id())
@@ -211,9 +211,9 @@ async def test_looks_belong_to_the_trace_of_whoever_began_to_follow():
 
 
 @asynccontextmanager
-async def followed(books: Books) -> AsyncIterator[tuple[Watches, Watch]]:
-    watches = Watches(books.look, Runtime())
-    async with watches.following("o-1", ME) as watch:
+async def followed(books: Books) -> AsyncIterator[tuple[OrderFeeds, OrderFeed]]:
+    watches = OrderFeeds(books.look, Runtime())
+    async with watches.follow("o-1", ME) as watch:
         yield watches, watch
 
 
@@ -221,8 +221,8 @@ def said(status: str, **more) -> TicketMessage:
     return TicketMessage("o-1", status, (), **more)
 
 
-def words(watch: Watch) -> list[str]:
-    return [move.word for move in watch.moves]
+def words(watch: OrderFeed) -> list[str]:
+    return [move.key for move in watch.events]
 
 
 async def settled() -> None:
@@ -234,23 +234,23 @@ async def settled() -> None:
 async def test_what_is_said_is_told_without_looking():
     books = Books(records("pre-approved"))
     async with followed(books) as (watches, watch):
-        await eventually(lambda: watch.moves)
+        await eventually(lambda: watch.events)
 
-        watches.hear("stock", said("reserved", amount=300), moment(1), False)
-        watches.hear("payment", said("paid", amount=300), moment(2), False)
+        watches.receive("stock", said("reserved", amount=300), moment(1), False)
+        watches.receive("payment", said("paid", amount=300), moment(2), False)
         await settled()
 
         assert words(watch) == ["purchase.pre-approved", "stock.reserved", "payment.paid"]
-        assert (watch.moves[1].time, watch.moves[1].amount) == (moment(1), 300)
+        assert (watch.events[1].time, watch.events[1].amount) == (moment(1), 300)
         assert books.looks == 1
 
 
 async def test_what_is_said_twice_is_told_once():
     books = Books(records("pre-approved", reservation=RESERVED))
     async with followed(books) as (watches, watch):
-        await eventually(lambda: watch.moves)
+        await eventually(lambda: watch.events)
 
-        watches.hear("stock", said("reserved"), moment(5), False)
+        watches.receive("stock", said("reserved"), moment(5), False)
         await settled()
 
         assert words(watch) == ["purchase.pre-approved", "stock.reserved"]
@@ -259,10 +259,10 @@ async def test_what_is_said_twice_is_told_once():
 async def test_two_services_may_say_the_same_word():
     books = Books(records("pre-approved"))
     async with followed(books) as (watches, watch):
-        await eventually(lambda: watch.moves)
+        await eventually(lambda: watch.events)
 
-        watches.hear("payment", said("payment-failed"), moment(1), False)
-        watches.hear("purchase", said("payment-failed"), moment(2), False)
+        watches.receive("payment", said("payment-failed"), moment(1), False)
+        watches.receive("purchase", said("payment-failed"), moment(2), False)
 
         assert words(watch)[1:] == ["payment.payment-failed", "purchase.payment-failed"]
 
@@ -270,9 +270,9 @@ async def test_two_services_may_say_the_same_word():
 async def test_what_is_said_of_other_orders_is_nobodys_business():
     books = Books(records("pre-approved"))
     async with followed(books) as (watches, watch):
-        await eventually(lambda: watch.moves)
+        await eventually(lambda: watch.events)
 
-        watches.hear("stock", replace(said("reserved"), orderid="o-2"), moment(1), False)
+        watches.receive("stock", replace(said("reserved"), orderid="o-2"), moment(1), False)
         await settled()
 
         assert words(watch) == ["purchase.pre-approved"]
@@ -284,22 +284,22 @@ async def test_a_repetition_or_an_unknown_word_has_it_look(status: str, again: b
     """Whoever repeats itself has not been heard: something may have been missed here as well."""
     books = Books(records("pre-approved"))
     async with followed(books) as (watches, watch):
-        await eventually(lambda: watch.moves)
+        await eventually(lambda: watch.events)
         books.found = records("pre-approved", reservation=RESERVED)
 
-        watches.hear("stock", said(status), moment(30), again)
+        watches.receive("stock", said(status), moment(30), again)
 
         await eventually(lambda: "stock.reserved" in words(watch))
-        assert watch.moves[1].time == moment(1)
+        assert watch.events[1].time == moment(1)
 
 
 async def test_after_a_gap_every_order_that_is_followed_is_looked_at():
     books = Books(records("pre-approved"))
     async with followed(books) as (watches, watch):
-        await eventually(lambda: watch.moves)
+        await eventually(lambda: watch.events)
         books.found = records("pre-approved", reservation=RESERVED, charge=CHARGED)
 
-        watches.catch_up()
+        watches.refresh()
 
         await eventually(lambda: "payment.paid" in words(watch))
 
@@ -310,8 +310,8 @@ async def test_what_is_said_during_the_first_look_is_not_told_before_the_history
     async with followed(books) as (watches, watch):
         await eventually(lambda: books.looks == 1)
         books.found = records("pre-approved", reservation=RESERVED)
-        watches.hear("stock", said("reserved"), moment(1), False)
-        assert not watch.moves
+        watches.receive("stock", said("reserved"), moment(1), False)
+        assert not watch.events
 
         books.open.set()
 
@@ -321,15 +321,15 @@ async def test_what_is_said_during_the_first_look_is_not_told_before_the_history
 async def test_from_the_tickets_end_it_looks_until_nothing_is_open():
     books = Books(records("pre-approved", reservation=RESERVED, charge=CHARGED))
     async with followed(books) as (watches, watch):
-        await eventually(lambda: watch.moves)
+        await eventually(lambda: watch.events)
         books.found = records(*APPROVED, reservation=RESERVED, charge=CHARGED, shipment=SHIPPED)
-        watches.hear("purchase", said("approved"), moment(3), False)
-        assert watch.ended
+        watches.receive("purchase", said("approved"), moment(3), False)
+        assert watch.is_terminal
         await eventually(lambda: books.looks >= 4)
-        assert not watch.at_rest
+        assert not watch.is_settled
 
         books.found = records(*APPROVED, reservation=SOLD, charge=SETTLED, shipment=SHIPPED)
-        await eventually(lambda: watch.at_rest)
+        await eventually(lambda: watch.is_settled)
 
         looks = books.looks
         await settled()
@@ -340,20 +340,20 @@ async def test_from_the_tickets_end_it_looks_until_nothing_is_open():
 async def test_a_refusal_by_stock_has_it_look_until_purchase_has_noted_it():
     books = Books(records("pre-approved"))
     async with followed(books) as (watches, watch):
-        await eventually(lambda: watch.moves)
-        watches.hear("stock", said("reserve-failed", reason="sold-out"), moment(1), False)
+        await eventually(lambda: watch.events)
+        watches.receive("stock", said("reserve-failed", reason="sold-out"), moment(1), False)
         await eventually(lambda: books.looks >= 3)
 
         books.found = records("pre-approved", "reserve-failed", reservation=REFUSED)
 
-        await eventually(lambda: watch.at_rest)
+        await eventually(lambda: watch.is_settled)
         assert words(watch)[-1] == "purchase.reserve-failed"
 
 
 async def test_an_open_order_is_not_looked_at_as_long_as_nobody_speaks():
     books = Books(records("pre-approved", "reserved", reservation=RESERVED))
     async with followed(books) as (_, watch):
-        await eventually(lambda: watch.moves)
+        await eventually(lambda: watch.events)
 
         await asyncio.sleep(0.5)
 
@@ -363,7 +363,7 @@ async def test_an_open_order_is_not_looked_at_as_long_as_nobody_speaks():
 async def test_a_service_that_is_away_is_asked_again():
     books = Books(records("pre-approved", complete=False))
     async with followed(books) as (_, watch):
-        await eventually(lambda: watch.moves)
+        await eventually(lambda: watch.events)
         books.away = True
         await eventually(lambda: books.looks >= 3)
         books.away, books.found = False, records("pre-approved", reservation=RESERVED)
@@ -374,14 +374,14 @@ async def test_a_service_that_is_away_is_asked_again():
 async def test_many_followers_cost_one_look():
     books = Books(records("pre-approved"))
     async with followed(books) as (watches, watch):
-        await eventually(lambda: watch.moves)
-        async with watches.following("o-1", Bearer("other")) as second:
+        await eventually(lambda: watch.events)
+        async with watches.follow("o-1", Credentials("other")) as second:
             assert second is watch
             await settled()
             assert books.looks == 1
-            watch.ring()
+            watch.wake()
             await eventually(lambda: books.looks == 2)
-        watch.ring()
+        watch.wake()
         await eventually(lambda: books.looks == 3)
 
     assert [bearer.token for bearer in books.bearers] == ["token", "other", "token"]
@@ -390,14 +390,14 @@ async def test_many_followers_cost_one_look():
 async def test_what_nobody_follows_is_forgotten():
     books = Books(records("pre-approved"))
     async with followed(books) as (watches, watch):
-        await eventually(lambda: watch.moves)
+        await eventually(lambda: watch.events)
 
-    watches.hear("stock", said("reserved"), moment(1), True)
-    watch.ring()
+    watches.receive("stock", said("reserved"), moment(1), True)
+    watch.wake()
     await settled()
 
     assert books.looks == 1
-    assert not watches._watches
+    assert not watches._feeds
     assert not watches._tasks
 
 
@@ -411,17 +411,17 @@ async def test_whoever_waits_is_sent_elsewhere_when_the_process_stops():
 
         async with asyncio.timeout(5):
             await waiting
-        async with watches.following("o-2", ME) as late:
+        async with watches.follow("o-2", ME) as late:
             assert late.closed
 
 
 async def test_a_defect_keeps_nobody_waiting():
-    async def look(orderid: str, bearer: Bearer) -> Records:
+    async def look(orderid: str, bearer: Credentials) -> OrderSnapshot:
         raise ZeroDivisionError
 
-    watches = Watches(look, Runtime())
+    watches = OrderFeeds(look, Runtime())
     with capture_logs() as logs:
-        async with watches.following("o-1", ME) as watch, asyncio.timeout(5):
+        async with watches.follow("o-1", ME) as watch, asyncio.timeout(5):
             await watch.until(lambda: watch.closed)
 
-    assert [line["event"] for line in logs] == ["watch failed"]
+    assert [line["event"] for line in logs] == ["order feed failed"]

@@ -6,10 +6,10 @@ import pty
 import click
 import pytest
 
+from contract.tickets import PUBLISHED_BY
 from contract.topology import TOPICS
 from sagactl import highlight as colours
 from sagactl.highlight import Highlighter
-from services.gateway.moves import SAYS
 
 LEVELS = ("debug", "info", "warning", "error")
 LINE = "2026-01-02T03:04:05.678901Z [info     ] event applied      orderid=o-1 status=approved attempt=1"
@@ -42,7 +42,7 @@ def test_a_program_has_the_colour_of_its_service_whichever_replica_it_is():
 
 
 def test_every_status_that_is_said_has_a_colour():
-    assert colours.STATUS_COLOURS.keys() >= set.union(*map(set, SAYS.values()))
+    assert colours.STATUS_COLOURS.keys() >= set.union(*map(set, PUBLISHED_BY.values()))
 
 
 def test_a_line_is_the_same_text_in_colours():

@@ -1,0 +1,153 @@
+"""One order's history over all services, composed from their records and from the events they publish.
+
+A service does each thing once for an order, so `service.status` identifies an entry of the history,
+whether it became known through an event, a reminder or a record.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from contract.tickets import (
+    APPROVED,
+    CANCELED,
+    DELIVERY_ARRANGED,
+    PAID,
+    PAYMENT_FAILED,
+    PUBLISHED_BY,
+    RESERVE_FAILED,
+    RESERVED,
+    TERMINAL,
+    TicketMessage,
+)
+from rpc.delivery_pb2 import Shipment
+from rpc.payment_pb2 import Charge
+from rpc.purchase_pb2 import OrderHistoryEntry
+from rpc.stock_pb2 import Reservation
+
+_FIRST_PUBLISHED_BY = {RESERVED: "stock", DELIVERY_ARRANGED: "delivery"}
+_DECIDED_BY_STOCK = {"refused": RESERVE_FAILED, "released": "released"}
+_DECIDED_BY_PAYMENT = {"declined": PAYMENT_FAILED, "canceled": "canceled"}
+
+
+@dataclass(frozen=True, slots=True)
+class OrderEvent:
+    """Something a service did for an order."""
+
+    service: str
+    status: str
+    time: str
+    """RFC 3339, UTC, by the service's clock."""
+    amount: int | None = None
+    reason: str | None = None
+    trace_id: str | None = None
+    """The trace it happened in, if known."""
+
+    @property
+    def key(self) -> str:
+        """Identifies the event within its order."""
+        return f"{self.service}.{self.status}"
+
+    @classmethod
+    def from_event(
+        cls, service: str, ticket: TicketMessage, time: str, trace_id: str | None = None
+    ) -> "OrderEvent | None":
+        """Return what a published event announces; None if the details are only in the service's records."""
+        from_purchase = service == "purchase"
+        if ticket.status not in PUBLISHED_BY[service]:
+            return None
+        if from_purchase and ticket.status == RESERVE_FAILED:  # purchase only ever republishes it
+            return None
+        reason = ticket.reason if not from_purchase or ticket.status == CANCELED else None
+        return cls(service, ticket.status, time, None if from_purchase else ticket.amount, reason, trace_id)
+
+
+@dataclass(frozen=True, slots=True)
+class OrderSnapshot:
+    """The services' records of one order at one time; None: no record, or the service is unavailable."""
+
+    history: tuple[OrderHistoryEntry, ...]
+    reservation: Reservation | None
+    charge: Charge | None
+    shipment: Shipment | None
+    complete: bool
+    """Whether every service replied."""
+
+    @property
+    def status(self) -> str:
+        """The ticket's status."""
+        return next(each.status for each in reversed(self.history) if each.status != DELIVERY_ARRANGED)
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether nothing more will happen: reservation and charge are settled, released or refunded."""
+        if not self.complete or self.status not in TERMINAL:
+            return False
+        charged = self.charge is not None and self.charge.status == "charged"
+        reserved = self.reservation is not None and self.reservation.status == "reserved"
+        if charged or reserved:
+            return False
+        if self.status == APPROVED:
+            return self.shipment is not None
+        # Stock and payment record a failure when they receive it; payment does not if stock reported it.
+        return self.reservation is not None and (self.charge is not None or self.status == RESERVE_FAILED)
+
+    def events(self) -> list[OrderEvent]:
+        """Return everything on record, by time."""
+        found: dict[str, OrderEvent] = {}
+        for event in (*self._of_stock(), *self._of_payment(), *self._of_delivery(), *self._of_purchase()):
+            found.setdefault(event.key, event)
+        return sorted(found.values(), key=lambda event: event.time)
+
+    @property
+    def _checkout_trace(self) -> str | None:
+        """The trace of the checkout, which the services' first replies belong to."""
+        return self.history[0].trace_id or None
+
+    @property
+    def _final_trace(self) -> str | None:
+        """The trace of the terminal status, which settling belongs to: a cancellation has its own."""
+        last = next((each for each in reversed(self.history) if each.status in TERMINAL), None)
+        return (last and last.trace_id) or None
+
+    def _of_purchase(self) -> Iterator[OrderEvent]:
+        for each in self.history:
+            # Another service's report stands in for its event while that service is unavailable.
+            service = _FIRST_PUBLISHED_BY.get(each.status, "purchase")
+            reason = each.cause if each.status == CANCELED else None
+            yield OrderEvent(service, each.status, each.time, reason=reason, trace_id=each.trace_id or None)
+
+    def _of_stock(self) -> Iterator[OrderEvent]:
+        record = self.reservation
+        if record is None:
+            return
+        settled = record.HasField("settled_time")
+        reason = record.reason if record.HasField("reason") else None
+        if not settled and record.status in _DECIDED_BY_STOCK:
+            trace_id = self._checkout_trace if record.status == "refused" else self._final_trace
+            status = _DECIDED_BY_STOCK[record.status]
+            yield OrderEvent("stock", status, record.time, reason=reason, trace_id=trace_id)
+        elif record.waives_payment:
+            yield OrderEvent("stock", PAID, record.time, trace_id=self._checkout_trace)
+        else:
+            amount = record.amount if record.HasField("amount") else None
+            yield OrderEvent("stock", RESERVED, record.time, amount, trace_id=self._checkout_trace)
+        if settled:
+            yield OrderEvent("stock", record.status, record.settled_time, trace_id=self._final_trace)
+
+    def _of_payment(self) -> Iterator[OrderEvent]:
+        record = self.charge
+        if record is None:
+            return
+        settled = record.HasField("settled_time")
+        amount = record.amount if record.HasField("amount") else None
+        reason = record.reason if record.HasField("reason") else None
+        first = PAID if settled else _DECIDED_BY_PAYMENT.get(record.status, PAID)
+        trace_id = self._final_trace if first == "canceled" else self._checkout_trace
+        yield OrderEvent("payment", first, record.time, amount, reason, trace_id)
+        if settled:
+            yield OrderEvent("payment", record.status, record.settled_time, trace_id=self._final_trace)
+
+    def _of_delivery(self) -> Iterator[OrderEvent]:
+        if self.shipment is not None:
+            time, trace_id = self.shipment.time, self._checkout_trace
+            yield OrderEvent("delivery", DELIVERY_ARRANGED, time, trace_id=trace_id)

@@ -1,0 +1,110 @@
+"""Authentication: verifies bearer tokens, and passes the caller's own token on to the services."""
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from sagakit.auth.jwt import TokenVerifier, parse_bearer
+from sagakit.errors import Unauthenticated, Unavailable
+from services.gateway.errors import Problem
+from services.gateway.rate_limits import TokenBucket, client_address, rate_limited
+from services.gateway.service_control import SERVICE_CONTROL
+from services.gateway.static_ui import UI
+
+PROBES = ("/healthz", "/readyz")
+PUBLIC_PATHS = (*PROBES, "/", "/docs", "/openapi.json")
+"""Paths that need no authentication."""
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """A verified token and when it expires (seconds since the epoch)."""
+
+    token: str = ""
+    """Empty if authentication is disabled."""
+    expires_at: float = math.inf
+    operator: bool = True
+
+
+_ANONYMOUS = Credentials()
+_credentials: ContextVar[Credentials] = ContextVar("credentials", default=_ANONYMOUS)
+
+
+def current() -> Credentials:
+    """Return the credentials of the request being handled."""
+    return _credentials.get()
+
+
+@contextmanager
+def use(credentials: Credentials) -> Iterator[None]:
+    """Context manager: calls to services inside the block carry these credentials."""
+    before = _credentials.set(credentials)
+    try:
+        yield
+    finally:
+        _credentials.reset(before)
+
+
+def metadata() -> tuple[tuple[str, str], ...]:
+    """Return the gRPC metadata that carries the caller's token; the services verify it themselves."""
+    token = _credentials.get().token
+    return (("authorization", f"Bearer {token}"),) if token else ()
+
+
+class AuthMiddleware:
+    """Authenticates the request, applies the per-client rate limit, and sets the credentials of calls.
+
+    Clients are told apart by their subject if authenticated, else by their address.
+    """
+
+    def __init__(
+        self, app: ASGIApp, tokens: TokenVerifier | None, bucket: TokenBucket | None, trusted_proxies: int
+    ) -> None:
+        """`tokens`: None disables authentication. `bucket`: None disables the limit."""
+        self._app = app
+        self._tokens = tokens
+        self._bucket = bucket
+        self._trusted_proxies = trusted_proxies
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        # A page loads a dozen public files at once, which must not use up the client's allowance.
+        if scope["type"] != "http" or scope["path"] in PROBES or _is_ui_file(scope["path"]):
+            await self._app(scope, receive, send)
+            return
+        problem: Problem | None = None
+        client, credentials = client_address(scope, self._trusted_proxies), Credentials()
+        if self._tokens is not None and scope["path"] not in PUBLIC_PATHS:
+            try:
+                client, credentials = await _authenticate(self._tokens, Headers(scope=scope))
+            except Unauthenticated as error:
+                challenge = {"WWW-Authenticate": 'Bearer error="invalid_token"'}
+                problem = Problem(401, "unauthenticated", f"{error}.".capitalize(), headers=challenge)
+            except Unavailable:
+                problem = Problem(503, "unavailable", "Nobody can be recognized at the moment; try again.")
+        # Failed attempts count against the client's address, which limits guessing as well.
+        if self._bucket is not None and (retry_after := self._bucket.acquire(client)):
+            problem = rate_limited(retry_after, "client")
+        if problem is not None:
+            await problem.response()(scope, receive, send)
+            return
+        with use(credentials):
+            await self._app(scope, receive, send)
+
+
+async def _authenticate(tokens: TokenVerifier, headers: Headers) -> tuple[str, Credentials]:
+    if len(headers.getlist("authorization")) > 1:
+        raise Unauthenticated("one bearer token is needed")
+    token = parse_bearer(headers.get("authorization", ""))
+    caller = await tokens.verify(token)
+    return f"sub {caller.sub}", Credentials(token, caller.expires_at, caller.operator)
+
+
+def _is_ui_file(path: str) -> bool:
+    if path == SERVICE_CONTROL or path.startswith(f"{SERVICE_CONTROL}/"):
+        return False
+    return path == UI or path.startswith(f"{UI}/")

@@ -1,0 +1,101 @@
+"""Dependencies of routes, as `Annotated` types: clients, order feeds, idempotency keys, entity tags."""
+
+import hashlib
+import re
+from typing import Annotated
+
+from fastapi import Depends, Header, Request
+from pydantic import BaseModel
+from starlette.responses import Response
+
+from contract.fields import ID_PATTERN
+from sagakit.inbox import INBOX_RETENTION
+from services.gateway.clients import Clients
+from services.gateway.errors import Problem
+from services.gateway.order_feed.long_polling import LongPolling
+from services.gateway.order_feed.stream import OrderStream
+
+_ETAG = re.compile(r'"[^"]*"')
+"""Without the W/ of a weak tag, which matches as well (https://www.rfc-editor.org/rfc/rfc9110#section-13.1.2)."""
+_KEY_PATTERN = '^("{0}"|{0})$'.format(ID_PATTERN.strip("^$"))
+_KEY = re.compile(_KEY_PATTERN.strip("^$"))
+_KEY_DESCRIPTION = (
+    f"Names this request, so that it can be retried: for {INBOX_RETENTION.days} days a retry gets the first "
+    "answer, and changes nothing. Another request about the same cart or order under the same key is "
+    "rejected with 422. Failed requests are not stored, and can be retried under the same key."
+)
+
+
+async def _clients(request: Request) -> Clients:
+    clients: Clients = request.app.state.clients
+    return clients
+
+
+async def _long_polling(request: Request) -> LongPolling:
+    polling: LongPolling = request.app.state.long_polling
+    return polling
+
+
+async def _order_stream(request: Request) -> OrderStream:
+    stream: OrderStream = request.app.state.order_stream
+    return stream
+
+
+async def _idempotency_key(
+    request: Request,
+    _: Annotated[
+        str,
+        Header(
+            alias="Idempotency-Key",
+            default_factory=str,
+            description=_KEY_DESCRIPTION,
+            json_schema_extra={"pattern": _KEY_PATTERN},
+            examples=['"8e03978e-40d5-43e8-bc93-6894a57f9324"'],
+        ),
+    ],
+) -> str:
+    """The key without its quotes, "" if the header is missing. Raises Problem (400) if it is malformed.
+
+    https://datatracker.ietf.org/doc/draft-ietf-httpapi-idempotency-key-header/ requires quotes, which many
+    clients leave out.
+    """
+    keys = request.headers.getlist("Idempotency-Key")
+    if not keys:
+        return ""
+    if len(keys) > 1 or not _KEY.fullmatch(keys[0]):
+        message = "must be one of 1 to 128 of the characters A-Z a-z 0-9 . _ ~ -, in quotes or without"
+        raise Problem.invalid_field("Idempotency-Key", message)
+    return keys[0].strip('"')
+
+
+class ConditionalAnswer:
+    """Answers with an entity tag, or with 304 if the client's If-None-Match has it (RFC 9110)."""
+
+    def __init__(
+        self,
+        request: Request,
+        _: Annotated[
+            str,
+            Header(
+                alias="If-None-Match",
+                default_factory=str,
+                description="The ETag of an earlier answer: answered with 304 if nothing has changed.",
+            ),
+        ],
+    ) -> None:
+        self._known = ", ".join(request.headers.getlist("if-none-match"))
+
+    def __call__(self, answer: BaseModel) -> Response:
+        body = answer.model_dump_json(exclude_unset=True)
+        tag = f'"{hashlib.sha256(body.encode()).hexdigest()[:32]}"'
+        headers = {"ETag": tag, "Cache-Control": "private, no-cache"}
+        if self._known.strip() == "*" or tag in _ETAG.findall(self._known):
+            return Response(status_code=304, headers=headers)
+        return Response(body, headers=headers, media_type="application/json")
+
+
+Services = Annotated[Clients, Depends(_clients)]
+Polling = Annotated[LongPolling, Depends(_long_polling)]
+Stream = Annotated[OrderStream, Depends(_order_stream)]
+IdempotencyKey = Annotated[str, Depends(_idempotency_key)]
+Conditional = Annotated[ConditionalAnswer, Depends()]

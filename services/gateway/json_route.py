@@ -1,0 +1,120 @@
+"""How routes read bodies and write answers, beyond FastAPI's defaults (its "Custom Request and APIRoute")."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any, Self
+
+from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
+from google.protobuf.message import Message
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic_core import PydanticKnownError, from_json
+from starlette.convertors import Convertor, register_url_convertor
+from starlette.requests import Request
+from starlette.responses import Response
+
+from contract.json import to_json
+from sagakit import deadline
+from services.gateway.errors import Problem
+
+_MAX_BODY_SECONDS = 60.0
+
+
+class JsonBody(BaseModel):
+    """A body: JSON types are not converted (`"3"`, `3.0` and `true` are no integers), fields all known."""
+
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _parse(cls, body: Any) -> Any:
+        if not isinstance(body, bytes):
+            return body
+        try:
+            return from_json(body)
+        except ValueError as error:
+            raise PydanticKnownError("json_invalid", {"error": str(error)}) from None
+
+
+class NoBody(JsonBody):
+    """No body, or an empty object."""
+
+
+class JsonAnswer(BaseModel):
+    """An answer: the fields documented here of a protobuf message, which may have grown since."""
+
+    @classmethod
+    def from_message(cls, message: Message) -> Self:
+        """Copy the fields. Optional fields that the message lacks stay unset, and are not written."""
+        return cls.model_validate(to_json(message))
+
+
+class _NameConvertor(Convertor[str]):
+    """A segment of a path up to a colon, which separates a resource from a custom method (AIP-136)."""
+
+    regex = "[^/:]+"
+
+    def convert(self, value: str) -> str:
+        return value
+
+    def to_string(self, value: str) -> str:
+        return value
+
+
+# Before any route is declared: a path is compiled with the convertors known by then.
+register_url_convertor("name", _NameConvertor())
+
+
+class JsonRoute(APIRoute):
+    """Parses every body as JSON, and leaves unset fields out of answers.
+
+    FastAPI parses only what is declared as JSON, but `curl -d` declares a form. A page of another origin can
+    therefore post here from a visitor's browser without a preflight. It gains nothing as long as neither
+    cookies nor addresses grant a right: require application/json before adding one that does.
+    """
+
+    default_body = b""
+    """Stands in for an empty body."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **{**kwargs, "response_model_exclude_unset": True})
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handle = super().get_route_handler()
+
+        async def read_and_handle(request: Request) -> Response:
+            try:
+                async with asyncio.timeout(deadline.remaining(_MAX_BODY_SECONDS)):
+                    body = await request.body() or self.default_body
+            except TimeoutError:
+                raise Problem(408, "body-too-slow", "The body did not arrive in time.") from None
+            if self.body_field is None:
+                _validate_no_body(body)
+            return await handle(_JsonRequest(request, body))
+
+        return read_and_handle
+
+
+class ResourceRoute(JsonRoute):
+    """A route under /v1, where no body is the same as an empty object."""
+
+    default_body = b"{}"
+
+
+class _JsonRequest(Request):
+    """A request whose body is left to `JsonBody` to parse, so that every failure is a validation error."""
+
+    def __init__(self, request: Request, body: bytes) -> None:
+        super().__init__(request.scope, request.receive)
+        self._body = body
+
+    async def json(self) -> Any:
+        return self._body
+
+
+def _validate_no_body(body: bytes) -> None:
+    try:
+        NoBody.model_validate(body)
+    except ValidationError as error:
+        errors = [{**each, "loc": ("body", *each["loc"])} for each in error.errors()]
+        raise RequestValidationError(errors) from error

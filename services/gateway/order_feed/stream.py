@@ -1,0 +1,159 @@
+"""An order's feed as server-sent events (https://html.spec.whatwg.org/multipage/server-sent-events.html).
+
+The id of an event lists all events the client has received by then. So any gateway it reconnects to, in
+whatever order that one learned of the events, sends each of the others exactly once.
+"""
+
+import asyncio
+import json
+import re
+import time
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import aclosing
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import structlog
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+from starlette.types import Message, Receive, Scope, Send
+
+from contract.order_history import OrderEvent
+from rpc.purchase_pb2 import GetOrderTicketRequest
+from services.gateway import auth
+from services.gateway.auth import Credentials
+from services.gateway.clients import Clients
+from services.gateway.errors import Problem
+from services.gateway.middleware import RELEASE_SLOT
+from services.gateway.order_feed.feed import FollowerSlots, OrderFeed, OrderFeeds
+
+log = structlog.get_logger()
+
+MEDIA_TYPE = "text/event-stream"
+RECONNECT_MILLISECONDS = 1_000
+HEARTBEAT = ": still here\n\n"
+"""A comment that keeps proxies from closing an idle connection, and detects clients that are gone."""
+END = "end"
+MAX_SEEN = 50
+_KEY = re.compile(r"[a-z-]{1,40}\.[a-z-]{1,40}|" + END)
+
+
+@dataclass(frozen=True, slots=True)
+class StreamLimits:
+    """Limits of streams, in seconds, and of followers."""
+
+    max_streams: int = 1_000
+    """Streams and long polls together."""
+    stream_seconds: float = 900
+    """Maximum duration of a stream; clients reconnect."""
+    heartbeat_seconds: float = 10
+    send_seconds: float = 10
+    """Timeout for sending to a client that does not read."""
+
+
+DEFAULT_STREAM_LIMITS = StreamLimits()
+
+
+def sse(name: str, id_: str, data: Mapping[str, Any]) -> str:
+    """Format one event; clients send `id_` as Last-Event-ID when they reconnect."""
+    return f"event: {name}\nid: {id_}\ndata: {json.dumps(data, separators=(',', ':'))}\n\n"
+
+
+class OrderStream:
+    """Answers requests for an order's events."""
+
+    def __init__(
+        self, clients: Clients, feeds: OrderFeeds | None, slots: FollowerSlots, limits: StreamLimits
+    ) -> None:
+        """Without `feeds` no events are received, and there are no streams."""
+        self._clients = clients
+        self._feeds = feeds
+        self._slots = slots
+        self._limits = limits
+
+    async def response(self, request: Request, orderid: str, last_event_id: str) -> Response:
+        """Return the stream, or 204 if the client has received the end.
+
+        Raises Problem (501, 503) if there is no stream, AioRpcError if the order does not exist.
+        """
+        if self._feeds is None:
+            raise Problem(501, "no-events", "This gateway is connected to no message broker.")
+        # Also authorizes the caller, before anything is sent.
+        await self._clients.purchase.GetOrderTicket(GetOrderTicketRequest(orderid=orderid))
+        seen = _keys(last_event_id)
+        if END in seen:
+            return Response(status_code=204)
+        self._slots.acquire()
+        request.scope[RELEASE_SLOT]()
+        content = self._events(self._feeds, orderid, auth.current(), seen)
+        return _EventStream(content, self._limits.send_seconds, self._slots.release)
+
+    async def _events(
+        self, feeds: OrderFeeds, orderid: str, credentials: Credentials, seen: list[str]
+    ) -> AsyncGenerator[str, None]:
+        ends_at = time.monotonic() + min(self._limits.stream_seconds, credentials.expires_at - time.time())
+        yield f"retry: {RECONNECT_MILLISECONDS}\n\n"
+        async with feeds.follow(orderid, credentials) as feed:
+            while not feed.closed and time.monotonic() < ends_at:
+                for event in _unseen(feed, seen):
+                    seen.append(event.key)
+                    yield sse("move", ",".join(seen), _json(event))
+                if feed.is_settled:
+                    yield sse(END, ",".join([*seen, END]), {"orderid": orderid, "status": feed.status})
+                    return
+                if not await _has_news(feed, seen, self._limits.heartbeat_seconds):
+                    yield HEARTBEAT
+
+
+class _EventStream(StreamingResponse):
+    """Sends events as they come, and disconnects a client that does not read them."""
+
+    def __init__(
+        self, content: AsyncGenerator[str, None], send_seconds: float, on_close: Callable[[], None]
+    ) -> None:
+        # nginx buffers events unless told not to.
+        headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+        super().__init__(content, media_type=MEDIA_TYPE, headers=headers)
+        self._content = content
+        self._send_seconds = send_seconds
+        self._on_close = on_close
+
+    async def stream_response(self, send: Send) -> None:
+        async with aclosing(self._content):
+            await super().stream_response(send)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_in_time(message: Message) -> None:
+            async with asyncio.timeout(self._send_seconds):
+                await send(message)
+
+        try:
+            await super().__call__(scope, receive, send_in_time)
+        except TimeoutError:
+            # The server closes the connection of an unfinished response.
+            log.info("slow client disconnected", path=scope["path"])
+        finally:
+            self._on_close()
+
+
+def _keys(last_event_id: str) -> list[str]:
+    """Return the keys of the events the client has received; anything malformed is left out."""
+    return [key for key in last_event_id.split(",")[:MAX_SEEN] if _KEY.fullmatch(key)]
+
+
+def _unseen(feed: OrderFeed, seen: list[str]) -> list[OrderEvent]:
+    return [event for event in feed.events if event.key not in seen]
+
+
+async def _has_news(feed: OrderFeed, seen: list[str], seconds: float) -> bool:
+    """Return True once there is something to send, or False after `seconds`."""
+    try:
+        async with asyncio.timeout(seconds):
+            await feed.until(lambda: feed.closed or feed.is_settled or bool(_unseen(feed, seen)))
+    except TimeoutError:
+        return False
+    return True
+
+
+def _json(event: OrderEvent) -> dict[str, Any]:
+    return {name: value for name, value in asdict(event).items() if value is not None}

@@ -1,0 +1,83 @@
+"""Rate limits: token buckets, in this process's memory only."""
+
+import math
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from services.gateway.errors import Problem
+
+BURST_SECONDS = 2.0
+"""A bucket holds at most this many seconds' allowance."""
+MAX_CLIENTS = 50_000
+"""Beyond this number the least recently seen client is dropped; its bucket is full by then."""
+_ALL_CLIENTS = "all"
+
+
+@dataclass(slots=True)
+class _Level:
+    tokens: float
+    filled_at: float
+
+
+class TokenBucket:
+    """Allows each client `per_second` requests a second."""
+
+    def __init__(self, per_second: float, now: Callable[[], float], max_clients: int = MAX_CLIENTS) -> None:
+        """`now`: monotonic time in seconds."""
+        self._per_second = per_second
+        self._capacity = max(1.0, per_second * BURST_SECONDS)
+        self._now = now
+        self._max_clients = max_clients
+        self._levels: OrderedDict[str, _Level] = OrderedDict()
+
+    def acquire(self, client: str) -> float:
+        """Take a token and return 0, or return the seconds until the next one is available."""
+        now = self._now()
+        level = self._levels.setdefault(client, _Level(self._capacity, now))
+        self._levels.move_to_end(client)
+        if len(self._levels) > self._max_clients:
+            self._levels.popitem(last=False)
+        level.tokens = min(self._capacity, level.tokens + (now - level.filled_at) * self._per_second)
+        level.filled_at = now
+        if level.tokens < 1:
+            return (1 - level.tokens) / self._per_second
+        level.tokens -= 1
+        return 0
+
+
+class GlobalRateLimitMiddleware:
+    """Limits the rate of requests from all clients together."""
+
+    def __init__(self, app: ASGIApp, bucket: TokenBucket, exempt: tuple[str, ...]) -> None:
+        """`exempt`: paths without a limit."""
+        self._app = app
+        self._bucket = bucket
+        self._exempt = exempt
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        limited = scope["type"] == "http" and scope["path"] not in self._exempt
+        if limited and (retry_after := self._bucket.acquire(_ALL_CLIENTS)):
+            await rate_limited(retry_after, "overall").response()(scope, receive, send)
+            return
+        await self._app(scope, receive, send)
+
+
+def rate_limited(retry_after: float, limit: str) -> Problem:
+    """Return the problem for a request over the limit with that name."""
+    headers = {"Retry-After": str(math.ceil(retry_after))}
+    return Problem(
+        429, "too-many-requests", f"Too many requests ({limit}); try again later.", headers=headers
+    )
+
+
+def client_address(scope: Scope, trusted_proxies: int) -> str:
+    """Return the client's address, from X-Forwarded-For only as far as trusted proxies have added to it."""
+    if trusted_proxies:
+        named = ",".join(Headers(scope=scope).getlist("x-forwarded-for")).split(",")
+        if len(named) >= trusted_proxies:
+            return f"at {named[-trusted_proxies].strip()}"
+    return f"at {scope['client'][0] if scope.get('client') else 'nowhere'}"

@@ -1,0 +1,107 @@
+"""/v1/carts: carts from opening to checkout."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Response
+
+from contract.fields import ID_PATTERN
+from rpc import purchase_pb2 as pb
+from services.gateway.dependencies import Conditional, IdempotencyKey, Services
+from services.gateway.documentation import COMMON_PROBLEMS, LOCATION, conditional, links, problems
+from services.gateway.json_route import ResourceRoute
+from services.gateway.models import ItemCount, OrderTicket, ShoppingCart
+
+router = APIRouter(
+    prefix="/v1/carts",
+    tags=["v1 carts"],
+    route_class=ResourceRoute,
+    responses={**COMMON_PROBLEMS, **problems(404)},
+    generate_unique_id_function=lambda route: route.name,
+)
+
+CartId = Annotated[str, Path(pattern=ID_PATTERN, examples=["1234567"])]
+ItemId = Annotated[str, Path(pattern=ID_PATTERN, examples=["blue"])]
+
+_THIS_CART = {"cartid": "$request.path.cartid"}
+_CART_LINKS = links("get_cart", "set_item", "remove_item", "close_cart", "checkout", **_THIS_CART)
+_ORDER_LINKS = links("get_order", "cancel_order", "get_order_history", orderid="$response.body#/orderid")
+_CHANGE_PROBLEMS = problems(409, 422)
+
+
+@router.put(
+    "/{cartid:name}",
+    summary="Open a cart; if it exists, return it",
+    status_code=201,
+    responses={
+        200: {"model": ShoppingCart, "description": "It existed.", "links": _CART_LINKS},
+        201: {"headers": LOCATION, "links": _CART_LINKS},
+        **_CHANGE_PROBLEMS,
+    },
+)
+async def put_cart(
+    cartid: CartId, key: IdempotencyKey, services: Services, response: Response
+) -> ShoppingCart:
+    answer = await services.purchase.CreateCart(pb.CreateCartRequest(cartid=cartid, commandid=key))
+    if answer.created:
+        response.headers["Location"] = f"/v1/carts/{cartid}"
+    else:
+        response.status_code = 200
+    return ShoppingCart.from_message(answer.cart)
+
+
+@router.get(
+    "/{cartid:name}", summary="Get a cart and its items", response_model=ShoppingCart, responses=conditional()
+)
+async def get_cart(cartid: CartId, services: Services, conditional: Conditional) -> Response:
+    answer = await services.purchase.GetCart(pb.GetCartRequest(cartid=cartid))
+    return conditional(ShoppingCart.from_message(answer.cart))
+
+
+@router.put(
+    "/{cartid:name}/items/{itemid:name}",
+    summary="Set the quantity of an item in an open cart, whether or not it has the item",
+    responses={200: {"links": _CART_LINKS}, **_CHANGE_PROBLEMS},
+)
+async def set_item(
+    cartid: CartId, itemid: ItemId, body: ItemCount, key: IdempotencyKey, services: Services
+) -> ShoppingCart:
+    request = pb.SetItemRequest(cartid=cartid, itemid=itemid, count=body.count, commandid=key)
+    answer = await services.purchase.SetItem(request)
+    return ShoppingCart.from_message(answer.cart)
+
+
+@router.delete(
+    "/{cartid:name}/items/{itemid:name}",
+    summary="Remove an item from an open cart, whatever its quantity, if the cart has it",
+    responses=_CHANGE_PROBLEMS,
+)
+async def remove_item(
+    cartid: CartId, itemid: ItemId, key: IdempotencyKey, services: Services
+) -> ShoppingCart:
+    request = pb.RemoveItemRequest(cartid=cartid, itemid=itemid, commandid=key)
+    answer = await services.purchase.RemoveItem(request)
+    return ShoppingCart.from_message(answer.cart)
+
+
+@router.post(
+    "/{cartid:name}:close",
+    summary="Close a cart to further changes; if it is closed, return it",
+    responses={200: {"links": links("checkout", **_THIS_CART)}, **_CHANGE_PROBLEMS},
+)
+async def close_cart(cartid: CartId, key: IdempotencyKey, services: Services) -> ShoppingCart:
+    answer = await services.purchase.CloseCart(pb.CloseCartRequest(cartid=cartid, commandid=key))
+    return ShoppingCart.from_message(answer.cart)
+
+
+@router.post(
+    "/{cartid:name}:checkout",
+    summary="Turn a closed cart into an order, which is then processed; if there is one, return it",
+    status_code=202,
+    responses={202: {"headers": LOCATION, "links": _ORDER_LINKS}, **_CHANGE_PROBLEMS},
+)
+async def checkout(
+    cartid: CartId, key: IdempotencyKey, services: Services, response: Response
+) -> OrderTicket:
+    answer = await services.purchase.Checkout(pb.CheckoutRequest(cartid=cartid, commandid=key))
+    response.headers["Location"] = f"/v1/orders/{answer.order_ticket.orderid}"
+    return OrderTicket.from_message(answer.order_ticket)

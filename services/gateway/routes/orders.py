@@ -1,0 +1,104 @@
+"""/v1/orders: an order's status, history and live events, and its cancellation."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Header, Path, Query, Request, Response
+
+from contract.fields import ID_PATTERN
+from rpc import purchase_pb2 as pb
+from services.gateway.dependencies import Conditional, IdempotencyKey, Polling, Services, Stream
+from services.gateway.documentation import COMMON_PROBLEMS, conditional, problems
+from services.gateway.json_route import ResourceRoute
+from services.gateway.models import OrderHistory, OrderTicket
+from services.gateway.order_feed.stream import MEDIA_TYPE, sse
+
+router = APIRouter(
+    prefix="/v1/orders",
+    tags=["v1 orders"],
+    route_class=ResourceRoute,
+    responses={**COMMON_PROBLEMS, **problems(404)},
+    generate_unique_id_function=lambda route: route.name,
+)
+events_router = APIRouter(tags=["v1"])
+"""Beside the others: a stream never reads a body."""
+
+_EXAMPLES = ["0b0c1c52-6f0b-4d0a-9a3e-2f6f1f0a8b5d"]
+OrderId = Annotated[str, Path(pattern=ID_PATTERN, examples=_EXAMPLES)]
+
+_STREAM_EXAMPLE = sse(
+    "move",
+    "purchase.pre-approved",
+    {"service": "purchase", "status": "pre-approved", "time": "2026-11-21T12:00:00.000Z"},
+) + sse("end", "purchase.pre-approved,purchase.canceled,end", {"orderid": "…", "status": "canceled"})
+
+
+@router.get(
+    "/{orderid:name}",
+    summary="Get an order; with `wait`, once its status is terminal",
+    response_model=OrderTicket,
+    responses=conditional(),
+)
+async def get_order(
+    request: Request,
+    orderid: OrderId,
+    services: Services,
+    polling: Polling,
+    conditional: Conditional,
+    wait: Annotated[
+        float, Query(ge=0, le=60, allow_inf_nan=False, description="Seconds to wait while the order is open.")
+    ] = 0,
+) -> Response:
+    if wait:
+        await polling.until_terminal(request, orderid, wait)
+    answer = await services.purchase.GetOrderTicket(pb.GetOrderTicketRequest(orderid=orderid))
+    return conditional(OrderTicket.from_message(answer.order_ticket))
+
+
+@router.post(
+    "/{orderid:name}:cancel",
+    summary="Cancel an open order; if it is canceled, return it",
+    responses=problems(409, 422),
+)
+async def cancel_order(orderid: OrderId, key: IdempotencyKey, services: Services) -> OrderTicket:
+    answer = await services.purchase.CancelOrder(pb.CancelOrderRequest(orderid=orderid, commandid=key))
+    return OrderTicket.from_message(answer.order_ticket)
+
+
+@router.get(
+    "/{orderid:name}/history",
+    summary="Get the history of an order",
+    response_model=OrderHistory,
+    responses=conditional(),
+)
+async def get_order_history(orderid: OrderId, services: Services, conditional: Conditional) -> Response:
+    answer = await services.purchase.GetOrderHistory(pb.GetOrderHistoryRequest(orderid=orderid))
+    return conditional(OrderHistory.from_message(answer))
+
+
+@events_router.get(
+    "/v1/orders/{orderid}/events",
+    operation_id="StreamOrderEvents",
+    summary="Follow an order live",
+    response_class=Response,
+    responses={
+        200: {"description": "The stream", "content": {MEDIA_TYPE: {"example": _STREAM_EXAMPLE}}},
+        204: {"description": "The client has received the end; it must not reconnect."},
+        **problems(400, 401, 404, 429, 501, 503, 504),
+    },
+)
+async def stream_order_events(
+    request: Request,
+    # Purchase validates it: an invalid id is its 400.
+    orderid: Annotated[str, Path(json_schema_extra={"pattern": ID_PATTERN}, examples=_EXAMPLES)],
+    stream: Stream,
+    last_event_id: Annotated[
+        str, Header(alias="Last-Event-ID", description="The id of the last event received.")
+    ] = "",
+) -> Response:
+    """Server-sent events: a `move` for each thing that a service has done for the order, then for each as it
+    happens, and an `end` once nothing more will. A client that reconnects, to any gateway, with the
+    `Last-Event-ID` it received last gets the events it has not received; after the end it gets 204. A stream
+    breaks off now and then (the gateway stops, the token expires): reconnect. There is a comment at least
+    every 10 seconds, so a longer silence means that the connection is lost.
+    """
+    return await stream.response(request, orderid, last_event_id)

@@ -1,0 +1,78 @@
+"""Stops and starts services from the web UI, if the suite runs on this machine (`sagactl up`)."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from fastapi import APIRouter, Depends
+from starlette.requests import Request
+
+from contract.control import request as control
+from contract.topology import TOPICS
+from sagakit.errors import SagaError
+from services.gateway.errors import Problem
+
+SERVICE_CONTROL = "/ui/services"
+UI_HEADER = "X-Saga-Page"
+"""A header that forms cannot send, and scripts of another origin only after a CORS preflight, which fails."""
+_LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+
+
+def service_control(socket: Path) -> APIRouter:
+    """Routes over the suite's control socket, for the four services only."""
+    router = APIRouter(
+        prefix=SERVICE_CONTROL, include_in_schema=False, dependencies=[Depends(require_same_origin)]
+    )
+
+    @router.get("")
+    async def list_services() -> dict[str, Any]:
+        processes = await _control(socket, "ps", "")
+        return {"services": [_service(name, processes) for name in TOPICS]}
+
+    @router.post("/{name}:{action}")
+    async def control_service(name: str, action: str) -> dict[str, Any]:
+        if name not in TOPICS or action not in {"stop", "start"}:
+            raise Problem.not_found()
+        return _service(name, await _control(socket, action, name))
+
+    return router
+
+
+async def _control(socket: Path, action: str, name: str) -> Sequence[Mapping[str, Any]]:
+    try:
+        return await control(socket, action, name)
+    except SagaError as error:
+        raise Problem(503, "no-control", f"{error}.") from error
+
+
+def _service(name: str, processes: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Summarize the processes of a service; its replicas are called `stock-1` and so on."""
+    own = [each for each in processes if each["name"] == name or each["name"].rpartition("-")[0] == name]
+    running = sum(each["state"] == "running" for each in own)
+    return {"name": name, "processes": len(own), "running": running}
+
+
+def require_same_origin(request: Request) -> None:
+    """Reject cross-origin browser requests (CSRF and DNS-rebinding protection). Non-browser clients pass.
+
+    A page of another origin cannot send the header; one whose host name was rebound to this machine can, but
+    its Host header is not a loopback name. Raises Problem (403).
+    """
+    own_origin = f"{request.url.scheme}://{request.headers.get('host', '')}"
+    trusted = (
+        UI_HEADER in request.headers
+        and request.headers.get("sec-fetch-site", "same-origin") == "same-origin"
+        and request.headers.get("origin", own_origin) == own_origin
+        and is_local(request)
+    )
+    if not trusted:
+        raise Problem(403, "not-from-here", f"Only this machine's own page may do that, with {UI_HEADER}.")
+
+
+def is_local(request: Request) -> bool:
+    """Whether the Host header is one of this machine's loopback names."""
+    try:
+        return urlsplit(f"//{request.headers.get('host', '')}").hostname in _LOOPBACK
+    except ValueError:
+        return False
