@@ -1,4 +1,4 @@
-"""Every implementation of `Bus`, opened as often as a test has processes; and consumers that remember."""
+"""Every implementation of `Bus`, opened once for each process of a test; and recording listeners."""
 
 import asyncio
 import sys
@@ -24,26 +24,26 @@ ROOT = Path(__file__).parents[2]
 BROKERS = (
     [cloud.CLOUD] if cloud.PROJECT else ["embedded", pytest.param("pubsub", marks=pytest.mark.emulators)]
 )
-"""Where a real project is named, that alone."""
+"""If a real project is configured, that alone."""
 
 
 @dataclass(frozen=True, slots=True)
 class Broker:
-    """A broker of the test's own, on which nothing is provisioned yet."""
+    """A broker of the test's own, without topics."""
 
     name: str
     file: Path
     project: str
-    """For a real one: what everything of the test's own in it begins with."""
+    """For a real one: the prefix of all names of the test."""
     emulator: str
 
     @property
     def lease_seconds(self) -> int:
-        """The shortest there is: how long a message is lost to others when its holder dies."""
+        """The broker's shortest lease: how long a message is blocked if its holder dies."""
         return 1 if self.name == "embedded" else 10
 
     def open(self) -> AbstractAsyncContextManager[Bus]:
-        """As each process does."""
+        """Open the bus, as each process does."""
         if self.name == "embedded":
             return self._embedded()
         if self.name == cloud.CLOUD:
@@ -58,7 +58,7 @@ class Broker:
         return open_pubsub_provisioner(self.project, self.emulator)
 
     async def provision(self, topic: str, *subscriptions: str, **settings) -> None:
-        """Subscriptions with short pauses and leases, unless `settings` say otherwise."""
+        """Create subscriptions, with short retry delays and leases unless `settings` differ."""
         short = {"min_retry_seconds": 0.2, "max_retry_seconds": 1, "ack_deadline_seconds": self.lease_seconds}
         async with self.provisioner() as provisioner:
             await provisioner.ensure_topic(topic)
@@ -67,7 +67,7 @@ class Broker:
                 await provisioner.ensure_subscription(replace(spec, **{**short, **settings}))
 
     async def leave_behind(self, spec: SubscriptionSpec) -> None:
-        """An expiring subscription whose process died long ago."""
+        """Create an expiring subscription whose process died long ago."""
         async with self.provisioner() as provisioner:
             inner = provisioner.provisioner if isinstance(provisioner, cloud.OwnProvisioner) else provisioner
             if isinstance(inner, PubsubProvisioner):
@@ -86,7 +86,7 @@ class Broker:
 
     @asynccontextmanager
     async def peer(self, what: str, subscription: str) -> AsyncIterator[asyncio.subprocess.Process]:
-        """Another process at this broker, as tests.support.peer says; killed in the end, if not before."""
+        """Run another process at this broker (tests.support.peer), and kill it in the end."""
         where = [str(self.file)] if self.name == "embedded" else [self.project, self.emulator]
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "tests.support.peer", what, subscription, self.name, *where),
@@ -110,11 +110,11 @@ def nack(delivery: Delivery) -> None:
 
 
 def keep(_: Delivery) -> None:
-    """Neither: it stays in hand."""
+    """Settle nothing: the message stays in flight."""
 
 
 class Listener:
-    """Remembers what was delivered, and when, and settles it as it is told."""
+    """Records deliveries and their times, and settles each with `settle`."""
 
     def __init__(self, settle: Callable[[Delivery], None] = ack) -> None:
         self.deliveries: list[Delivery] = []
@@ -135,12 +135,12 @@ class Listener:
         return [delivery.attempt for delivery in self.deliveries]
 
     async def has(self, count: int, seconds: float = 10) -> list[str]:
-        """What was delivered, once it is so much."""
+        """Wait until `count` messages were delivered, and return their bodies."""
         await eventually(lambda: len(self.deliveries) >= count, seconds)
         return self.bodies
 
     async def stays_silent(self, seconds: float) -> bool:
-        """Whether nothing is delivered for so long."""
+        """Return whether nothing is delivered for `seconds`."""
         before = len(self.deliveries)
         await asyncio.sleep(seconds)
         return len(self.deliveries) == before

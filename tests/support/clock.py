@@ -1,4 +1,4 @@
-"""Time that stands still until a test moves it."""
+"""A clock that tests advance."""
 
 import asyncio
 import heapq
@@ -15,7 +15,7 @@ START = 1_000_000.0
 
 
 class Clock:
-    """`now` and `sleep` for a `Runtime`: sleepers wake in their order while `advance` moves the hands."""
+    """The clocks and `sleep` of a `Runtime`: `advance` wakes sleepers in the order of their times."""
 
     def __init__(self) -> None:
         self._now = START
@@ -41,11 +41,11 @@ class Clock:
 
     @property
     def sleepers(self) -> int:
-        """How many sleep at the moment."""
+        """Number of tasks that sleep."""
         return sum(not woken.done() for _, _, woken in self._sleepers)
 
     async def advance(self, seconds: float) -> None:
-        """Let so much time pass, everybody who wakes meanwhile doing what they woke for."""
+        """Let `seconds` pass, and run every task that wakes meanwhile."""
         until = self._now + seconds
         await settled()
         while self._sleepers and self._sleepers[0][0] <= until:
@@ -73,11 +73,11 @@ class Clock:
 
 
 async def settled() -> None:
-    """Whoever can run without time passing or the outside world answering has done so."""
+    """Let tasks run until each waits for time to pass or for input."""
     for _ in range(50):
         await asyncio.sleep(0)
 
 
 def impatient() -> Runtime:
-    """The real thing, but nobody waits."""
+    """Return the real runtime, with sleeps that take no time."""
     return Runtime(sleep=lambda _: asyncio.sleep(0))

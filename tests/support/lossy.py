@@ -1,4 +1,4 @@
-"""A broker that loses messages: between a service and its backend, some of what it publishes disappears."""
+"""A broker that loses messages, between a service and its backend."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -9,11 +9,11 @@ from sagakit.bus import Bus, Message
 from sagakit.events import Event
 
 Loses = Callable[[str, str], bool]
-"""Whether a message is lost, by its topic and the status in it."""
+"""Returns whether a message is lost, by its topic and the status in it."""
 
 
 class LossyBus:
-    """Takes every message, and passes on those that `loses` does not hold for."""
+    """Accepts every message, and drops those that `loses` selects."""
 
     def __init__(self, bus: Bus, loses: Loses) -> None:
         self._bus = bus

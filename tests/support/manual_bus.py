@@ -1,4 +1,4 @@
-"""A bus worked by hand: tests say what arrives, when streams end, and what publishing meets."""
+"""A bus controlled by the test: what is delivered, when pulls end, and how publishing fails."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -8,7 +8,7 @@ from sagakit.errors import Poison, Unavailable
 
 
 class ManualDelivery:
-    """A message in hand; remembers how it was settled."""
+    """A delivered message that records how it was settled."""
 
     def __init__(self, message: Message, attempt: int) -> None:
         self.message = message
@@ -23,7 +23,7 @@ class ManualDelivery:
 
 
 class ManualPull:
-    """A live pull."""
+    """An open pull."""
 
     def __init__(self, receive: Callable[[Delivery], None]) -> None:
         self._receive = receive
@@ -48,13 +48,13 @@ class ManualPull:
 
 
 class ManualBus:
-    """Takes what is published, unless a test says otherwise."""
+    """Accepts what is published, unless the test sets a failure."""
 
     def __init__(self) -> None:
         self.published: list[tuple[str, list[Message]]] = []
         self.pulls: dict[str, list[ManualPull]] = {}
         self.attempts = 0
-        self.away = False
+        self.unavailable = False
         self.unpublishable: Callable[[Message], bool] = lambda _: False
         self.open = asyncio.Event()
         """Publishing waits while this is not set."""
@@ -64,8 +64,8 @@ class ManualBus:
         self.attempts += 1
         await self.open.wait()
         await asyncio.sleep(0)
-        if self.away:
-            raise Unavailable("the broker is away")
+        if self.unavailable:
+            raise Unavailable("the broker is unavailable")
         if any(map(self.unpublishable, messages)):
             raise Poison("unpublishable")
         self.published.append((topic, list(messages)))
@@ -77,7 +77,7 @@ class ManualBus:
 
     @property
     def messages(self) -> list[Message]:
-        """All that was published, wherever."""
+        """All published messages, of all topics."""
         return [message for _, batch in self.published for message in batch]
 
     @property

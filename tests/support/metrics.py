@@ -1,4 +1,4 @@
-"""What the suite declares to be measured, as Prometheus sees it; and what is exposed."""
+"""The declared metrics as Prometheus series, and the samples that are exposed."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -23,14 +23,14 @@ ALL = [instrument for instruments in DECLARED.values() for instrument in instrum
 
 @dataclass(frozen=True)
 class Series:
-    """A name that can be asked for, and the labels it has."""
+    """A series' name and its labels."""
 
     name: str
     labels: frozenset[str]
 
 
 def base_name(instrument: Instrument) -> str:
-    """As the exporter writes it, before what it adds for the instrument's kind."""
+    """Return the exported name without the suffix for the instrument's kind."""
     return instrument.name.replace(".", "_") + ("_seconds" if instrument.unit == "s" else "")
 
 
@@ -52,13 +52,13 @@ def declared_series() -> set[Series]:
 
 
 class Samples(list[tuple[str, dict[str, str], float]]):
-    """What was exposed at a moment."""
+    """The samples of one scrape."""
 
     def series(self) -> set[Series]:
         return {Series(name, frozenset(labels)) for name, labels, _ in self}
 
     def value(self, name: str, **labels: str) -> float:
-        """The sum of all that have these labels; 0 where there are none."""
+        """Return the sum of all samples with these labels; 0 if there are none."""
         return sum(value for found, has, value in self if found == name and labels.items() <= has.items())
 
 
@@ -71,13 +71,13 @@ def parsed(text: str) -> Samples:
 
 
 def scraped(addresses: Iterable[str]) -> Samples:
-    """What all of these expose, together."""
+    """Scrape all addresses, and return their samples together."""
     answers = [httpx.get(f"http://{each}/metrics", trust_env=False, timeout=20) for each in addresses]
     return Samples(sample for answer in answers for sample in parsed(answer.raise_for_status().text))
 
 
 class Measured:
-    """Metrics without an endpoint."""
+    """Metrics that are collected without an endpoint."""
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()

@@ -1,4 +1,4 @@
-"""Every implementation of `Tables`, each opened empty and as often as a test has processes."""
+"""Every implementation of `Tables`; each is opened empty, once for each process of a test."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -23,7 +23,7 @@ STORES = (
         pytest.param("datastore", marks=pytest.mark.emulators),
     ]
 )
-"""The fake of the unit tests, and the three that the fake stands for; or a real project alone."""
+"""The fake of the unit tests and the three that it stands for; or a real project alone."""
 
 OpenTables = Callable[[], AbstractAsyncContextManager[Tables]]
 """Opens the same tables, as another process would."""

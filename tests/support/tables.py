@@ -1,4 +1,4 @@
-"""`Tables` for tests: one in memory, and wrappers that count calls or lose answers of any other."""
+"""`Tables` for tests: one in memory, and wrappers that count calls, lose responses or cause conflicts."""
 
 import asyncio
 from collections import Counter
@@ -9,13 +9,13 @@ from sagakit.tables import DUE, EXPIRES_AT, Delete, Insert, Key, Mutation, Row, 
 
 
 class MemoryTables:
-    """Keeps the promises of `Tables` in a dict: the contract suite runs over it too."""
+    """Tables in a dict. The contract suite holds it to the same promises as the others."""
 
     def __init__(self) -> None:
         self.rows: dict[Key, Row] = {}
-        self.away = False
+        self.unavailable = False
         self.failures: list[Exception] = []
-        """What the next commits meet."""
+        """Errors that the next commits raise, in order."""
         self._version = 0
 
     async def lookup(self, keys: Sequence[Key]) -> dict[Key, Row]:
@@ -59,8 +59,8 @@ class MemoryTables:
 
     async def _call(self) -> None:
         await asyncio.sleep(0)
-        if self.away:
-            raise Unavailable("the tables are away")
+        if self.unavailable:
+            raise Unavailable("the tables are unavailable")
 
     def _apply(self, rows: dict[Key, Row], mutation: Mutation) -> None:
         match mutation:
@@ -75,13 +75,14 @@ class MemoryTables:
 
 
 class CountedTables:
-    """Counts the calls that reach `tables`."""
+    """Counts the calls of `tables`, and records commits and the ranges of `due`."""
 
     def __init__(self, tables: Tables) -> None:
         self._tables = tables
         self.expire = tables.expire
         self.calls: Counter[str] = Counter()
         self.committed: list[Sequence[Mutation]] = []
+        self.ranges: list[tuple[str, str]] = []
 
     async def lookup(self, keys: Sequence[Key]) -> dict[Key, Row]:
         self.calls["lookup"] += 1
@@ -94,6 +95,7 @@ class CountedTables:
 
     async def due(self, kind: str, start: str, end: str, limit: int) -> list[tuple[Key, Row]]:
         self.calls["due"] += 1
+        self.ranges.append((start, end))
         return await self._tables.due(kind, start, end, limit)
 
     async def page(self, kind: str, after: str, limit: int) -> list[tuple[Key, Row]]:
@@ -102,7 +104,7 @@ class CountedTables:
 
 
 class LostResponseTables:
-    """The answers to the first `count` commits get lost: after they were applied, or with them."""
+    """Loses the responses to the first `count` commits, which are applied or not."""
 
     def __init__(self, tables: Tables, *, applied: bool, count: int = 1) -> None:
         self._tables = tables
@@ -123,7 +125,7 @@ class LostResponseTables:
 
 
 class ConflictingTables:
-    """Before each of the first commits, somebody else gets in between with a commit of their own."""
+    """Lets another writer commit before each of the first commits."""
 
     def __init__(self, tables: Tables, *rivals: Callable[[], Sequence[Mutation]]) -> None:
         self._tables = tables

@@ -1,4 +1,4 @@
-"""Spans kept in memory: every service records into one place, and traces are read from it as trees."""
+"""Spans in memory: all services record into one place, and tests read traces from it as trees."""
 
 from collections.abc import Iterator
 
@@ -15,7 +15,7 @@ from sagakit.telemetry.spans import Spans
 
 
 class Traces:
-    """What the services of one suite have recorded."""
+    """The spans that the services of one suite have recorded."""
 
     def __init__(self) -> None:
         self._exporter = InMemorySpanExporter()
@@ -32,11 +32,11 @@ class Traces:
 
     @property
     def spans(self) -> list[ReadableSpan]:
-        """Those that have ended, in the order they began."""
+        """Ended spans, in the order of their start."""
         return sorted(self._exporter.get_finished_spans(), key=lambda span: span.start_time)
 
     def linked(self, span: ReadableSpan) -> ReadableSpan:
-        """What the only link of the span leads to."""
+        """The target of the span's only link."""
         (link,) = span.links
         (found,) = (each for each in self.spans if each.context.span_id == link.context.span_id)
         return found

@@ -17,9 +17,9 @@ from sagakit.errors import Unavailable
 from sagakit.runtime import Runtime
 from sagakit.tables import Insert, Key
 from tests.support.brokers import Broker, Listener, a_message, ack, keep, nack
+from tests.support.counter import a_store, count_in, counting
 from tests.support.eventually import eventually
 from tests.support.peer import ECHOES
-from tests.support.steps import a_store, count_in, counting
 from tests.support.stores import OpenTables, opener
 
 TOPIC = "things"

@@ -11,7 +11,7 @@ from sagakit.errors import Contention, FailedPrecondition, OutcomeUnknown, Rejec
 from sagakit.store import MAX_KEY_ROUNDS, Changes, Decide, Snapshot
 from sagakit.tables import Insert, Key, Mutation, Tables, Update
 from tests.support.clock import Clock, impatient
-from tests.support.steps import (
+from tests.support.counter import (
     COUNTER,
     INBOX,
     OUTBOX,
@@ -22,13 +22,13 @@ from tests.support.steps import (
     counting,
     entities,
     once,
-    refusing,
+    rejecting,
 )
 from tests.support.stores import OpenTables
 from tests.support.tables import ConflictingTables, CountedTables, LostResponseTables
 
 INBOX_ROW = Key(INBOX, "heard")
-OUTBOX_ROW = Key(OUTBOX, "said")
+OUTBOX_ROW = Key(OUTBOX, "published")
 
 
 @pytest.fixture
@@ -144,7 +144,7 @@ async def test_a_duplicate_changes_nothing_and_is_answered_as_the_first(tables: 
 async def test_a_duplicate_that_would_be_refused_by_now_is_answered_as_the_first(tables: Tables):
     await a_store(tables).transact([COUNTER], once("heard", counting()))
 
-    again = await a_store(tables).transact([COUNTER, an_inbox().key("heard")], once("heard", refusing()))
+    again = await a_store(tables).transact([COUNTER, an_inbox().key("heard")], once("heard", rejecting))
 
     assert again.result == 1
 
@@ -204,7 +204,7 @@ async def test_a_commit_that_collides_on_the_state_leaves_neither_inbox_nor_outb
 async def test_a_refused_step_writes_nothing_so_that_a_retry_is_not_taken_for_a_duplicate(tables: Tables):
     """The trap: the eventid recorded before the handler ran, or a retry answered as if it were done."""
     with pytest.raises(Rejected):
-        await a_store(tables).transact([COUNTER], once("heard", refusing()))
+        await a_store(tables).transact([COUNTER], once("heard", rejecting))
 
     changes = await a_store(tables).transact([COUNTER], once("heard", counting()))
 

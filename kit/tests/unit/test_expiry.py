@@ -9,7 +9,7 @@ from sagakit.expiry import MAX_BATCH_ROWS, Expiry
 from sagakit.tables import EXPIRES_AT, Insert, Key
 from services.purchase.usecases import UseCases
 from tests.support.clock import Clock
-from tests.support.steps import a_store, an_inbox, counting, once
+from tests.support.counter import a_store, an_inbox, counting, once
 from tests.support.tables import MemoryTables
 from tests.support.usecases import REMINDERS, use_cases
 
@@ -81,11 +81,11 @@ async def test_however_many_have_expired_they_are_removed_bit_by_bit(clock: Cloc
 async def test_a_database_that_is_away_is_tried_again(clock: Clock, tables: MemoryTables):
     past = datetime.fromtimestamp(clock.now() - 1, UTC)
     await tables.commit([Insert(Key("Thing", "a"), {EXPIRES_AT: past})])
-    tables.away = True
+    tables.unavailable = True
     expiry = await running(clock, tables)
     await clock.advance(3600)
 
-    tables.away = False
+    tables.unavailable = False
     await clock.advance(1300)
 
     assert tables.rows == {}

@@ -8,8 +8,8 @@ from sagakit.service import Kit, Service
 from sagakit.settings import ServiceSettings
 from sagakit.tables import Key
 from tests.support.clock import Clock
+from tests.support.counter import an_event, counting
 from tests.support.manual_bus import ManualBus
-from tests.support.steps import an_event, counting
 from tests.support.tables import MemoryTables
 
 ENVIRON = {

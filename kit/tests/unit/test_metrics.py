@@ -1,22 +1,20 @@
-"""The kit's metrics: each part says what happened to it, and asks the store nothing for it."""
+"""The kit's metrics: each part reports its work, without a call of the store."""
 
 import asyncio
 import socket
 import subprocess
 import sys
 from contextlib import asynccontextmanager
+from functools import partial
 
 import grpc
 import httpx
 import pytest
 
-from sagakit.bus import Message
-from sagakit.consumer import FAILED, NACKED, PAUSED, Consumer, Outcome
+from sagakit.consumer import FAILED, NACKED, PAUSED, Outcome
 from sagakit.errors import Contention, NotFound, Poison, Unavailable
 from sagakit.events import Event, timestamp
 from sagakit.grpc.server import GrpcServer
-from sagakit.outbox import Outbox
-from sagakit.relay import Relay
 from sagakit.store import Changes
 from sagakit.tables import Insert, Key
 from sagakit.telemetry import metrics
@@ -24,68 +22,46 @@ from sagakit.telemetry.instruments import NO_METRICS
 from sagakit.telemetry.outbox_metrics import FORGOTTEN_AFTER_SECONDS
 from sagakit.telemetry.prometheus import serve_metrics
 from tests.support.clock import Clock, settled
+from tests.support.counter import OUTBOX, a_store, counting, rejecting
 from tests.support.grpcserver import registering
-from tests.support.manual_bus import ManualBus
+from tests.support.harness import (
+    SUBSCRIPTION,
+    ConsumerHarness,
+    Harness,
+    a_message,
+    background,
+    raises,
+)
 from tests.support.metrics import Measured, parsed
-from tests.support.steps import OUTBOX, TOPIC, a_store, counting, refusing
 from tests.support.tables import MemoryTables
 
-SUBSCRIPTION = "one-service.things"
 
-
-@asynccontextmanager
-async def consuming(clock: Clock, measured: Measured, meets):
-    """A pull of a consumer that does `meets` about every event."""
-    bus = ManualBus()
-
-    async def handle(event: Event) -> Outcome:
-        return meets(event)
-
-    async def answers() -> None:
-        return
-
+def consuming(clock: Clock, measured: Measured, handle) -> ConsumerHarness:
+    """A consumer whose deliveries are measured."""
     recorder = clock.recorder(measured.metrics, ["own-reason"])
-    consumer = Consumer(
-        bus, [SUBSCRIPTION], {"thing": handle}, "dead", answers, clock.runtime(observer=recorder)
-    )
-    recorder.observe_consumer(consumer)
-    running = asyncio.create_task(consumer.run())
-    await settled()
-    try:
-        yield bus.pulls[SUBSCRIPTION][-1]
-    finally:
-        consumer.stop()
-        await running
-
-
-def a_message(**attributes: str) -> Message:
-    return Message(b"", {"eventid": "e", "type": "thing", **attributes})
-
-
-def raising(error: Exception):
-    def meets(_: Event) -> Outcome:
-        raise error
-
-    return meets
+    harness = ConsumerHarness(handle, clock, observer=recorder)
+    recorder.observe_consumer(harness.consumer)
+    return harness
 
 
 @pytest.mark.parametrize(
-    ("meets", "outcome"),
+    ("handle", "outcome"),
     [
         (lambda _: Outcome.APPLIED, "applied"),
         (lambda _: Outcome.DUPLICATE, "duplicate"),
         (lambda _: Outcome.IGNORED, "ignored"),
-        (raising(Poison("own-reason")), "dead_lettered"),
-        (raising(Contention("others")), NACKED),
-        (raising(Unavailable("away")), PAUSED),
-        (raising(ZeroDivisionError()), FAILED),
+        (raises(Poison("own-reason")), "dead_lettered"),
+        (raises(Contention("others")), NACKED),
+        (raises(Unavailable("away")), PAUSED),
+        (raises(ZeroDivisionError()), FAILED),
     ],
 )
-async def test_every_delivery_counts_once_with_what_became_of_it(meets, outcome):
+async def test_each_delivery_counts_once_with_its_outcome(handle, outcome):
     clock, measured = Clock(), Measured()
 
-    async with consuming(clock, measured, meets) as pull:
-        pull.deliver(a_message())
+    harness = consuming(clock, measured, handle)
+    async with harness.running():
+        harness.pull.deliver(a_message())
         await settled()
 
     name = "saga_event_duration_seconds_count"
@@ -93,17 +69,18 @@ async def test_every_delivery_counts_once_with_what_became_of_it(meets, outcome)
     assert measured.value(name) == 1
 
 
-async def test_a_dead_letter_counts_with_a_reason_that_is_known_or_other_and_is_0_before():
+async def test_dead_letters_count_by_known_reasons_or_other_from_0():
     clock, measured = Clock(), Measured()
     reasons = iter(["own-reason: status", "another: 4711"])
 
     def refuse() -> Outcome:
         raise Poison(next(reasons))
 
-    async with consuming(clock, measured, lambda _: refuse()) as pull:
+    harness = consuming(clock, measured, lambda _: refuse())
+    async with harness.running():
         before = measured.samples()
-        pull.deliver(a_message())
-        pull.deliver(a_message())
+        harness.pull.deliver(a_message())
+        harness.pull.deliver(a_message())
         await settled()
 
     labels = {labels["reason"] for name, labels, _ in before if name == "saga_dead_letters_total"}
@@ -113,129 +90,111 @@ async def test_a_dead_letter_counts_with_a_reason_that_is_known_or_other_and_is_
     assert measured.value("saga_dead_letters_total", reason=metrics.OTHER) == 1
 
 
-async def test_the_age_of_an_event_is_since_it_was_said_where_that_is_known():
+async def test_age_of_an_event_is_measured_if_it_has_a_time():
     clock, measured = Clock(), Measured()
 
-    async with consuming(clock, measured, lambda _: Outcome.APPLIED) as pull:
-        pull.deliver(a_message(time=timestamp(clock.now() - 3)))
-        pull.deliver(a_message(time=timestamp(clock.now() + 60)))
-        pull.deliver(a_message(time="yesterday"))
-        pull.deliver(a_message())
+    harness = consuming(clock, measured, lambda _: Outcome.APPLIED)
+    async with harness.running():
+        harness.pull.deliver(a_message(time=timestamp(clock.now() - 3)))
+        harness.pull.deliver(a_message(time=timestamp(clock.now() + 60)))
+        harness.pull.deliver(a_message(time="yesterday"))
+        harness.pull.deliver(a_message())
         await settled()
 
     assert measured.value("saga_event_age_seconds_count") == 2
     assert measured.value("saga_event_age_seconds_sum") == pytest.approx(3)
 
 
-async def test_what_is_in_hand_and_whether_it_is_pulled_can_be_seen():
+async def test_gauges_show_events_in_flight_and_active_subscriptions():
     clock, measured = Clock(), Measured()
-    dealt_with = asyncio.Event()
+    applied = asyncio.Event()
 
-    async def slow(_: Event) -> Outcome:
-        await dealt_with.wait()
+    async def slow() -> Outcome:
+        await applied.wait()
         return Outcome.APPLIED
 
-    async def answers() -> None:
-        return
-
-    bus, recorder = ManualBus(), clock.recorder(measured.metrics)
-    runtime = clock.runtime(observer=recorder)
-    consumer = Consumer(bus, [SUBSCRIPTION], {"thing": slow}, "dead", answers, runtime)
-    recorder.observe_consumer(consumer)
-    assert (measured.value("saga_subscription_active"), measured.value("saga_consumer_saturated")) == (0, 1)
-    running = asyncio.create_task(consumer.run())
-    await settled()
-    bus.pulls[SUBSCRIPTION][-1].deliver(a_message())
-    await settled()
-    assert measured.value("saga_events_in_flight", subscription=SUBSCRIPTION) == 1
-    assert (measured.value("saga_subscription_active"), measured.value("saga_consumer_saturated")) == (1, 0)
-    dealt_with.set()
-    await settled()
-    assert measured.value("saga_events_in_flight") == 0
-    consumer.stop()
-    await running
+    harness = consuming(clock, measured, lambda _: slow())
+    value = partial(measured.value, subscription=SUBSCRIPTION)
+    assert (value("saga_subscription_active"), measured.value("saga_consumer_saturated")) == (0, 1)
+    async with harness.running():
+        await harness.deliver(a_message())
+        assert value("saga_events_in_flight") == 1
+        assert (value("saga_subscription_active"), measured.value("saga_consumer_saturated")) == (1, 0)
+        applied.set()
+        await settled()
+        assert value("saga_events_in_flight") == 0
 
 
-class Publishing:
-    """A relay at a bus and a clock worked by hand."""
+class PublishingHarness(Harness):
+    """A relay whose work is measured."""
 
-    def __init__(self) -> None:
-        self.clock, self.bus, self.measured, self.tables = Clock(), ManualBus(), Measured(), MemoryTables()
-        self.runtime = self.clock.runtime(observer=self.clock.recorder(self.measured.metrics))
-        self.outbox = Outbox(OUTBOX, self.runtime)
-        self.relay = Relay(self.tables, self.bus, TOPIC, self.outbox, self.runtime)
+    def __post_init__(self) -> None:
+        self.measured = Measured()
+        self.observer = self.clock.recorder(self.measured.metrics)
+        super().__post_init__()
 
-    @asynccontextmanager
-    async def running(self):
-        running = asyncio.create_task(self.relay.run())
-        try:
-            yield self
-        finally:
-            running.cancel()
-            await asyncio.gather(running, return_exceptions=True)
-
-    def an_event(self, eventid: str, seconds_ago: float = 0) -> Event:
-        return Event(eventid, "t", b"", {"time": timestamp(self.clock.now() - seconds_ago)})
+    def aged(self, eventid: str, seconds: float = 0) -> Event:
+        return Event(eventid, "t", b"", {"time": timestamp(self.clock.now() - seconds)})
 
     @property
     def backlog(self) -> tuple[float, float]:
-        """How many, and how old the oldest."""
+        """Depth of the outbox, and age of its oldest event."""
         value = self.measured.value
         return value("saga_outbox_depth"), value("saga_outbox_oldest_age_seconds")
 
 
-async def test_the_outbox_is_as_deep_and_as_old_as_what_the_relay_has_in_hand():
-    bench = Publishing()
-    bench.bus.open.clear()
+async def test_outbox_depth_and_age_are_those_of_events_in_the_relay():
+    harness = PublishingHarness()
+    harness.bus.open.clear()
 
-    async with bench.running():
-        assert bench.backlog == (0, 0)
-        bench.relay.enqueue([bench.an_event("a", 7), bench.an_event("b")])
+    async with background(harness.relay.run()):
+        assert harness.backlog == (0, 0)
+        harness.relay.enqueue([harness.aged("a", 7), harness.aged("b")])
         await settled()
-        assert bench.backlog == (2, 7)
-        bench.bus.open.set()
-        await bench.clock.advance(1)
+        assert harness.backlog == (2, 7)
+        harness.bus.open.set()
+        await harness.clock.advance(1)
 
-    assert bench.backlog == (0, 0)
-    assert bench.measured.value("saga_events_published_total") == 2
-    assert bench.measured.value("saga_publish_duration_seconds_count", outcome="ok") == 1
-
-
-async def test_what_the_relay_gave_up_is_known_until_it_is_published_or_a_quarter_of_an_hour_later():
-    bench = Publishing()
-    bench.bus.away = True
-
-    async with bench.running():
-        bench.relay.enqueue([bench.an_event("a", 5), bench.an_event("b")])
-        await bench.clock.advance(60)
-        assert bench.backlog == (2, 65)
-        assert bench.measured.value("saga_publish_duration_seconds_count", outcome="unavailable") > 1
-
-        bench.bus.away = False
-        bench.relay.enqueue([Event("a", "t", b"", {})])
-        await bench.clock.advance(1)
-        assert bench.backlog == (1, 61)
-
-        await bench.clock.advance(FORGOTTEN_AFTER_SECONDS)
-        assert bench.backlog == (0, 0)
+    assert harness.backlog == (0, 0)
+    assert harness.measured.value("saga_events_published_total") == 2
+    assert harness.measured.value("saga_publish_duration_seconds_count", outcome="ok") == 1
 
 
-async def test_an_adopted_row_is_as_old_as_when_it_was_said():
-    bench = Publishing()
-    bench.bus.open.clear()
-    event = bench.an_event("left")
-    await bench.tables.commit(bench.outbox.inserts([event]))
-    await bench.clock.advance(90)
+async def test_given_up_event_counts_until_published_or_for_15_minutes():
+    harness = PublishingHarness()
+    harness.bus.unavailable = True
 
-    async with bench.running():
-        (left,) = await bench.tables.due(OUTBOX, "", "~", 1)
-        await bench.relay.take_over(*left)
-        assert bench.backlog == (1, 90)
-        bench.bus.open.set()
-        await bench.clock.advance(1)
+    async with background(harness.relay.run()):
+        harness.relay.enqueue([harness.aged("a", 5), harness.aged("b")])
+        await harness.clock.advance(60)
+        assert harness.backlog == (2, 65)
+        assert harness.measured.value("saga_publish_duration_seconds_count", outcome="unavailable") > 1
+
+        harness.bus.unavailable = False
+        harness.relay.enqueue([Event("a", "t", b"", {})])
+        await harness.clock.advance(1)
+        assert harness.backlog == (1, 61)
+
+        await harness.clock.advance(FORGOTTEN_AFTER_SECONDS)
+        assert harness.backlog == (0, 0)
 
 
-async def test_a_step_counts_with_how_it_ended_and_lost_races_with_it():
+async def test_age_of_a_claimed_row_is_that_of_its_event():
+    harness = PublishingHarness()
+    harness.bus.open.clear()
+    event = harness.aged("left")
+    await harness.tables.commit(harness.outbox.inserts([event]))
+    await harness.clock.advance(90)
+
+    async with background(harness.relay.run()):
+        (left,) = await harness.tables.due(OUTBOX, "", "~", 1)
+        await harness.relay.take_over(*left)
+        assert harness.backlog == (1, 90)
+        harness.bus.open.set()
+        await harness.clock.advance(1)
+
+
+async def test_transactions_count_by_outcome():
     clock, measured = Clock(), Measured()
     tables = MemoryTables()
     store = a_store(tables, clock.runtime(observer=clock.recorder(measured.metrics)))
@@ -244,29 +203,29 @@ async def test_a_step_counts_with_how_it_ended_and_lost_races_with_it():
 
     await store.transact([key], counting(key))
     await store.transact([key], lambda _: Changes(0))
-    with pytest.raises(Exception, match="not like this"):
-        await store.transact([key], refusing())
+    with pytest.raises(Exception, match="rejected"):
+        await store.transact([key], rejecting)
 
     outcomes = {each: measured.value(count, outcome=each) for each in ("committed", "unchanged", "raised")}
     assert outcomes == {"committed": 1, "unchanged": 1, "raised": 1}
     assert measured.value("saga_transactions_conflicts_total") == 0
 
 
-async def test_a_blind_insert_of_what_is_there_is_a_lost_race_and_what_it_counts_counts_once():
+async def test_conflict_counts_and_on_commit_is_called_once():
     clock, measured = Clock(), Measured()
     tables, key = MemoryTables(), Key("Thing", "a")
     await tables.commit([Insert(key, {"n": 0})])
     store = a_store(tables, clock.runtime(observer=clock.recorder(measured.metrics)))
-    counted = []
+    calls = []
 
     stepping = asyncio.create_task(
-        store.transact([], lambda _: Changes(None, {key: {"n": 1}}, on_commit=lambda: counted.append(1)))
+        store.transact([], lambda _: Changes(None, {key: {"n": 1}}, on_commit=lambda: calls.append(1)))
     )
     await clock.advance(1)
     await stepping
 
     assert measured.value("saga_transactions_conflicts_total") == 1
-    assert counted == [1]
+    assert calls == [1]
 
 
 PURCHASE = "one.Service"
@@ -289,7 +248,7 @@ async def serving(measured: Measured, behaviour):
     ("error", "code"),
     [(None, "OK"), (NotFound("unknown", "no"), "NOT_FOUND"), (ZeroDivisionError(), "INTERNAL")],
 )
-async def test_every_call_counts_with_its_method_and_its_code(error, code):
+async def test_each_call_counts_by_method_and_code(error, code):
     measured = Measured()
 
     async def behaviour(_, __):
@@ -303,18 +262,18 @@ async def test_every_call_counts_with_its_method_and_its_code(error, code):
         except grpc.aio.AioRpcError as failed:
             assert failed.code().name == code
         with pytest.raises(grpc.aio.AioRpcError):
-            await channel.unary_unary("/whatever.Somebody/Asks")(b"", timeout=5)
+            await channel.unary_unary("/unknown.Service/Method")(b"", timeout=5)
         await channel.unary_unary("/grpc.health.v1.Health/Check")(b"", timeout=5)
 
     samples = measured.samples()
     labels = {"rpc_method": f"{PURCHASE}/Do", "rpc_response_status_code": code}
     assert samples.value("rpc_server_call_duration_seconds_count", **labels) == 1
-    # Callers can make up names of methods, but no labels.
+    # Callers can invent method names, but not labels.
     assert samples.value("rpc_server_call_duration_seconds_count", rpc_method="_OTHER") == 1
     assert samples.value("rpc_server_call_duration_seconds_count") == 2
 
 
-async def test_whether_it_serves_can_be_seen():
+async def test_serving_gauge_follows_the_health_status():
     measured = Measured()
 
     async with serving(measured, None) as (server, _):
@@ -323,7 +282,7 @@ async def test_whether_it_serves_can_be_seen():
         assert measured.value("saga_serving") == 1
 
 
-def test_metrics_are_served_at_the_port_and_nowhere_else_and_not_afterwards():
+def test_metrics_are_served_at_the_port_until_the_end():
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     url = f"http://127.0.0.1:{port}/metrics"
@@ -338,14 +297,14 @@ def test_metrics_are_served_at_the_port_and_nowhere_else_and_not_afterwards():
         httpx.get(url, trust_env=False)
 
 
-def test_a_port_that_is_taken_is_an_error_that_names_the_setting():
+def test_port_in_use_is_an_error_that_names_the_setting():
     with socket.create_server(("127.0.0.1", 0)) as taken:
         with pytest.raises(OSError, match="METRICS_PORT"):
             with serve_metrics("one", "127.0.0.1", taken.getsockname()[1]):
                 raise AssertionError
 
 
-def test_without_a_port_nothing_is_measured_and_nothing_of_it_is_loaded():
+def test_without_a_port_no_metrics_code_is_loaded():
     program = (
         "import sys, sagakit.run, services.gateway.__main__\n"
         "from sagakit.telemetry.prometheus import serve_metrics\n"

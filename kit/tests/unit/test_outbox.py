@@ -8,7 +8,7 @@ from sagakit.due import SHARDS, due_bound, encode_due, is_due, shard_of
 from sagakit.outbox import RELAY_GRACE_SECONDS, Outbox
 from sagakit.tables import DUE, Key, Row
 from tests.support.clock import START, Clock
-from tests.support.steps import an_event
+from tests.support.counter import an_event
 
 names = st.text(min_size=1, max_size=128)
 times = st.floats(min_value=0, max_value=1e11, allow_nan=False)

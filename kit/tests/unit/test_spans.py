@@ -27,8 +27,8 @@ from sagakit.telemetry.traceparent import (
     traceparent_of,
 )
 from tests.support.clock import settled
+from tests.support.counter import COUNTER, OUTBOX, TOPIC, an_event, counting
 from tests.support.manual_bus import ManualBus
-from tests.support.steps import COUNTER, OUTBOX, TOPIC, an_event, counting
 from tests.support.tables import MemoryTables
 from tests.support.traces import Traces
 

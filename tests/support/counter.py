@@ -1,4 +1,4 @@
-"""Steps to test the kit with: a counter that says what it did."""
+"""A counter to test the kit with: transactions on one entity, and the store they run in."""
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
@@ -21,14 +21,14 @@ INBOX = "CounterReceivedEvent"
 
 
 class SilentBus:
-    """Takes nothing and answers nothing: what a store does with its relay is of no interest."""
+    """Never answers: for stores whose relay does not matter."""
 
     async def publish(self, topic: str, messages: Sequence[Message]) -> None:
         await asyncio.Event().wait()
 
 
 def a_store(tables: Tables, runtime: Runtime | None = None, relay: Relay | None = None) -> Store:
-    """As each process has one of its own."""
+    """Return a store, as each process has its own."""
     runtime = runtime or Runtime()
     outbox = Outbox(OUTBOX, runtime)
     return Store(tables, outbox, relay or Relay(tables, SilentBus(), TOPIC, outbox, runtime), runtime)
@@ -38,14 +38,14 @@ def an_inbox(runtime: Runtime | None = None) -> Inbox:
     return Inbox(INBOX, runtime or Runtime())
 
 
-def an_event(eventid: str = "said", **attributes: str) -> Event:
+def an_event(eventid: str = "published", **attributes: str) -> Event:
     return Event(eventid, "counter.Counted", b'{"n": 1}', attributes)
 
 
 def counting(
     key: Key = COUNTER, events: Iterable[Event] = (), each_time: Callable[[int], None] = lambda _: None
 ) -> Decide[int]:
-    """One more than was found; `each_time` hears what was."""
+    """Increment the counter; `each_time` is called with the number found."""
 
     def decide(found: Snapshot) -> Changes[int]:
         before = (found.get(key) or {"n": 0})["n"]
@@ -55,15 +55,12 @@ def counting(
     return decide
 
 
-def refusing(reason: str = "no") -> Decide[int]:
-    def decide(_: Snapshot) -> Changes[int]:
-        raise Rejected(reason, "not like this")
-
-    return decide
+def rejecting(_: Snapshot) -> Changes[int]:
+    raise Rejected("no", "rejected")
 
 
 def once(name: str, decide: Decide[int], inbox: Inbox | None = None) -> Decide[int]:
-    """`decide`, applied once under that name; a duplicate answers with what was answered then."""
+    """Apply `decide` once under that name; a duplicate gets the first result."""
     return (inbox or an_inbox()).once(
         name, decide, load=lambda row: row["answer"], dump=lambda answer: {"answer": answer}
     )
