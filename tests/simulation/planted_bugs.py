@@ -321,8 +321,8 @@ def a_repeated_command_runs_again() -> Iterator[None]:
     async def run(self: IdempotentCommands, command: Any, *how: Any, **options: Any) -> Any:
         return await original(self, replace(command, commandid=""), *how, **options)
 
-    original = IdempotentCommands.run
-    with patch.object(IdempotentCommands, "run", run):
+    original = IdempotentCommands.execute
+    with patch.object(IdempotentCommands, "execute", run):
         yield
 
 
