@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help run clean check lint types imports proto-check test ci simulate fuzz bench docs screenshots proto proto-release lock chaos overload \
+.PHONY: help run clean check lint types imports proto-check fast-tests test ci simulate fuzz bench docs screenshots proto proto-release lock chaos overload \
 	manifests images push deploy project project-teardown test-cloud
 
 PYTHON ?= python3
@@ -20,7 +20,11 @@ run: $(VENV)/.run ## Run the whole suite until Ctrl-C: [BACKEND=auto|emulators|e
 clean: ## Remove .run/: the embedded backend's data, and the logs
 	@if [ -x $(BIN)/sagactl ]; then exec $(BIN)/sagactl clean; else rm -rf .run; fi
 
-check: lint types imports proto-check ## Lint, types, import contracts, protos, fast tests: for every commit
+check: ## Lint, types, import contracts, protos, fast tests: for every commit; prints the seconds it took
+	@started=$$(date +%s) && $(MAKE) --no-print-directory lint types imports proto-check fast-tests && \
+		echo "make check: $$(($$(date +%s) - started)) s"
+
+fast-tests: $(VENV)/.dev
 	$(BIN)/python -m pytest -q -m "not emulators" kit/tests tests/unit tests/contract tests/service tests/golden
 
 lint: $(VENV)/.dev
