@@ -1,4 +1,4 @@
-"""Names that the code gives: gRPC services, paths, topics, subscriptions."""
+"""Names defined in the code: gRPC services, paths, topics, subscriptions."""
 
 from collections.abc import Iterator
 from functools import cache
@@ -43,11 +43,11 @@ def _probes(name: str, container: Container) -> Iterator[str]:
             wanted = "/readyz" if kind == "readinessProbe" else "/healthz"
             path = probe.get("httpGet", {}).get("path")
             if path != wanted or path not in _gateway_paths():
-                yield f"gateway: {kind} asks {path}"
+                yield f"gateway: {kind} uses {path}"
         else:
             wanted = SERVICES[name].full_name if kind == "readinessProbe" else None
             if "grpc" not in probe or probe["grpc"].get("service") != wanted:
-                yield f"{name}: {kind} asks {probe.get('grpc')}"
+                yield f"{name}: {kind} uses {probe.get('grpc')}"
 
 
 @cache
@@ -68,7 +68,7 @@ def _topics(name: str, container: Container) -> Iterator[str]:
 
 
 def _provisioning(manifests: Manifests) -> Iterator[str]:
-    """A Job makes the topics; where the emulator forgets them, what stands beside it does."""
+    """A Job creates the topics; for the emulator, which loses them, a sidecar does."""
     provisioning = [
         (workload, container)
         for workload in manifests.workloads
@@ -78,17 +78,17 @@ def _provisioning(manifests: Manifests) -> Iterator[str]:
     if [workload.name for workload, _ in provisioning] != [
         "provision" if manifests.overlay == "gke" else "pubsub"
     ]:
-        yield "nothing provisions, or too much does"
+        yield "there must be exactly one provisioner"
     for workload, container in provisioning:
         if workload.kind == "Job":
             continue
         if "--interval" not in container.spec["args"]:
-            yield "the emulator's topics are not made again when it restarts"
+            yield "the emulator's topics are not created again after a restart"
         last = subscription_specs()[-1].name
         path = f"/v1/projects/{container.environ['GOOGLE_CLOUD_PROJECT']}/subscriptions/{last}"
         probe = workload.containers[0].spec.get("readinessProbe", {}).get("httpGet", {})
         if probe.get("path") != path:
-            yield f"the emulator is ready with {probe.get('path')}, not with what is provisioned last"
+            yield f"the emulator's readiness is {probe.get('path')}, not the last subscription"
 
 
 def _backlog(autoscaler: Document) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""Environments: what a process is told is what its settings read, and they are content with it."""
+"""Environments: every variable of a process is read by its settings, and valid for them."""
 
 import importlib
 from collections.abc import Callable, Iterator, Mapping
@@ -12,7 +12,7 @@ from sagakit.settings import BackendSettings, ServiceSettings, SettingsError, is
 from tests.support.manifests import Container, Manifests
 
 LIBRARIES = ("OTEL_", "GRPC_", "PYTHON")
-"""What libraries read for themselves begins so."""
+"""Prefixes of variables that libraries read themselves."""
 
 EXPECTED = {
     "gke": {"backend": "gcp", "project": "PROJECT_ID", "database": "saga", "datastore_emulator": ""},
@@ -21,14 +21,14 @@ EXPECTED = {
 
 
 class Recorded(Mapping[str, str]):
-    """An environment that remembers what it was asked for."""
+    """An environment that records which variables were read."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         self._environ = environ
-        self.asked: set[str] = set()
+        self.read: set[str] = set()
 
     def __getitem__(self, name: str) -> str:
-        self.asked.add(name)
+        self.read.add(name)
         return self._environ[name]
 
     def __iter__(self) -> Iterator[str]:
@@ -54,21 +54,21 @@ def problems_of(overlay: str, container: Container) -> Iterator[str]:
         try:
             read(environ)
         except SettingsError as error:
-            yield f"its settings refuse: {error}"
+            yield f"invalid settings: {error}"
             return
-    for name in sorted(environ.keys() - environ.asked):
+    for name in sorted(environ.keys() - environ.read):
         if not name.startswith(LIBRARIES):
             yield f"nothing reads {name}"
-    yield from _read_as(overlay, container, environ.asked)
+    yield from _read_as(overlay, container, environ.read)
 
 
-def _read_as(overlay: str, container: Container, asked: set[str]) -> Iterator[str]:
+def _read_as(overlay: str, container: Container, read: set[str]) -> Iterator[str]:
     environ = container.environ
     if environ.get("HOST", "0.0.0.0") != "0.0.0.0":
-        yield "it listens where nobody else comes"
-    if overlay == "gke" and "ENVIRONMENT" in asked and not is_production(environ):
-        yield "it does not know that this is production"
-    if "BACKEND" in asked and "BACKEND" in environ:
+        yield "it listens on an address that other pods cannot reach"
+    if overlay == "gke" and "ENVIRONMENT" in read and not is_production(environ):
+        yield "it is not configured for production"
+    if "BACKEND" in read and "BACKEND" in environ:
         backend = BackendSettings.from_environ(environ)
         for name, value in EXPECTED[overlay].items():
             if getattr(backend, name) != value:
@@ -76,7 +76,7 @@ def _read_as(overlay: str, container: Container, asked: set[str]) -> Iterator[st
 
 
 def _readers(container: Container) -> list[Callable[[Mapping[str, str]], object]]:
-    """Everything that reads the environment of that container's process."""
+    """Return the functions that read the environment of the container's process."""
     if container.program == "sagactl":
         return _command_readers(container)
     if container.program == "gateway":
@@ -89,11 +89,11 @@ def _readers(container: Container) -> list[Callable[[Mapping[str, str]], object]
 
 
 def _command_readers(container: Container) -> list[Callable[[Mapping[str, str]], object]]:
-    """The command's options, and the backend where it is one that reaches it."""
+    """Return readers of the command's options, and of the backend if it uses one."""
     name, *args = container.spec["args"]
     command = sagactl.get_command(click.Context(sagactl), name)
     if command is None:
-        return [_refuse(f"there is no sagactl {name}")]
+        return [_reject(f"unknown command: sagactl {name}")]
 
     def options(environ: Mapping[str, str]) -> None:
         try:
@@ -107,7 +107,7 @@ def _command_readers(container: Container) -> list[Callable[[Mapping[str, str]],
     return [options] if name == "seed" else [options, BackendSettings.from_environ]
 
 
-def _refuse(message: str) -> Callable[[Mapping[str, str]], object]:
+def _reject(message: str) -> Callable[[Mapping[str, str]], object]:
     def read(_: Mapping[str, str]) -> None:
         raise SettingsError("args", message)
 

@@ -1,4 +1,4 @@
-"""Coming and going: rollouts, evictions, scaling and drains that fail no request."""
+"""Lifecycle: rollouts, evictions, scaling and drains that fail no request."""
 
 from collections.abc import Iterator
 
@@ -11,9 +11,9 @@ from services.gateway.server import REQUESTS_END_SECONDS
 from tests.support.manifests import Document, Manifests, Workload
 
 DNS_SECONDS = 30
-"""How old the answer to a headless Service's name may be."""
+"""Maximum age of a cached DNS answer for a headless Service."""
 EXIT_SECONDS = 5
-"""What it takes an idle process to end, with plenty to spare."""
+"""Time for an idle process to exit, with a margin."""
 
 
 def check(manifests: Manifests) -> Iterator[str]:
@@ -30,7 +30,7 @@ def check(manifests: Manifests) -> Iterator[str]:
 def _rollout(workload: Workload) -> Iterator[str]:
     strategy = workload.spec.get("strategy", {}).get("rollingUpdate", {})
     if strategy.get("maxUnavailable") != 0 or not strategy.get("maxSurge"):
-        yield f"{workload.name}: a rollout takes a replica away before there is another"
+        yield f"{workload.name}: a rollout removes a replica before its successor is ready"
     if not workload.pod.get("topologySpreadConstraints"):
         yield f"{workload.name}: its replicas may all be on one node"
 
@@ -39,9 +39,9 @@ def _drain(workload: Workload) -> Iterator[str]:
     (container,) = workload.containers
     before = container.spec.get("lifecycle", {}).get("preStop", {}).get("sleep", {}).get("seconds", 0)
     if before < DNS_SECONDS:
-        yield f"{workload.name} stops after {before} s, when clients may not know of its successor yet"
-    draining = float(container.environ.get("DRAIN_DELAY_SECONDS", 0))
-    ending = (
+        yield f"{workload.name} stops after {before} s, before clients have resolved its successor"
+    delay = float(container.environ.get("DRAIN_DELAY_SECONDS", 0))
+    drain = (
         REQUESTS_END_SECONDS
         if workload.name == "gateway"
         else CALLS_DRAIN_TIMEOUT_SECONDS
@@ -49,7 +49,7 @@ def _drain(workload: Workload) -> Iterator[str]:
         + OUTBOX_DRAIN_TIMEOUT_SECONDS
         + CLOSE_TIMEOUT_SECONDS
     )
-    needed = before + draining + ending + FLUSH_TIMEOUT_SECONDS + EXIT_SECONDS
+    needed = before + delay + drain + FLUSH_TIMEOUT_SECONDS + EXIT_SECONDS
     grace = workload.pod.get("terminationGracePeriodSeconds", 30)
     if grace < needed:
         yield f"{workload.name} is killed after {grace} s, its drain may take {needed:.0f} s"
@@ -63,16 +63,16 @@ def _disruption(manifests: Manifests, workload: Workload) -> Iterator[str]:
     for autoscaler in _of(manifests, "HorizontalPodAutoscaler", workload.name):
         least = autoscaler["spec"].get("minReplicas", 1)
         if "replicas" in workload.spec:
-            yield f"{workload.name}: every apply undoes what the autoscaler did"
+            yield f"{workload.name}: every apply resets the autoscaler's replicas"
         if least > autoscaler["spec"]["maxReplicas"]:
-            yield f"{workload.name}: at least {least} replicas, at most fewer"
+            yield f"{workload.name}: minReplicas {least} exceeds maxReplicas"
         if not any("cpu" in each.spec["resources"].get("requests", {}) for each in workload.containers):
-            yield f"{workload.name}: its CPU use is a share of nothing"
+            yield f"{workload.name}: no CPU request for its CPU target"
     if least < 2:
-        yield f"{workload.name} may be down to {least} replica"
+        yield f"{workload.name} may run with {least} replica"
     for budget in budgets:
         if budget.get("minAvailable", least - budget.get("maxUnavailable", 0)) >= least:
-            yield f"{workload.name}: no node it runs on can ever be drained"
+            yield f"{workload.name}: its nodes can never be drained"
         if budget.get("maxUnavailable", 0) >= least:
             yield f"{workload.name}: all its replicas may be evicted at once"
 
@@ -83,4 +83,4 @@ def _of(manifests: Manifests, kind: str, name: str) -> list[Document]:
 
 def _job(workload: Workload) -> Iterator[str]:
     if workload.kind == "Job" and "ttlSecondsAfterFinished" not in workload.spec:
-        yield f"Job {workload.name} stays, and cannot be applied again with another image"
+        yield f"Job {workload.name} is never deleted, and cannot be applied again with another image"

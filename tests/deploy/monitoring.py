@@ -1,4 +1,4 @@
-"""Metrics: every process serves them at the port it is told, and whoever collects finds all of them there."""
+"""Metrics: every process serves them on its configured port, and the PodMonitoring selects all of them."""
 
 from collections.abc import Iterator, Mapping
 
@@ -7,7 +7,7 @@ from tests.support.manifests import Document, Manifests
 
 PORT_NAME = "metrics"
 SERVICE_LABEL = {"from": "app.kubernetes.io/name", "to": "service"}
-"""What rules and dashboards tell services apart by."""
+"""The label by which rules and dashboards distinguish services."""
 
 
 def check(manifests: Manifests) -> Iterator[str]:
@@ -17,17 +17,17 @@ def check(manifests: Manifests) -> Iterator[str]:
             yield from _port(workload.name, workload.containers[0].environ, workload.ports)
     monitorings = list(manifests.of("PodMonitoring"))
     if manifests.overlay == "gke" and len(monitorings) != 1:
-        yield "nothing collects metrics, or too much does"
+        yield "there must be exactly one PodMonitoring"
     for monitoring in monitorings:
         yield from _monitoring(manifests, monitoring, measured)
 
 
 def _port(name: str, environ: Mapping[str, str], ports: dict[str, int]) -> Iterator[str]:
-    told = environ.get("METRICS_PORT")
-    if told is None or ports.get(PORT_NAME) != int(told):
-        yield f"{name} serves metrics at {told}, and says {ports.get(PORT_NAME)}"
+    configured = environ.get("METRICS_PORT")
+    if configured is None or ports.get(PORT_NAME) != int(configured):
+        yield f"{name} serves metrics at {configured}, but declares {ports.get(PORT_NAME)}"
     if len(set(ports.values())) != len(ports):
-        yield f"{name} serves two things at one port"
+        yield f"{name} uses one port twice"
 
 
 def _monitoring(manifests: Manifests, monitoring: Document, measured: set[str]) -> Iterator[str]:
@@ -38,6 +38,6 @@ def _monitoring(manifests: Manifests, monitoring: Document, measured: set[str]) 
     for endpoint in spec["endpoints"]:
         for name, workload in selected.items():
             if endpoint["port"] not in workload.ports:
-                yield f"PodMonitoring: {name} has no port called {endpoint['port']}"
+                yield f"PodMonitoring: {name} has no port named {endpoint['port']}"
     if SERVICE_LABEL not in spec.get("targetLabels", {}).get("fromPod", ()):
-        yield "PodMonitoring: nothing says which service a series is of"
+        yield "PodMonitoring: series have no service label"

@@ -1,4 +1,4 @@
-"""NetworkPolicies against the call graph: who may call whom, and nobody else anybody."""
+"""NetworkPolicies allow exactly the connections of the call graph."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ Direction = Literal["ingress", "egress"]
 
 @dataclass(frozen=True, slots=True)
 class Edge:
-    """Somebody may open connections to somebody: workloads, or address ranges."""
+    """An allowed connection between workloads or address ranges."""
 
     source: str
     target: str
@@ -32,7 +32,7 @@ METADATA = (("169.254.169.254/32", 80), ("169.254.169.252/32", 988))
 
 
 def call_graph(overlay: str) -> set[Edge]:
-    """As the design has it: the gateway calls the services and hears the broker; they use both backends."""
+    """Return all needed connections: the gateway uses services and broker, these use both backends."""
     calls = {Edge("gateway", service, GRPC) for service in SERVICES}
     clients: tuple[str, ...] = (*topology.TOPICS, "gateway")
     if overlay == "local":
@@ -55,18 +55,18 @@ def check(manifests: Manifests) -> Iterator[str]:
         ("to", _incoming(manifests), {edge for edge in wanted if "/" not in edge.target}),
     ):
         for edge in sorted(needed - allowed, key=str):
-            yield f"{edge.source} cannot call {edge.target}:{edge.port}, for the policies {side} it"
+            yield f"{edge.source} cannot call {edge.target}:{edge.port}, by the policies {side} it"
         for edge in sorted(allowed - needed, key=str):
-            yield f"{edge.source} may call {edge.target}:{edge.port}, for all the policies {side} it know"
+            yield f"{edge.source} may call {edge.target}:{edge.port}, by the policies {side} it"
     if not any(_denies_everything(policy["spec"]) for policy in manifests.of("NetworkPolicy")):
-        yield "a pod that no policy is about may do anything"
+        yield "pods without a policy are not isolated"
     for workload in manifests.workloads:
         if not _resolves_names(manifests, workload):
             yield f"{workload.name} cannot resolve names"
 
 
 def _outgoing(manifests: Manifests) -> set[Edge]:
-    """What the callers' policies let out, but for the way to DNS."""
+    """Return what the callers' policies allow, except DNS."""
     return {
         Edge(source.name, target, port)
         for source in manifests.workloads
@@ -76,7 +76,7 @@ def _outgoing(manifests: Manifests) -> set[Edge]:
 
 
 def _incoming(manifests: Manifests) -> set[Edge]:
-    """What the policies of those who are called let in."""
+    """Return what the callees' policies allow."""
     return {
         Edge(source, target.name, port)
         for target in manifests.workloads
@@ -89,7 +89,7 @@ def _denies_everything(policy: Document) -> bool:
 
 
 def _opened(manifests: Manifests, workload: Workload, direction: Direction) -> set[tuple[str, int]]:
-    """The peers that the policies of a workload let through on that side, with their ports."""
+    """Return the peers that a workload's policies allow in that direction, with their ports."""
     rules = [
         rule for policy in _selecting(manifests, workload) for rule in policy["spec"].get(direction) or ()
     ]
@@ -115,7 +115,7 @@ def _peers(manifests: Manifests, peers: Iterable[Document] | None) -> Iterator[s
 
 
 def _namespaces(selector: Document) -> list[str]:
-    """Those that are selected by their names; whatever else is selected is called *."""
+    """Return the namespaces selected by name; "*" for any other selector."""
     match selector:
         case {"matchLabels": {"kubernetes.io/metadata.name": name}}:
             return [name]
@@ -133,7 +133,7 @@ def _selecting(manifests: Manifests, workload: Workload) -> list[Document]:
 
 
 def _resolves_names(manifests: Manifests, workload: Workload) -> bool:
-    """Both protocols, to the pods that every distribution labels so."""
+    """Check that both protocols are allowed to the pods with the label that all distributions use."""
     for policy in _selecting(manifests, workload):
         for rule in policy["spec"].get("egress") or ():
             protocols = {port["protocol"] for port in rule.get("ports") or () if port["port"] == 53}

@@ -1,12 +1,12 @@
-"""Single faults to plant in rendered manifests: where, and what stands there instead."""
+"""Single faults to plant in rendered manifests: a path and a wrong value."""
 
 from dataclasses import dataclass
 from typing import Any
 
-from tests.support.manifests import Manifests
+from tests.support.manifests import Document, Manifests
 
 GONE = object()
-"""Nothing stands there."""
+"""The field is removed."""
 
 POD = "spec.template.spec"
 BOX = f"{POD}.containers.0"
@@ -14,7 +14,7 @@ BOX = f"{POD}.containers.0"
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One value that is wrong."""
+    """One wrong value. `name` may be a prefix, as the names of ConfigMaps end in a hash."""
 
     overlay: str
     kind: str
@@ -23,13 +23,17 @@ class Fault:
     value: Any
 
     def __str__(self) -> str:
-        value = "gone" if self.value is GONE else self.value
+        value = "removed" if self.value is GONE else self.value
         return f"{self.overlay}: {self.kind} {self.name} {self.path.removeprefix(POD + '.')}={value}"
 
+    def _names(self, document: Document) -> bool:
+        name = document["metadata"]["name"]
+        return name == self.name or (self.kind == "ConfigMap" and name.startswith(f"{self.name}-"))
+
     def plant(self, manifests: Manifests) -> None:
-        """KeyError or IndexError where there is no such place (but for a last name, which may be new)."""
+        """Change the manifests. Raises KeyError or IndexError if the path to the last name is missing."""
         *path, last = self.path.split(".")
-        place: Any = manifests.find(self.kind, self.name)
+        (place,) = (each for each in manifests.of(self.kind) if self._names(each))
         for step in path:
             place = place[int(step) if isinstance(place, list) else step]
         key: Any = int(last) if isinstance(place, list) else last.replace("/dot/", ".")
@@ -41,11 +45,15 @@ class Fault:
 
 
 NAME = "app/dot/kubernetes/dot/io/name"
-LEFT_OUT = {"matchExpressions": [{"key": "app.kubernetes.io/name", "operator": "In", "values": ["gateway"]}]}
-ANONYMOUS = [{"podSelector": {}}]
+ONLY_GATEWAY = {
+    "matchExpressions": [{"key": "app.kubernetes.io/name", "operator": "In", "values": ["gateway"]}]
+}
+ALL_PODS = [{"podSelector": {}}]
+
+BACKLOG = "spec.metrics.1.external.metric.selector.matchLabels.resource/dot/labels/dot/subscription_id"
 
 FAULTS = (
-    # Misspelt, or of the wrong type.
+    # Misspelled, or of the wrong type.
     Fault("gke", "Deployment", "stock", "apiVersion", "extensions/v1beta1"),
     Fault("gke", "Deployment", "stock", f"{BOX}.redinessProbe", {"grpc": {"port": 50051}}),
     Fault("gke", "Deployment", "stock", f"{BOX}.ports.0.containerPort", "50051"),
@@ -86,7 +94,7 @@ FAULTS = (
     Fault("gke", "Deployment", "stock", f"{BOX}.readinessProbe", GONE),
     Fault("gke", "Deployment", "stock", f"{BOX}.startupProbe", GONE),
     Fault("gke", "Deployment", "gateway", f"{BOX}.readinessProbe.httpGet.path", "/ready"),
-    # Its place would be taken by another whenever a service is away.
+    # It would be restarted whenever a service is unavailable.
     Fault("gke", "Deployment", "gateway", f"{BOX}.livenessProbe.httpGet.path", "/readyz"),
     Fault("local", "Deployment", "pubsub", f"{BOX}.readinessProbe.httpGet.path", "/"),
     # Environments.
@@ -103,27 +111,27 @@ FAULTS = (
     Fault("gke", "Deployment", "stock", f"{BOX}.image", "REGION-docker.pkg.dev/PROJECT_ID/saga/stock:latest"),
     Fault("local", "Deployment", "stock", f"{BOX}.imagePullPolicy", "Always"),
     # The call graph.
-    Fault("gke", "NetworkPolicy", "stock", "spec.ingress.0.from", ANONYMOUS),
+    Fault("gke", "NetworkPolicy", "stock", "spec.ingress.0.from", ALL_PODS),
     Fault("gke", "NetworkPolicy", "stock", "spec.ingress.0.ports.0.port", 8080),
     Fault("gke", "NetworkPolicy", "gateway", "spec.egress", GONE),
     Fault("gke", "NetworkPolicy", "gateway", "spec.ingress.0.from", GONE),
-    Fault("gke", "NetworkPolicy", "gateway", "spec.egress.0.to", ANONYMOUS),
+    Fault("gke", "NetworkPolicy", "gateway", "spec.egress.0.to", ALL_PODS),
     Fault("gke", "NetworkPolicy", "default-deny", "spec.policyTypes", ["Ingress"]),
     Fault("gke", "NetworkPolicy", "dns", "spec.egress.0.ports.0.protocol", "TCP"),
     Fault("gke", "NetworkPolicy", "google-apis", "spec.egress.0.to.0.ipBlock.cidr", "0.0.0.0/0"),
     Fault("gke", "NetworkPolicy", "google-apis", "spec.egress.2.ports.0.port", 80),
-    Fault("gke", "NetworkPolicy", "google-apis", "spec.podSelector", LEFT_OUT),
+    Fault("gke", "NetworkPolicy", "google-apis", "spec.podSelector", ONLY_GATEWAY),
     Fault("gke", "NetworkPolicy", "token-issuer", "spec.egress.0.to.0.ipBlock.except", GONE),
     Fault("gke", "NetworkPolicy", "token-issuer", "spec.egress.0.to.0.ipBlock.except.0", "10.0.0.0/16"),
-    Fault("local", "NetworkPolicy", "firestore", "spec.ingress.0.from", ANONYMOUS),
-    Fault("local", "NetworkPolicy", "stock-from-seed", "spec.podSelector", LEFT_OUT),
+    Fault("local", "NetworkPolicy", "firestore", "spec.ingress.0.from", ALL_PODS),
+    Fault("local", "NetworkPolicy", "stock-from-seed", "spec.podSelector", ONLY_GATEWAY),
     # Metrics.
     Fault("gke", "PodMonitoring", "saga", "apiVersion", "monitoring.googleapis.com/v1beta9"),
     Fault("gke", "PodMonitoring", "saga", "spec.endpoints.0.port", "metric"),
     Fault("gke", "PodMonitoring", "saga", "spec.endpoints.0.port", "grpc"),
     Fault("gke", "PodMonitoring", "saga", "spec.endpoints.0.interval", "30"),
     Fault("gke", "PodMonitoring", "saga", "spec.endpoints.0.intervall", "30s"),
-    Fault("gke", "PodMonitoring", "saga", "spec.selector", LEFT_OUT),
+    Fault("gke", "PodMonitoring", "saga", "spec.selector", ONLY_GATEWAY),
     Fault("gke", "PodMonitoring", "saga", "spec.targetLabels.fromPod.0.to", "svc"),
     Fault("gke", "Rules", "saga", "apiVersion", "monitoring.googleapis.com/v2"),
     Fault("gke", "Rules", "saga", "spec.groups.1.rules.0.expression", "1 > 0"),
@@ -134,11 +142,11 @@ FAULTS = (
     Fault("gke", "Deployment", "stock", f"{BOX}.env.3", GONE),
     Fault("gke", "Deployment", "stock", f"{BOX}.ports.1.name", "metric"),
     Fault("local", "Deployment", "gateway", f"{BOX}.env.4.value", "8080"),
-    Fault("gke", "NetworkPolicy", "metrics", "spec.ingress.0.from", ANONYMOUS),
+    Fault("gke", "NetworkPolicy", "metrics", "spec.ingress.0.from", ALL_PODS),
     Fault("gke", "NetworkPolicy", "metrics", "spec.ingress.0.from", [{"namespaceSelector": {}}]),
     Fault("gke", "NetworkPolicy", "metrics", "spec.ingress.0.ports.0.port", 9090),
-    Fault("gke", "NetworkPolicy", "metrics", "spec.podSelector", LEFT_OUT),
-    # Coming and going.
+    Fault("gke", "NetworkPolicy", "metrics", "spec.podSelector", ONLY_GATEWAY),
+    # Lifecycle.
     Fault("gke", "Deployment", "stock", "spec.strategy.rollingUpdate.maxUnavailable", 1),
     Fault("gke", "Deployment", "stock", f"{POD}.terminationGracePeriodSeconds", 45),
     Fault("gke", "Deployment", "stock", f"{BOX}.lifecycle", GONE),
@@ -163,4 +171,18 @@ FAULTS = (
     Fault("gke", "Deployment", "stock", f"{POD}.hostNetwork", True),
     Fault("gke", "Deployment", "stock", f"{BOX}.resources.limits", GONE),
     Fault("gke", "Deployment", "stock", f"{POD}.volumes.0", {"name": "tmp", "hostPath": {"path": "/tmp"}}),
+    # Values of ConfigMaps.
+    *(
+        Fault("gke", "ConfigMap", "delivery", f"data.{variable}", topics)
+        for variable in ("EVENT_SUBSCRIBE_TOPICS", "EVENT_PUBLISH_TOPIC", "EVENT_DEAD_LETTER_TOPIC")
+        for topics in ("com.example.stock", "com.example.purchase,com.example.stock", "")
+    ),
+    Fault("gke", "ConfigMap", "backend", "data.GOOGLE_CLOUD_PROJECT", "elsewhere:8080"),
+    Fault("gke", "ConfigMap", "backend", "data.DATASTORE_DATABASE", "elsewhere:8080"),
+    Fault("local", "ConfigMap", "backend", "data.PUBSUB_EMULATOR_HOST", "elsewhere:8080"),
+    Fault("gke", "ConfigMap", "authentication", "data.AUTH_ISSUER", GONE),
+    Fault("gke", "ConfigMap", "authentication", "data.AUTH_AUDIENCE", GONE),
+    Fault("gke", "ConfigMap", "authentication", "data.ENVIRONMENT", GONE),
+    # The backlog of another service's subscription.
+    Fault("gke", "HorizontalPodAutoscaler", "stock", BACKLOG, "stock-service.com.example.payment"),
 )

@@ -1,4 +1,4 @@
-"""Ports: what a Service, a probe, an address or a route names is what a process listens at."""
+"""Ports: Services, probes, addresses and routes name the ports that processes listen on."""
 
 import re
 from collections.abc import Iterator
@@ -31,13 +31,13 @@ def _service(manifests: Manifests, service: Document) -> Iterator[str]:
     for workload in manifests.selected({"matchLabels": service["spec"].get("selector")}):
         for port in service["spec"]["ports"]:
             if port.get("targetPort") not in workload.ports:
-                yield f"Service {name}: no container has a port called {port.get('targetPort')}"
+                yield f"Service {name}: no container has a port named {port.get('targetPort')}"
         grpc = workload.ports.get("grpc")
         if grpc is not None and service["spec"].get("clusterIP") != "None":
-            yield f"Service {name} is not headless: one replica would get all the calls"
+            yield f"Service {name} is not headless: one replica would get all calls"
         if grpc is not None and [port["port"] for port in service["spec"]["ports"]] != [grpc]:
             # A headless Service translates no ports.
-            yield f"Service {name}: its port is not that of its pods"
+            yield f"Service {name}: its port differs from that of its pods"
 
 
 def _probes(workload: Workload, container: Container) -> Iterator[str]:
@@ -45,7 +45,7 @@ def _probes(workload: Workload, container: Container) -> Iterator[str]:
         probe = container.spec.get(kind, {})
         port = probe.get("grpc", probe.get("httpGet", {})).get("port")
         if port is not None and port not in {*container.ports, *container.ports.values()}:
-            yield f"{workload.name}: {kind} asks port {port}"
+            yield f"{workload.name}: {kind} uses port {port}"
 
 
 def _addresses(manifests: Manifests, workload: Workload, container: Container) -> Iterator[str]:
@@ -62,7 +62,7 @@ def _reachable(manifests: Manifests, who: str, name: str, port: int) -> Iterator
         for service in manifests.of("Service")
     }
     if port not in ports.get(name, ()):
-        yield f"{who} leads to {name}:{port}, which no Service has"
+        yield f"{who} points to {name}:{port}, which no Service has"
 
 
 def _listener(manifests: Manifests, route: Document) -> Iterator[str]:
@@ -89,6 +89,6 @@ def _health_check(manifests: Manifests, policy: Document) -> Iterator[str]:
             (container,) = workload.containers
             ready = container.spec.get("readinessProbe", {}).get("httpGet", {}).get("path")
             if check["port"] not in container.ports.values() or check["requestPath"] != ready:
-                yield f"HealthCheckPolicy asks {check['port']}{check['requestPath']}, the kubelet {ready}"
+                yield f"HealthCheckPolicy uses {check['port']}{check['requestPath']}, the kubelet {ready}"
             return
-    yield "HealthCheckPolicy is about nothing"
+    yield "HealthCheckPolicy targets no workload"

@@ -1,11 +1,11 @@
-"""What the namespace enforces (Pod Security Standard "restricted"), and what the suite adds to it."""
+"""The restricted Pod Security Standard, and the suite's additions to it."""
 
 from collections.abc import Iterator
 
 from tests.support.manifests import Container, Manifests, Workload
 
 HIGH_UID = 10_000
-"""Below it an id may be that of somebody on the node."""
+"""Lower ids may belong to a user of the node."""
 
 
 def check(manifests: Manifests) -> Iterator[str]:
@@ -20,15 +20,15 @@ def check(manifests: Manifests) -> Iterator[str]:
 def _pod(workload: Workload) -> Iterator[str]:
     context = workload.pod.get("securityContext", {})
     if context.get("runAsNonRoot") is not True or context.get("runAsUser", 0) < HIGH_UID:
-        yield "it may run as root, or as somebody on the node"
+        yield "it may run as root, or as a user of the node"
     if context.get("seccompProfile", {}).get("type") != "RuntimeDefault":
         yield "no seccomp profile"
     if any(workload.pod.get(name) for name in ("hostNetwork", "hostPID", "hostIPC")):
         yield "it shares the node's namespaces"
     if workload.pod.get("automountServiceAccountToken") is not False:
-        yield "it has a token for Kubernetes' API, which it never calls"
+        yield "it has a token for Kubernetes' API, which it does not use"
     if workload.pod.get("enableServiceLinks") is not False:
-        yield "other Services put variables into its environment"
+        yield "Services add variables to its environment"
     for volume in workload.pod.get("volumes", ()):
         if "emptyDir" not in volume or "sizeLimit" not in volume["emptyDir"]:
             yield f"volume {volume['name']} is not an emptyDir with a limit"
@@ -37,7 +37,7 @@ def _pod(workload: Workload) -> Iterator[str]:
 def _container(container: Container) -> Iterator[str]:
     context = container.spec.get("securityContext", {})
     if context.get("readOnlyRootFilesystem") is not True:
-        yield "its root file system can be written"
+        yield "its root file system is writable"
     if context.get("allowPrivilegeEscalation") is not False or context.get("privileged"):
         yield "it can gain privileges"
     if context.get("capabilities") != {"drop": ["ALL"]}:
@@ -50,6 +50,6 @@ def _container(container: Container) -> Iterator[str]:
             yield f"no {kind} of cpu and memory"
     image = container.spec["image"]
     if ":" not in image.rpartition("/")[2] or image.endswith(":latest"):
-        yield f"image {image} is whatever it is today"
+        yield f"image {image} has no fixed tag"
     if container.spec.get("imagePullPolicy") != "IfNotPresent":
-        yield "an image that was loaded by hand would be pulled"
+        yield "images loaded by hand would be pulled"

@@ -1,4 +1,4 @@
-"""Labels, selectors and names: everything that refers to something finds exactly what it means."""
+"""Labels, selectors and names: every reference selects exactly its target."""
 
 from collections.abc import Iterator
 
@@ -8,7 +8,7 @@ from tests.support.manifests import Document, Manifests, Workload
 def check(manifests: Manifests) -> Iterator[str]:
     names = [(document["kind"], document["metadata"]["name"]) for document in manifests.documents]
     for kind, name in {each for each in names if names.count(each) > 1}:
-        yield f"{kind} {name} is there twice"
+        yield f"{kind} {name} exists twice"
     yield from _namespaces(manifests)
     for workload in manifests.workloads:
         yield from _workload(manifests, workload)
@@ -42,7 +42,7 @@ def _workload(manifests: Manifests, workload: Workload) -> Iterator[str]:
         yield f"Deployment {workload.name} does not select its own pods, or others as well"
     for constraint in workload.pod.get("topologySpreadConstraints", ()):
         if manifests.selected(constraint.get("labelSelector")) != [workload]:
-            yield f"{workload.name}: a topology spread constraint counts other pods than its own"
+            yield f"{workload.name}: a topology spread constraint counts other pods"
     account = workload.pod.get("serviceAccountName")
     accounts = [document["metadata"]["name"] for document in manifests.of("ServiceAccount")]
     if account is not None and (account not in accounts or account != workload.name):

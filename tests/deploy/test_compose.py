@@ -1,4 +1,4 @@
-"""compose.yaml tells every process what its settings read, and what the manifests tell it too."""
+"""compose.yaml configures every process as its settings require and as the manifests do."""
 
 import re
 
@@ -25,19 +25,19 @@ def container(name: str) -> Container:
 
 
 @pytest.mark.parametrize("name", OURS)
-def test_a_process_is_content_with_what_it_is_told(name: str):
+def test_environment_is_valid_for_the_process(name: str):
     assert list(problems_of("local", container(name))) == []
 
 
 @pytest.mark.parametrize("name", OURS)
-def test_whom_a_process_is_told_of_listens_there(name: str):
+def test_addresses_lead_to_listening_processes(name: str):
     for variable, value in SERVICES[name]["environment"].items():
         address = ADDRESS.fullmatch(value)
         assert address is None or LISTENING[address["host"]] == int(address["port"]), variable
 
 
 @pytest.mark.parametrize("name", topology.TOPICS)
-def test_a_service_has_the_topics_of_the_topology(name: str):
+def test_service_has_the_topics_of_the_topology(name: str):
     environ = SERVICES[name]["environment"]
 
     assert environ["EVENT_PUBLISH_TOPIC"] == topology.TOPICS[name]
@@ -46,14 +46,14 @@ def test_a_service_has_the_topics_of_the_topology(name: str):
 
 
 @pytest.mark.parametrize("name", OURS)
-def test_what_is_built_is_a_stage_of_the_dockerfile(name: str):
+def test_build_target_is_a_stage_of_the_dockerfile(name: str):
     stages = re.findall(r"^FROM \S+ AS (\S+)$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
 
     assert SERVICES[name]["build"]["target"] in stages
 
 
 @pytest.mark.parametrize("name", ["firestore", "pubsub"])
-def test_an_emulator_is_the_same_as_in_the_cluster(name: str):
+def test_emulator_is_the_same_as_in_the_cluster(name: str):
     (workload,) = (each for each in rendered("local").workloads if each.name == name)
     in_cluster = workload.containers[0].spec
 
@@ -62,7 +62,7 @@ def test_an_emulator_is_the_same_as_in_the_cluster(name: str):
 
 
 @pytest.mark.parametrize("name", OURS)
-def test_a_process_is_as_unprivileged_as_in_the_cluster(name: str):
+def test_process_is_as_unprivileged_as_in_the_cluster(name: str):
     service = SERVICES[name]
 
     assert service["read_only"] is True
@@ -70,6 +70,6 @@ def test_a_process_is_as_unprivileged_as_in_the_cluster(name: str):
     assert service["security_opt"] == ["no-new-privileges:true"]
 
 
-def test_what_waits_waits_for_something_that_is_there():
+def test_dependencies_exist():
     for service in SERVICES.values():
         assert set(service.get("depends_on", ())) <= SERVICES.keys()

@@ -1,9 +1,7 @@
-"""Setting a Google Cloud project up: printed before done, safe to repeat, and removed again."""
+"""Setup and teardown of a Google Cloud project: printed first, idempotent, complete."""
 
-import os
 import subprocess
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -13,6 +11,7 @@ from contract import topology
 from deploy.gcp.__main__ import main
 from deploy.gcp.plan import Where, setup
 from sagactl.local.provision import topics
+from tests.support.gcloud_project import Project
 from tests.support.manifests import ROOT
 
 WHERE = Where("my-proj", "europe-west4", domain="shop.example.com")
@@ -20,46 +19,19 @@ OPTIONS = ("--project", "my-proj", "--region", "europe-west4", "--domain", "shop
 DATA, ROLE = "firestore databases --database=saga", "iam roles sagaEphemeralSubscriptions"
 
 
-class Project:
-    """A project in which a fake gcloud works."""
+def run(project: Project, *argv: str) -> str:
+    argv = (sys.executable, "-m", "deploy.gcp", *argv)
+    done = subprocess.run(argv, cwd=ROOT, env=project.environ, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
-    def __init__(self, directory: Path) -> None:
-        self._state = directory / "state"
-        self._state.mkdir()
-        (directory / "gcloud").symlink_to(ROOT / "tests/support/gcloud")
-        self._environ = {
-            **os.environ,
-            "PATH": f"{directory}:{Path(sys.executable).parent}:{os.environ['PATH']}",
-            "FAKE_GCLOUD": str(self._state),
-        }
 
-    def run(self, *argv: str) -> str:
-        argv = (sys.executable, "-m", "deploy.gcp", *argv)
-        done = subprocess.run(argv, cwd=ROOT, env=self._environ, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
-        return done.stdout
-
-    def run_script(self, script: str) -> None:
-        done = subprocess.run(
-            ["bash"], input=script, env=self._environ, capture_output=True, text=True, check=False
-        )
-        assert done.returncode == 0, done.stderr
-
-    @property
-    def there(self) -> Mapping[str, list[str]]:
-        """What was made and not removed, with the words that made it."""
-        made = (path for path in self._state.iterdir() if path.name != "calls")
-        return {path.name: path.read_text().rstrip("\n").split("\t") for path in made}
-
-    @property
-    def changes(self) -> list[list[str]]:
-        """What it was told to do, but to look."""
-        calls = self._state / "calls"
-        told = [line.split("\t") for line in calls.read_text().splitlines()] if calls.exists() else []
-        return [words for words in told if "describe" not in words]
-
-    def forget_calls(self) -> None:
-        (self._state / "calls").unlink()
+def run_script(project: Project, script: str) -> None:
+    argv = ["bash"]
+    done = subprocess.run(
+        argv, input=script, env=project.environ, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.fixture
@@ -67,78 +39,78 @@ def project(tmp_path: Path) -> Project:
     return Project(tmp_path)
 
 
-def test_without_being_told_to_execute_nothing_is_done_and_everything_is_printed(project: Project):
-    printed = project.run("setup", *OPTIONS)
+def test_without_execute_commands_are_only_printed(project: Project):
+    printed = run(project, "setup", *OPTIONS)
 
     assert project.changes == []
     for step in setup(WHERE):
         assert step.as_shell() in printed
 
 
-def test_what_is_printed_does_what_execute_does(tmp_path: Path):
+def test_printed_script_does_the_same_as_execute(tmp_path: Path):
     for name in ("printed", "executed"):
         (tmp_path / name).mkdir()
     printed, executed = Project(tmp_path / "printed"), Project(tmp_path / "executed")
 
-    printed.run_script(printed.run("setup", *OPTIONS))
-    executed.run("setup", *OPTIONS, "--execute")
+    run_script(printed, run(printed, "setup", *OPTIONS))
+    run(executed, "setup", *OPTIONS, "--execute")
 
     assert printed.changes == executed.changes
-    assert printed.there == executed.there
+    assert printed.resources == executed.resources
 
 
-def test_a_project_is_set_up_with_the_topics_and_subscriptions_that_the_services_use(project: Project):
-    project.run("setup", *OPTIONS, "--execute")
+def test_setup_creates_the_topics_and_subscriptions_of_the_services(project: Project):
+    run(project, "setup", *OPTIONS, "--execute")
 
-    there = project.there
-    assert {name.split()[-1] for name in there if name.startswith("pubsub topics ")} == set(topics())
-    assert {name.split()[-1] for name in there if name.startswith("pubsub subscriptions ")} == {
+    resources = project.resources
+    assert {name.split()[-1] for name in resources if name.startswith("pubsub topics ")} == set(topics())
+    assert {name.split()[-1] for name in resources if name.startswith("pubsub subscriptions ")} == {
         *topology.subscriptions(),
         topology.DEAD_LETTER_SUBSCRIPTION,
     }
-    assert "--type=datastore-mode" in there["firestore databases --database=saga"]
+    assert "--type=datastore-mode" in resources["firestore databases --database=saga"]
 
 
-def test_setting_up_again_makes_nothing_and_brings_up_to_date(project: Project):
-    project.run("setup", *OPTIONS, "--execute")
-    before = project.there
+def test_second_setup_only_updates(project: Project):
+    run(project, "setup", *OPTIONS, "--execute")
+    before = project.resources
     project.forget_calls()
 
-    said = project.run("setup", *OPTIONS, "--execute")
+    output = run(project, "setup", *OPTIONS, "--execute")
 
-    assert project.there == before
+    assert project.resources == before
     assert not [words for words in project.changes if "create" in words and "identity" not in words]
-    assert "subscription dead-letter: updated" in said
+    assert "subscription dead-letter: updated" in output
 
 
-def test_a_teardown_leaves_the_data_unless_told_otherwise(project: Project):
-    project.run("setup", *OPTIONS, "--execute")
+def test_teardown_keeps_the_data_unless_requested(project: Project):
+    run(project, "setup", *OPTIONS, "--execute")
 
-    project.run("teardown", *OPTIONS, "--execute")
+    run(project, "teardown", *OPTIONS, "--execute")
 
-    assert project.there.keys() == {DATA, ROLE}
+    assert project.resources.keys() == {DATA, ROLE}
 
-    project.run("teardown", *OPTIONS, "--with-data", "--execute")
+    run(project, "teardown", *OPTIONS, "--with-data", "--execute")
 
-    assert project.there.keys() == {ROLE}
+    assert project.resources.keys() == {ROLE}
 
 
-def test_a_teardown_of_nothing_does_nothing_but_revoke(project: Project):
-    project.run("teardown", *OPTIONS, "--with-data", "--execute")
+def test_teardown_of_an_empty_project_only_revokes(project: Project):
+    run(project, "teardown", *OPTIONS, "--with-data", "--execute")
 
     assert {words[1] for words in project.changes} == {"remove-iam-policy-binding"}
 
 
-def test_what_fails_is_said_and_ends_it(project: Project, tmp_path: Path):
+def test_failing_command_ends_the_setup(project: Project, tmp_path: Path):
     (tmp_path / "gcloud").unlink()
     (tmp_path / "gcloud").write_text("#!/bin/sh\necho 'PERMISSION_DENIED: no' >&2\nexit 1\n")
     (tmp_path / "gcloud").chmod(0o755)
 
     with pytest.raises(AssertionError, match="PERMISSION_DENIED: no"):
-        project.run("setup", *OPTIONS, "--execute")
+        run(project, "setup", *OPTIONS, "--execute")
 
 
-def test_a_project_has_to_be_named():
+def test_project_is_required():
     result = CliRunner().invoke(main, ["setup", "--region", "europe-west4"], env={"PROJECT_ID": ""})
 
     assert result.exit_code == 2

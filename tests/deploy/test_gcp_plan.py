@@ -1,4 +1,4 @@
-"""What a Google Cloud project is given is what the code uses, in commands that gcloud understands."""
+"""The setup of a Google Cloud project matches the code, and gcloud accepts its commands."""
 
 import json
 import os
@@ -23,7 +23,7 @@ WHERE = Where("my-proj", "europe-west4", domain="shop.example.com")
 
 
 @pytest.mark.parametrize("spec", subscription_specs(), ids=lambda spec: spec.name)
-def test_gcloud_makes_a_subscription_as_sagactl_provision_does(spec):
+def test_subscription_has_the_settings_of_sagactl_provision(spec):
     (step,) = (step for step in setup(WHERE) if step.title == f"subscription {spec.name}")
     flags = dict(word.removeprefix("--").split("=", 1) for word in step.run if "=" in word)
 
@@ -41,7 +41,7 @@ def test_gcloud_makes_a_subscription_as_sagactl_provision_does(spec):
     assert dead.max_delivery_attempts == int(flags.get("max-delivery-attempts", 0))
 
 
-def test_every_service_may_do_what_it_does_and_no_more():
+def test_service_has_exactly_the_needed_permissions():
     granted = set()
     for step in setup(WHERE):
         flags = dict(word.removeprefix("--").split("=", 1) for word in step.run if word.startswith("--m"))
@@ -59,7 +59,7 @@ def test_every_service_may_do_what_it_does_and_no_more():
     }
 
 
-def test_the_way_to_the_database_is_the_way_to_that_database_alone():
+def test_datastore_role_is_limited_to_the_database():
     bindings = [step.run for step in setup(WHERE) if "--role=roles/datastore.user" in step.run]
 
     assert len(bindings) == len(topology.TOPICS)
@@ -68,7 +68,7 @@ def test_the_way_to_the_database_is_the_way_to_that_database_alone():
         assert 'resource.name=="projects/my-proj/databases/saga"' in condition
 
 
-def test_who_is_granted_something_is_a_service_account_of_the_manifests():
+def test_roles_are_granted_to_service_accounts_of_the_manifests():
     accounts = {*topology.TOPICS, "gateway", "provision"}
     members = {word for step in setup(WHERE) for word in step.run if word.startswith("--member=principal:")}
 
@@ -77,7 +77,7 @@ def test_who_is_granted_something_is_a_service_account_of_the_manifests():
     assert members == {*known, f"--member={adapter}"}
 
 
-async def test_what_expires_has_a_ttl_policy_and_nothing_else_does(tmp_path: Path):
+async def test_exactly_the_expiring_kinds_have_a_ttl_policy(tmp_path: Path):
     environ = {"BACKEND": "embedded", "EMBEDDED_FILE": str(tmp_path / "data.sqlite3")}
     async with running_suite(environ) as suite:
         order = await suite.order("c1", blue=1)
@@ -90,7 +90,7 @@ async def test_what_expires_has_a_ttl_policy_and_nothing_else_does(tmp_path: Pat
     assert {kind for (kind,) in rows} | {"Cart"} == set(EXPIRING)
 
 
-def test_the_apis_are_those_of_the_commands_and_of_the_services():
+def test_apis_of_all_commands_are_enabled():
     groups = {step.run[1] for step in setup(WHERE)}
 
     assert {"artifacts", "certificate-manager", "compute", "dns", "firestore", "iam", "pubsub"} <= groups
@@ -101,7 +101,7 @@ def test_the_apis_are_those_of_the_commands_and_of_the_services():
 
 @pytest.mark.emulators
 @pytest.mark.timeout(300)
-def test_gcloud_itself_understands_every_command(tmp_path: Path):
+def test_gcloud_accepts_every_command(tmp_path: Path):
     gcloud = shutil.which("gcloud")
     if gcloud is None:
         (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)("no gcloud on the PATH")
@@ -114,8 +114,8 @@ def test_gcloud_itself_understands_every_command(tmp_path: Path):
     answers = json.loads(subprocess.run(argv, capture_output=True, text=True, check=True).stdout)
 
     assert len(answers) == len(commands) + 1
-    refused = [answer["command_string"] for answer in answers if not answer["success"]]
-    assert refused == [quoted(unknown)]
+    rejected = [answer["command_string"] for answer in answers if not answer["success"]]
+    assert rejected == [quoted(unknown)]
 
 
 def every_command():
@@ -124,5 +124,5 @@ def every_command():
 
 
 def _shape(argv):
-    """Commands that differ in what is named alone are understood alike."""
+    """Return the command without its values: those that differ only in values need one check."""
     return tuple(word.partition("=")[0] for word in argv if "example" not in word)

@@ -1,4 +1,4 @@
-"""Every image builds, is what a cluster wants of it, and runs as the manifests of the local overlay say."""
+"""Every image builds, meets a cluster's requirements, and runs as the local overlay specifies."""
 
 import os
 import tomllib
@@ -18,7 +18,7 @@ from tests.support.pods import Pods
 TAG = "ci"
 PROCESSES = ("purchase", "stock", "payment", "delivery", "gateway")
 MAX_MEGABYTES = 150
-"""What an image may put on top of its base."""
+"""Maximum size of an image on top of its base."""
 
 pytestmark = [pytest.mark.emulators, pytest.mark.timeout(600)]
 
@@ -35,7 +35,7 @@ def built() -> Iterator[dict[str, Image]]:
 
 
 @pytest.mark.parametrize("name", IMAGES)
-def test_an_image_is_nobodys_stops_on_sigterm_and_starts_without_a_shell(name: str, built):
+def test_image_is_unprivileged_stops_on_sigterm_and_starts_without_a_shell(name: str, built):
     config = built[name].config
 
     user, _, group = config["User"].partition(":")
@@ -47,7 +47,7 @@ def test_an_image_is_nobodys_stops_on_sigterm_and_starts_without_a_shell(name: s
 
 
 @pytest.mark.parametrize("name", IMAGES)
-def test_an_image_has_what_it_runs_and_nothing_to_build_with(name: str, built):
+def test_image_has_its_program_and_no_build_tools(name: str, built):
     rootfs = built[name].rootfs
     services = {path.name for path in (rootfs / "app/services").iterdir() if path.is_dir()}
     packages = {path.name.partition("-")[0] for path in (rootfs / "opt/venv").glob("lib/*/site-packages/*")}
@@ -62,13 +62,13 @@ def test_an_image_has_what_it_runs_and_nothing_to_build_with(name: str, built):
     assert len([*rootfs.glob(f"app/{own}/*.py")]) == len([*rootfs.glob(f"app/{own}/__pycache__/*.pyc")])
 
 
-def test_the_gateways_image_has_the_page_in_it(built):
-    page = {file.name for file in (ROOT / "services/gateway/ui").iterdir()}
+def test_gateway_image_has_the_web_ui(built):
+    files = {file.name for file in (ROOT / "services/gateway/ui").iterdir()}
 
-    assert {file.name for file in (built["gateway"].rootfs / "app/services/gateway/ui").iterdir()} == page
+    assert {file.name for file in (built["gateway"].rootfs / "app/services/gateway/ui").iterdir()} == files
 
 
-def test_the_tools_image_has_every_package_of_the_project(built):
+def test_sagactl_image_has_every_package_of_the_project(built):
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     packages = project["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
 
@@ -76,7 +76,7 @@ def test_the_tools_image_has_every_package_of_the_project(built):
 
 
 @pytest.mark.parametrize("name", IMAGES)
-def test_an_image_adds_little_to_its_base(name: str, built):
+def test_image_adds_little_to_its_base(name: str, built):
     size = sum(
         path.lstat().st_size
         for directory in ("opt", "app")
@@ -86,10 +86,10 @@ def test_an_image_adds_little_to_its_base(name: str, built):
     assert size / 1e6 < MAX_MEGABYTES
 
 
-def test_the_images_run_as_the_local_overlay_says_in_its_order_and_end_when_told(built, tmp_path: Path):
-    """Non-root, on a read-only file system, with its environment, arguments, probes and grace."""
+def test_images_run_and_stop_as_the_local_overlay_specifies(built, tmp_path: Path):
+    """Non-root, on a read-only file system, with its order, environment, arguments, probes and grace."""
     with Pods(built, "local", tmp_path) as pods:
-        pods.start("gateway")  # waits for nobody
+        pods.start("gateway")  # has no dependency
         pods.start("pubsub", "provision")
         pods.start_emulators()
         pods.until_ready("firestore", "pubsub")

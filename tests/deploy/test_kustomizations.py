@@ -1,4 +1,4 @@
-"""kustomize passes over a patch or an image that matches nothing in silence: here it does not pass."""
+"""Every patch and image of a kustomization matches something; kustomize ignores the others silently."""
 
 import re
 import shutil
@@ -11,7 +11,7 @@ import yaml
 from tests.support.manifests import K8S, Document, kustomize
 
 KUSTOMIZATIONS = sorted(path.parent.relative_to(K8S) for path in K8S.rglob("kustomization.yaml"))
-WHAT_IS_LOADED = ("apiVersion", "kind", "namespace", "resources")
+LOADED_FIELDS = ("apiVersion", "kind", "namespace", "resources")
 
 
 @pytest.fixture
@@ -36,18 +36,18 @@ def test_every_patch_and_image_matches_something(directory: Path, tree: Path):
         ("base/stock", "  - name: service\n    newName", "  - name: stock\n    newName"),
     ],
 )
-def test_one_that_matches_nothing_is_found(directory: str, text: str, instead: str, tree: Path):
+def test_patch_or_image_without_a_match_is_found(directory: str, text: str, instead: str, tree: Path):
     file = tree / directory / "kustomization.yaml"
     before = file.read_text()
     assert text in before
 
     file.write_text(before.replace(text, instead, 1))
 
-    kustomize(tree / directory)  # it does not mind
+    kustomize(tree / directory)  # ignores it
     assert list(unmatched(tree / directory))
 
 
-def test_without_kubectl_it_is_said_what_is_missing(monkeypatch: pytest.MonkeyPatch):
+def test_missing_kubectl_fails_the_test(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("PATH", "")
 
     with pytest.raises(pytest.fail.Exception, match="kubectl is missing"):
@@ -55,19 +55,19 @@ def test_without_kubectl_it_is_said_what_is_missing(monkeypatch: pytest.MonkeyPa
 
 
 def unmatched(directory: Path) -> Iterator[str]:
-    """Images and patch targets of a kustomization that are not among what it loads."""
+    """Yield images and patch targets of a kustomization that its resources do not contain."""
     file = directory / "kustomization.yaml"
     whole = yaml.safe_load(file.read_text())
-    # Generators are merged, patches applied and images renamed in what the resources alone would be.
-    file.write_text(yaml.safe_dump({name: whole[name] for name in WHAT_IS_LOADED if name in whole}))
+    # Without patches and images, kustomize renders only the resources.
+    file.write_text(yaml.safe_dump({name: whole[name] for name in LOADED_FIELDS if name in whole}))
     loaded = list(yaml.safe_load_all(kustomize(directory)))
     images = {image for document in loaded for image in _images(document)}
     patched = images | {image for patch in whole.get("patches", ()) for image in _patch_images(patch)}
     for image in whole.get("images", ()):
         if image["name"] not in patched:
-            yield f"image {image['name']} is used nowhere"
+            yield f"image {image['name']} is not used"
     for patch in whole.get("patches", ()):
-        # One without a target names its resource, and kustomize does mind.
+        # A patch without a target names its resource, and kustomize checks that.
         if "target" in patch and not any(_targets(patch["target"], document) for document in loaded):
             yield f"patch of {patch['target']} matches nothing"
 
@@ -83,6 +83,6 @@ def _patch_images(patch: Document) -> Iterator[str]:
 
 
 def _targets(target: Document, document: Document) -> bool:
-    """As kustomize does: regular expressions that must match the whole."""
+    """Match as kustomize does: regular expressions for the whole name."""
     actual = {"kind": document["kind"], "name": document["metadata"]["name"]}
     return all(re.fullmatch(pattern, actual[field]) for field, pattern in target.items())

@@ -1,4 +1,4 @@
-"""The linters of images and manifests have nothing to say."""
+"""Linters of images and manifests report nothing."""
 
 import os
 import shutil
@@ -11,10 +11,10 @@ import pytest
 from tests.support.manifests import K8S, OVERLAYS, ROOT, kustomize
 
 CHECKOV = ROOT / ".venv" / "checkov" / "bin" / "checkov"
-"""In an environment of its own: it pins a hundred packages (`make .venv/.checkov`)."""
+"""Installed separately, because it pins a hundred packages (`make .venv/.checkov`)."""
 
 
-def test_hadolint_finds_nothing_in_the_dockerfile():
+def test_hadolint_accepts_the_dockerfile():
     hadolint = Path(sys.executable).parent / "hadolint"
 
     done = subprocess.run([hadolint, ROOT / "Dockerfile"], capture_output=True, text=True, check=False)
@@ -34,7 +34,7 @@ def run_checkov(checkov: Path, *files: Path) -> subprocess.CompletedProcess[str]
     return subprocess.run(argv, capture_output=True, text=True, check=False)
 
 
-def test_checkov_finds_nothing_that_is_not_skipped_with_a_reason(checkov: Path, tmp_path: Path):
+def test_checkov_accepts_the_manifests(checkov: Path, tmp_path: Path):
     for overlay in OVERLAYS:
         (tmp_path / f"{overlay}.yaml").write_text(kustomize(K8S / "overlays" / overlay))
 
@@ -43,7 +43,7 @@ def test_checkov_finds_nothing_that_is_not_skipped_with_a_reason(checkov: Path, 
     assert done.returncode == 0, done.stdout
 
 
-def test_checkov_is_run_so_that_it_finds_something(checkov: Path, tmp_path: Path):
+def test_checkov_finds_a_planted_fault(checkov: Path, tmp_path: Path):
     rendered = kustomize(K8S / "overlays" / "gke")
     faulty = rendered.replace("allowPrivilegeEscalation: false", "allowPrivilegeEscalation: true", 1)
     (tmp_path / "faulty.yaml").write_text(faulty)
@@ -54,8 +54,8 @@ def test_checkov_is_run_so_that_it_finds_something(checkov: Path, tmp_path: Path
     assert "CKV_K8S_20" in done.stdout
 
 
-def test_the_overlays_are_what_older_and_newer_kubectls_make_of_them():
-    """Google's SDK brings several; elsewhere there is one, and nothing to compare."""
+def test_overlays_render_the_same_with_other_kubectl_versions():
+    """Google's SDK includes several versions; without it there is nothing to compare."""
     kubectls = sorted(
         Path(shutil.which("gcloud") or sys.executable).resolve().parent.glob("kubectl.1.[0-9]*")
     )

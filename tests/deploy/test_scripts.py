@@ -1,4 +1,4 @@
-"""`make images`, `make push` and `make deploy`: what they have docker and kubectl do."""
+"""`make images`, `make push` and `make deploy`: the calls of docker and kubectl."""
 
 import os
 import re
@@ -18,7 +18,7 @@ MINE = {"PROJECT_ID": "my-proj", "REGION": "europe-west4", "DOMAIN": "shop.examp
 
 
 class Machine:
-    """A machine that has some tools, each of which notes what it was told."""
+    """A machine with some tools, which record their arguments."""
 
     def __init__(self, directory: Path) -> None:
         self._bin = directory / "bin"
@@ -31,14 +31,14 @@ class Machine:
         (self._bin / name).symlink_to(tool)
 
     def install(self, name: str, also: str = "") -> None:
-        """A tool that notes what it was told, and does what `also` says."""
+        """Install a tool that records its arguments, then runs the shell code `also`."""
         tool = self._bin / name
         tool.write_text(f'#!/bin/bash\necho "{name} $*" >>"{self._calls}"\n{also}\n')
         tool.chmod(0o755)
 
     def run(self, *argv: str, **environ: str) -> subprocess.CompletedProcess[str]:
-        told = {"PATH": str(self._bin), **environ}
-        return subprocess.run([*argv], cwd=ROOT, env=told, capture_output=True, text=True, check=False)
+        environ = {"PATH": str(self._bin), **environ}
+        return subprocess.run([*argv], cwd=ROOT, env=environ, capture_output=True, text=True, check=False)
 
     @property
     def calls(self) -> list[str]:
@@ -55,7 +55,7 @@ def built(machine: Machine) -> list[str]:
 
 
 @pytest.mark.parametrize("tool", ["docker", "podman"])
-def test_every_image_is_built_by_what_is_there(tool: str, machine: Machine):
+def test_images_are_built_by_the_available_tool(tool: str, machine: Machine):
     machine.install(tool)
 
     assert machine.run("deploy/images", "build", "reg/saga", "v7").returncode == 0
@@ -65,7 +65,7 @@ def test_every_image_is_built_by_what_is_there(tool: str, machine: Machine):
     ]
 
 
-def test_a_docker_without_its_daemon_is_passed_over(machine: Machine):
+def test_docker_without_daemon_is_skipped(machine: Machine):
     machine.install("docker", "exit 1")
     machine.install("buildah")
 
@@ -74,7 +74,7 @@ def test_a_docker_without_its_daemon_is_passed_over(machine: Machine):
     assert built(machine) == [f"buildah push reg/saga/{name}:v7" for name in IMAGES]
 
 
-def test_another_base_can_be_named(machine: Machine):
+def test_base_image_can_be_chosen(machine: Machine):
     machine.install("podman")
 
     machine.run("deploy/images", "build", "reg/saga", "v7", "my/base:1")
@@ -82,14 +82,14 @@ def test_another_base_can_be_named(machine: Machine):
     assert all("--build-arg BASE=my/base:1 " in call for call in machine.calls)
 
 
-def test_a_build_that_fails_ends_it(machine: Machine):
+def test_failing_build_stops_the_script(machine: Machine):
     machine.install("podman", "exit 3")
 
     assert machine.run("deploy/images", "build", "reg/saga", "v7").returncode == 3
     assert len(machine.calls) == 1
 
 
-def test_a_machine_with_nothing_to_build_with_is_told_so(machine: Machine):
+def test_missing_build_tool_is_an_error(machine: Machine):
     done = machine.run("deploy/images", "build", "reg/saga", "v7")
 
     assert done.returncode != 0
@@ -98,7 +98,7 @@ def test_a_machine_with_nothing_to_build_with_is_told_so(machine: Machine):
 
 @pytest.fixture
 def kubectl(machine: Machine) -> None:
-    """One that notes what it is told, but really renders."""
+    """A kubectl that records its arguments, but really renders."""
     real = shutil.which("kubectl")
     machine.install("kubectl", f'[ "$1" != kustomize ] || PATH={os.environ["PATH"]} exec {real} "$@"')
 
@@ -117,7 +117,7 @@ def images(rendered: str) -> set[str]:
         ("gke", MINE, "europe-west4-docker.pkg.dev/my-proj/saga"),
     ],
 )
-def test_the_images_are_those_of_the_registry_and_tag(
+def test_images_have_registry_and_tag(
     overlay: str, environ: Mapping[str, str], registry: str, machine: Machine
 ):
     done = machine.run("deploy/k8s/apply", overlay, RENDER="1", **environ)
@@ -127,26 +127,26 @@ def test_the_images_are_those_of_the_registry_and_tag(
 
 
 @pytest.mark.usefixtures("kubectl")
-def test_what_is_mine_takes_the_place_of_every_placeholder(machine: Machine):
-    signin = {"AUTH_ISSUER": "https://id.example.com", "AUTH_AUDIENCE": "shop"}
+def test_own_values_replace_every_placeholder(machine: Machine):
+    authentication = {"AUTH_ISSUER": "https://id.example.com", "AUTH_AUDIENCE": "shop"}
 
-    done = machine.run("deploy/k8s/apply", "gke", RENDER="1", **MINE, **signin)
+    done = machine.run("deploy/k8s/apply", "gke", RENDER="1", **MINE, **authentication)
 
     documents = list(yaml.safe_load_all(done.stdout))
-    told = {}
+    settings = {}
     for document in documents:
         if document["kind"] == "ConfigMap":
-            told |= document["data"]
-    assert told["GOOGLE_CLOUD_PROJECT"] == "my-proj"
-    assert told["AUTH_ISSUER"] == "https://id.example.com"
-    assert told["AUTH_AUDIENCE"] == "shop"
+            settings |= document["data"]
+    assert settings["GOOGLE_CLOUD_PROJECT"] == "my-proj"
+    assert settings["AUTH_ISSUER"] == "https://id.example.com"
+    assert settings["AUTH_AUDIENCE"] == "shop"
     specs = [document.get("spec", {}) for document in documents]
     assert [spec["hostnames"] for spec in specs if "hostnames" in spec] == [["shop.example.com"]]
     assert not re.search(r"\b(PROJECT_ID|REGION|DOMAIN)\b", done.stdout)
 
 
 @pytest.mark.usefixtures("kubectl")
-def test_deploying_makes_jobs_again_applies_and_waits_for_every_deployment(machine: Machine):
+def test_deploy_replaces_jobs_applies_and_waits_for_deployments(machine: Machine):
     assert machine.run("deploy/k8s/apply", "gke", **MINE).returncode == 0
 
     first, second, *waits = machine.calls
@@ -159,7 +159,7 @@ def test_deploying_makes_jobs_again_applies_and_waits_for_every_deployment(machi
 
 @pytest.mark.usefixtures("kubectl")
 @pytest.mark.parametrize("missing", ["PROJECT_ID", "REGION", "DOMAIN"])
-def test_what_gke_needs_is_asked_for_before_anything_is_done(missing: str, machine: Machine):
+def test_gke_settings_are_required_before_anything_is_applied(missing: str, machine: Machine):
     done = machine.run("deploy/k8s/apply", "gke", **{**MINE, missing: ""})
 
     assert done.returncode == 2
@@ -168,5 +168,5 @@ def test_what_gke_needs_is_asked_for_before_anything_is_done(missing: str, machi
 
 
 @pytest.mark.usefixtures("kubectl")
-def test_an_overlay_that_is_none_is_refused(machine: Machine):
+def test_unknown_overlay_is_an_error(machine: Machine):
     assert "OVERLAY must be local or gke" in machine.run("deploy/k8s/apply", "embedded").stderr
