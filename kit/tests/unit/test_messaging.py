@@ -1,14 +1,20 @@
-"""The event-driven half of a process: whether it notices that something hangs."""
+"""The messaging of a process as a whole: hangs are noticed, and steps of the wall clock change nothing."""
 
-import asyncio
+from dataclasses import dataclass, field
+
+import pytest
 
 from sagakit.backends import Backend
+from sagakit.consumer import Outcome
 from sagakit.messaging import STALL_TIMEOUT_SECONDS, Messaging
+from sagakit.outbox import Outbox
+from sagakit.reminders import due_property
 from sagakit.service import Kit, Service
 from sagakit.settings import ServiceSettings
-from sagakit.tables import Key
+from sagakit.tables import Insert, Key
 from tests.support.clock import Clock
-from tests.support.counter import an_event, counting
+from tests.support.counter import COUNTER, OUTBOX, an_event, counting, once
+from tests.support.harness import WAITING, a_message, background, remind
 from tests.support.manual_bus import ManualBus
 from tests.support.tables import MemoryTables
 
@@ -22,31 +28,74 @@ ENVIRON = {
 }
 
 
-async def test_a_relay_that_hangs_is_noticed_and_one_that_is_busy_is_not():
-    clock, bus = Clock(), ManualBus()
-    kits: list[Kit] = []
+@dataclass
+class CounterService:
+    """A service that counts the events it receives and publishes each count."""
 
-    def build(kit: Kit) -> Service:
-        kits.append(kit)
-        return Service([], [], {})
+    clock: Clock = field(default_factory=Clock)
+    bus: ManualBus = field(default_factory=ManualBus)
+    tables: MemoryTables = field(default_factory=MemoryTables)
 
-    settings = ServiceSettings.from_environ(ENVIRON)
-    messaging = Messaging("counter", settings, Backend(MemoryTables(), bus), clock.runtime(), build)
-    running = asyncio.create_task(messaging.run())
-    await clock.advance(10 * STALL_TIMEOUT_SECONDS)
-    idle = messaging.stalled()
+    def __post_init__(self) -> None:
+        settings = ServiceSettings.from_environ(ENVIRON)
+        backend, runtime = Backend(self.tables, self.bus), self.clock.runtime()
+        self.messaging = Messaging("counter", settings, backend, runtime, self._build)
 
-    bus.open.clear()
-    await kits[0].store.transact([Key("Counter", "a")], counting(events=[an_event("e1")]))
-    await clock.advance(STALL_TIMEOUT_SECONDS - 5)
-    busy = messaging.stalled()
-    await clock.advance(10)
-    hung = messaging.stalled()
-    bus.open.set()
-    await clock.advance(5)
+    def _build(self, kit: Kit) -> Service:
+        async def count(event) -> Outcome:
+            published = [an_event(f"counted {event.eventid}")]
+            changes = await kit.store.transact([COUNTER], once(event.eventid, counting(events=published)))
+            return Outcome.DUPLICATE if changes.unchanged else Outcome.APPLIED
 
-    assert (idle, busy) == (None, None)
-    assert hung == "outbox: no progress for 65 s"
-    assert messaging.stalled() is None
-    running.cancel()
-    await asyncio.gather(running, return_exceptions=True)
+        self.kit = kit
+        return Service([], [], {"thing": count}, reminders={WAITING: remind})
+
+    async def leave_behind(self, name: str) -> None:
+        """Store what a crashed process leaves: an unpublished event, and an entity that is due a reminder."""
+        waiting = {"reminders": 0, **due_property(name, self.clock.now())}
+        outbox = Outbox(OUTBOX, self.kit.runtime)
+        await self.tables.commit([*outbox.inserts([an_event(name)]), Insert(Key(WAITING, name), waiting)])
+
+
+async def test_hanging_relay_is_reported_as_stalled_and_a_busy_one_is_not():
+    service = CounterService()
+    async with background(service.messaging.run()):
+        await service.clock.advance(10 * STALL_TIMEOUT_SECONDS)
+        idle = service.messaging.stalled()
+
+        service.bus.open.clear()
+        await service.kit.store.transact([Key("Counter", "a")], counting(events=[an_event("e1")]))
+        await service.clock.advance(STALL_TIMEOUT_SECONDS - 5)
+        busy = service.messaging.stalled()
+        await service.clock.advance(10)
+        hung = service.messaging.stalled()
+        service.bus.open.set()
+        await service.clock.advance(5)
+
+        assert (idle, busy) == (None, None)
+        assert hung == "outbox: no progress for 65 s"
+        assert service.messaging.stalled() is None
+
+
+@pytest.mark.parametrize("step", [3600, -3600])
+async def test_steps_of_the_wall_clock_stall_nothing(step: float):
+    """Events, relay, sweeper and reminders continue, after a step and after the step back."""
+    service = CounterService()
+    async with background(service.messaging.run()):
+        for number, seconds in enumerate((0, step, -step), 1):
+            pull = service.bus.pulls["counter-service.things"][-1]
+            service.bus.open.clear()
+            delivery = pull.deliver(a_message(eventid=f"e{number}"))
+            await service.clock.advance(1)
+            # With an event in flight, which is counted and not yet published.
+            service.clock.step(seconds)
+            stalled = service.messaging.stalled()
+            service.bus.open.set()
+            await service.leave_behind(f"left {number}")
+            await service.clock.advance(60)
+
+            assert (stalled, service.messaging.stalled()) == (None, None)
+            assert delivery.settled == ["ack"]
+            assert {f"counted e{number}", f"left {number}"} <= set(service.bus.eventids)
+            assert service.tables.rows[Key(WAITING, f"left {number}")].entity["reminders"] > 0
+            assert not pull.closed
