@@ -63,11 +63,11 @@ async def grown(tables: Tables, orderid: str, growth: Growth) -> AsyncIterator[N
 
 async def _sell(tables: Tables, row: Row, orders: int) -> None:
     """Add and sell the units of `orders` reservations like this one, in the same shards."""
-    for taken in to_reservation("copied", row.entity).taken:
-        keys = item, shard = item_key(taken.itemid), shard_key(taken.itemid, taken.shard)
+    for allocation in to_reservation("copied", row.entity).allocations:
+        keys = item, shard = item_key(allocation.itemid), shard_key(allocation.itemid, allocation.shard)
         found = await tables.lookup(keys)
-        before, units = to_item(taken.itemid, found[item].entity), to_shard(found[shard].entity)
-        more = taken.count * orders
+        before, units = to_item(allocation.itemid, found[item].entity), to_shard(found[shard].entity)
+        more = allocation.count * orders
         await tables.commit(
             [
                 Update(item, item_entity(replace(before, stock=before.stock + more)), found[item].version),

@@ -47,14 +47,14 @@ def _of_items(records: Records) -> Iterator[str]:
     for itemid in dict.fromkeys(itemid for itemid, _ in records.shards if itemid not in records.items):
         yield f"item {itemid}: it has shards, and is not there itself"
     # Those that gave pieces to orders among them, even where they are not there.
-    for itemid, number in dict.fromkeys([*records.shards, *(where[:2] for where in records.taken)]):
+    for itemid, number in dict.fromkeys([*records.shards, *(where[:2] for where in records.allocated)]):
         yield from _of_shard(records, itemid, number)
 
 
 def _of_shard(records: Records, itemid: str, number: int) -> Iterator[str]:
     shard = records.shards.get((itemid, number), Shard())
     for status, pieces in ((RESERVED, shard.reserved), (SOLD, shard.sold)):
-        ordered = records.taken[itemid, number, status]
+        ordered = records.allocated[itemid, number, status]
         if pieces != ordered:
             yield f"item {itemid}: shard {number} has {pieces} pieces {status}, orders have {ordered}"
     if min(shard.available, shard.reserved, shard.sold) < 0:

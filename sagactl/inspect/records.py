@@ -39,7 +39,7 @@ class Records:
     orders: dict[str, Order] = field(default_factory=lambda: defaultdict(Order))
     items: dict[str, Item] = field(default_factory=dict)
     shards: dict[tuple[str, int], Shard] = field(default_factory=dict)
-    taken: Counter[tuple[str, int, str]] = field(default_factory=Counter)
+    allocated: Counter[tuple[str, int, str]] = field(default_factory=Counter)
     """Pieces that reservations have of a shard, by itemid, shard and the reservation's status."""
     outboxes: Counter[str] = field(default_factory=Counter)
     """Events waiting to be published, by service."""
@@ -57,8 +57,8 @@ async def load_records(tables: Tables) -> Records:
     async for orderid, entity in every(tables, RESERVATION):
         reservation = to_reservation(orderid, entity)
         records.orders[orderid].reservation = reservation.status
-        for taken in reservation.taken:
-            records.taken[taken.itemid, taken.shard, reservation.status] += taken.count
+        for allocation in reservation.allocations:
+            records.allocated[allocation.itemid, allocation.shard, reservation.status] += allocation.count
     for service in TOPICS:
         async for _ in every(tables, outbox_kind(service)):
             records.outboxes[service] += 1

@@ -73,7 +73,7 @@ class Reservation:
     items: tuple[CartItem, ...]
     time: float
     """Time of the decision (seconds since the epoch)."""
-    taken: tuple[Allocation, ...] = ()
+    allocations: tuple[Allocation, ...] = ()
     amount: int | None = None
     """Price at the time of the decision, in minor units; None if nothing was reserved."""
     waives_payment: bool = False
@@ -113,7 +113,7 @@ def reserve(
         RESERVED,
         bought,
         now,
-        taken=tuple(taken for itemid in counts for taken in allocations[itemid]),
+        allocations=tuple(each for itemid in counts for each in allocations[itemid]),
         amount=sum(items[itemid].price * count for itemid, count in counts.items()),
         waives_payment=any(items[itemid].waives_payment for itemid in counts),
     )

@@ -56,7 +56,7 @@ def reservation_entity(reservation: Reservation, due: float | None) -> Entity:
     return {
         "status": reservation.status,
         "items": [asdict(item) for item in reservation.items],
-        "taken": [asdict(taken) for taken in reservation.taken],
+        "taken": [asdict(allocation) for allocation in reservation.allocations],
         "amount": reservation.amount,
         "waives_payment": reservation.waives_payment,
         "reason": reservation.reason,
@@ -72,7 +72,7 @@ def to_reservation(orderid: str, entity: Entity) -> Reservation:
         orderid=orderid,
         status=entity["status"],
         items=tuple(CartItem(**item) for item in entity["items"]),
-        taken=tuple(Allocation(**taken) for taken in entity["taken"]),
+        allocations=tuple(Allocation(**allocation) for allocation in entity["taken"]),
         amount=entity["amount"],
         waives_payment=entity["waives_payment"],
         reason=entity["reason"],

@@ -112,7 +112,7 @@ class UseCases:
             before = to_reservation(ticket.orderid, entity)
             if before.status != inventory.RESERVED:
                 return Changes(Outcome.IGNORED)
-            found.require(shard_key(taken.itemid, taken.shard) for taken in before.taken)
+            found.require(shard_key(allocation.itemid, allocation.shard) for allocation in before.allocations)
             after = inventory.settled(before, status, now)
             return Changes(Outcome.APPLIED, {**self._writes(after, now), **_changed(found, before, change)})
 
@@ -140,15 +140,15 @@ def _changed(
 ) -> dict[Key, Entity]:
     """Return the shards of a reservation, each after `change`."""
 
-    def changed(taken: Allocation) -> Shard:
-        entity = found.get(shard_key(taken.itemid, taken.shard))
+    def changed(allocation: Allocation) -> Shard:
+        entity = found.get(shard_key(allocation.itemid, allocation.shard))
         if entity is None:
-            raise LookupError(f"shard {taken.shard} of {taken.itemid} is missing")
-        return change(to_shard(entity), taken.count)
+            raise LookupError(f"shard {allocation.shard} of {allocation.itemid} is missing")
+        return change(to_shard(entity), allocation.count)
 
     writes: dict[Key, Entity] = {}
-    for taken in reservation.taken:
-        writes |= shard_entities(taken.itemid, {taken.shard: changed(taken)})
+    for allocation in reservation.allocations:
+        writes |= shard_entities(allocation.itemid, {allocation.shard: changed(allocation)})
     return writes
 
 

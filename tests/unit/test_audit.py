@@ -33,8 +33,8 @@ def agreeing() -> Records:
     records.items["blue"] = Item("blue", 100, 20, shards=2)
     records.shards["blue", 0] = Shard(4, sold=6)
     records.shards["blue", 1] = Shard(10)
-    records.taken["blue", 0, "sold"] = 6
-    records.taken["blue", 1, "released"] = 3
+    records.allocated["blue", 0, "sold"] = 6
+    records.allocated["blue", 1, "released"] = 3
     records.orders["paid"] = Order(
         "approved", amount=300, reservation="sold", payment="settled", delivered=True, charged=300
     )
@@ -114,7 +114,7 @@ def test_pieces_that_do_not_add_up_are_found(shard: Shard, found: str):
 @pytest.mark.parametrize("status", ["reserved", "sold"])
 def test_pieces_of_a_shard_that_is_not_there_are_found(status: str):
     records = agreeing()
-    records.taken["blue", 5, status] = 2
+    records.allocated["blue", 5, status] = 2
 
     assert problems(records) == [f"item blue: shard 5 has 0 pieces {status}, orders have 2"]
 
@@ -174,7 +174,7 @@ async def test_all_books_are_read_to_their_end():
     assert all(order == records.orders["order-7"] for order in records.orders.values())
     assert records.items == {"blue": Item("blue", 100, 9_000, shards=2)}
     assert records.shards == {("blue", number): Shard(4_000, 300, 200) for number in (0, 1)}
-    assert records.taken == {("blue", number, "reserved"): 2 * PAGE + 1 for number in (0, 1)}
+    assert records.allocated == {("blue", number, "reserved"): 2 * PAGE + 1 for number in (0, 1)}
     assert records.outboxes == {"purchase": 2 * PAGE + 1, "delivery": 2 * PAGE + 1}
 
 

@@ -55,7 +55,7 @@ def test_order_is_reserved_at_its_price():
     reservation = reserve("o", [CartItem("blue", 3)], KNOWN, WHOLE, NOW)
 
     assert (reservation.status, reservation.amount, reservation.waives_payment) == (RESERVED, 300, False)
-    assert reservation.taken == (Allocation("blue", 0, 3),)
+    assert reservation.allocations == (Allocation("blue", 0, 3),)
     assert reservation.time == NOW
 
 
@@ -63,7 +63,7 @@ def test_one_item_waives_payment_for_the_whole_order():
     reservation = reserve("o", [CartItem("blue", 3), CartItem("red", 2)], KNOWN, WHOLE, NOW)
 
     assert reservation.waives_payment
-    assert reservation.taken == (Allocation("blue", 0, 3), Allocation("red", 0, 2))
+    assert reservation.allocations == (Allocation("blue", 0, 3), Allocation("red", 0, 2))
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def test_order_that_is_not_fully_available_is_rejected_with_a_reason(wanted, rea
     reservation = reserve("o", wanted, KNOWN, WHOLE, NOW)
 
     assert (reservation.status, reservation.reason, reservation.amount) == (REFUSED, reason, None)
-    assert reservation.taken == ()
+    assert reservation.allocations == ()
 
 
 AT_HOME = {home_shard(orderid, 4): orderid for orderid in "abcdefghijkl"}
@@ -93,7 +93,7 @@ AT_HOME = {home_shard(orderid, 4): orderid for orderid in "abcdefghijkl"}
 def test_order_reserves_from_its_home_shard(home):
     reservation = reserve(AT_HOME[home], [CartItem("hot", 3)], KNOWN, WHOLE, NOW)
 
-    assert reservation.taken == (Allocation("hot", home, 3),)
+    assert reservation.allocations == (Allocation("hot", home, 3),)
 
 
 @pytest.mark.parametrize("home", range(4))
@@ -103,7 +103,7 @@ def test_one_sufficient_shard_is_preferred_to_several(home):
 
     reservation = reserve(AT_HOME[home], [CartItem("hot", 4)], KNOWN, {"hot": shards}, NOW)
 
-    assert reservation.taken == (Allocation("hot", other, 4),)
+    assert reservation.allocations == (Allocation("hot", other, 4),)
 
 
 @pytest.mark.parametrize("home", range(4))
@@ -111,7 +111,7 @@ def test_several_shards_are_used_from_the_home_shard_on(home):
     reservation = reserve(AT_HOME[home], [CartItem("hot", 7)], KNOWN, WHOLE, NOW)
 
     in_turn = [(home + step) % 4 for step in range(3)]
-    assert reservation.taken == tuple(
+    assert reservation.allocations == tuple(
         Allocation("hot", *each) for each in zip(in_turn, (3, 3, 1), strict=True)
     )
 
@@ -122,7 +122,7 @@ def test_empty_shard_has_no_allocation(home):
 
     reservation = reserve(AT_HOME[home], [CartItem("hot", 3)], KNOWN, {"hot": shards}, NOW)
 
-    assert {taken.shard for taken in reservation.taken} == {0, 1, 2, 3} - {home}
+    assert {allocation.shard for allocation in reservation.allocations} == {0, 1, 2, 3} - {home}
 
 
 def test_orders_spread_over_all_shards():
@@ -153,8 +153,8 @@ def test_settled_reservation_keeps_its_allocations_and_a_tombstone_has_none():
 
     after = settled(reservation, RELEASED, 9.0)
 
-    assert (after.status, after.settled_time, after.taken) == (RELEASED, 9.0, reservation.taken)
-    assert (tombstone("o", 9.0).status, tombstone("o", 9.0).taken) == (RELEASED, ())
+    assert (after.status, after.settled_time, after.allocations) == (RELEASED, 9.0, reservation.allocations)
+    assert (tombstone("o", 9.0).status, tombstone("o", 9.0).allocations) == (RELEASED, ())
 
 
 def test_new_item_is_spread_evenly_over_its_shards():
@@ -209,16 +209,16 @@ class Warehouse(RuleBasedStateMachine):
     def allocated(self, itemid: str, number: int, status: str) -> int:
         """Units of a shard allocated to reservations with that status."""
         return sum(
-            taken.count
+            allocation.count
             for order in self.orders.values()
-            for taken in order.taken
-            if order.status == status and (taken.itemid, taken.shard) == (itemid, number)
+            for allocation in order.allocations
+            if order.status == status and (allocation.itemid, allocation.shard) == (itemid, number)
         )
 
     def change(self, reservation: Reservation, change) -> None:
-        for taken in reservation.taken:
-            mine = self.shards[taken.itemid]
-            mine[taken.shard] = change(mine[taken.shard], taken.count)
+        for allocation in reservation.allocations:
+            mine = self.shards[allocation.itemid]
+            mine[allocation.shard] = change(mine[allocation.shard], allocation.count)
 
     @rule(itemid=st.sampled_from(ITEMIDS), stock=st.integers(0, 40), shards=st.integers(1, MAX_SHARDS))
     def put_item(self, itemid: str, stock: int, shards: int) -> None:
@@ -248,9 +248,9 @@ class Warehouse(RuleBasedStateMachine):
 
         assert (reservation.status == RESERVED) == (bool(cart) and all(enough)), "the total decides"
         allocated = Counter[str]()
-        for taken in reservation.taken:
-            assert taken.count > 0
-            allocated[taken.itemid] += taken.count
+        for allocation in reservation.allocations:
+            assert allocation.count > 0
+            allocated[allocation.itemid] += allocation.count
         assert allocated == (counts if reservation.status == RESERVED else {}), "allocations add up"
         self.orders[orderid] = reservation
         self.change(reservation, reserved)
