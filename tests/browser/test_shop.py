@@ -1,4 +1,4 @@
-"""The page, by a visitor who shops: each outcome of an order, drawn in the lanes of the services."""
+"""The web UI as a shop: each outcome of an order, with its timeline, stock, payment and the recent orders."""
 
 import re
 
@@ -6,172 +6,140 @@ import httpx
 import pytest
 from playwright.sync_api import expect
 
+from tests.browser.visitor import Visitor
 
-def test_a_cart_is_filled_and_its_order_is_seen_to_be_approved(visit):
+
+def sold(visitor: Visitor, itemid: str) -> int:
+    return httpx.get(f"{visitor.gateway}/v1/items/{itemid}", trust_env=False).json()["sold"]
+
+
+def test_cart_is_filled_and_its_order_approved(visit):
     visitor = visit()
     visitor.add("blue", 3)
-    expect(visitor.page.locator("#cart")).to_have_text("3 pieces, 3.00")
+    expect(visitor.page.locator("#cart")).to_have_text("3 items, 3.00")
+    before = sold(visitor, "blue")
 
     visitor.check_out()
-    visitor.sees("approved")
-    visitor.sees_it_over()
+    visitor.expect_settled("approved")
 
-    assert visitor.moves("purchase") == ["pre-approved", "approved"]
-    assert visitor.moves("stock") == ["reserved", "sold"]
-    assert visitor.moves("payment") == ["paid", "settled"]
-    assert visitor.moves("delivery") == ["delivery-arranged"]
-    assert re.fullmatch(r"Approved after [\d.]+ m?s\.", visitor.page.locator("#outcome").inner_text())
-    assert visitor.page.locator("[data-move] .gap").filter(has_text=re.compile(r"\d m?s$")).count() == 6
-    expect(visitor.page.locator(".thread")).to_have_count(6)
-    visitor.sees_book("payment.status", "settled")
-    visitor.sees_book("payment.amount", "3.00")
-    visitor.sees_book("blue.reserved", "0")
+    assert visitor.events("purchase") == ["pre-approved", "approved"]
+    assert visitor.events("stock") == ["reserved", "sold"]
+    assert visitor.events("payment") == ["paid", "settled"]
+    assert visitor.events("delivery") == ["delivery-arranged"]
+    visitor.expect_outcome(re.compile(r"^Approved after [\d.]+ m?s\.$"))
+    latencies = visitor.page.locator("[data-event] .latency").filter(has_text=re.compile(r"\d m?s$"))
+    expect(latencies).to_have_count(6)
+    expect(visitor.page.locator(".connector")).to_have_count(6)
+    visitor.expect_field("payment.status", "settled")
+    visitor.expect_field("payment.amount", "3.00")
+    visitor.expect_field("blue.sold", str(before + 3))
+    visitor.expect_field("blue.reserved", "0")
     expect(visitor.page.locator("#cart")).to_have_text("The cart is empty")
 
 
-def test_stock_changes_beside_the_order(visit):
+@pytest.mark.parametrize(
+    ("scenario", "status", "stock", "payment", "outcome", "field"),
+    [
+        ("sold-out", "reserve-failed", ["reserve-failed"], [], "Out of stock", ("yellow.available", "0")),
+        (
+            "declined",
+            "payment-failed",
+            ["reserved", "released"],
+            ["payment-failed"],
+            "above the limit",
+            ("gold.available", "10"),
+        ),
+        ("free", "approved", ["paid", "sold"], [], "Approved", ("red.reserved", "0")),
+    ],
+)
+def test_scenario_ends_as_announced(visit, scenario, status, stock, payment, outcome, field):
     visitor = visit()
-    visitor.choose("paid")
-    visitor.sees_it_over()
-    answer = httpx.get(f"{visitor.gateway}/v1/items/blue", trust_env=False)
-    visitor.sees_book("blue.sold", str(answer.json()["sold"]))
 
-    visitor.choose("paid")
+    visitor.run(scenario, status)
 
-    visitor.sees_book("blue.sold", str(answer.json()["sold"] + 3))
-    visitor.sees_book("blue.reserved", "0")
+    assert visitor.events("stock") == stock
+    assert visitor.events("payment") == payment
+    visitor.expect_outcome(outcome)
+    visitor.expect_field(*field)
 
 
-def test_answers_about_stock_that_overtake_one_another_leave_the_latest_to_be_seen(visit):
+def test_order_canceled_in_flight_is_canceled_or_approved(visit):
+    visitor = visit()
+    visitor.expected_errors = {409}  # If it was approved before.
+
+    visitor.run("cancel", re.compile("canceled|approved"))
+
+    if visitor.events("purchase")[-1] == "canceled":
+        assert set(visitor.events("stock")) <= {"reserved", "released"}
+        visitor.expect_outcome("released")
+    else:
+        visitor.expect_outcome("Too late to cancel: the order is already final.")
+
+
+def test_stale_stock_response_does_not_replace_a_newer_one(visit):
     visitor = visit()
     held = []
 
-    def hold_the_first(route) -> None:
-        answer = route.fetch()
-        held.append((route, answer))
+    def hold_first(route) -> None:
+        response = route.fetch()
+        held.append((route, response))
         if len(held) > 1:
-            route.fulfill(response=answer)
+            route.fulfill(response=response)
 
-    visitor.page.route("**/v1/items/blue", hold_the_first)
-    visitor.choose("paid")
-    visitor.sees_it_over()
-    sold = httpx.get(f"{visitor.gateway}/v1/items/blue", trust_env=False).json()["sold"]
-    visitor.sees_book("blue.sold", str(sold))
+    visitor.page.route("**/v1/items/blue", hold_first)
+    visitor.run("paid", "approved")
+    units = sold(visitor, "blue")
+    visitor.expect_field("blue.sold", str(units))
 
-    first, answer = held[0]
+    first, response = held[0]
     with visitor.page.expect_response("**/v1/items/blue"):
-        first.fulfill(json=answer.json() | {"sold": sold - 1, "available": 1})
-    visitor.choose("free")  # By the time that its stock is seen the page has read that as well.
-    visitor.sees_it_over()
-    visitor.sees_book("red.reserved", "0")
+        first.fulfill(json=response.json() | {"sold": units - 1, "available": 1})
+    visitor.run("free", "approved")  # Once its stock is shown, the page has read the stale response, too.
+    visitor.expect_field("red.reserved", "0")
 
-    expect(visitor.page.locator("[data-item=blue] .stock")).to_have_text(f"{100_000 - sold:,} left")
+    expect(visitor.page.locator("[data-item=blue] .stock")).to_have_text(f"{100_000 - units:,} left")
 
 
-def test_what_is_sold_out_closes_the_order(visit):
+def test_recent_orders_can_be_shown_again(visit):
     visitor = visit()
-
-    visitor.choose("sold-out")
-    visitor.sees("reserve-failed")
-    visitor.sees_it_over()
-
-    assert visitor.moves("stock") == ["reserve-failed"]
-    assert visitor.moves("payment") == []
-    expect(visitor.page.locator("#outcome")).to_contain_text("yellow")
-    visitor.sees_book("yellow.available", "0")
-
-
-def test_a_declined_payment_gives_the_stock_back(visit):
-    visitor = visit()
-
-    visitor.choose("declined")
-    visitor.sees("payment-failed")
-    visitor.sees_it_over()
-
-    assert visitor.moves("stock") == ["reserved", "released"]
-    assert visitor.moves("payment") == ["payment-failed"]
-    expect(visitor.page.locator("#outcome")).to_contain_text("above the limit")
-    visitor.sees_book("payment.status", "declined")
-    visitor.sees_book("gold.available", "10")
-
-
-def test_what_waives_payment_is_not_paid_for(visit):
-    visitor = visit()
-
-    visitor.choose("free")
-    visitor.sees("approved")
-    visitor.sees_it_over()
-
-    assert visitor.moves("stock") == ["paid", "sold"]
-    assert visitor.moves("payment") == []
-
-
-def test_an_order_that_is_canceled_in_flight_ends_one_way_or_the_other(visit):
-    visitor = visit()
-    visitor.refusals = {409}  # Where it was approved first.
-
-    visitor.choose("cancel")
-    visitor.sees(re.compile("canceled|approved"))
-    visitor.sees_it_over()
-
-    if visitor.moves("purchase")[-1] == "canceled":
-        assert set(visitor.moves("stock")) <= {"reserved", "released"}
-        expect(visitor.page.locator("#outcome")).to_contain_text("given back")
-    else:
-        expect(visitor.page.locator("#outcome")).to_contain_text("Too late to cancel")
-
-
-def test_the_latest_orders_are_listed_with_their_state_and_can_be_looked_at_again(visit):
-    visitor = visit()
-    visitor.choose("paid")
-    visitor.sees("approved")
-    visitor.sees_it_over()
+    visitor.run("paid", "approved")
     first = visitor.orderid
-    visitor.choose("sold-out")
-    visitor.sees("reserve-failed")
-    visitor.sees_it_over()
+    visitor.run("sold-out", "reserve-failed")
 
-    assert visitor.latest() == [(visitor.orderid, "reserve-failed"), (first, "approved")]
-    visitor.page.locator(f"#orders a[data-orderid='{first}']").click()
-    visitor.sees("approved")
+    assert visitor.recent_orders() == [(visitor.orderid, "reserve-failed"), (first, "approved")]
+    link = visitor.page.locator(f"#orders a[data-orderid='{first}']")
+    link.click()
+    visitor.expect_status("approved")
 
-    assert visitor.moves("delivery") == ["delivery-arranged"]
-    expect(visitor.page.locator(f"#orders a[data-orderid='{first}']")).to_have_attribute(
-        "aria-current", "true"
-    )
+    assert visitor.events("delivery") == ["delivery-arranged"]
+    expect(link).to_have_attribute("aria-current", "true")
 
 
-@pytest.mark.parametrize("orderid", ["nothing-like-it", "..%2F..%2Fitems", "%"])
-def test_an_order_that_is_not_there_is_said_not_to_be(visit, orderid):
-    visitor = visit(path="/ui")
-    visitor.refusals = {400, 404}
+@pytest.mark.parametrize("orderid", ["no-such-order", "..%2F..%2Fitems", "%"])
+def test_unknown_order_shows_an_error_until_the_next_order(visit, orderid):
+    visitor = visit()
+    visitor.expected_errors = {400, 404}
 
     visitor.page.evaluate("(orderid) => { location.hash = orderid }", orderid)
 
     expect(visitor.page.get_by_role("alert")).to_be_visible()
-    expect(visitor.page.locator("[data-move]")).to_have_count(0)
-    visitor.choose("paid")
-    visitor.sees("approved")
+    expect(visitor.page.locator("[data-event]")).to_have_count(0)
+    visitor.start("paid")
+    visitor.expect_status("approved")
     expect(visitor.page.get_by_role("alert")).to_be_hidden()
 
 
-def test_by_another_name_and_without_https_it_is_the_same_but_nothing_is_stopped_from_there(visit):
+def test_services_cannot_be_stopped_from_another_host_name(visit):
     visitor = visit(host="shop.example")
 
-    visitor.choose("paid")
-    visitor.sees("approved")
-    visitor.sees_it_over()
+    visitor.run("paid", "approved")
 
     assert visitor.page.evaluate("isSecureContext") is False
-    expect(visitor.page.get_by_role("button", name="Stop payment")).to_have_count(0)
-    expect(visitor.page.locator("[data-case=outage]")).to_have_count(0)
+    expect(visitor.button("Stop payment")).to_have_count(0)
+    expect(visitor.page.locator("[data-scenario=outage]")).to_have_count(0)
 
 
-def test_a_browser_that_asks_for_the_root_gets_the_page_and_curl_the_name(visit, shop):
+def test_browser_gets_the_web_ui_at_the_root(visit):
     visitor = visit(path="/")
+
     expect(visitor.page.get_by_role("heading", name="Saga suite")).to_be_visible()
-
-    by_curl = httpx.get(shop.facts["gateway"], headers={"accept": "*/*"}, trust_env=False)
-
-    assert by_curl.text == "api-gateway"
-    assert by_curl.headers["content-type"] == "text/plain; charset=utf-8"

@@ -1,4 +1,4 @@
-"""A page as it moves: what the browser shows, as an animation that keeps its time."""
+"""Records a page as an animated picture in real time."""
 
 import base64
 import io
@@ -9,10 +9,10 @@ from typing import Any, Self
 from PIL import Image
 from playwright.sync_api import Page
 
-BEAT_MILLISECONDS = 120
-"""Of the pictures that were taken in a beat the last one is shown: what it comes to, not the way there."""
-LONGEST_MILLISECONDS = 2_500
-"""Nobody watches a picture for longer, however long a busy machine took."""
+FRAME_MILLISECONDS = 120
+"""Interval of which only the last picture is kept."""
+MAX_FRAME_MILLISECONDS = 2_500
+"""Longest time that a picture is shown, so that a busy machine does not make the animation boring."""
 _POINTER = """() => {
   const dot = document.createElement("div");
   Object.assign(dot.style, {
@@ -27,11 +27,11 @@ _POINTER = """() => {
     dot.style.top = `${event.clientY}px`;
   });
 }"""
-"""A headless browser shows no pointer."""
+"""Shows the mouse pointer, which a headless browser does not."""
 
 
 class Screencast:
-    """Pictures of a page, taken whenever it changes, while it is open."""
+    """Context manager that records a page: a picture whenever it changes."""
 
     def __init__(self, page: Page) -> None:
         self._page = page
@@ -49,19 +49,19 @@ class Screencast:
     ) -> None:
         self._session.send("Page.stopScreencast")
 
-    def roll(self, seconds: float) -> None:
-        """Go on for so long, without doing anything."""
+    def wait(self, seconds: float) -> None:
+        """Continue recording for this long."""
         self._page.wait_for_timeout(seconds * 1000)
 
     def save(self, file: Path) -> None:
-        """As an animated picture that is shown over and over."""
-        beats = {int(at * 1000 / BEAT_MILLISECONDS): data for at, data in sorted(self._pictures)}
-        first, *others = (Image.open(io.BytesIO(data)).convert("RGB") for data in beats.values())
+        """Write the recording as an animated picture that repeats."""
+        frames = {int(at * 1000 / FRAME_MILLISECONDS): data for at, data in sorted(self._pictures)}
+        first, *others = (Image.open(io.BytesIO(data)).convert("RGB") for data in frames.values())
         first.save(
             file,
             save_all=True,
             append_images=others,
-            duration=_milliseconds(list(beats)),
+            duration=_milliseconds(list(frames)),
             loop=0,
             quality=80,
             method=4,
@@ -72,7 +72,9 @@ class Screencast:
         self._session.send("Page.screencastFrameAck", {"sessionId": frame["sessionId"]})
 
 
-def _milliseconds(beats: list[int]) -> list[int]:
-    """How long the picture of each beat is shown: until the next."""
-    pauses = [(after - before) * BEAT_MILLISECONDS for before, after in zip(beats, beats[1:], strict=False)]
-    return [min(each, LONGEST_MILLISECONDS) for each in [*pauses, LONGEST_MILLISECONDS]]
+def _milliseconds(frames: list[int]) -> list[int]:
+    """Return how long each frame is shown, in milliseconds: until the next one, within the limit."""
+    durations = [
+        (after - before) * FRAME_MILLISECONDS for before, after in zip(frames, frames[1:], strict=False)
+    ]
+    return [min(each, MAX_FRAME_MILLISECONDS) for each in [*durations, MAX_FRAME_MILLISECONDS]]

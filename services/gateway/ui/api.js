@@ -1,71 +1,73 @@
-// Talks to the gateway: on whose behalf, how often it tries, and what a refusal says.
+// HTTP client for the gateway: token, retries, idempotency keys and errors.
 
-const TRIES = 4;
-const AGAIN = new Set([429, 502, 503, 504]);
-const LONGEST_PAUSE_SECONDS = 5;
+const MAX_ATTEMPTS = 4;
+const RETRYABLE_STATUSES = new Set([429, 502, 503, 504]);
+const RETRY_SECONDS = 0.5;
+const MAX_RETRY_SECONDS = 5;
 
-/** A request that was refused; status 0: nobody answered. */
+/** A failed request; status 0 if no response arrived. */
 export class Problem extends Error {
-  constructor(status, reason, detail) {
+  constructor(status, reason, detail, retryAfterSeconds) {
     super(detail);
-    this.status = status;
-    this.reason = reason;
+    Object.assign(this, { status, reason, retryAfterSeconds });
+  }
+
+  get isRetryable() {
+    return this.status === 0 || RETRYABLE_STATUSES.has(this.status);
   }
 }
 
-/** A key under which a request is done once, however often it is sent; also where there is no https. */
+/** A random idempotency key. `crypto.randomUUID` exists only over HTTPS and on localhost. */
 export function newKey() {
   const bytes = crypto.getRandomValues(new Uint8Array(16));
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
-/** The gateway that has sent this page. */
 export class Api {
-  /** `token` gives the bearer's token, or null; `onUnknown` is called when it is no good. */
-  constructor(token, onUnknown) {
-    this.token = token;
-    this.onUnknown = onUnknown;
+  /** `token` returns the bearer token or null; `onUnauthorized` is called if the gateway rejects it. */
+  constructor(token, onUnauthorized) {
+    Object.assign(this, { token, onUnauthorized });
   }
 
   get(path, signal) {
-    return this.#insist("GET", path, undefined, {}, signal);
+    return this.#retry("GET", path, undefined, {}, signal);
   }
 
-  /** Done once, although it may be sent several times. */
+  /** Send a change; the idempotency key has retries applied once. */
   change(method, path, body) {
-    return this.#insist(method, path, body, { "Idempotency-Key": newKey() });
+    return this.#retry(method, path, body, { "Idempotency-Key": newKey() });
   }
 
-  /** A question that is asked by POST, as the older half of the API has it. */
-  ask(path, body, signal) {
-    return this.#insist("POST", path, body, {}, signal);
+  /** Read by POST, as in the /purchase/api style of routes. */
+  query(path, body, signal) {
+    return this.#retry("POST", path, body, {}, signal);
   }
 
-  /** Sent once: what is to stop or start a service. */
-  steer(method, path) {
-    return this.#send(method, path, undefined, { "X-Saga-Page": "1" }).then((answer) => answer.json());
+  /** Query, stop or start services; sent once. */
+  control(method, path) {
+    return this.#send(method, path, undefined, { "X-Saga-Page": "1" }).then((response) => response.json());
   }
 
-  /** An answer as it comes. */
+  /** Return the response as soon as its headers arrive. */
   stream(path, headers, signal) {
     return this.#send("GET", path, undefined, { Accept: "text/event-stream", ...headers }, signal);
   }
 
-  async #insist(method, path, body, headers, signal) {
-    for (let left = TRIES - 1; ; left -= 1) {
+  async #retry(method, path, body, headers, signal) {
+    for (let attempt = 1; ; attempt += 1) {
       try {
-        const answer = await this.#send(method, path, body, headers, signal);
-        return await answer.json();
+        const response = await this.#send(method, path, body, headers, signal);
+        return await response.json();
       } catch (error) {
-        if (!(error instanceof Problem) || left === 0 || !(error.status === 0 || AGAIN.has(error.status))) throw error;
-        await pause(Math.min(error.retryAfterSeconds ?? 0.5, LONGEST_PAUSE_SECONDS) * 1000, signal);
+        if (!error.isRetryable || attempt === MAX_ATTEMPTS) throw error;
+        await sleep(Math.min(error.retryAfterSeconds ?? RETRY_SECONDS, MAX_RETRY_SECONDS) * 1000, signal);
       }
     }
   }
 
   async #send(method, path, body, headers, signal) {
     const token = this.token();
-    const answer = await fetch(path, {
+    const response = await fetch(path, {
       method,
       signal,
       cache: "no-store",
@@ -77,16 +79,16 @@ export class Api {
       body: body === undefined ? undefined : JSON.stringify(body),
     }).catch((error) => {
       if (signal?.aborted) throw error;
-      throw new Problem(0, "no-answer", "The gateway does not answer.");
+      throw new Problem(0, "no-response", "The gateway does not respond. Check that it is running, then try again.");
     });
-    if (answer.ok) return answer;
-    if (answer.status === 401) this.onUnknown();
-    throw await problemOf(answer);
+    if (response.ok) return response;
+    if (response.status === 401) this.onUnauthorized();
+    throw await toProblem(response);
   }
 }
 
-/** Resolves after that; rejects when it is called off before. */
-export function pause(milliseconds, signal) {
+/** Resolve after `milliseconds`; reject as soon as `signal` aborts. */
+export function sleep(milliseconds, signal) {
   return new Promise((resolve, reject) => {
     const timer = setTimeout(resolve, milliseconds);
     signal?.addEventListener("abort", () => {
@@ -96,9 +98,7 @@ export function pause(milliseconds, signal) {
   });
 }
 
-async function problemOf(answer) {
-  const said = await answer.json().catch(() => ({}));
-  const problem = new Problem(answer.status, said.reason ?? "unknown", said.detail ?? answer.statusText);
-  problem.retryAfterSeconds = Number(answer.headers.get("Retry-After")) || undefined;
-  return problem;
+async function toProblem(response) {
+  const { reason = "unknown", detail = response.statusText } = await response.json().catch(() => ({}));
+  return new Problem(response.status, reason, detail, Number(response.headers.get("Retry-After")) || undefined);
 }

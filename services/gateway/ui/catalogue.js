@@ -1,51 +1,49 @@
-// The catalogue as it was seen last, and who wants to know when it changes.
+// The catalogue: the items read so far, and who is notified of changes.
 
-/** Items by itemid; `onChange` of everybody who asked for it is called with those that were looked up. */
 export class Catalogue {
+  /** Items by itemid. */
   items = new Map();
   #listeners = [];
-  #next = "";
-  #asked = 0;
-  #answered = new Map();
+  #nextPage = "";
+  #lastRequest = 0;
+  #requestOf = new Map();
 
   constructor(api) {
     this.api = api;
   }
 
+  /** `listener` is called with the items of each response. */
   onChange(listener) {
     this.#listeners.push(listener);
   }
 
-  /** Whether there are items that were not listed yet. */
   get hasMore() {
-    return this.#next !== "";
+    return this.#nextPage !== "";
   }
 
-  /** Looks the next page up, or the first. */
+  /** Read the next page. */
   async list() {
-    const token = this.#next ? `?page_token=${encodeURIComponent(this.#next)}` : "";
-    const asked = ++this.#asked;
-    const page = await this.api.get(`/v1/items${token}`);
-    this.#next = page.next_page_token;
-    this.#learn(page.items, asked);
+    const query = this.#nextPage ? `?page_token=${encodeURIComponent(this.#nextPage)}` : "";
+    const request = ++this.#lastRequest;
+    const page = await this.api.get(`/v1/items${query}`);
+    this.#nextPage = page.next_page_token;
+    this.#update(page.items, request);
   }
 
-  /** Looks some up again. One that cannot be had stays as it was: it is beside an order, not in its way. */
+  /** Read some items again. A failed read leaves its item unchanged: stock is additional information. */
   async refresh(itemids) {
-    const asked = ++this.#asked;
-    const found = await Promise.allSettled(
-      itemids.map((itemid) => this.api.get(`/v1/items/${encodeURIComponent(itemid)}`)),
-    );
-    const answers = found.filter((each) => each.status === "fulfilled").map((each) => each.value);
-    this.#learn(answers, asked);
+    const request = ++this.#lastRequest;
+    const reads = itemids.map((itemid) => this.api.get(`/v1/items/${encodeURIComponent(itemid)}`));
+    const results = await Promise.allSettled(reads);
+    this.#update(results.flatMap((result) => result.value ?? []), request);
   }
 
-  /** Answers overtake one another: one that was asked for before another that is known already tells nothing new. */
-  #learn(answers, asked) {
-    const items = answers.filter(({ itemid }) => !(this.#answered.get(itemid) > asked));
+  /** Responses can arrive out of order: skip items that a later request has answered. */
+  #update(received, request) {
+    const items = received.filter(({ itemid }) => !(this.#requestOf.get(itemid) > request));
     for (const item of items) {
       this.items.set(item.itemid, item);
-      this.#answered.set(item.itemid, asked);
+      this.#requestOf.set(item.itemid, request);
     }
     for (const listener of this.#listeners) listener(items);
   }

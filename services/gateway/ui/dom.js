@@ -1,49 +1,40 @@
-// Makes elements; nothing here ever takes a text for markup.
+// Creates and updates elements; text is never parsed as markup.
 
 const SVG = "http://www.w3.org/2000/svg";
 
-/** The element with that id. */
 export const byId = (id) => document.getElementById(id);
 
-/** An element: `class`, `data`, `style` (custom properties), `on…` and attributes; then its children. */
-export function element(tag, given = {}, ...children) {
-  return furnish(document.createElement(tag), given, children);
-}
+/** Create an element with attributes (also `data`, `style` for custom properties, `on…` listeners) and children. */
+export const element = (tag, attributes = {}, ...children) =>
+  fill(document.createElement(tag), attributes, children);
 
-/** The same for a drawing. */
-export function drawing(tag, given = {}, ...children) {
-  return furnish(document.createElementNS(SVG, tag), given, children);
-}
+/** Like `element`, in the SVG namespace. */
+export const svgElement = (tag, attributes = {}, ...children) =>
+  fill(document.createElementNS(SVG, tag), attributes, children);
 
-/** For those who hear the page rather than see it. */
-export function unseen(text) {
-  return element("span", { class: "unseen" }, text);
-}
+/** Text for screen readers only. */
+export const screenReaderText = (text) => element("span", { class: "screen-reader" }, text);
 
-/** Sets the text only where it is another: what stays is not announced again. */
-export function say(node, text) {
+/** Set the text if it differs, so that live regions do not repeat it; hide the node if it is empty. */
+export function setText(node, text) {
   if (node.textContent !== text) node.textContent = text;
   node.hidden = text === "";
 }
 
-/** Lets a change be noticed, by those who do not mind things that move. */
+/** Highlight a changed value, unless the user prefers reduced motion. */
 export function flash(node) {
   if (matchMedia("(prefers-reduced-motion: reduce)").matches) return;
-  node.animate([{ backgroundColor: "var(--noticed)" }, { backgroundColor: "transparent" }], 1200);
+  node.animate([{ backgroundColor: "var(--highlight)" }, { backgroundColor: "transparent" }], 1200);
 }
 
-function furnish(node, given, children) {
-  for (const [name, value] of Object.entries(given)) {
+function fill(node, attributes, children) {
+  for (const [name, value] of Object.entries(attributes)) {
     if (value === undefined || value === false) continue;
     if (name === "data") Object.assign(node.dataset, value);
-    else if (name === "style") setProperties(node, value);
+    else if (name === "style") for (const property of Object.entries(value)) node.style.setProperty(...property);
     else if (name.startsWith("on")) node.addEventListener(name.slice(2), value);
     else node.setAttribute(name, value === true ? "" : value);
   }
   node.append(...children);
   return node;
-}
-
-function setProperties(node, properties) {
-  for (const [name, value] of Object.entries(properties)) node.style.setProperty(name, value);
 }

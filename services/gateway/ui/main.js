@@ -1,79 +1,80 @@
-// Puts the page together: who is signed in, the shop, the order that is looked at, and those before it.
+// Wires the web UI: sign-in, shop, scenarios, the order that the address names, and the recent orders.
 
 import { Api, Problem } from "./api.js";
-import { Books } from "./books.js";
-import { Cases } from "./cases.js";
 import { Catalogue } from "./catalogue.js";
-import { checkOut } from "./checkout.js";
-import { byId, say } from "./dom.js";
-import { Lanes } from "./lanes.js";
-import { Latest } from "./latest.js";
+import { byId, setText } from "./dom.js";
+import { InventoryPanel } from "./inventory-panel.js";
 import { Order } from "./order.js";
+import { RecentOrders } from "./recent-orders.js";
+import { Scenarios } from "./scenarios.js";
 import { Services } from "./services.js";
-import { Shop } from "./shop.js";
-import { SignIn } from "./signin.js";
+import { checkOut, Shop } from "./shop.js";
+import { SignIn } from "./sign-in.js";
+import { Timeline } from "./timeline.js";
 
 const config = await (await fetch("/ui/config")).json();
-// After it nothing of whoever was here is left on the page.
-const signIn = new SignIn(() => open(), () => location.replace(location.pathname));
-const api = new Api(() => signIn.token, () => signIn.ask());
+const canControl = config.can_control ?? config.steers;
+// A reload after sign-out: nothing of the user stays on the page.
+const signIn = new SignIn(start, () => location.replace(location.pathname));
+const api = new Api(() => signIn.token, () => signIn.open());
 const catalogue = new Catalogue(api);
-const lanes = new Lanes(addressOf);
-const latest = new Latest(api);
-const order = new Order(api, lanes, new Books(api, catalogue), (orderid, known) => latest.note(orderid, known));
+const timeline = new Timeline(traceUrl);
+const recentOrders = new RecentOrders(api);
+const inventory = new InventoryPanel(api, catalogue);
+const order = new Order(api, timeline, inventory, (orderid, changes) => recentOrders.save(orderid, changes));
 let services;
 
-new Shop(catalogue, (pieces) => buy({ pieces }));
-new Cases(catalogue, config.steers, buy);
-addEventListener("hashchange", look);
-byId("skip").addEventListener("click", skip);
-addEventListener("unhandledrejection", complain);
-if (config.sign_in && !signIn.token) signIn.ask();
-else await open();
+new Shop(catalogue, (quantities) => placeOrder({ quantities }));
+new Scenarios(catalogue, canControl, placeOrder);
+addEventListener("hashchange", showOrder);
+addEventListener("unhandledrejection", showProblem);
+byId("skip").addEventListener("click", focusOrder);
+if (config.sign_in && !signIn.token) signIn.open();
+else await start();
 
-/** Everything that needs the gateway's consent. */
-async function open() {
-  if (config.sign_in) signIn.welcome();
+/** Everything that may need a token. */
+async function start() {
+  if (config.sign_in) signIn.close();
   byId("main").hidden = false;
-  latest.show("");
+  recentOrders.show("");
   await catalogue.list();
-  if (config.steers) services ??= new Services(api, lanes);
-  look();
-  await latest.catchUp();
+  if (canControl) services ??= new Services(api, timeline);
+  showOrder();
+  await recentOrders.refresh();
 }
 
-/** Checks out, and looks at what becomes of it. */
-async function buy({ pieces, cancel, stop }) {
-  say(byId("problem"), "");
-  if (stop) await services.steer(stop, "stop");
-  const made = await checkOut(api, pieces);
-  latest.note(made.orderid, { items: made.cart_items, status: made.status });
-  location.hash = made.orderid;
-  if (cancel) await order.cancel(made.orderid);
+/** Check out and show the order; before that `stop` a service, afterwards `cancel` the order. */
+async function placeOrder({ quantities, cancel, stop }) {
+  setText(byId("problem"), "");
+  if (stop) await services.control(stop, "stop");
+  const { orderid, cart_items: items, status } = await checkOut(api, quantities);
+  recentOrders.save(orderid, { items, status });
+  location.hash = orderid;
+  if (cancel) await order.cancel(orderid);
   byId("order").focus();
 }
 
-/** Shows the order that the address names. */
-async function look() {
+/** Show the order that the address names. */
+async function showOrder() {
   const orderid = location.hash.slice(1);
-  say(byId("problem"), "");
-  latest.show(orderid);
+  setText(byId("problem"), "");
+  recentOrders.show(orderid);
   if (orderid) await order.show(orderid);
   else order.hide();
 }
 
-/** The address keeps the name of the order. */
-function skip(event) {
+/** The skip link must not replace the orderid in the address. */
+function focusOrder(event) {
   event.preventDefault();
   byId("order").focus();
 }
 
-function addressOf(trace) {
-  return config.trace_url && trace ? config.trace_url.replaceAll("{trace_id}", encodeURIComponent(trace)) : undefined;
+function traceUrl(traceId) {
+  return config.trace_url && traceId && config.trace_url.replaceAll("{trace_id}", encodeURIComponent(traceId));
 }
 
-function complain(event) {
+function showProblem(event) {
   if (!(event.reason instanceof Problem)) return;
   event.preventDefault();
-  if (event.reason.status !== 401) say(byId("problem"), event.reason.message);
+  if (event.reason.status !== 401) setText(byId("problem"), event.reason.message);
 }

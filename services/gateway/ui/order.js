@@ -1,141 +1,141 @@
-// The order that is looked at: followed to its end, drawn, told to those who listen, and canceled on demand.
+// The order that is shown: followed until it is settled, drawn, announced to screen readers, canceled on request.
 
-import { Problem } from "./api.js";
-import { byId, element, say } from "./dom.js";
-import { follow } from "./follow.js";
-import { closed, gapOf, inTime, reasonOf, statusOf, tookOf, wordOf } from "./journey.js";
-import { capital, contents, duration, meaning, short } from "./words.js";
+import { byId, element, setText } from "./dom.js";
+import { capitalize, contents, describe, duration, shortId } from "./format.js";
+import { followOrder } from "./order-stream.js";
+import * as saga from "./saga-model.js";
 
 const TICK_MILLISECONDS = 100;
-const WAYS = {
-  live: "Live: each move as it happens.",
-  broken: "The connection broke off; trying again …",
-  reading: "No stream gets through: the history is read every 2 s.",
-  over: "Nothing more will happen.",
+const TITLE = "Saga suite";
+const NO_ORDER = "Check out to see what each service does, live.";
+const CONNECTIONS = {
+  live: "Live updates.",
+  reconnecting: "Connection lost; reconnecting …",
+  polling: "Live updates are unavailable; polling every 2 s.",
+  closed: "Complete: no further events.",
 };
 const OUTCOMES = {
-  approved: "Approved",
-  "reserve-failed": "Cannot be had",
-  "payment-failed": "Not paid",
-  canceled: "Canceled",
+  approved: { title: "Approved" },
+  "reserve-failed": { title: "Out of stock", compensation: "Nothing was reserved or charged." },
+  "payment-failed": { title: "Payment declined", compensation: "The reserved items were released." },
+  canceled: { title: "Canceled", compensation: "Any reserved items were released and any charge was refunded." },
 };
 
 /** Shows one order at a time. */
 export class Order {
-  #moves = [];
+  #events = [];
   #following = new AbortController();
-  #isOver = true;
-  #remark = "";
+  #isSettled = true;
+  #notice = "";
 
-  /** `onNews` is called whenever something became known that is worth writing down. */
-  constructor(api, lanes, books, onNews) {
-    Object.assign(this, { api, lanes, books, onNews });
+  /** `onChange` is called with the orderid and what has become known of the order. */
+  constructor(api, timeline, inventory, onChange) {
+    Object.assign(this, { api, timeline, inventory, onChange });
     byId("cancel").addEventListener("click", () => this.cancel(this.orderid));
-    setInterval(() => this.#tick(), TICK_MILLISECONDS);
+    setInterval(() => this.#showElapsed(), TICK_MILLISECONDS);
   }
 
-  /** Follows the order to its end; resolves then, or once another is shown. Rejects where there is none. */
+  /** Show an order; resolve once it is settled or another is shown. Rejects if it does not exist. */
   async show(orderid) {
-    this.#begin(orderid);
+    this.#reset(orderid);
     const { signal } = this.#following;
     try {
-      const ticket = await this.api.get(`/v1/orders/${encodeURIComponent(orderid)}`, signal);
+      const { cart_items: items } = await this.api.get(`/v1/orders/${encodeURIComponent(orderid)}`, signal);
       if (signal.aborted) return;
-      say(byId("order-what"), contents(ticket.cart_items));
-      this.onNews(orderid, { items: ticket.cart_items });
-      this.books.open(orderid, ticket.cart_items);
-      await follow(this.api, orderid, { signal, onMove: (move) => this.#take(move), onWay: (way) => this.#way(way) });
-      this.#end();
+      setText(byId("order-contents"), contents(items));
+      this.onChange(orderid, { items });
+      this.inventory.open(orderid, items);
+      const onEvent = (event) => this.#add(event);
+      await followOrder(this.api, orderid, { signal, onEvent, onConnection: showConnection });
+      this.#settle();
     } catch (error) {
       if (!signal.aborted) throw error;
     }
   }
 
-  /** Shows none. */
+  /** Show no order. */
   hide() {
-    this.#begin("");
-    this.books.close();
+    this.#reset("");
+    this.inventory.close();
   }
 
-  /** Calls the order off, if it still can be. */
+  /** Cancel an order; if it is final already, say so. */
   async cancel(orderid) {
     try {
       await this.api.change("POST", `/v1/orders/${encodeURIComponent(orderid)}:cancel`);
     } catch (error) {
-      if (!(error instanceof Problem) || error.status !== 409) throw error;
-      this.#remark = "Too late to cancel: it was decided before.";
+      if (error.status !== 409) throw error;
+      this.#notice = "Too late to cancel: the order is already final.";
       this.#draw();
     }
   }
 
-  #begin(orderid) {
+  #reset(orderid) {
     this.#following.abort();
     this.#following = new AbortController();
-    Object.assign(this, { orderid });
-    this.#moves = [];
-    this.#remark = "";
-    this.#isOver = !orderid;
-    this.lanes.clear(Boolean(orderid));
-    byId("moves-log").replaceChildren();
-    byId("order").dataset.over = "false";
-    byId("order-title").textContent = orderid ? `Order ${short(orderid)}` : "No order yet";
-    say(byId("order-what"), orderid ? " " : "Check out, and each service’s move is drawn here as it happens.");
-    this.#way("");
+    this.orderid = orderid;
+    this.#events = [];
+    this.#notice = "";
+    this.#isSettled = !orderid;
+    this.timeline.clear(Boolean(orderid));
+    byId("event-log").replaceChildren();
+    byId("order").dataset.settled = "false";
+    byId("order-title").textContent = orderid ? `Order ${shortId(orderid)}` : "No order yet";
+    setText(byId("order-contents"), orderid ? " " : NO_ORDER);
+    showConnection("");
     this.#draw();
   }
 
-  #take(move) {
-    if (this.#moves.some((each) => wordOf(each) === wordOf(move))) return;
-    this.#moves = inTime([...this.#moves, move]);
+  #add(event) {
+    if (this.#events.some((known) => saga.keyOf(known) === saga.keyOf(event))) return;
+    this.#events = saga.sortByTime([...this.#events, event]);
     this.#draw();
-    this.#tell(move);
-    this.books.heard(move, this.#following.signal);
-    this.onNews(this.orderid, { status: statusOf(this.#moves), time: this.#moves[0].time });
+    this.#announce(event);
+    this.inventory.onEvent(event, this.#following.signal);
+    this.onChange(this.orderid, { status: saga.statusOf(this.#events), time: this.#events[0].time });
   }
 
-  #end() {
-    this.#isOver = true;
-    this.#way("over");
+  #settle() {
+    this.#isSettled = true;
+    showConnection("closed");
     this.#draw();
-    byId("order").dataset.over = "true";
-    this.onNews(this.orderid, { status: statusOf(this.#moves), isOver: true });
+    byId("order").dataset.settled = "true";
   }
 
   #draw() {
-    const status = this.#moves.length ? statusOf(this.#moves) : "";
-    const end = closed(this.#moves);
-    byId("order").dataset.status = status;
-    byId("order-status").dataset.status = status;
-    say(byId("order-status"), status);
-    byId("cancel").hidden = !status || Boolean(end);
-    this.lanes.show(this.#moves, this.#isOver);
-    document.title = status ? `${short(this.orderid)} ${status} – Saga suite` : "Saga suite";
-    const how = end ? this.#outcome(end) : "";
-    say(byId("outcome"), [how, this.#remark].filter(Boolean).join(" "));
-    this.#tick();
+    const status = this.#events.length ? saga.statusOf(this.#events) : "";
+    Object.assign(byId("order-status").dataset, { status, class: saga.classOf(status) });
+    setText(byId("order-status"), status);
+    byId("cancel").hidden = !status || saga.isTerminal(status);
+    this.timeline.show(this.#events, this.#isSettled);
+    document.title = status ? `${shortId(this.orderid)} ${status} – ${TITLE}` : TITLE;
+    const outcome = saga.isTerminal(status) ? this.#outcome(status) : "";
+    setText(byId("outcome"), [outcome, this.#notice].filter(Boolean).join(" "));
+    this.#showElapsed();
   }
 
-  #outcome(end) {
-    const took = `${OUTCOMES[end]} after ${duration(tookOf(this.#moves))}`;
-    if (end === "approved") return `${took}.`;
-    const why = reasonOf(this.#moves);
-    return `${took}${why ? `: ${why}` : ""}.${this.#isOver ? " All that was taken is given back." : ""}`;
+  #outcome(status) {
+    const { title, compensation } = OUTCOMES[status];
+    const summary = `${title} after ${duration(saga.durationOf(this.#events))}`;
+    const reason = saga.classOf(status) === "failed" && saga.reasonOf(this.#events);
+    const sentence = reason ? `${summary}: ${reason}.` : `${summary}.`;
+    return compensation && this.#isSettled ? `${sentence} ${compensation}` : sentence;
   }
 
-  #tick() {
-    const [first] = this.#moves;
-    say(byId("order-elapsed"), first ? duration(tookOf(this.#moves, Date.now())) : "");
+  #showElapsed() {
+    const elapsed = this.#events.length ? duration(saga.durationOf(this.#events, Date.now())) : "";
+    setText(byId("order-elapsed"), elapsed);
   }
 
-  #way(way) {
-    byId("connection").dataset.way = way;
-    say(byId("connection"), WAYS[way] ?? "");
+  #announce(event) {
+    const latency = saga.latencyOf(event, this.#events);
+    const after = latency === undefined ? "" : ` after ${duration(latency)}`;
+    const text = `${capitalize(event.service)}: ${event.status}${after}. ${describe(event)}`;
+    byId("event-log").append(element("p", {}, text));
   }
+}
 
-  #tell(move) {
-    const gap = gapOf(move, this.#moves);
-    const after = gap === undefined ? "" : ` after ${duration(gap)}`;
-    const said = `${capital(move.service)}: ${move.status}${after}. ${meaning(move)}`;
-    byId("moves-log").append(element("p", {}, said));
-  }
+function showConnection(state) {
+  byId("connection").dataset.state = state;
+  setText(byId("connection"), CONNECTIONS[state] ?? "");
 }

@@ -1,38 +1,38 @@
-// Stops and starts services, where the gateway lets this page do that, and shows which of them run.
+// Shows which services run, and stops and starts them, if the gateway allows it.
 
-import { element, say } from "./dom.js";
-import { SERVICES } from "./words.js";
+import { element, setText } from "./dom.js";
+import { services } from "./saga-model.js";
 
-const LOOK_EVERY_MILLISECONDS = 3_000;
+const REFRESH_INTERVAL_MILLISECONDS = 3_000;
 
 /** A switch in the head of each lane. */
 export class Services {
   #switches = new Map();
   #busy = new Set();
 
-  constructor(api, lanes) {
+  constructor(api, timeline) {
     this.api = api;
-    for (const service of SERVICES) this.#add(service, lanes.headOf(service));
-    this.look();
-    setInterval(() => document.hidden || this.look(), LOOK_EVERY_MILLISECONDS);
+    for (const service of services) this.#add(service, timeline.headOf(service));
+    this.refresh();
+    setInterval(() => document.hidden || this.refresh(), REFRESH_INTERVAL_MILLISECONDS);
   }
 
-  async look() {
+  async refresh() {
     try {
-      const { services } = await this.api.steer("GET", "/ui/services");
-      for (const each of services) this.#show(each);
+      const response = await this.api.control("GET", "/ui/services");
+      for (const state of response.services) this.#show(state);
     } catch {
-      // It is looked again soon; what was seen last stays.
+      // Keep the last known states; the next refresh is due in 3 s.
     }
   }
 
-  /** `what`: "stop" or "start". Resolves once it is done. */
-  async steer(service, what) {
+  /** "stop" or "start" a service; resolve once it has stopped or is ready. */
+  async control(service, action) {
     if (this.#busy.has(service)) return;
     this.#busy.add(service);
-    this.#say(service, what === "stop" ? "stopping …" : "starting …");
+    this.#setState(service, action === "stop" ? "stopping …" : "starting …");
     try {
-      const state = await this.api.steer("POST", `/ui/services/${service}:${what}`);
+      const state = await this.api.control("POST", `/ui/services/${service}:${action}`);
       this.#busy.delete(service);
       this.#show(state);
     } finally {
@@ -44,10 +44,9 @@ export class Services {
     const state = element("span", { class: "state", role: "status" });
     const button = element("button", {
       type: "button",
-      class: "steer",
+      class: "toggle",
       hidden: true,
-      data: { steer: service },
-      onclick: () => this.steer(service, button.dataset.what),
+      onclick: () => this.control(service, button.dataset.action),
     });
     this.#switches.set(service, { head, state, button });
     head.append(element("div", { class: "switch" }, state, button));
@@ -56,17 +55,17 @@ export class Services {
   #show({ name, processes, running }) {
     if (this.#busy.has(name)) return;
     const { head, button } = this.#switches.get(name);
-    const what = running ? "stop" : "start";
+    const label = running ? "Stop" : "Start";
     head.dataset.running = running > 0;
-    button.dataset.what = what;
+    button.dataset.action = label.toLowerCase();
     button.hidden = false;
-    button.textContent = running ? "Stop" : "Start";
-    button.setAttribute("aria-label", `${running ? "Stop" : "Start"} ${name}`);
-    const some = running && running < processes ? `${running} of ${processes} run` : "";
-    this.#say(name, running ? some : "stopped");
+    button.textContent = label;
+    button.setAttribute("aria-label", `${label} ${name}`);
+    const some = running < processes ? `${running} of ${processes} running` : "";
+    this.#setState(name, running ? some : "stopped");
   }
 
-  #say(service, text) {
-    say(this.#switches.get(service).state, text);
+  #setState(service, text) {
+    setText(this.#switches.get(service).state, text);
   }
 }

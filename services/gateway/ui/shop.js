@@ -1,35 +1,44 @@
-// The shop: what there is, how many of it are wanted, and what that comes to.
+// The shop: items with their price and stock, the cart, and checkout.
 
-import { byId, drawing, element, flash, say } from "./dom.js";
-import * as memory from "./memory.js";
-import { capital, count, money } from "./words.js";
+import { newKey } from "./api.js";
+import { byId, element, flash, setText, svgElement } from "./dom.js";
+import { capitalize, count, money } from "./format.js";
+import * as storage from "./storage.js";
 
-const MOST_PIECES = 99;
-// Colours that go with the page; any other item gets one of its own by its name.
+const MAX_QUANTITY = 99;
+// Any other item's hue is derived from its name.
 const HUES = { blue: 225, red: 5, yellow: 47, gold: 36, green: 145, white: 210, black: 220 };
+const PARCEL_FACES = {
+  top: "M12 2.500 21 7 12 11.500 3 7Z",
+  left: "M3 7 12 11.500V21.500L3 17Z",
+  right: "M21 7 12 11.500V21.500L21 17Z",
+};
 
-/** A parcel in the colour of the item. */
+/** A parcel in the item's colour. */
 export function parcel(itemid) {
-  const hue = HUES[itemid] ?? [...itemid].reduce((sum, letter) => (sum * 31 + letter.charCodeAt(0)) % 360, 7);
-  const faces = [
-    ["top", "M12 2.500 21 7 12 11.500 3 7Z"],
-    ["left", "M3 7 12 11.500V21.500L3 17Z"],
-    ["right", "M21 7 12 11.500V21.500L21 17Z"],
-  ];
-  return drawing(
-    "svg",
-    { class: "parcel", viewBox: "0 0 24 24", "aria-hidden": "true", style: { "--hue": hue } },
-    ...faces.map(([face, d]) => drawing("path", { class: face, d })),
-  );
+  const hue = HUES[itemid] ?? [...itemid].reduce((sum, char) => (sum * 31 + char.charCodeAt(0)) % 360, 7);
+  const faces = Object.entries(PARCEL_FACES).map(([face, d]) => svgElement("path", { class: face, d }));
+  const attributes = { class: "parcel", viewBox: "0 0 24 24", "aria-hidden": "true", style: { "--hue": hue } };
+  return svgElement("svg", attributes, ...faces);
 }
 
-/** The list of items with the cart beneath it. */
-export class Shop {
-  pieces = memory.cart();
-  #rows = new Map();
-  #busy = false;
+/** Fill a cart with these quantities by itemid and check it out; return the order. Rejects with the first Problem. */
+export async function checkOut(api, quantities) {
+  const cart = `/v1/carts/page-${newKey()}`;
+  await api.change("PUT", cart);
+  for (const [itemid, count] of Object.entries(quantities)) {
+    await api.change("PUT", `${cart}/items/${encodeURIComponent(itemid)}`, { count });
+  }
+  await api.change("POST", `${cart}:close`);
+  return api.change("POST", `${cart}:checkout`);
+}
 
-  /** `onCheckOut` is called with the pieces by itemid; the cart is empty again once it resolves. */
+export class Shop {
+  #quantities = storage.cart();
+  #rows = new Map();
+  #isBusy = false;
+
+  /** `onCheckOut` is called with the quantities by itemid; the cart is emptied once it resolves. */
   constructor(catalogue, onCheckOut) {
     this.catalogue = catalogue;
     catalogue.onChange((items) => this.#show(items));
@@ -39,75 +48,73 @@ export class Shop {
 
   #show(items) {
     for (const item of items) {
-      const row = this.#rows.get(item.itemid) ?? this.#add(item.itemid);
-      row.dataset.soldOut = item.available === 0;
+      const row = this.#rows.get(item.itemid) ?? this.#addRow(item.itemid);
       const stock = row.querySelector(".stock");
-      const said = item.available ? `${count(item.available)} left` : "sold out";
-      if (stock.textContent && stock.textContent !== said) flash(stock);
-      stock.textContent = said;
+      const text = item.available ? `${count(item.available)} left` : "sold out";
+      if (stock.textContent && stock.textContent !== text) flash(stock);
+      stock.textContent = text;
+      row.dataset.soldOut = item.available === 0;
       row.querySelector(".price").textContent = item.waives_payment ? "free" : money(item.price);
     }
     byId("more").hidden = !this.catalogue.hasMore;
-    this.#total();
+    this.#showCart();
   }
 
-  #add(itemid) {
-    const name = element("span", { class: "name" }, capital(itemid));
-    const facts = element("span", { class: "facts" }, element("span", { class: "price" }), element("span", { class: "stock" }));
-    const row = element(
-      "li",
-      { class: "item", data: { item: itemid } },
-      parcel(itemid),
-      element("div", { class: "what" }, name, facts),
-      this.#stepper(itemid),
-    );
+  #addRow(itemid) {
+    const name = element("span", { class: "name" }, capitalize(itemid));
+    const facts = ["price", "stock"].map((fact) => element("span", { class: fact }));
+    const description = element("div", { class: "description" }, name, element("span", { class: "facts" }, ...facts));
+    const parts = [parcel(itemid), description, this.#stepper(itemid)];
+    const row = element("li", { class: "item", data: { item: itemid } }, ...parts);
     this.#rows.set(itemid, row);
     byId("items").append(row);
     return row;
   }
 
   #stepper(itemid) {
-    const step = (by, sign, word) =>
+    const step = (by, sign, label) =>
       element(
         "button",
-        { type: "button", class: "step", "aria-label": `${word} ${itemid}`, onclick: () => this.#put(itemid, by) },
+        { type: "button", class: "step", "aria-label": `${label} ${itemid}`, onclick: () => this.#add(itemid, by) },
         sign,
       );
-    const wanted = element("output", { "aria-label": `${capital(itemid)} in the cart` }, String(this.pieces[itemid] ?? 0));
-    return element("div", { class: "stepper" }, step(-1, "−", "Remove a piece of"), wanted, step(1, "+", "Add a piece of"));
+    const quantity = String(this.#quantities[itemid] ?? 0);
+    const output = element("output", { "aria-label": `${capitalize(itemid)} in the cart` }, quantity);
+    return element("div", { class: "stepper" }, step(-1, "−", "Remove one"), output, step(1, "+", "Add one"));
   }
 
-  #put(itemid, by) {
-    const wanted = Math.min(Math.max((this.pieces[itemid] ?? 0) + by, 0), MOST_PIECES);
-    this.pieces = { ...this.pieces, [itemid]: wanted };
-    if (!wanted) delete this.pieces[itemid];
-    this.#rows.get(itemid).querySelector("output").textContent = String(wanted);
-    memory.keepCart(this.pieces);
-    this.#total();
+  #add(itemid, by) {
+    const quantity = Math.min(Math.max((this.#quantities[itemid] ?? 0) + by, 0), MAX_QUANTITY);
+    this.#quantities = { ...this.#quantities, [itemid]: quantity };
+    if (!quantity) delete this.#quantities[itemid];
+    this.#rows.get(itemid).querySelector("output").textContent = String(quantity);
+    storage.saveCart(this.#quantities);
+    this.#showCart();
   }
 
-  #total() {
-    const wanted = Object.entries(this.pieces).filter(([itemid]) => this.catalogue.items.has(itemid));
-    const number = wanted.reduce((sum, [, pieces]) => sum + pieces, 0);
-    const sum = wanted.reduce((total, [itemid, pieces]) => total + pieces * this.catalogue.items.get(itemid).price, 0);
-    const free = wanted.some(([itemid]) => this.catalogue.items.get(itemid).waives_payment);
-    const what = `${number} ${number === 1 ? "piece" : "pieces"}`;
-    say(byId("cart"), number ? `${what}, ${free ? "nothing to pay" : money(sum)}` : "The cart is empty");
-    byId("check-out").disabled = !number;
-    // Not disabled, or whoever has pressed it by keyboard would be sent back to the start.
-    byId("check-out").setAttribute("aria-disabled", this.#busy);
+  #showCart() {
+    const { items } = this.catalogue;
+    const wanted = Object.entries(this.#quantities).filter(([itemid]) => items.has(itemid));
+    const units = wanted.reduce((sum, [, quantity]) => sum + quantity, 0);
+    const price = wanted.reduce((sum, [itemid, quantity]) => sum + quantity * items.get(itemid).price, 0);
+    const isFree = wanted.some(([itemid]) => items.get(itemid).waives_payment);
+    const total = `${units} ${units === 1 ? "item" : "items"}, ${isFree ? "nothing to pay" : money(price)}`;
+    setText(byId("cart"), units ? total : "The cart is empty");
+    byId("check-out").disabled = !units;
+    // While busy not `disabled`: that would take the focus from a button pressed by keyboard.
+    byId("check-out").setAttribute("aria-disabled", this.#isBusy);
   }
 
   async #checkOut(onCheckOut) {
-    if (this.#busy) return;
-    this.#busy = true;
-    this.#total();
+    if (this.#isBusy) return;
+    this.#isBusy = true;
+    this.#showCart();
     try {
-      await onCheckOut(this.pieces);
-      for (const itemid of Object.keys(this.pieces)) this.#put(itemid, -MOST_PIECES);
+      await onCheckOut(this.#quantities);
+      for (const itemid of Object.keys(this.#quantities)) this.#add(itemid, -MAX_QUANTITY);
     } finally {
-      this.#busy = false;
-      this.#total();
+      this.#isBusy = false;
+      this.#showCart();
     }
   }
 }

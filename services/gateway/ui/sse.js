@@ -1,20 +1,22 @@
-// Reads server-sent events from a fetch, which unlike EventSource can carry a token.
+// Reads server-sent events with fetch: unlike EventSource it can send a bearer token.
 
-const SILENCE_MILLISECONDS = 30_000;
+// Longer than the interval of the server's keep-alive comments.
+const TIMEOUT_MILLISECONDS = 30_000;
 
-/** Takes a stream's text piece by piece, cut anywhere, and gives the events that are complete. */
+/** Parses a stream's text, given in chunks cut anywhere. */
 export class EventParser {
   #rest = "";
-  #event = blank();
+  #event = emptyEvent();
   #lastId = "";
 
-  push(text) {
-    const lines = (this.#rest + text).split("\n");
+  /** Return the events that `chunk` completes, as `{name, id, data}`. */
+  push(chunk) {
+    const lines = (this.#rest + chunk).split("\n");
     this.#rest = lines.pop();
-    return lines.flatMap((line) => this.#take(line.replace(/\r$/, "")));
+    return lines.flatMap((line) => this.#parseLine(line.replace(/\r$/, "")));
   }
 
-  #take(line) {
+  #parseLine(line) {
     if (line === "") return this.#dispatch();
     if (line.startsWith(":")) return [];
     const colon = line.indexOf(":");
@@ -28,24 +30,24 @@ export class EventParser {
 
   #dispatch() {
     const { name, data } = this.#event;
-    this.#event = blank();
+    this.#event = emptyEvent();
     return data.length ? [{ name, id: this.#lastId, data: data.join("\n") }] : [];
   }
 }
 
 /**
- * The events of a stream until it ends; `onHeard` is called whenever anything arrives, comments too.
- * A silence that is longer than any of the server's is an error.
+ * Yield the events of a response body until it ends. `onData` is called for each chunk, keep-alive comments included.
+ * Throws if nothing arrives for 30 s.
  */
-export async function* eventsOf(body, onHeard) {
+export async function* readEvents(body, onData) {
   const reader = body.getReader();
   const decoder = new TextDecoder();
   const parser = new EventParser();
   try {
     for (;;) {
-      const { done, value } = await withinSilence(reader.read());
+      const { done, value } = await withTimeout(reader.read());
       if (done) return;
-      onHeard();
+      onData();
       yield* parser.push(decoder.decode(value, { stream: true }));
     }
   } finally {
@@ -53,14 +55,12 @@ export async function* eventsOf(body, onHeard) {
   }
 }
 
-function blank() {
-  return { name: "message", data: [] };
-}
+const emptyEvent = () => ({ name: "message", data: [] });
 
-function withinSilence(reading) {
+function withTimeout(promise) {
   let timer;
-  const silence = new Promise((_, reject) => {
-    timer = setTimeout(() => reject(new Error("the stream fell silent")), SILENCE_MILLISECONDS);
+  const timeout = new Promise((_, reject) => {
+    timer = setTimeout(() => reject(new Error("stream timed out")), TIMEOUT_MILLISECONDS);
   });
-  return Promise.race([reading, silence]).finally(() => clearTimeout(timer));
+  return Promise.race([promise, timeout]).finally(() => clearTimeout(timer));
 }

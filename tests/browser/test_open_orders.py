@@ -1,0 +1,152 @@
+"""The web UI while an order is open: services stop, the visitor cancels or reloads, requests get lost."""
+
+import re
+
+import pytest
+from playwright.sync_api import expect
+
+
+@pytest.mark.parametrize("service", ["stock", "payment", "delivery"])
+def test_order_waits_for_a_stopped_service(visit, service):
+    visitor = visit()
+    with visitor.stopped(service):
+        visitor.start("paid")
+        visitor.expect_waiting_for(service)
+        expect(visitor.lane(service)).to_contain_text("stopped")
+
+        visitor.start_service(service)
+
+        visitor.expect_settled("approved")
+    assert visitor.events("payment") == ["paid", "settled"]
+
+
+def test_outage_scenario_stops_payment(visit):
+    visitor = visit()
+    visitor.expected_errors = {503}
+
+    visitor.start("outage")
+    try:
+        visitor.expect_waiting_for("payment")
+    finally:
+        visitor.start_service("payment")
+
+    visitor.expect_status("approved")
+
+
+def test_canceled_order_is_compensated(visit):
+    visitor = visit()
+    with visitor.stopped("payment"):
+        visitor.start("paid")
+        visitor.expect_status("reserved")
+
+        visitor.button("Cancel order").click()
+
+        visitor.expect_status("canceled")
+        expect(visitor.lane("stock").get_by_text("released")).to_be_visible()
+        visitor.start_service("payment")
+        visitor.expect_settled("canceled")
+    assert visitor.events("stock") == ["reserved", "released"]
+    # Payment receives the reservation and the cancellation in either order; a charge is refunded.
+    assert visitor.events("payment") in (["canceled"], ["paid", "canceled"])
+    visitor.expect_outcome("any charge was refunded")
+    expect(visitor.button("Cancel order")).to_be_hidden()
+
+
+def test_reload_continues_with_the_same_order(visit):
+    visitor = visit()
+    with visitor.stopped("payment"):
+        visitor.start("paid")
+        visitor.expect_status("reserved")
+        orderid = visitor.orderid
+
+        visitor.page.reload()
+
+        visitor.expect_status("reserved")
+        assert visitor.orderid == orderid
+        assert visitor.events("purchase") == ["pre-approved"]
+        assert visitor.recent_orders()[0] == (orderid, "reserved")
+        visitor.start_service("payment")
+        visitor.expect_settled("approved")
+    assert visitor.recent_orders()[0] == (orderid, "approved")
+
+
+def test_checkout_without_purchase_shows_the_error_and_keeps_the_cart(visit):
+    visitor = visit()
+    visitor.add("blue")
+    with visitor.stopped("purchase"):
+        visitor.button("Check out").click()
+        alert = visitor.page.get_by_role("alert")
+        expect(alert).to_contain_text(re.compile("service", re.IGNORECASE))
+        expect(visitor.page.locator("#cart")).to_have_text("1 item, 1.00")
+
+        visitor.start_service("purchase")
+
+        visitor.check_out()
+        visitor.expect_status("approved")
+    expect(alert).to_be_hidden()
+
+
+def test_checkout_is_retried_with_the_same_key_if_its_response_is_lost(visit):
+    visitor = visit()
+    visitor.expects_network_errors = True
+    keys: list[str] = []
+    orderids: list[str] = []
+
+    def lose_first_response(route) -> None:
+        keys.append(route.request.headers["idempotency-key"])
+        response = route.fetch()
+        orderids.append(response.json()["orderid"])
+        route.abort() if len(keys) == 1 else route.fulfill(response=response)
+
+    visitor.page.route("**/*:checkout", lose_first_response)
+
+    visitor.start("free")
+
+    visitor.expect_status("approved")
+    assert len(keys) == 2
+    assert len({*keys}) == 1
+    assert {*orderids} == {visitor.orderid}
+
+
+def test_cart_survives_a_reload(visit):
+    visitor = visit()
+    visitor.add("red", 2)
+
+    visitor.page.reload()
+
+    expect(visitor.page.locator("#cart")).to_have_text("2 items, nothing to pay")
+    expect(visitor.page.get_by_role("status", name="Red in the cart")).to_have_text("2")
+
+
+def test_history_is_polled_if_streams_do_not_get_through(visit):
+    visitor = visit()
+    visitor.expected_errors = {501}
+    problem = {"reason": "no-events", "detail": "No broker."}
+    visitor.page.route("**/events", lambda route: route.fulfill(status=501, json=problem))
+
+    visitor.run("paid", "approved")
+
+    assert visitor.events("purchase") == ["pre-approved", "approved"]
+    # A reservation that purchase received after the payment is not in the ticket's history.
+    assert visitor.events("stock") in (["reserved"], [])
+    assert visitor.events("delivery") == ["delivery-arranged"]
+
+
+def test_broken_stream_is_resumed(visit):
+    visitor = visit()
+    last_ids: list[str | None] = []
+
+    def cut_first_stream(route) -> None:
+        last_ids.append(route.request.headers.get("last-event-id"))
+        if len(last_ids) > 1:
+            route.continue_()
+            return
+        data = '{"service":"purchase","status":"pre-approved","time":"2026-11-21T12:00:00.000Z"}'
+        body = f"retry: 1000\n\nevent: move\nid: purchase.pre-approved\ndata: {data}\n\n"
+        route.fulfill(status=200, content_type="text/event-stream", body=body)
+
+    visitor.page.route("**/events", cut_first_stream)
+
+    visitor.run("free", "approved")
+
+    assert last_ids == [None, "purchase.pre-approved"]
