@@ -43,7 +43,7 @@ class UIConfig:
     def to_json(self, is_local: bool) -> Mapping[str, Any]:
         """`is_local`: whether it is opened by a loopback name; services are controlled only from there."""
         traces = {"trace_url": self.trace_url} if self.trace_url else {}
-        return {"sign_in": self.sign_in, "steers": self.can_control and is_local, **traces}
+        return {"sign_in": self.sign_in, "can_control": self.can_control and is_local, **traces}
 
 
 class UIFiles(StaticFiles):

@@ -79,7 +79,7 @@ async def test_the_page_is_told_where_it_runs():
     async with gateway({}) as client:
         config = (await client.get("/ui/config")).json()
 
-    assert config == {"sign_in": False, "steers": False}
+    assert config == {"sign_in": False, "can_control": False}
 
 
 async def test_the_page_is_told_where_traces_can_be_looked_at():

@@ -160,10 +160,10 @@ async def test_without_a_socket_there_is_nothing_to_ask():
 
 
 @pytest.mark.parametrize(
-    ("host", "steers"), [("127.0.0.1:8080", True), ("shop.example", False), ("[evil", False)]
+    ("host", "can_control"), [("127.0.0.1:8080", True), ("shop.example", False), ("[evil", False)]
 )
-async def test_the_page_is_told_whether_it_may(host, steers):
+async def test_the_page_is_told_whether_it_may(host, can_control):
     async with page_of(Suite()) as client:
         config = (await client.get("/ui/config", headers={"host": host})).json()
 
-    assert config["steers"] is steers
+    assert config["can_control"] is can_control

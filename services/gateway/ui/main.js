@@ -13,7 +13,6 @@ import { SignIn } from "./sign-in.js";
 import { Timeline } from "./timeline.js";
 
 const config = await (await fetch("/ui/config")).json();
-const canControl = config.can_control ?? config.steers;
 // A reload after sign-out: nothing of the user stays on the page.
 const signIn = new SignIn(start, () => location.replace(location.pathname));
 const api = new Api(() => signIn.token, () => signIn.open());
@@ -25,7 +24,7 @@ const order = new Order(api, timeline, inventory, (orderid, changes) => recentOr
 let services;
 
 new Shop(catalogue, (quantities) => placeOrder({ quantities }));
-new Scenarios(catalogue, canControl, placeOrder);
+new Scenarios(catalogue, config.can_control, placeOrder);
 addEventListener("hashchange", showOrder);
 addEventListener("unhandledrejection", showProblem);
 byId("skip").addEventListener("click", focusOrder);
@@ -38,7 +37,7 @@ async function start() {
   byId("main").hidden = false;
   recentOrders.show("");
   await catalogue.list();
-  if (canControl) services ??= new Services(api, timeline);
+  if (config.can_control) services ??= new Services(api, timeline);
   showOrder();
   await recentOrders.refresh();
 }
