@@ -69,6 +69,14 @@ def test_links_have_targets(file: Path):
             assert not anchor or anchor in anchors(found.read_text()), f"{target}#{anchor}"
 
 
+@pytest.mark.parametrize("file", DOCS, ids=lambda file: file.name)
+def test_named_files_exist(file: Path):
+    folders = "kit|client|services|contract|deploy|tests|bench|sagactl|proto|docs|rpc"
+    paths = re.findall(rf"`((?:{folders})/[\w/.-]+)`", file.read_text())
+
+    assert [path for path in paths if not (ROOT / path).exists()] == []
+
+
 @pytest.mark.parametrize("line", commands("sagactl"))
 def test_sagactl_commands_exist(line: str):
     words = [word for word in shlex.split(line, comments=True)[1:] if not word.startswith("[")]
