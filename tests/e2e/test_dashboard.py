@@ -31,7 +31,7 @@ def screens(terminal):
 
 
 def dashboard(local):
-    command = [*SAGACTL, "watch", "--run-dir", str(local.run_dir)]
+    command = [*SAGACTL, "top", "--run-dir", str(local.run_dir)]
     return at_a_terminal(command, local.run_dir.parent, environment({"TERM": "xterm", "NO_COLOR": ""}))
 
 
@@ -99,7 +99,7 @@ def test_without_a_terminal_one_snapshot_is_printed_as_text_or_json(tmp_path):
         assert re.search(r"reserved +1 +\d+ s", text.stdout)
         assert "● payment" in text.stdout
         assert facts["backlog"]["tickets"]["reserved"]["count"] == 1
-        assert facts["letters"] == {"count": 0, "oldest_seconds": None, "more": False}
+        assert facts["dead_letters"] == {"count": 0, "oldest_seconds": None, "more": False}
         assert [each["state"] for each in facts["programs"]] == ["running"] * 5
         assert facts["listening"] is True
         assert count == 4, "the gateway's"

@@ -1,9 +1,9 @@
-"""What waits, as `sagactl top` finds it: bounded, with the age of the oldest."""
+"""Queue depths of `sagactl top`: bounded, with the age of the oldest entry."""
 
 import pytest
 
 from contract.tickets import OPEN
-from sagactl.dashboard import queue_depth as backlogs
+from sagactl.dashboard import queue_depth
 from sagactl.dashboard.queue_depth import (
     MAX_IDLE_SECONDS,
     REFRESH_INTERVAL_SECONDS,
@@ -43,20 +43,20 @@ def tables():
     return CountedTables()
 
 
-async def opened_at(tables, orderid, when, *reports):
-    ticket = opened(orderid, "cart", (), when)
+async def opened_at(tables, orderid, time, *reports):
+    ticket = opened(orderid, "cart", (), time)
     for status in reports:
-        ticket, _ = reported(ticket, Report("e", status, when + 1))
-    due = when + 15 if ticket.status in OPEN or ticket.awaits_reply else None
+        ticket, _ = reported(ticket, Report("e", status, time + 1))
+    due = time + 15 if ticket.status in OPEN or ticket.awaits_reply else None
     await tables.commit([Insert(ticket_key(orderid), ticket_entity(ticket, due))])
 
 
-async def unsent(tables, service, eventid, attributes):
+async def unpublished(tables, service, eventid, attributes):
     outbox = Outbox(f"{service.capitalize()}PublishEvent", Clock().runtime())
     await tables.commit(outbox.inserts([Event(eventid, "t", b"", attributes)]))
 
 
-async def test_tickets_that_wait_are_counted_by_status_with_the_age_of_the_oldest(tables):
+async def test_tickets_awaiting_a_reply_are_counted_by_status(tables):
     await opened_at(tables, "a", START)
     await opened_at(tables, "b", START + 70)
     await opened_at(tables, "c", START + 90, "reserved")
@@ -72,11 +72,11 @@ async def test_tickets_that_wait_are_counted_by_status_with_the_age_of_the_oldes
     }
 
 
-async def test_events_that_wait_are_counted_by_service_with_the_age_of_the_oldest(tables):
-    await unsent(tables, "stock", "1", {"time": timestamp(START + 60)})
-    await unsent(tables, "stock", "2", {"time": timestamp(START + 30)})
-    await unsent(tables, "stock", "3", {"time": "yesterday"})
-    await unsent(tables, "payment", "4", {})
+async def test_unpublished_events_are_counted_by_service(tables):
+    await unpublished(tables, "stock", "1", {"time": timestamp(START + 60)})
+    await unpublished(tables, "stock", "2", {"time": timestamp(START + 30)})
+    await unpublished(tables, "stock", "3", {"time": "yesterday"})
+    await unpublished(tables, "payment", "4", {})
 
     backlog = await load_backlog(tables, NOW)
 
@@ -88,11 +88,11 @@ async def test_events_that_wait_are_counted_by_service_with_the_age_of_the_oldes
     }
 
 
-async def test_a_look_is_five_queries_however_much_there_is_and_says_where_there_is_more(tables, monkeypatch):
-    monkeypatch.setattr(backlogs, "MAX_ROWS", 10)
+async def test_five_bounded_queries_show_that_there_is_more(tables, monkeypatch):
+    monkeypatch.setattr(queue_depth, "MAX_ROWS", 10)
     for number in range(25):
         await opened_at(tables, f"o-{number}", START)
-        await unsent(tables, "delivery", f"e-{number}", {"time": timestamp(START)})
+        await unpublished(tables, "delivery", f"e-{number}", {"time": timestamp(START)})
 
     backlog = await load_backlog(tables, NOW)
 
@@ -102,29 +102,29 @@ async def test_a_look_is_five_queries_however_much_there_is_and_says_where_there
     assert backlog.outboxes["delivery"] == QueueDepth(10, 100, more=True)
 
 
-async def test_a_row_of_a_clock_that_is_ahead_is_not_younger_than_nothing(tables):
-    await unsent(tables, "stock", "1", {"time": timestamp(NOW + 3)})
+async def test_row_of_a_clock_that_is_ahead_has_age_zero(tables):
+    await unpublished(tables, "stock", "1", {"time": timestamp(NOW + 3)})
 
     assert (await load_backlog(tables, NOW)).outboxes["stock"] == QueueDepth(1, 0)
 
 
-class Letters:
-    """A subscription that remembers what was given back."""
+class DeadLetters:
+    """A subscription that records the released messages."""
 
     def __init__(self, count):
         self._waiting = [PulledMessage(str(number), Message(b"", {})) for number in range(count)]
-        self.given_back = []
+        self.released = []
 
     async def pull(self, limit):
-        taken, self._waiting = self._waiting[:limit], self._waiting[limit:]
-        return taken
+        pulled, self._waiting = self._waiting[:limit], self._waiting[limit:]
+        return pulled
 
-    async def release(self, held):
-        self.given_back += held
+    async def release(self, pulled):
+        self.released += pulled
 
 
 @pytest.mark.parametrize(
-    ("there", "counted"),
+    ("count", "depth"),
     [
         (0, QueueDepth()),
         (7, QueueDepth(7)),
@@ -132,14 +132,14 @@ class Letters:
         (9_000, QueueDepth(500, None, more=True)),
     ],
 )
-async def test_dead_letters_are_counted_up_to_a_bound_and_all_given_back(there, counted):
-    dead_letters = Letters(there)
+async def test_dead_letters_are_counted_up_to_a_bound_and_released(count, depth):
+    dead_letters = DeadLetters(count)
 
-    assert await count_dead_letters(dead_letters) == counted
-    assert len(dead_letters.given_back) == counted.count
+    assert await count_dead_letters(dead_letters) == depth
+    assert len(dead_letters.released) == depth.count
 
 
-def test_slow_tables_are_left_alone_for_longer():
+def test_slow_tables_are_polled_less_often():
     assert idle_after(0.01) == REFRESH_INTERVAL_SECONDS
     assert idle_after(1) == 20
     assert idle_after(60) == MAX_IDLE_SECONDS

@@ -1,4 +1,4 @@
-"""What `sagactl top` shows of what it knows: all of it within 80 columns, and as many lanes as fit."""
+"""The screen of `sagactl top`: it fits 80 columns, and events fill the rows that are left."""
 
 import io
 from dataclasses import replace
@@ -15,16 +15,16 @@ NOW = 1_800_000_000.0
 ORDERID = "1b4e28ba-2fa1-11d2-883f-0016d3cca427"
 
 
-def events(service="stock", status="reserve-failed", reason=None, since=0.031, orderid=ORDERID):
+def event(service="stock", status="reserve-failed", reason=None, since=0.031, orderid=ORDERID):
     return EventLine(NOW, service, orderid, status, reason, since)
 
 
 def rates(**orders):
-    return (Rates(10, {what.replace("_", "-"): rate for what, rate in orders.items()}), Rates(60, {}))
+    return (Rates(10, {outcome.replace("_", "-"): rate for outcome, rate in orders.items()}), Rates(60, {}))
 
 
-FIGURES = Summary(rates(), 0, None, None, 0, ())
-STATE = State(NOW, "embedded, http://127.0.0.1:8080", True, FIGURES)
+SUMMARY = Summary(rates(), 0, None, None, 0, ())
+STATE = State(NOW, "embedded, http://127.0.0.1:8080", True, SUMMARY)
 
 
 def shown(state, width=80, height=24, **options):
@@ -37,7 +37,7 @@ def lines(state, width=80, height=24):
     return [line.rstrip() for line in shown(state, width, height).splitlines()]
 
 
-def test_everything_fits_80_columns_and_24_rows_whatever_there_is():
+def test_long_texts_fit_80_columns_and_24_rows():
     failures = {f"payment-failed a-very-long-reason-number-{number}": 1_234.5 for number in range(9)}
     summary = Summary(
         (Rates(10, failures), Rates(60, {ACCEPTED: 12_345, "approved": 99_999, **failures})),
@@ -45,7 +45,7 @@ def test_everything_fits_80_columns_and_24_rows_whatever_there_is():
         99.99,
         86_400.0 * 3,
         3,
-        tuple(events("delivery", "delivery-arranged" * 3, "why" * 50, 86_400) for _ in range(200)),
+        tuple(event("delivery", "delivery-arranged" * 3, "why" * 50, 86_400) for _ in range(200)),
     )
     depth = QueueDepth(500, 86_400 * 30, more=True)
     backlog = Backlog(
@@ -59,20 +59,20 @@ def test_everything_fits_80_columns_and_24_rows_whatever_there_is():
 
     assert max(map(len, found)) <= 80
     assert len(found) <= 24
-    assert found[-1].startswith(ORDERID[:8]), "the lanes have what the summary leave"
+    assert found[-1].startswith(ORDERID[:8]), "the lanes fill the rest"
 
 
-def test_each_service_has_a_lane_and_says_its_words_there():
+def test_each_service_has_its_own_lane():
     state = replace(
         STATE,
         summary=replace(
-            FIGURES,
+            SUMMARY,
             events=(
-                events("purchase", "pre-approved", since=0.0),
-                events("stock", "reserved", since=0.1),
-                events("payment", "paid", since=59.994),
-                events("delivery", "delivery-arranged", since=100),
-                events("purchase", "approved", since=None),
+                event("purchase", "pre-approved", since=0.0),
+                event("stock", "reserved", since=0.1),
+                event("payment", "paid", since=59.994),
+                event("delivery", "delivery-arranged", since=100),
+                event("purchase", "approved", since=None),
             ),
         ),
     )
@@ -80,30 +80,30 @@ def test_each_service_has_a_lane_and_says_its_words_there():
     names, *rows = lines(state)[-6:]
 
     services = ("purchase", "stock", "payment", "delivery", "purchase")
-    seen = ("pre-approved", "reserved", "paid", "delivery-arranged", "approved")
-    for row, service, key in zip(rows, services, seen, strict=True):
-        assert row.index(key) == names.index(service)
+    statuses = ("pre-approved", "reserved", "paid", "delivery-arranged", "approved")
+    for row, service, status in zip(rows, services, statuses, strict=True):
+        assert row.index(status) == names.index(service)
     assert [row.split()[-1] for row in rows] == ["s", "s", "s", "40s", "-"]
     assert [row.split()[0] for row in rows] == ["1b4e28ba"] * 5
 
 
-def test_there_are_as_many_lanes_as_there_is_room_for_the_latest_last():
-    many = tuple(events(orderid=f"{number:08}") for number in range(100))
+def test_latest_events_fill_the_screen():
+    many = tuple(event(orderid=f"{number:08}") for number in range(100))
 
-    found = lines(replace(STATE, summary=replace(FIGURES, events=many)), height=30)
+    found = lines(replace(STATE, summary=replace(SUMMARY, events=many)), height=30)
 
     assert len(found) == 30
     assert found[-1].startswith("00000099")
 
 
-def test_a_wide_terminal_also_has_the_hour_and_the_reason():
-    state = replace(STATE, summary=replace(FIGURES, events=(events(reason="sold-out: yellow"),)))
+def test_wide_terminal_also_shows_the_reason():
+    state = replace(STATE, summary=replace(SUMMARY, events=(event(reason="sold-out: yellow"),)))
 
     assert lines(state, width=120)[-1].endswith("sold-out: yellow")
     assert "sold-out" not in lines(state, width=80)[-1]
 
 
-def test_rates_and_times_are_shown_and_the_rarest_failures_together():
+def test_rarest_failures_share_a_row():
     orders = {ACCEPTED: 12.34, "approved": 100.4, **{f"failed {number}": 5.0 - number for number in range(6)}}
     summary = Summary((Rates(10, {"approved": 7}), Rates(60, orders)), 5, 0.123, 61.0, 0, ())
 
@@ -118,7 +118,7 @@ def test_rates_and_times_are_shown_and_the_rarest_failures_together():
     assert found["to the end, p95"] == ["61.0", "s"]
 
 
-def test_what_waits_is_shown_with_its_age_and_what_is_unknown_as_such():
+def test_queue_depths_have_an_age_and_unknown_ones_a_question_mark():
     backlog = Backlog(
         {
             "pre-approved": QueueDepth(2, 3.9),
@@ -139,24 +139,24 @@ def test_what_waits_is_shown_with_its_age_and_what_is_unknown_as_such():
     assert found["dead letters"] == ["1"]
 
 
-def test_processes_of_a_local_suite_are_shown_and_how_they_are_where_they_do_not_run():
+def test_processes_of_a_local_suite_are_shown_with_their_state():
     programs = [{"name": "stock-1", "state": "running"}, {"name": "payment", "state": "stopped"}]
 
     assert "● stock-1  ● payment stopped" in lines(replace(STATE, programs=programs))
     assert "●" not in shown(STATE)
 
 
-def test_trouble_takes_the_place_of_listening():
+def test_warning_replaces_listening():
     assert "listening" in lines(STATE)[0]
     assert "listening" not in lines(replace(STATE, listening=False))[0]
-    troubled = lines(replace(STATE, warning="broker lost"))[0]
-    assert "broker lost" in troubled
-    assert "listening" not in troubled
+    warned = lines(replace(STATE, warning="broker lost"))[0]
+    assert "broker lost" in warned
+    assert "listening" not in warned
 
 
-def test_nobody_who_publishes_can_write_to_the_terminal():
-    wild = events(status="\x1b[2Jgone\x07", reason="\x1b]0;title\x07\n")
-    summary = Summary((Rates(10, {}), Rates(60, {"failed \x1b[2J": 1.0})), 0, None, None, 0, (wild,))
+def test_published_control_characters_are_not_printed():
+    hostile = event(status="\x1b[2Jgone\x07", reason="\x1b]0;title\x07\n")
+    summary = Summary((Rates(10, {}), Rates(60, {"failed \x1b[2J": 1.0})), 0, None, None, 0, (hostile,))
 
     found = shown(replace(STATE, summary=summary), width=120)
 
@@ -169,8 +169,8 @@ def test_nobody_who_publishes_can_write_to_the_terminal():
     ("options", "coloured"),
     [({"force_terminal": True, "color_system": "standard"}, True), ({"force_terminal": False}, False)],
 )
-def test_statuses_and_services_have_their_colours_at_a_terminal_only(options, coloured):
-    state = replace(STATE, summary=replace(FIGURES, events=(events("payment", "paid"),)))
+def test_colours_are_used_at_a_terminal_only(options, coloured):
+    state = replace(STATE, summary=replace(SUMMARY, events=(event("payment", "paid"),)))
 
     found = shown(state, **options, _environ={})
 

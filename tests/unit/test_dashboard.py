@@ -1,4 +1,4 @@
-"""Listening and looking for `sagactl top`: what it knows, what it says it cannot know, what it leaves."""
+"""The dashboard of `sagactl top`: subscriptions, polling, warnings and clean-up."""
 
 import asyncio
 import json
@@ -25,57 +25,56 @@ from tests.support.tables import MemoryTables
 
 
 class Provisioner:
-    """Knows which subscriptions there are."""
+    """Keeps the specifications of the subscriptions."""
 
     def __init__(self):
-        self.there = {}
-        self.away = False
+        self.subscriptions = {}
+        self.unavailable = False
 
     async def ensure_subscription(self, spec):
-        if self.away:
-            raise Unavailable("the broker is away")
-        self.there[spec.name] = spec
+        if self.unavailable:
+            raise Unavailable("the broker is unavailable")
+        self.subscriptions[spec.name] = spec
 
     async def remove_subscription(self, name):
-        self.there.pop(name, None)
+        self.subscriptions.pop(name, None)
 
 
 class Tables(MemoryTables):
-    away = False
-    looks = 0
+    unavailable = False
+    queries = 0
 
     async def due(self, *args):
-        self.looks += 1
-        if self.away:
+        self.queries += 1
+        if self.unavailable:
             raise Unavailable("no tables")
         return await super().due(*args)
 
 
 class Suite:
-    """Everything that is watched, and the one who watches."""
+    """The sources of a dashboard, and the dashboard."""
 
     def __init__(self):
         self.clock = Clock()
         self.bus, self.provisioner, self.tables = ManualBus(), Provisioner(), Tables()
         self.dead_letters = [PulledMessage("1", Message(b"", {}))]
         self.programs = [{"name": "stock", "state": "running"}]
-        sources = DataSources(
-            "here", Broker(self.bus, self.provisioner), self.tables, self._dead_letter_depth, self._ask
-        )
+        broker = Broker(self.bus, self.provisioner)
+        sources = DataSources("here", broker, self.tables, self.open_dead_letters, self._list_programs)
         self.dashboard = Dashboard(sources, self.clock.runtime())
 
     @asynccontextmanager
-    async def _dead_letter_depth(self):
+    async def open_dead_letters(self):
         yield self
 
     async def pull(self, limit):
-        taken, self.dead_letters = self.dead_letters[:limit], self.dead_letters[limit:]
-        return taken
+        pulled, self.dead_letters = self.dead_letters[:limit], self.dead_letters[limit:]
+        return pulled
 
-    async def release(self, held):
-        self.dead_letters = [*held, *self.dead_letters]
+    async def release(self, pulled):
+        self.dead_letters = [*pulled, *self.dead_letters]
 
-    async def _ask(self):
+    async def _list_programs(self):
         if self.programs is None:
             raise Unavailable("the suite does not answer")
         return self.programs
@@ -92,11 +91,11 @@ async def suite():
     async with suite.dashboard.run():
         await suite.clock.advance(0)
         yield suite
-    assert suite.provisioner.there == {}, "nothing is left at the broker"
+    assert suite.provisioner.subscriptions == {}, "all are deleted on exit"
 
 
-async def test_it_hears_every_topic_and_the_dead_letters_by_subscriptions_of_its_own_that_expire(suite):
-    specs = suite.provisioner.there.values()
+async def test_every_topic_has_an_ephemeral_subscription(suite):
+    specs = suite.provisioner.subscriptions.values()
 
     assert sorted(spec.topic for spec in specs) == sorted([*TOPICS.values(), DEAD_LETTER_TOPIC])
     assert all(spec.name.startswith(EPHEMERAL_PREFIX) for spec in specs)
@@ -105,7 +104,7 @@ async def test_it_hears_every_topic_and_the_dead_letters_by_subscriptions_of_its
     assert suite.dashboard.loaded.is_set()
 
 
-async def test_what_services_say_is_on_the_board(suite):
+async def test_published_events_are_in_the_summary(suite):
     suite.publish(TOPICS["stock"])
     suite.publish(TOPICS["payment"], "paid")
 
@@ -114,7 +113,7 @@ async def test_what_services_say_is_on_the_board(suite):
     assert [(each.service, each.status) for each in events] == [("stock", "reserved"), ("payment", "paid")]
 
 
-async def test_a_dead_letter_counts_at_once_and_is_counted_again_later(suite):
+async def test_dead_letter_counts_at_once_until_the_next_count(suite):
     assert suite.dashboard.state().dead_letters == QueueDepth(1)
 
     suite.publish(DEAD_LETTER_TOPIC)
@@ -122,32 +121,32 @@ async def test_a_dead_letter_counts_at_once_and_is_counted_again_later(suite):
     assert suite.dashboard.state().summary.dead_letters == 1
 
     await suite.clock.advance(DEAD_LETTERS_INTERVAL_SECONDS + 1)
-    assert suite.dashboard.state().dead_letters == QueueDepth(1), "somebody has put one back meanwhile"
-    assert suite.dead_letters, "what was counted was given back"
+    assert suite.dashboard.state().dead_letters == QueueDepth(1), "one was redriven meanwhile"
+    assert suite.dead_letters, "the counted one was released"
 
 
-async def test_tables_are_looked_at_now_and_then(suite):
-    looks = suite.tables.looks
+async def test_tables_are_polled(suite):
+    before = suite.tables.queries
 
     await suite.clock.advance(10 * REFRESH_INTERVAL_SECONDS)
 
-    assert suite.tables.looks == looks + 10
+    assert suite.tables.queries == before + 10
 
 
-async def test_tables_that_are_away_are_said_to_be_and_found_again(suite):
-    suite.tables.away = True
+async def test_unavailable_tables_are_a_warning_until_they_recover(suite):
+    suite.tables.unavailable = True
     await suite.clock.advance(REFRESH_INTERVAL_SECONDS)
     state = suite.dashboard.state()
     assert (state.backlog, state.warning) == (None, "cannot look: no tables")
 
-    suite.tables.away = False
+    suite.tables.unavailable = False
     await suite.clock.advance(REFRESH_INTERVAL_SECONDS + WARNING_SECONDS)
 
     assert suite.dashboard.state().backlog is not None
     assert suite.dashboard.state().warning == ""
 
 
-async def test_processes_are_asked_for_and_a_suite_that_is_gone_has_none(suite):
+async def test_ended_suite_has_no_processes(suite):
     assert suite.dashboard.state().programs == suite.programs
 
     suite.programs = None
@@ -157,34 +156,33 @@ async def test_processes_are_asked_for_and_a_suite_that_is_gone_has_none(suite):
     assert suite.dashboard.state().warning == "the suite does not answer"
 
 
-async def test_what_would_be_logged_is_shown_for_a_while(suite):
+async def test_log_lines_are_shown_as_warnings(suite):
     warn = suite.dashboard.warn
-    for line in ({"event": "fan-out subscription lost", "error": "why"}, {"event": "so it is"}):
+    for line in ({"event": "fan-out subscription lost", "error": "why"}, {"event": "stopped"}):
         with pytest.raises(structlog.DropEvent):
             warn(None, "warning", line)
 
-    assert suite.dashboard.state().warning == "so it is"
+    assert suite.dashboard.state().warning == "stopped"
     await suite.clock.advance(WARNING_SECONDS)
     assert suite.dashboard.state().warning == ""
 
 
-async def test_a_broker_that_is_away_ends_nothing():
+async def test_dashboard_waits_for_an_unavailable_broker():
     suite = Suite()
-    suite.provisioner.away = True
+    suite.provisioner.unavailable = True
     async with suite.dashboard.run():
         await suite.clock.advance(1)
         assert not suite.dashboard.state().listening
 
-        suite.provisioner.away = False
+        suite.provisioner.unavailable = False
         await suite.clock.advance(10)
 
         assert suite.dashboard.state().listening
 
 
-async def test_without_a_local_suite_there_are_no_processes():
-    sources = DataSources(
-        "there", Broker(ManualBus(), Provisioner()), Tables(), Suite()._dead_letter_depth, None
-    )
+async def test_suite_that_is_not_local_has_no_processes():
+    broker = Broker(ManualBus(), Provisioner())
+    sources = DataSources("there", broker, Tables(), Suite().open_dead_letters, None)
     dashboard = Dashboard(sources, Clock().runtime())
     async with dashboard.run():
         await asyncio.wait_for(dashboard.loaded.wait(), 5)
