@@ -37,7 +37,7 @@ PATTERNS = {
     r"(put|puts|putting)[ -]off": "nacked, deferred",
     r"(lost|lose|loses|losing)~(a~|the~)?races?": "conflict",
     r"(is|are|was|were|be|been|being|stays?|while)~away|away~too": "unavailable",
-    r"(?<!dead)(?<!dead[ \n_-])letters?": "dead letter",
+    r"(?<!dead)(?<!dead[ \n._-])letters?": "dead letter",
     r"says|said|hears?|heard|unheard": "publishes, receives",
     r"believ(e|es|ed|ing)": "trusted, accepted",
     r"sign(s|ed|ing)?[ -]in|sign-?ins?": "authenticate, authentication",
@@ -67,6 +67,8 @@ def prose(path: Path, text: str) -> str:
     for token in tokenize.generate_tokens(io.StringIO(text).readline):
         name = token.type == tokenize.NAME and token.string.startswith(("test_", "Test"))
         if not name and tokenize.tok_name[token.type] not in {"COMMENT", "STRING", "FSTRING_MIDDLE"}:
+            continue
+        if token.type == tokenize.STRING and " " not in token.string:  # a key or an identifier
             continue
         (row, column), shown = token.start, token.string.replace("_", " ") if name else token.string
         for line in shown.splitlines(keepends=True):
