@@ -21,6 +21,7 @@ def test_phone_needs_no_horizontal_scrolling(visit):
     assert visitor.events("stock") == ["reserved", "released"]
     boxes = [event.bounding_box() for event in visitor.page.locator("[data-event]").all()]
     assert all(box["x"] >= 0 and box["x"] + box["width"] <= PHONE["width"] for box in boxes)
+    assert len({box["y"] for box in boxes}) == len(boxes), "events overlap"
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

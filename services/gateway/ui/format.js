@@ -4,7 +4,7 @@
 export const ROLES = {
   purchase: "owns the order",
   stock: "reserves items",
-  payment: "charges the amount",
+  payment: "takes payment",
   delivery: "ships the items",
 };
 
