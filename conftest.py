@@ -11,20 +11,20 @@ from sagactl.local.emulators import DATASTORE, FIRESTORE, PUBSUB, Emulator, runn
 
 
 def pytest_configure() -> None:
-    # Before gRPC is imported: its fork handlers now and then abort a child that a test of `sagactl` starts.
+    # Set before gRPC is imported: its fork handlers sometimes abort a child that a `sagactl` test starts.
     os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
 
 
 @pytest.fixture(scope="session", autouse=True)
 def _no_emulators_from_the_shell() -> None:
-    """Tests start their own: what the shell names may hold somebody's data."""
+    """Ignore emulators that the shell names: they may hold data. Tests start their own."""
     for name in ("DATASTORE_EMULATOR_HOST", "PUBSUB_EMULATOR_HOST"):
         os.environ.pop(name, None)
 
 
 @pytest.fixture(scope="session")
 def _portal() -> Iterator[BlockingPortal]:
-    # The emulators end with the thread that started them, so it lives as long as the session.
+    # The emulators end with the thread that started them, so it must live as long as the session.
     with start_blocking_portal() as portal:
         yield portal
 
@@ -59,13 +59,13 @@ def pubsub_emulator(_portal: BlockingPortal, tmp_path_factory: pytest.TempPathFa
 
 @pytest.fixture
 def project() -> str:
-    """A project of the test's own, so that tests can share an emulator."""
+    """Return a project id for this test, so that tests can share an emulator."""
     return f"test-{uuid.uuid4().hex[:12]}"
 
 
 @pytest.fixture(params=["embedded", pytest.param("emulators", marks=pytest.mark.emulators)])
 def backend_environ(request: pytest.FixtureRequest, tmp_path, project: str) -> Mapping[str, str]:
-    """What names an empty backend of the test's own: the embedded one, then Google's emulators."""
+    """Select an empty backend for this test: the embedded one, then Google's emulators."""
     if request.param == "embedded":
         return {"BACKEND": "embedded", "EMBEDDED_FILE": str(tmp_path / "data.sqlite3")}
     return {

@@ -27,7 +27,7 @@ async def record_problems(tables: Tables) -> list[str]:
 
 async def dead_letter_problems(environ: Mapping[str, str]) -> list[str]:
     async with open_dead_letters(Path("none"), environ) as (subscription, _):
-        return [f"dead letter: {letter}" for letter in await read(subscription, lambda _: True)]
+        return [f"dead letter: {each}" for each in await read(subscription, lambda _: True)]
 
 
 def order_problems(ledger: Mapping[str, AcceptedOrder], tickets: Mapping[str, Ticket]) -> Iterator[str]:

@@ -35,7 +35,7 @@ MAX_DELAY_SECONDS = 2.0
 
 
 class Faults:
-    """Chooses and counts faults; there are none before `begin` and after `end`."""
+    """Chooses and counts faults; no faults happen before `begin` and after `end`."""
 
     def __init__(self, seed: int) -> None:
         self.random = Random(seed)

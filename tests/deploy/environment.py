@@ -40,7 +40,7 @@ class Recorded(Mapping[str, str]):
 
 def check(manifests: Manifests) -> Iterator[str]:
     for workload in manifests.workloads:
-        for container in workload.everything:
+        for container in workload.all_containers:
             for problem in problems_of(manifests.overlay, container):
                 yield f"{workload.name}/{container.name}: {problem}"
 

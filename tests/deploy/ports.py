@@ -12,7 +12,7 @@ def check(manifests: Manifests) -> Iterator[str]:
     for service in manifests.of("Service"):
         yield from _service(manifests, service)
     for workload in manifests.workloads:
-        for container in workload.everything:
+        for container in workload.all_containers:
             yield from _probes(workload, container)
             yield from _addresses(manifests, workload, container)
             if "PORT" in container.environ and int(container.environ["PORT"]) not in container.ports.values():

@@ -12,7 +12,7 @@ def check(manifests: Manifests) -> Iterator[str]:
     for workload in manifests.workloads:
         for problem in _pod(workload):
             yield f"{workload.name}: {problem}"
-        for container in workload.everything:
+        for container in workload.all_containers:
             for problem in _container(container):
                 yield f"{workload.name}/{container.name}: {problem}"
 

@@ -1,4 +1,4 @@
-"""The pictures of the documentation: they are there, they are small, and the script makes them."""
+"""The documentation's screenshots: complete, small, and reproducible by the script."""
 
 import os
 import re
@@ -20,22 +20,22 @@ ROOT = Path(__file__).parents[2]
 IMAGES = ROOT / "docs/images"
 PICTURES = {*STILLS, RECORDING, WATCH}
 MADE = ROOT / "build/ui/documentation"
-"""Where CI keeps them."""
+"""CI stores this directory."""
 
 
 @pytest.fixture(scope="module")
 def made():
-    """The directory in which the script has just made all of them."""
+    """Run the script; return the directory with its screenshots."""
     if shutil.which("chromium") is None:
-        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)("there is no chromium on the PATH")
-    # In a process of its own: the browser's event loop would be in the way of other tests.
+        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)("no chromium on the PATH")
+    # In a separate process, because the browser's event loop would disturb other tests.
     command = [sys.executable, "-m", "tests.screenshots", str(MADE)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=240, check=False)
     assert done.returncode == 0, done.stderr
     return MADE
 
 
-def test_the_readme_shows_each_picture_and_none_that_is_not_there():
+def test_readme_shows_exactly_the_existing_screenshots():
     shown = set(re.findall(r"docs/images/([\w.-]+)", (ROOT / "README.md").read_text()))
 
     assert shown == PICTURES
@@ -44,13 +44,13 @@ def test_the_readme_shows_each_picture_and_none_that_is_not_there():
 
 
 @pytest.mark.parametrize("name", STILLS)
-def test_the_script_makes_pictures_as_large_as_those_that_are_kept(made, name):
+def test_new_screenshots_have_the_size_of_the_committed_ones(made, name):
     with Image.open(made / name) as fresh, Image.open(IMAGES / name) as kept:
         assert fresh.size == kept.size
-        assert len(fresh.convert("RGB").getcolors(1 << 24)) > 100, "something is on it"
+        assert len(fresh.convert("RGB").getcolors(1 << 24)) > 100, "the picture is not empty"
 
 
-def test_the_recording_moves_for_as_long_as_somebody_looks_and_is_small(made):
+def test_recording_is_animated_and_small(made):
     for directory in (made, IMAGES):
         with Image.open(directory / RECORDING) as recording:
             assert recording.n_frames > 20
@@ -63,7 +63,7 @@ def test_the_recording_moves_for_as_long_as_somebody_looks_and_is_small(made):
         assert (directory / RECORDING).stat().st_size < 2_000_000
 
 
-def test_the_terminal_shows_what_waits_and_needs_nothing_from_elsewhere(made):
+def test_dashboard_picture_shows_a_waiting_order_without_external_fonts(made):
     for directory in (made, IMAGES):
         drawn = (directory / WATCH).read_text()
         text = "".join(ET.fromstring(drawn).itertext()).replace("\xa0", " ")

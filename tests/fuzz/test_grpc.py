@@ -1,4 +1,4 @@
-"""Every RPC given what nobody would send: no answer is UNKNOWN or INTERNAL, and every refusal says why."""
+"""Random and malformed requests to every RPC: no UNKNOWN or INTERNAL, and every error has details."""
 
 import asyncio
 import os
@@ -26,7 +26,7 @@ EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "15")) * 10
 
 Metadata = tuple[tuple[str, str], ...]
 METHODS = [method for service in SERVICES.values() for method in service.methods]
-FORESEEN = {
+EXPECTED = {
     grpc.StatusCode.INVALID_ARGUMENT,
     grpc.StatusCode.NOT_FOUND,
     grpc.StatusCode.FAILED_PRECONDITION,
@@ -54,11 +54,11 @@ STRINGS = (
     "__k__",
 )
 KNOWN = ("c1", "c2", "c3", "k1", "k2", "blue", "red", "yellow", "gold")
-"""Ids that calls meet under, so that they get further than to what is not there."""
+"""Ids shared by calls, so that they often find existing entities."""
 
 
-class Chance:
-    """Requests by chance, the same for the same seed."""
+class RandomRequests:
+    """Random requests, the same for the same seed."""
 
     def __init__(self, seed: int, orderids: Iterable[str], tokens: Sequence[Metadata]) -> None:
         self._random = random.Random(seed)
@@ -66,7 +66,7 @@ class Chance:
         self._tokens = tokens
 
     def metadata(self) -> Metadata:
-        """On whose behalf a request is made."""
+        """Return the credentials of a random caller."""
         return self._random.choice(self._tokens)
 
     def request(self, method: MethodDescriptor) -> bytes:
@@ -93,7 +93,7 @@ class Chance:
 
 
 class Callers:
-    """Channels to the services, for requests that may be no messages."""
+    """Channels to the services, for requests that may be malformed."""
 
     def __init__(self, targets: Mapping[str, str]) -> None:
         self._channels = {
@@ -101,14 +101,14 @@ class Callers:
         }
 
     async def call(self, method: MethodDescriptor, request: bytes, metadata: Metadata) -> grpc.StatusCode:
-        """How it was answered: with such a message as it has to be, or with a refusal that says why."""
+        """Return the status code; check the type of the response, or the details of the error."""
         service = method.containing_service.full_name
         call = self._channels[service].unary_unary(f"/{service}/{method.name}")
         try:
             answer = await call(request, timeout=30, metadata=metadata)
         except grpc.aio.AioRpcError as error:
-            assert error.code() in FORESEEN, f"{method.full_name}({request!r}): {error}"
-            assert_says_why(error)
+            assert error.code() in EXPECTED, f"{method.full_name}({request!r}): {error}"
+            assert_has_details(error)
             return error.code()
         GetMessageClass(method.output_type).FromString(answer)
         return grpc.StatusCode.OK
@@ -117,8 +117,8 @@ class Callers:
         await asyncio.gather(*(channel.close() for channel in self._channels.values()))
 
 
-def assert_says_why(error: grpc.aio.AioRpcError) -> None:
-    """ErrorInfo in every refusal, and the fields at fault where it is the request's."""
+def assert_has_details(error: grpc.aio.AioRpcError) -> None:
+    """Check for ErrorInfo, and for field violations if the request is invalid."""
     status = status_pb2.Status.FromString(dict(error.trailing_metadata())["grpc-status-details-bin"])
     info, bad = error_details_pb2.ErrorInfo(), error_details_pb2.BadRequest()
     assert status.details[0].Unpack(info)
@@ -130,18 +130,18 @@ def assert_says_why(error: grpc.aio.AioRpcError) -> None:
 
 @dataclass(frozen=True)
 class Target:
-    """A suite, and in whose name it is called: by the first of them everything may be done."""
+    """A suite and the credentials to call it with; the first one belongs to an operator."""
 
     suite: Suite
     tokens: Sequence[Metadata]
 
 
-@pytest.fixture(params=["open", "signed-in"])
+@pytest.fixture(params=["open", "authenticated"])
 async def target(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[Target]:
     environ = {"BACKEND": "embedded", "EMBEDDED_FILE": str(tmp_path / "data.sqlite3")}
     if request.param == "open":
         async with running_suite(environ) as running:
-            yield Target(running, [(), bearer("no token of anybody's")])
+            yield Target(running, [(), bearer("not a token")])
         return
     with an_issuer() as issuer:
         operator = issuer.token("root", scope="saga.operator")
@@ -155,28 +155,28 @@ def bearer(token: str) -> Metadata:
 
 
 async def an_order(target: Target, cartid: str) -> str:
-    purchase, whose = target.suite.purchase, target.tokens[0]
-    await purchase.CreateCart(pb.CreateCartRequest(cartid=cartid), metadata=whose)
-    await purchase.SetItem(pb.SetItemRequest(cartid=cartid, itemid="blue", count=1), metadata=whose)
-    await purchase.CloseCart(pb.CloseCartRequest(cartid=cartid), metadata=whose)
-    answer = await purchase.Checkout(pb.CheckoutRequest(cartid=cartid), metadata=whose)
+    purchase, credentials = target.suite.purchase, target.tokens[0]
+    await purchase.CreateCart(pb.CreateCartRequest(cartid=cartid), metadata=credentials)
+    await purchase.SetItem(pb.SetItemRequest(cartid=cartid, itemid="blue", count=1), metadata=credentials)
+    await purchase.CloseCart(pb.CloseCartRequest(cartid=cartid), metadata=credentials)
+    answer = await purchase.Checkout(pb.CheckoutRequest(cartid=cartid), metadata=credentials)
     return answer.order_ticket.orderid
 
 
-async def test_no_request_is_a_defect_and_every_refusal_has_its_reason(target: Target):
+async def test_no_request_causes_an_internal_error(target: Target):
     orderids = [await an_order(target, f"c{number}") for number in range(4)]
-    chance = Chance(SEED, orderids, target.tokens)
+    requests = RandomRequests(SEED, orderids, target.tokens)
     seen: dict[str, set[grpc.StatusCode]] = {method.full_name: set() for method in METHODS}
 
     callers = Callers(target.suite.services.targets)
     for _ in range(EXAMPLES):
-        calls = [callers.call(method, chance.request(method), chance.metadata()) for method in METHODS]
+        calls = [callers.call(method, requests.request(method), requests.metadata()) for method in METHODS]
         for method, code in zip(METHODS, await asyncio.gather(*calls), strict=True):
             seen[method.full_name].add(code)
     await callers.close()
 
     for name, codes in seen.items():
         assert grpc.StatusCode.INVALID_ARGUMENT in codes, name
-        assert codes & {grpc.StatusCode.OK, grpc.StatusCode.FAILED_PRECONDITION}, f"{name} was hardly tried"
+        assert codes & {grpc.StatusCode.OK, grpc.StatusCode.FAILED_PRECONDITION}, f"{name} never succeeded"
         assert (grpc.StatusCode.UNAUTHENTICATED in codes) == (len(target.tokens) > 2), name
     await target.suite.balances(30)

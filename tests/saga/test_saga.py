@@ -157,7 +157,7 @@ async def test_payment_can_be_replaced_by_a_service_in_another_language(backend_
             await suite.backend.bus.publish(topology.TOPICS["payment"], [message])
 
         await suite.ticket_becomes(ticket.orderid, "approved")
-        for late in (a_report(ticket.orderid, "payment-failed"), a_report(ticket.orderid, "withdrawal")):
+        for late in (a_report(ticket.orderid, "payment-failed"), a_report(ticket.orderid, "cancellation")):
             await suite.backend.bus.publish(topology.TOPICS["payment"], [late])
         another = await suite.order("after", red=1)
         await suite.ticket_becomes(another.orderid, "approved")

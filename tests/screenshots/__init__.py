@@ -1,1 +1,1 @@
-"""The pictures of the documentation, made of a suite that runs: `make screenshots`."""
+"""Screenshots of a running suite for the documentation: `make screenshots`."""

@@ -1,4 +1,4 @@
-"""`python -m tests.screenshots [DIRECTORY]`: makes every picture of the documentation, into docs/images."""
+"""`python -m tests.screenshots [DIRECTORY]`: make every screenshot; the default directory is docs/images."""
 
 import shutil
 import sys
@@ -11,20 +11,20 @@ from tests.screenshots.page import RECORDING, STILLS, record, still
 from tests.screenshots.terminal import WATCH, watch
 from tests.support.local_suite import LocalSuite, ready_suite
 
-PATIENCE_MILLISECONDS = 60_000
+TIMEOUT_MILLISECONDS = 60_000
 PICTURES = (*STILLS, RECORDING, WATCH)
-"""The names of their files."""
+"""File names."""
 
 
-def make_pictures(directory: Path) -> None:
-    """All of them are in `directory`, made of a fresh suite. RuntimeError: there is no browser."""
+def make_screenshots(directory: Path) -> None:
+    """Write all screenshots to `directory`. Raises RuntimeError if no browser is installed."""
     chromium = shutil.which("chromium")
     if chromium is None:
-        raise RuntimeError("there is no chromium on the PATH (Debian: apt-get install chromium)")
+        raise RuntimeError("no chromium on the PATH (Debian: apt-get install chromium)")
     directory.mkdir(parents=True, exist_ok=True)
-    expect.set_options(timeout=PATIENCE_MILLISECONDS)
+    expect.set_options(timeout=TIMEOUT_MILLISECONDS)
     with tempfile.TemporaryDirectory() as run, ready_suite(Path(run)) as suite:
-        # First, for afterwards this thread has an event loop of the browser's.
+        # First, because afterwards this thread has the browser's event loop.
         watch(suite, directory / WATCH)
         with sync_playwright() as playwright:
             arguments = ["--no-sandbox", "--disable-dev-shm-usage", "--hide-scrollbars"]
@@ -39,4 +39,4 @@ def _of_the_page(browser: Browser, suite: LocalSuite, directory: Path) -> None:
 
 
 if __name__ == "__main__":
-    make_pictures(Path(sys.argv[1] if len(sys.argv) > 1 else "docs/images"))
+    make_screenshots(Path(sys.argv[1] if len(sys.argv) > 1 else "docs/images"))

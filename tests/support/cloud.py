@@ -1,7 +1,7 @@
-"""A real project for the contract suites: everything in it is called by a prefix of the test's own.
+"""A real Google Cloud project for the contract suites; all names get a prefix of the test.
 
-CLOUD_PROJECT and CLOUD_DATABASE name it; CLOUD_DATASTORE_EMULATOR and CLOUD_PUBSUB_EMULATOR stand in for
-Google where the way there is tried without a project.
+CLOUD_PROJECT and CLOUD_DATABASE select it. CLOUD_DATASTORE_EMULATOR and CLOUD_PUBSUB_EMULATOR replace
+it with emulators, to test this module without a project.
 """
 
 import os
@@ -19,7 +19,7 @@ from sagakit.tables import Key, Mutation, Row, Tables
 CLOUD = "cloud"
 PROJECT = os.environ.get("CLOUD_PROJECT", "")
 RUN = os.environ.get("CLOUD_RUN", "saga-test")
-"""Begins the name of every topic and subscription of this run: whatever is left of it can be swept."""
+"""Prefix of every topic and subscription of this run, so that leftovers can be deleted."""
 
 
 def own_prefix() -> str:
@@ -28,7 +28,7 @@ def own_prefix() -> str:
 
 @asynccontextmanager
 async def open_cloud_tables(prefix: str) -> AsyncIterator[Tables]:
-    """Tables of one's own, in a database that others use at the same time."""
+    """Open tables whose kinds are prefixed, in a database shared with other tests."""
     emulator = os.environ.get("CLOUD_DATASTORE_EMULATOR", "")
     async with open_datastore(PROJECT, os.environ.get("CLOUD_DATABASE", ""), emulator) as tables:
         yield OwnTables(tables, prefix)
@@ -58,27 +58,27 @@ class OwnTables:
         self._prefix = prefix
 
     async def lookup(self, keys: Sequence[Key]) -> dict[Key, Row]:
-        found = await self._tables.lookup([self._there(key) for key in keys])
-        return {self._here(key): row for key, row in found.items()}
+        found = await self._tables.lookup([self._prefixed(key) for key in keys])
+        return {self._unprefixed(key): row for key, row in found.items()}
 
     async def commit(self, mutations: Sequence[Mutation]) -> None:
-        await self._tables.commit([replace(each, key=self._there(each.key)) for each in mutations])
+        await self._tables.commit([replace(each, key=self._prefixed(each.key)) for each in mutations])
 
     async def due(self, kind: str, start: str, end: str, limit: int) -> list[tuple[Key, Row]]:
         found = await self._tables.due(self._prefix + kind, start, end, limit)
-        return [(self._here(key), row) for key, row in found]
+        return [(self._unprefixed(key), row) for key, row in found]
 
     async def page(self, kind: str, after: str, limit: int) -> list[tuple[Key, Row]]:
         found = await self._tables.page(self._prefix + kind, after, limit)
-        return [(self._here(key), row) for key, row in found]
+        return [(self._unprefixed(key), row) for key, row in found]
 
     async def expire(self, now: float, limit: int) -> int:
         return await self._tables.expire(now, limit)
 
-    def _there(self, key: Key) -> Key:
+    def _prefixed(self, key: Key) -> Key:
         return Key(self._prefix + key.kind, key.name)
 
-    def _here(self, key: Key) -> Key:
+    def _unprefixed(self, key: Key) -> Key:
         return Key(key.kind.removeprefix(self._prefix), key.name)
 
 
@@ -97,7 +97,7 @@ class OwnBus:
 
 
 class OwnProvisioner:
-    """A `Provisioner` of such topics and subscriptions."""
+    """A `Provisioner` whose topics and subscriptions begin with a prefix."""
 
     def __init__(self, provisioner: Provisioner, prefix: str) -> None:
         self.provisioner = provisioner

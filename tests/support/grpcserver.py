@@ -1,4 +1,4 @@
-"""A gRPC service of one method that does what a test says."""
+"""A gRPC server whose methods a test defines."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -10,7 +10,7 @@ Behaviour = Callable[[bytes, Any], Awaitable[bytes]]
 
 
 def registering(service: str, methods: Mapping[str, Behaviour]) -> Callable[[grpc.aio.Server], None]:
-    """Registers methods of bytes to bytes, as generated code would."""
+    """Return a function that registers methods of bytes to bytes, like generated code."""
     handlers = {name: grpc.unary_unary_rpc_method_handler(each) for name, each in methods.items()}
     return lambda server: server.add_generic_rpc_handlers(
         (grpc.method_handlers_generic_handler(service, handlers),)
@@ -19,7 +19,7 @@ def registering(service: str, methods: Mapping[str, Behaviour]) -> Callable[[grp
 
 @asynccontextmanager
 async def serving(service: str, methods: Mapping[str, Behaviour]) -> AsyncIterator[str]:
-    """Yields the "host:port" of a server that has such a service and nothing else."""
+    """Start a server with only this service; yield its "host:port"."""
     server = grpc.aio.server()
     registering(service, methods)(server)
     port = server.add_insecure_port("127.0.0.1:0")

@@ -17,11 +17,11 @@ PREFIX = "localhost/saga"
 BASE = f"{PREFIX}/ci-base:bookworm"
 IMAGES = ("purchase", "stock", "payment", "delivery", "gateway", "sagactl")
 TOOLS = ("buildah", "mmdebstrap")
-# Process 1 of its own, as in a container: no signal ends it that it does not handle.
+# A PID namespace, as in a container: signals that process 1 does not handle have no effect.
 _ALONE = ("unshare", "--pid", "--fork", "--kill-child", "--mount", "--propagation", "private")
 _SUDO = () if os.geteuid() == 0 else ("sudo", "-n")
 
-# Everything read-only but what the manifest mounts, and nothing to be seen of the machine but these.
+# The root is read-only except for the manifest's mounts; only these parts of the machine are visible.
 _ENTER = """
 mount --bind "$ROOTFS" "$ROOTFS"
 for path in dev proc; do mount --rbind "/$path" "$ROOTFS/$path"; done
@@ -33,7 +33,7 @@ exec chroot --userspec="$OWNER" "$ROOTFS" "$@"
 
 
 def missing() -> str | None:
-    """What this machine lacks to build and run images; None: nothing."""
+    """Return what this machine lacks to build and run images, or None."""
     for tool in TOOLS:
         if shutil.which(tool) is None:
             return f"{tool} is missing"
@@ -43,7 +43,7 @@ def missing() -> str | None:
 
 
 def build_all(tag: str) -> None:
-    """Every image, as `make images` builds it."""
+    """Build every image as `make images` does."""
     if not run("buildah", "images", "--quiet", "--filter", f"reference={BASE}"):
         run(str(ROOT / "tests/deploy/base-image"), BASE)
     options = "--isolation chroot --network host --pull-never --quiet"
@@ -52,7 +52,7 @@ def build_all(tag: str) -> None:
 
 
 def run(*argv: str) -> str:
-    """What it printed; fails the test with all it said where it failed."""
+    """Run the command and return its output; fail the test with all output if the command fails."""
     done = subprocess.run([*_SUDO, *argv], capture_output=True, text=True, check=False, cwd=ROOT)
     assert done.returncode == 0, f"{shlex.join(argv)}\n{done.stdout}{done.stderr}"
     return done.stdout.strip()
@@ -60,7 +60,7 @@ def run(*argv: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """An image, its files to be looked at, and what it says of itself."""
+    """An image: its files and its configuration."""
 
     name: str
     rootfs: Path
@@ -73,12 +73,12 @@ class Image:
     def start(
         self, workload: Workload, container: Container, environ: Mapping[str, str], hosts: Path, log: Path
     ) -> subprocess.Popen[bytes]:
-        """The container's process, with the manifest's user, arguments and volumes."""
+        """Start the container's process with the manifest's user, arguments and volumes."""
         context = workload.pod["securityContext"]
         assert container.spec["securityContext"]["readOnlyRootFilesystem"]
         mounts = [mount["mountPath"] for mount in container.spec.get("volumeMounts", ())]
         variables = {**self.environ, **environ}
-        told = [f"{name}={value}" for name, value in variables.items()]
+        assignments = [f"{name}={value}" for name, value in variables.items()]
         argv = [*self.config["Entrypoint"], *container.spec.get("args", ())]
         settings = {
             "ROOTFS": str(self.rootfs),
@@ -87,7 +87,7 @@ class Image:
             "OWNER": f"{context['runAsUser']}:{context['runAsGroup']}",
         }
         enter = ["env", *(f"{name}={value}" for name, value in settings.items())]
-        inside = ["env", "--ignore-environment", f"--chdir={self.config['WorkingDir']}", *told, *argv]
+        inside = ["env", "--ignore-environment", f"--chdir={self.config['WorkingDir']}", *assignments, *argv]
         with log.open("ab") as output:
             return subprocess.Popen(
                 [*_SUDO, *enter, *_ALONE, "sh", "-ec", _ENTER, "sh", *inside],
@@ -99,7 +99,7 @@ class Image:
 
 
 def terminate(process: subprocess.Popen[bytes]) -> None:
-    """SIGTERM to the process inside, as a cluster sends it."""
+    """Send SIGTERM to the process inside, as a cluster does."""
     pid = process.pid
     while children := Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
         pid = int(children[0])
@@ -108,7 +108,7 @@ def terminate(process: subprocess.Popen[bytes]) -> None:
 
 @contextmanager
 def opened(names: Sequence[str], tag: str) -> Iterator[dict[str, Image]]:
-    """The images by name; what they were opened in is gone afterwards."""
+    """Mount the images; yield them by name and remove the containers afterwards."""
     containers = []
     try:
         images = {}

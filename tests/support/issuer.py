@@ -1,4 +1,4 @@
-"""An issuer of tokens (OIDC) on this machine: its keys, its documents, and what it signs."""
+"""A local OIDC issuer: its keys, documents and tokens."""
 
 import json
 import threading
@@ -25,14 +25,14 @@ def ec_key() -> ec.EllipticCurvePrivateKey:
 
 
 class Issuer:
-    """Serves what it has; counts how often it is asked for keys."""
+    """Serves its documents and keys, and counts requests for keys."""
 
     def __init__(self) -> None:
         self.keys: dict[str, Key] = {"first": rsa_key()}
-        self.asked = 0
-        self.away = False
-        self.calls_itself: str | None = None
-        """What it says that it is, where that is not so."""
+        self.key_requests = 0
+        self.unavailable = False
+        self.claimed_url: str | None = None
+        """Value of `issuer` in its configuration, if it is not its URL."""
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Handler, self))
         self.url = f"http://127.0.0.1:{self._server.server_port}"
 
@@ -45,7 +45,7 @@ class Issuer:
 
     @property
     def environ(self) -> dict[str, str]:
-        """What a suite is told that believes it."""
+        """Settings of a suite that trusts this issuer."""
         return {"AUTH_ISSUER": self.url, "AUTH_AUDIENCE": AUDIENCE}
 
     def token(
@@ -56,24 +56,24 @@ class Issuer:
         algorithm: str | None = None,
         **claims: Any,
     ) -> str:
-        """A good one, unless something is said otherwise; a claim of None is left out."""
+        """Return a valid token unless the arguments make it invalid; claims that are None are left out."""
         key = key or self.keys[kid or "first"]
         algorithm = algorithm or ("RS256" if isinstance(key, rsa.RSAPrivateKey) else "ES256")
-        good = {"iss": self.url, "aud": AUDIENCE, "sub": sub, "exp": time.time() + 300}
-        body = {name: value for name, value in {**good, **claims}.items() if value is not None}
+        valid = {"iss": self.url, "aud": AUDIENCE, "sub": sub, "exp": time.time() + 300}
+        body = {name: value for name, value in {**valid, **claims}.items() if value is not None}
         return jwt.encode(body, key, algorithm, headers={"kid": kid} if kid else None)
 
     def document(self, path: str) -> Mapping[str, Any] | None:
         if path == "/.well-known/openid-configuration":
-            return {"issuer": self.calls_itself or self.url, "jwks_uri": f"{self.url}/keys"}
+            return {"issuer": self.claimed_url or self.url, "jwks_uri": f"{self.url}/keys"}
         if path == "/keys":
-            self.asked += 1
+            self.key_requests += 1
             return {"keys": [public(kid, key) for kid, key in self.keys.items()]}
         return None
 
 
 def public(kid: str, key: Key) -> dict[str, Any]:
-    """A key as a JWKS has it."""
+    """Return the key as an entry of a JWKS."""
     kind = jwt.algorithms.RSAAlgorithm if isinstance(key, rsa.RSAPrivateKey) else jwt.algorithms.ECAlgorithm
     return {**kind.to_jwk(key.public_key(), as_dict=True), "kid": kid, "use": "sig"}
 
@@ -84,7 +84,7 @@ class _Handler(BaseHTTPRequestHandler):
         super().__init__(*arguments)
 
     def do_GET(self) -> None:
-        found = None if self._issuer.away else self._issuer.document(self.path)
+        found = None if self._issuer.unavailable else self._issuer.document(self.path)
         self.send_response(404 if found is None else 200)
         self.end_headers()
         self.wfile.write(json.dumps(found or {}).encode())

@@ -50,7 +50,7 @@ class LocalSuite:
         return facts
 
     def until_printed(self, text: str, times: int = 1) -> None:
-        """Wait until the output contains `text` that many times; fail if the process ends before."""
+        """Wait until the output contains `text` `times` times; fail if the process ends before."""
         wait_until(lambda: self.output.count(text) >= times or self.process.poll() is not None)
         assert self.output.count(text) >= times, self.output
 

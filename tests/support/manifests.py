@@ -1,4 +1,4 @@
-"""Rendered manifests, and what Kubernetes would make of them: who selects whom, what a process is told."""
+"""Rendered manifests, with Kubernetes' selection of pods and the environment of containers."""
 
 import copy
 import shutil
@@ -20,7 +20,7 @@ Document = dict[str, Any]
 
 
 def kustomize(directory: Path) -> str:
-    """What `kubectl kustomize` makes of it; fails the test where that cannot be had."""
+    """Return the output of `kubectl kustomize`; fail the test if it is not available."""
     kubectl = shutil.which("kubectl")
     if kubectl is None:
         pytest.fail("kubectl is missing: it renders the manifests (https://kubernetes.io/docs/tasks/tools/)")
@@ -36,7 +36,7 @@ def _rendered(overlay: str) -> list[Document]:
 
 
 def rendered(overlay: str) -> "Manifests":
-    """A copy of one's own, to plant faults in."""
+    """Return a copy, so that tests can change it."""
     return Manifests(overlay, copy.deepcopy(_rendered(overlay)))
 
 
@@ -60,19 +60,19 @@ class Container:
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """What makes pods."""
+    """A Deployment or Job."""
 
     kind: str
     name: str
     spec: Document
     labels: Mapping[str, str]
-    """Those of its pods."""
+    """Labels of its pods."""
     pod: Document
     containers: tuple[Container, ...]
     init_containers: tuple[Container, ...]
 
     @property
-    def everything(self) -> tuple[Container, ...]:
+    def all_containers(self) -> tuple[Container, ...]:
         return (*self.init_containers, *self.containers)
 
     @property
@@ -91,7 +91,7 @@ class Manifests:
         return (document for document in self.documents if document["kind"] in kinds)
 
     def find(self, kind: str, name: str) -> Document:
-        """KeyError where there is none."""
+        """Return the document. Raises KeyError if it does not exist."""
         for document in self.of(kind):
             if document["metadata"]["name"] == name:
                 return document
@@ -102,7 +102,7 @@ class Manifests:
         return [self._workload(document) for document in self.of("Deployment", "Job")]
 
     def selected(self, selector: Document | None) -> list[Workload]:
-        """The workloads whose pods a label selector selects; an empty one selects all."""
+        """Return the workloads whose pods the selector matches; an empty one matches all."""
         return [workload for workload in self.workloads if selects(selector, workload.labels)]
 
     def _workload(self, document: Document) -> Workload:
@@ -127,7 +127,7 @@ class Manifests:
 
 
 def selects(selector: Document | None, labels: Mapping[str, str]) -> bool:
-    """As Kubernetes does; nothing is selected where there is no selector."""
+    """Return whether the selector matches, as in Kubernetes; None matches nothing."""
     if selector is None:
         return False
     wanted = selector.get("matchLabels") or {}

@@ -1,7 +1,7 @@
-"""Another process at a broker: `python -m tests.support.peer hold|echo SUBSCRIPTION embedded|pubsub WHERE…`.
+"""A second process at a broker: `python -m tests.support.peer hold|echo SUBSCRIPTION embedded|pubsub WHERE…`.
 
-`hold` takes messages and never settles them; `echo` publishes each to the topic `echoes` and
-acknowledges it. It says `ready` when it pulls, and the body of each message when it has it.
+`hold` receives messages and never settles them; `echo` publishes each to the topic `echoes` and
+acknowledges it. The process prints `ready` when it pulls, and `hold` prints each message body.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ ECHOES = "echoes"
 
 
 async def hold(bus: Bus, delivery: Delivery) -> None:
-    say(delivery.message.data.decode())
+    print_line(delivery.message.data.decode())
 
 
 async def echo(bus: Bus, delivery: Delivery) -> None:
@@ -23,7 +23,7 @@ async def echo(bus: Bus, delivery: Delivery) -> None:
     delivery.ack()
 
 
-def say(line: str) -> None:
+def print_line(line: str) -> None:
     sys.stdout.write(line + "\n")
     sys.stdout.flush()
 
@@ -34,7 +34,7 @@ async def main(what: str, subscription: str, broker: str, *where: str) -> None:
     async with Broker(broker, Path(file), project, emulator).open() as bus:
         tasks = set()
         bus.subscribe(subscription, lambda each: tasks.add(asyncio.create_task(deal(bus, each))), 100)
-        say("ready")
+        print_line("ready")
         await asyncio.Event().wait()
 
 

@@ -1,4 +1,4 @@
-"""Pods without a cluster: the containers of an overlay as processes, each at an address of its own."""
+"""Pods without a cluster: the containers of an overlay as processes, each with its own address."""
 
 import os
 import signal
@@ -26,22 +26,22 @@ EMULATORS = {"firestore": FIRESTORE, "pubsub": PUBSUB}
 
 
 class Pods:
-    """The workloads of an overlay, one replica each; whatever runs is ended in the end."""
+    """The workloads of an overlay, one replica each; all processes are ended on exit."""
 
     def __init__(self, images: Mapping[str, Image], overlay: str, directory: Path) -> None:
         self._images = images
         self._workloads = {workload.name: workload for workload in rendered(overlay).workloads}
-        # As each pod has an address of its own, several can listen at the same port.
+        # Each pod has its own address, so that several can listen on the same port.
         self._addresses = {
             name: f"127.88.{os.getpid() % 250}.{number}" for number, name in enumerate(self._workloads, 1)
         }
-        # Its REST half asks its gRPC half at localhost.
+        # Its REST server calls its gRPC server at localhost.
         self._addresses["pubsub"] = LOOPBACK
         self._directory = directory
         self._hosts = directory / "hosts"
         self._hosts.write_text("".join(f"{at} {name}\n" for name, at in self._addresses.items()))
         self._running: dict[str, tuple[Workload, subprocess.Popen[bytes]]] = {}
-        self._leaving = ExitStack()
+        self._exit_stack = ExitStack()
 
     def __enter__(self) -> Self:
         return self
@@ -51,52 +51,52 @@ class Pods:
     ) -> None:
         for _, process in self._running.values():
             _end(process)
-        self._leaving.close()
+        self._exit_stack.close()
 
     def address(self, name: str, port: str = "http") -> str:
-        """Where a workload serves HTTP at the port of that name."""
+        """Return the URL of the workload's named port."""
         return f"http://{self._addresses[name]}:{self._workloads[name].ports[port]}"
 
     def start_emulators(self) -> None:
-        """This machine's, in the place of the image that no registry here has."""
+        """Start this machine's emulators in place of the emulator image."""
         for name, emulator in EMULATORS.items():
             (port,) = self._workloads[name].ports.values()
-            data = Path(self._leaving.enter_context(tempfile.TemporaryDirectory()))
+            data = Path(self._exit_stack.enter_context(tempfile.TemporaryDirectory()))
             argv = [
                 arg.replace(f"--host={LOOPBACK}", f"--host={self._addresses[name]}")
                 for arg in command(emulator, port, data)
             ]
             with (self._directory / f"{name}.log").open("wb") as log:
                 process = subprocess.Popen(argv, stdout=log, stderr=log, start_new_session=True)
-            self._leaving.callback(_end, process)
+            self._exit_stack.callback(_end, process)
 
     def start(self, name: str, container: str | None = None) -> None:
-        """A workload's container, called as the workload where no other name is given."""
+        """Start a container of a workload; by default the one with the workload's name."""
         workload, spec = self._find(name, container or name)
         self._running[spec.name] = (workload, self._started(workload, spec))
 
     def finish(self, name: str, container: str | None = None) -> None:
-        """Run a container that ends by itself, without fault."""
+        """Run a container to its end; fail if its exit status is not 0."""
         workload, spec = self._find(name, container or name)
         process = self._started(workload, spec)
-        self._leaving.callback(_end, process)
+        self._exit_stack.callback(_end, process)
         assert process.wait(READY_SECONDS) == 0, self._log(spec.name).read_text()
 
     def until_ready(self, *names: str) -> None:
-        """Return once the readiness probes of all of them say so."""
+        """Wait until the readiness probes of these workloads succeed."""
         deadline = time.monotonic() + READY_SECONDS
         for name in names:
             workload, spec = self._find(name, name)
             probe = spec.spec["readinessProbe"]
-            asks = _grpc_ready if "grpc" in probe else _http_ready
-            while not asks(self._addresses[name], workload, probe):
+            is_ready = _grpc_ready if "grpc" in probe else _http_ready
+            while not is_ready(self._addresses[name], workload, probe):
                 assert time.monotonic() < deadline, f"{name} is not ready\n{self._log(name).read_text()}"
                 if name in self._running:
                     assert self._running[name][1].poll() is None, self._log(name).read_text()
                 time.sleep(0.1)
 
     def stop(self) -> dict[str, int]:
-        """SIGTERM to all, and their exit statuses; TimeoutExpired where one takes longer than its grace."""
+        """Send SIGTERM to all and return their exit statuses. Raises TimeoutExpired if one is late."""
         for _, process in self._running.values():
             terminate(process)
         return {
@@ -106,12 +106,12 @@ class Pods:
 
     def _find(self, name: str, container: str) -> tuple[Workload, Container]:
         workload = self._workloads[name]
-        (spec,) = (each for each in workload.everything if each.name == container)
+        (spec,) = (each for each in workload.all_containers if each.name == container)
         return workload, spec
 
     def _started(self, workload: Workload, container: Container) -> subprocess.Popen[bytes]:
         own = self._addresses[workload.name]
-        # What a pod has to itself, its address and its loopback, is one of many addresses here.
+        # A pod's own address and its loopback are both this address here.
         environ = {
             variable: value.replace("0.0.0.0", own).replace(LOOPBACK, own)
             for variable, value in container.environ.items()

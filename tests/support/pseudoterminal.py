@@ -1,4 +1,4 @@
-"""A process at a terminal of its own: what it shows there, what is typed, and how it leaves it."""
+"""A process at a pseudoterminal: its output, its input and the terminal's settings."""
 
 import fcntl
 import os
@@ -13,32 +13,32 @@ from pathlib import Path
 
 
 class Pseudoterminal:
-    """The terminal's side of it."""
+    """The terminal's side of a pseudoterminal."""
 
     def __init__(self, terminal: int, process: "subprocess.Popen[bytes]", settings: list[object]) -> None:
         self.process = process
         self._terminal = terminal
         self._settings_before = settings
         self._shown = b""
-        # As a terminal does it: on and on, or the process would be held up.
-        self._reader = threading.Thread(target=self._read_on)
+        # Read continuously, as a terminal does, or the process would block.
+        self._reader = threading.Thread(target=self._read_all)
         self._reader.start()
 
     @property
     def shown(self) -> str:
-        """Everything so far, with its escape sequences."""
+        """All output so far, with escape sequences."""
         return self._shown.decode(errors="replace")
 
     @property
     def as_before(self) -> bool:
-        """Whether keys come as they did before the process began."""
+        """Whether the terminal's settings are those from before the process started."""
         return termios.tcgetattr(self._terminal) == self._settings_before
 
     def type(self, keys: bytes) -> None:
         os.write(self._terminal, keys)
 
-    def _read_on(self) -> None:
-        # EIO: there is nobody left who writes.
+    def _read_all(self) -> None:
+        # EIO: no process has the terminal open any more.
         with suppress(OSError):
             while data := os.read(self._terminal, 65_536):
                 self._shown += data
@@ -54,23 +54,23 @@ class Pseudoterminal:
 def at_a_terminal(
     command: Sequence[str], directory: Path, environ: Mapping[str, str], columns: int = 80, rows: int = 24
 ) -> Iterator[Pseudoterminal]:
-    """Ctrl-C typed there reaches the process. The terminal outlives it, so that it can be looked at."""
-    terminal, its_side = pty.openpty()
-    fcntl.ioctl(its_side, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+    """Start a process with this controlling terminal, which outlives it so that tests can inspect it."""
+    terminal, process_side = pty.openpty()
+    fcntl.ioctl(process_side, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
     settings = termios.tcgetattr(terminal)
-    # It makes this the terminal whose Ctrl-C is the process's.
+    # setsid --ctty makes it the controlling terminal, so that Ctrl-C reaches the process.
     process = subprocess.Popen(
         ["setsid", "--ctty", *command],
         cwd=directory,
         env=environ,
-        stdin=its_side,
-        stdout=its_side,
-        stderr=its_side,
+        stdin=process_side,
+        stdout=process_side,
+        stderr=process_side,
     )
     shown = Pseudoterminal(terminal, process, settings)
     try:
         yield shown
     finally:
-        os.close(its_side)
+        os.close(process_side)
         shown.close()
         os.close(terminal)

@@ -35,7 +35,7 @@ def served():
 @pytest.fixture
 def issuer(served: Issuer):
     served.keys = {"first": served.keys["first"]}
-    served.asked, served.away, served.calls_itself = 0, False, None
+    served.key_requests, served.unavailable, served.claimed_url = 0, False, None
     return served
 
 
@@ -175,12 +175,12 @@ async def test_keys_are_cached_and_refetched(issuer: Issuer):
     verifier = tokens(issuer, clock)
     for _ in range(3):
         await verifier.verify(issuer.token())
-    assert issuer.asked == 1
+    assert issuer.key_requests == 1
 
     clock.monotonic += CACHE_SECONDS + 1
     await verifier.verify(issuer.token())
 
-    assert issuer.asked == 2
+    assert issuer.key_requests == 2
 
 
 @pytest.mark.parametrize("step", [-3600, 3600])
@@ -191,11 +191,11 @@ async def test_wall_clock_step_does_not_affect_the_key_cache(issuer: Issuer, ste
 
     clock.now += step
     await verifier.verify(issuer.token())
-    assert issuer.asked == 1
+    assert issuer.key_requests == 1
 
     clock.monotonic += CACHE_SECONDS + 1
     await verifier.verify(issuer.token())
-    assert issuer.asked == 2
+    assert issuer.key_requests == 2
 
 
 async def test_new_key_is_accepted_and_revoked_key_rejected(issuer: Issuer):
@@ -221,14 +221,14 @@ async def test_unknown_key_ids_do_not_cause_refetches(issuer: Issuer):
         with pytest.raises(Unauthenticated):
             await verifier.verify(issuer.token(kid=f"k{number}", key=issuer.keys["first"]))
 
-    assert issuer.asked == 1
+    assert issuer.key_requests == 1
 
 
 async def test_cached_keys_outlast_an_outage_of_a_day(issuer: Issuer):
     clock = Clock()
     verifier = tokens(issuer, clock)
     await verifier.verify(issuer.token())
-    issuer.away = True
+    issuer.unavailable = True
 
     clock.monotonic += MAX_STALE_SECONDS - 1
     assert (await verifier.verify(issuer.token())).sub == "alice"
@@ -238,20 +238,20 @@ async def test_cached_keys_outlast_an_outage_of_a_day(issuer: Issuer):
 
 
 async def test_first_fetch_is_retried(issuer: Issuer):
-    issuer.away = True
+    issuer.unavailable = True
     clock = Clock()
     verifier = tokens(issuer, clock)
     with pytest.raises(Unavailable):
         await verifier.verify(issuer.token())
 
-    issuer.away = False
+    issuer.unavailable = False
     clock.monotonic += MIN_REFETCH_SECONDS + 1
 
     assert (await verifier.verify(issuer.token())).sub == "alice"
 
 
 async def test_issuer_with_another_name_is_rejected(issuer: Issuer):
-    issuer.calls_itself = "https://issuer.example"
+    issuer.claimed_url = "https://issuer.example"
 
     with pytest.raises(Unavailable):
         await tokens(issuer).verify(issuer.token())
