@@ -238,7 +238,7 @@ async def broadcasts(environ: Mapping[str, str]) -> list[str]:
     if environ["BACKEND"] == "embedded":
         database = Database(Path(environ["EMBEDDED_FILE"]))
         try:
-            return await database.read(lambda db: queue.names(db, EPHEMERAL_PREFIX))
+            return await database.read(lambda db: queue.subscription_names(db, EPHEMERAL_PREFIX))
         finally:
             await database.close()
     async with open_pubsub_provisioner(

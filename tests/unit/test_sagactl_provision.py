@@ -74,7 +74,7 @@ async def test_what_is_kept_provisioned_is_made_again_and_said_once(tmp_path):
     async def kept() -> set[str]:
         database = Database(file)
         try:
-            return set(await database.read(lambda db: queue.names(db, "")))
+            return set(await database.read(lambda db: queue.subscription_names(db, "")))
         finally:
             await database.close()
 

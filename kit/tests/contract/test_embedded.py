@@ -1,9 +1,10 @@
-"""What only the embedded backend promises: it survives restarts, and processes that wait are woken."""
+"""Promises of the embedded backend alone: it survives restarts, and wakes waiting processes."""
 
 import asyncio
 import sqlite3
 import statistics
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -49,7 +50,7 @@ async def test_messages_survive_a_restart(broker: Broker):
         assert await listener.has(1) == ["waiting"]
 
 
-async def test_a_redelivery_survives_a_restart_with_its_pause_and_its_count(broker: Broker):
+async def test_redelivery_survives_a_restart_with_its_delay_and_attempt(broker: Broker):
     await broker.provision(TOPIC, ONE, min_retry_seconds=1, max_retry_seconds=1)
     async with broker.open() as bus:
         before = Listener(nack)
@@ -66,7 +67,7 @@ async def test_a_redelivery_survives_a_restart_with_its_pause_and_its_count(brok
         assert listener.times[0] - before.times[0] >= 0.95
 
 
-async def test_what_was_acknowledged_stays_so_after_a_restart(broker: Broker):
+async def test_acknowledgement_survives_a_restart(broker: Broker):
     await broker.provision(TOPIC, ONE)
     async with broker.open() as bus:
         listener = Listener()
@@ -75,14 +76,14 @@ async def test_what_was_acknowledged_stays_so_after_a_restart(broker: Broker):
         await listener.has(1)
 
     async with broker.open() as bus:
-        again = Listener()
-        bus.subscribe(ONE, again, 10)
+        later = Listener()
+        bus.subscribe(ONE, later, 10)
 
-        assert await again.stays_silent(1.3 * broker.lease_seconds)
+        assert await later.stays_silent(1.3 * broker.lease_seconds)
 
 
-async def test_a_waiting_process_is_woken_not_polled(broker: Broker):
-    """There and back again between two idle processes, in less than 100 ms each way."""
+async def test_waiting_process_is_woken_without_polling(broker: Broker):
+    """A round trip between two idle processes takes less than 200 ms."""
     await broker.provision(TOPIC, ONE)
     await broker.provision(ECHOES, "one-service.echoes")
     async with broker.peer("echo", ONE) as peer, broker.open() as bus:
@@ -100,6 +101,25 @@ async def test_a_waiting_process_is_woken_not_polled(broker: Broker):
     assert statistics.median(round_trips) < 0.2
 
 
+@pytest.mark.parametrize("step", [-3600, 3600])
+async def test_wall_clock_step_does_not_delay_messages(broker: Broker, step: float):
+    await broker.provision(TOPIC, ONE)
+    clock = [time.time()]
+    database = Database(broker.file)
+    bus = EmbeddedBus(database, Runtime(now=lambda: clock[0]))
+    await bus.publish(TOPIC, [a_message("before")])
+
+    clock[0] += step
+    listener = Listener()
+    bus.subscribe(ONE, listener, 10)
+    await listener.has(1, seconds=2)
+    await bus.publish(TOPIC, [a_message("after")])
+
+    assert await listener.has(2, seconds=2) == ["before", "after"]
+    await bus.close()
+    await database.close()
+
+
 class CountedDatabase(Database):
     """Counts transactions."""
 
@@ -110,7 +130,7 @@ class CountedDatabase(Database):
         return await super().write(work)
 
 
-async def test_a_waiting_pull_leaves_the_file_alone(broker: Broker):
+async def test_idle_pull_does_not_use_the_file(broker: Broker):
     await broker.provision(TOPIC, ONE)
     database = CountedDatabase(broker.file)
     bus = EmbeddedBus(database, Runtime())
@@ -125,8 +145,8 @@ async def test_a_waiting_pull_leaves_the_file_alone(broker: Broker):
     await database.close()
 
 
-async def test_a_closed_pull_with_something_in_hand_leaves_the_file_alone(broker: Broker):
-    """Though there is more to pull, for others."""
+async def test_closed_pull_with_an_unsettled_delivery_does_not_use_the_file(broker: Broker):
+    """Even if the subscription has more messages, for other pulls."""
     await broker.provision(TOPIC, ONE, ack_deadline_seconds=10)
     database = CountedDatabase(broker.file)
     bus = EmbeddedBus(database, Runtime())
@@ -146,7 +166,7 @@ async def test_a_closed_pull_with_something_in_hand_leaves_the_file_alone(broker
     await database.close()
 
 
-async def test_what_a_killed_process_leaves_in_the_wake_folder_does_no_harm(broker: Broker):
+async def test_pipe_of_a_killed_process_is_removed(broker: Broker):
     await broker.provision(TOPIC, ONE)
     async with broker.peer("hold", ONE) as peer:
         assert await peer.stdout.readline() == b"ready\n"
@@ -165,42 +185,42 @@ async def test_what_a_killed_process_leaves_in_the_wake_folder_does_no_harm(brok
     assert list(wake_folder(broker.file).iterdir()) == []
 
 
-async def test_who_begins_to_wait_is_not_taken_for_dead(tmp_path: Path):
-    """By those who wake others at that very moment."""
+async def test_new_waiter_is_not_taken_for_dead(tmp_path: Path):
+    """By a process that wakes the others at the same moment."""
     waker = Waker(tmp_path)
     stop = threading.Event()
 
-    def wake_all_the_time() -> None:
+    def wake_repeatedly() -> None:
         while not stop.is_set():
             waker.wake("name")
 
-    thread = threading.Thread(target=wake_all_the_time)
+    thread = threading.Thread(target=wake_repeatedly)
     thread.start()
     try:
         for _ in range(1_000):
             awake = asyncio.Event()
-            forget = waker.on_wake("name", awake.set)
+            unregister = waker.on_wake("name", awake.set)
             await asyncio.wait_for(awake.wait(), 5)
-            forget()
+            unregister()
     finally:
         stop.set()
         thread.join()
 
 
-async def test_a_waiter_that_is_slow_to_read_blocks_nobody(tmp_path: Path):
+async def test_slow_waiter_does_not_block_wake(tmp_path: Path):
     waker = Waker(tmp_path)
     wakes = []
-    forget = waker.on_wake("name", lambda: wakes.append(1))
+    unregister = waker.on_wake("name", lambda: wakes.append(1))
 
     for _ in range(70_000):
         waker.wake("name")
 
     await eventually(lambda: wakes)
-    forget()
+    unregister()
 
 
-async def test_a_message_that_its_holders_die_of_goes_to_the_dead_letters(broker: Broker):
-    """The trap: a poison message redelivered for ever."""
+async def test_message_that_crashes_its_holders_becomes_a_dead_letter(broker: Broker):
+    """The trap: a poison message is redelivered for ever."""
     await broker.provision(DEAD, DEAD)
     await broker.provision(TOPIC, ONE, dead_letter_topic=DEAD, max_delivery_attempts=2)
     async with broker.open() as bus:
@@ -212,15 +232,15 @@ async def test_a_message_that_its_holders_die_of_goes_to_the_dead_letters(broker
             peer.kill()
 
     async with broker.open() as bus:
-        survivor, letters = Listener(), Listener()
+        survivor, dead_letters = Listener(), Listener()
         bus.subscribe(ONE, survivor, 10)
-        bus.subscribe(DEAD, letters, 10)
+        bus.subscribe(DEAD, dead_letters, 10)
 
-        assert sorted(await letters.has(2, seconds=5)) == ["deadly", "deadly too"]
+        assert sorted(await dead_letters.has(2, seconds=5)) == ["deadly", "deadly too"]
         assert survivor.deliveries == []
 
 
-async def test_processes_that_open_a_new_file_at_once_all_get_it(open_tables: OpenTables):
+async def test_processes_can_open_a_new_file_at_the_same_time(open_tables: OpenTables):
     async def increment() -> None:
         async with open_tables() as tables:
             await a_store(tables).transact([Key("Counter", "a")], counting())
@@ -231,7 +251,7 @@ async def test_processes_that_open_a_new_file_at_once_all_get_it(open_tables: Op
         assert await count_in(tables) == 12
 
 
-async def test_two_processes_at_one_file_see_each_others_commits_at_once(open_tables: OpenTables):
+async def test_processes_at_one_file_see_each_others_commits_immediately(open_tables: OpenTables):
     async with open_tables() as here, open_tables() as there:
         for number in range(20):
             key = Key("Thing", str(number))
@@ -240,7 +260,7 @@ async def test_two_processes_at_one_file_see_each_others_commits_at_once(open_ta
             assert (await there.lookup([key]))[key].entity == {"n": number}
 
 
-async def test_what_a_transaction_raises_undoes_it(tmp_path: Path):
+async def test_exception_rolls_the_transaction_back(tmp_path: Path):
     database = Database(tmp_path / "data.sqlite3")
 
     def half(db: sqlite3.Connection) -> None:
@@ -254,8 +274,8 @@ async def test_what_a_transaction_raises_undoes_it(tmp_path: Path):
     await database.close()
 
 
-async def test_a_full_disk_is_an_outage_after_which_life_goes_on(tmp_path: Path):
-    """The trap: exiting the process on an I/O error."""
+async def test_writes_work_again_after_a_full_disk(tmp_path: Path):
+    """The trap: the process exits on an I/O error."""
     database = Database(tmp_path / "data.sqlite3")
     pages = await database.read(lambda db: db.execute("PRAGMA page_count").fetchone()[0])
     await database.read(lambda db: db.execute(f"PRAGMA max_page_count = {pages + 3}"))
@@ -272,7 +292,7 @@ async def test_a_full_disk_is_an_outage_after_which_life_goes_on(tmp_path: Path)
     await database.close()
 
 
-async def test_a_folder_that_is_gone_ends_the_pull_but_not_the_process(broker: Broker):
+async def test_missing_wake_folder_ends_the_pull(broker: Broker):
     await broker.provision(TOPIC, ONE)
     async with broker.open() as bus:
         wake_folder(broker.file).rmdir()
@@ -283,8 +303,8 @@ async def test_a_folder_that_is_gone_ends_the_pull_but_not_the_process(broker: B
             await asyncio.wait_for(pull.ended(), 5)
 
 
-def test_processes_that_open_a_new_file_at_the_same_moment_all_get_it(tmp_path: Path):
-    """SQLite waits for no lock where a file is turned over to write-ahead logging."""
+def test_new_file_can_be_set_to_write_ahead_logging_concurrently(tmp_path: Path):
+    """SQLite does not wait for the lock when it changes a file to write-ahead logging."""
 
     def at_once(file: Path) -> None:
         connection = sqlite3.connect(file, isolation_level=None)

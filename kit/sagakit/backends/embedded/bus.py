@@ -1,4 +1,4 @@
-"""`Bus` over the embedded database: pulls are woken by those who publish, and lease what they hand out."""
+"""`Bus` over the embedded database: publishers wake pulls, and a pull leases the messages it delivers."""
 
 import asyncio
 import contextlib
@@ -11,6 +11,7 @@ from sagakit.backends.embedded import queue
 from sagakit.backends.embedded.database import Database
 from sagakit.backends.embedded.wake import Waker
 from sagakit.bus import Delivery, Message, SubscriptionSpec
+from sagakit.concurrency import first_completed
 from sagakit.errors import Unavailable
 from sagakit.runtime import Runtime
 
@@ -19,7 +20,7 @@ CLOSE_TIMEOUT_SECONDS = 5.0
 
 
 class EmbeddedBus:
-    """Publishes to every subscription of a topic; pulls for the subscriptions of this process."""
+    """Publishes to every subscription of a topic; pulls the subscriptions of this process."""
 
     def __init__(self, database: Database, runtime: Runtime) -> None:
         self._database = database
@@ -38,7 +39,7 @@ class EmbeddedBus:
             name, receive, max_outstanding, self._database, self._waker, self._runtime
         )
         self._pulls.add(pull)
-        pull.task.add_done_callback(lambda _: self._over(pull))
+        pull.task.add_done_callback(lambda _: self._discard(pull))
         return pull
 
     async def ensure_topic(self, topic: str) -> None:
@@ -52,21 +53,21 @@ class EmbeddedBus:
         self._waker.wake(name)
 
     async def sweep(self, prefix: str) -> list[str]:
-        names = await self._database.read(lambda db: queue.names(db, prefix))
+        names = await self._database.read(lambda db: queue.subscription_names(db, prefix))
         dead = [name for name in names if not self._waker.has_waiter(name)]
         for name in dead:
             await self.remove_subscription(name)
         return dead
 
     async def close(self) -> None:
-        """What is settled by now is settled in the file as well."""
+        """Close the pulls, after writing what has been settled to the file."""
         for pull in list(self._pulls):
             await pull.abandon()
 
-    def _over(self, pull: "EmbeddedSubscription") -> None:
+    def _discard(self, pull: "EmbeddedSubscription") -> None:
         self._pulls.discard(pull)
         if not pull.task.cancelled():
-            pull.task.exception()  # Seen: whoever cares awaits `ended`.
+            pull.task.exception()  # Marks it as retrieved: `ended` raises it.
 
     def _wake(self, names: Iterable[str]) -> None:
         for name in set(names):
@@ -74,33 +75,34 @@ class EmbeddedBus:
 
 
 def wake_folder(file: Path) -> Path:
+    """Return the folder of the pipes that wake the processes at this database file."""
     return file.with_suffix(".wake")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class EmbeddedDelivery:
-    """A claimed message, settled once."""
+    """A leased message, to be settled once."""
 
-    claimed: queue.Claimed
-    settle: Callable[[queue.Claimed, bool], None]
+    lease: queue.Lease
+    settle: Callable[[queue.Lease, bool], None]
 
     @property
     def message(self) -> Message:
-        return self.claimed.message
+        return self.lease.message
 
     @property
     def attempt(self) -> int:
-        return self.claimed.attempt
+        return self.lease.attempt
 
     def ack(self) -> None:
-        self.settle(self.claimed, True)
+        self.settle(self.lease, True)
 
     def nack(self) -> None:
-        self.settle(self.claimed, False)
+        self.settle(self.lease, False)
 
 
 class EmbeddedSubscription:
-    """A live pull: one task that claims, renews and settles, and otherwise sleeps until it is stirred."""
+    """An open pull: one task that leases, renews and settles, and otherwise sleeps until it is woken."""
 
     def __init__(
         self,
@@ -117,90 +119,85 @@ class EmbeddedSubscription:
         self._database = database
         self._waker = waker
         self._runtime = runtime
-        self._in_hand: dict[int, queue.Claimed] = {}
-        self._acked: list[queue.Claimed] = []
-        self._nacked: list[queue.Claimed] = []
+        self._in_flight: dict[int, queue.Lease] = {}
+        self._acked: list[queue.Lease] = []
+        self._nacked: list[queue.Lease] = []
         self._renew_at = 0.0
-        self._stir = asyncio.Event()
+        self._wake_event = asyncio.Event()
         self._closing = asyncio.Event()
         self.task = asyncio.create_task(self._run())
 
     async def ended(self) -> None:
-        """Return once closed; raise Unavailable where the file gave out."""
-        closing = asyncio.create_task(self._closing.wait())
-        await asyncio.wait({closing, self.task}, return_when=asyncio.FIRST_COMPLETED)
-        closing.cancel()
-        if self.task.done():
-            self.task.result()
+        """Return once closed. Raises Unavailable if the file cannot be used."""
+        await first_completed(self._closing.wait(), asyncio.shield(self.task))
 
     async def close(self) -> None:
         self._closing.set()
-        self._stir.set()
+        self._wake_event.set()
 
     async def abandon(self) -> None:
-        """Close and settle what can be settled; the leases of the rest run out."""
+        """Close, and write what has been settled; the leases of the others expire."""
         await self.close()
-        self._in_hand.clear()
+        self._in_flight.clear()
         with contextlib.suppress(Unavailable, TimeoutError):
             await asyncio.wait_for(self.task, CLOSE_TIMEOUT_SECONDS)
 
     async def _run(self) -> None:
         try:
-            forget = self._waker.on_wake(self._name, self._stir.set)
+            unregister = self._waker.on_wake(self._name, self._wake_event.set)
         except OSError as error:
             raise Unavailable(f"embedded bus: {error}") from error
         try:
             while True:
-                self._stir.clear()
-                wait = await self._turn()
-                if self._closing.is_set() and not self._in_hand and not self._acked and not self._nacked:
+                self._wake_event.clear()
+                wait = await self._run_once()
+                if self._closing.is_set() and not self._in_flight and not self._acked and not self._nacked:
                     return
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._stir.wait(), wait)
+                    await asyncio.wait_for(self._wake_event.wait(), wait)
         finally:
-            forget()
+            unregister()
 
-    async def _turn(self) -> float:
-        """Settle, renew, claim; returns for how many seconds nothing is to be done unless stirred."""
-        now = self._runtime.now()
+    async def _run_once(self) -> float:
+        """Settle, renew and lease; return the seconds to sleep unless woken."""
+        now, monotonic = self._runtime.now(), self._runtime.monotonic()
         acked, self._acked = self._acked, []
         nacked, self._nacked = self._nacked, []
-        renewed = list(self._in_hand.values()) if now >= self._renew_at else []
-        room = 0 if self._closing.is_set() else self._max_outstanding - len(self._in_hand)
+        renewed = list(self._in_flight.values()) if monotonic >= self._renew_at else []
+        capacity = 0 if self._closing.is_set() else self._max_outstanding - len(self._in_flight)
 
         def work(
             db: sqlite3.Connection,
-        ) -> tuple[SubscriptionSpec, list[str], list[queue.Claimed], float | None]:
-            # Each time, as it may have been removed: then the pull is over.
-            spec = queue.spec_of(db, self._name)
-            queue.ack(db, acked)
+        ) -> tuple[SubscriptionSpec, list[str], list[queue.Lease], float | None]:
+            # Each time: if the subscription has been removed, the pull ends.
+            spec = queue.subscription_spec(db, self._name)
+            queue.remove(db, [lease.id for lease in acked])
             woken = queue.nack(db, spec, nacked, now)
             queue.renew(db, renewed, now + spec.ack_deadline_seconds)
             woken += queue.move_to_dead_letter(db, spec, now)
-            return spec, woken, queue.claim(db, spec, room, now), queue.next_visible(db, spec.name)
+            return spec, woken, queue.claim(db, spec, capacity, now), queue.next_visible(db, spec.name)
 
-        spec, woken, claimed, next_visible = await self._database.write(work)
-        if renewed or not self._in_hand:
-            self._renew_at = now + spec.ack_deadline_seconds / 3
+        spec, woken, lease, next_visible = await self._database.write(work)
+        if renewed or not self._in_flight:
+            self._renew_at = monotonic + spec.ack_deadline_seconds / 3
         for name in woken:
             self._waker.wake(name)
-        for each in claimed:
-            self._in_hand[each.id] = each
+        for each in lease:
+            self._in_flight[each.id] = each
             self._receive(EmbeddedDelivery(each, self._settle))
         return self._wait_seconds(next_visible)
 
     def _wait_seconds(self, next_visible: float | None) -> float:
-        now = self._runtime.now()
         wait = MAX_WAIT_SECONDS
-        if self._in_hand:
-            wait = min(wait, self._renew_at - now)
-        has_room = len(self._in_hand) < self._max_outstanding and not self._closing.is_set()
-        if next_visible is not None and has_room:
-            wait = min(wait, next_visible - now)
+        if self._in_flight:
+            wait = min(wait, self._renew_at - self._runtime.monotonic())
+        has_capacity = len(self._in_flight) < self._max_outstanding and not self._closing.is_set()
+        if next_visible is not None and has_capacity:
+            wait = min(wait, next_visible - self._runtime.now())
         return max(wait, 0.001)
 
-    def _settle(self, claimed: queue.Claimed, done: bool) -> None:
-        if self._in_hand.pop(claimed.id, None) is None:
+    def _settle(self, lease: queue.Lease, done: bool) -> None:
+        if self._in_flight.pop(lease.id, None) is None:
             return
-        (self._acked if done else self._nacked).append(claimed)
-        self._stir.set()
+        (self._acked if done else self._nacked).append(lease)
+        self._wake_event.set()

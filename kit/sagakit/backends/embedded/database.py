@@ -1,4 +1,4 @@
-"""The SQLite file and the one thread of this process that talks to it."""
+"""The SQLite file, and the thread of this process that uses it."""
 
 import asyncio
 import sqlite3
@@ -13,7 +13,7 @@ from sagakit.errors import Unavailable
 T = TypeVar("T")
 
 LOCK_TIMEOUT_SECONDS = 10.0
-_PAUSE_SECONDS = 0.01
+_RETRY_INTERVAL_SECONDS = 0.01
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS sequence (version INTEGER NOT NULL);
@@ -47,11 +47,11 @@ class Database:
         self._connection: sqlite3.Connection | None = None
 
     async def write(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """Run `work` in one transaction: all of it is committed, or what it raises undoes it."""
+        """Run `work` in one transaction; roll back if it raises. Raises Unavailable for SQLite errors."""
         return await self._run(self._transaction, work)
 
     async def read(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """Run `work`, which only reads, on the latest commit."""
+        """Run `work`, which only reads, on the latest commit. Raises Unavailable for an error of SQLite."""
         return await self._run(lambda work: work(self._open()), work)
 
     async def close(self) -> None:
@@ -61,7 +61,7 @@ class Database:
     async def _run(
         self, how: Callable[[Callable[[sqlite3.Connection], T]], T], work: Callable[[sqlite3.Connection], T]
     ) -> T:
-        # Shielded: a transaction that has begun is finished, also for a caller that gave up on it.
+        # Shielded: a transaction that has begun is finished, even if its caller is cancelled.
         running = asyncio.get_running_loop().run_in_executor(self._thread, how, work)
         try:
             return await asyncio.shield(running)
@@ -75,7 +75,7 @@ class Database:
             result = work(connection)
             connection.execute("COMMIT")
         except BaseException:
-            # After some errors, a full disk for one, SQLite has done so by itself.
+            # After some errors, such as a full disk, SQLite has rolled back already.
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
             raise
@@ -85,8 +85,8 @@ class Database:
         if self._connection is None:
             connection = sqlite3.connect(self.file, LOCK_TIMEOUT_SECONDS, isolation_level=None)
             write_ahead(connection)
-            # The file survives the death of any process. After a power failure it is consistent,
-            # state and messages alike, but may lack the last moments: this backend is for one machine.
+            # The file survives a crash of any process. After a power failure it is consistent, state and
+            # messages alike, but may lack the last commits: this backend is for one machine.
             connection.execute("PRAGMA synchronous = NORMAL")
             connection.executescript(_SCHEMA)
             self._connection = connection
@@ -99,7 +99,10 @@ class Database:
 
 
 def write_ahead(connection: sqlite3.Connection) -> None:
-    """Whoever turns a new file over first: where several do so at once, SQLite itself waits for no lock."""
+    """Set a new file to write-ahead logging.
+
+    Retries, as SQLite does not wait for the lock if several processes do this at the same time.
+    """
     deadline = time.monotonic() + LOCK_TIMEOUT_SECONDS
     while True:
         try:
@@ -107,6 +110,6 @@ def write_ahead(connection: sqlite3.Connection) -> None:
         except sqlite3.OperationalError:
             if time.monotonic() > deadline:
                 raise
-            time.sleep(_PAUSE_SECONDS)
+            time.sleep(_RETRY_INTERVAL_SECONDS)
         else:
             return

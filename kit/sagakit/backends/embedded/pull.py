@@ -10,7 +10,7 @@ from sagakit.runtime import Runtime
 
 
 class EmbeddedPullSubscription:
-    """One subscription."""
+    """Pulls one subscription on request."""
 
     def __init__(self, database: Database, runtime: Runtime, name: str) -> None:
         self._database = database
@@ -20,8 +20,8 @@ class EmbeddedPullSubscription:
     async def pull(self, limit: int) -> list[PulledMessage]:
         now = self._runtime.now()
 
-        def work(db: sqlite3.Connection) -> list[queue.Claimed]:
-            return queue.claim(db, queue.spec_of(db, self._name), limit, now)
+        def work(db: sqlite3.Connection) -> list[queue.Lease]:
+            return queue.claim(db, queue.subscription_spec(db, self._name), limit, now)
 
         return [PulledMessage(str(each.id), each.message) for each in await self._database.write(work)]
 

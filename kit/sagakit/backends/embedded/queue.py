@@ -1,4 +1,8 @@
-"""The messages of the embedded bus as SQL: published, claimed under a lease, renewed, settled."""
+"""The messages of the embedded bus in SQL: published, leased, renewed, settled.
+
+`visible_at` is wall-clock time, as processes and restarts share it. It is never further ahead than a lease
+or a retry delay unless the clock was set back: such a message is visible.
+"""
 
 import json
 import sqlite3
@@ -10,9 +14,13 @@ from sagakit.errors import Unavailable
 from sagakit.runtime import Backoff
 
 
+MARGIN_SECONDS = 60
+"""Longer than a transaction may wait after its process has read the clock."""
+
+
 @dataclass(frozen=True, slots=True)
-class Claimed:
-    """A message under a lease; `attempt` tells this lease from earlier ones."""
+class Lease:
+    """A leased message; `attempt` distinguishes this lease from earlier ones."""
 
     id: int
     message: Message
@@ -20,7 +28,10 @@ class Claimed:
 
 
 def publish(db: sqlite3.Connection, topic: str, messages: Sequence[Message], now: float) -> list[str]:
-    """A copy of each message for every subscription of the topic; returns their names."""
+    """Store a copy of each message for every subscription of the topic, and return their names.
+
+    Raises Unavailable if the topic does not exist.
+    """
     _check_topic(db, topic)
     names = [name for (name,) in db.execute("SELECT name FROM subscription WHERE topic = ?", (topic,))]
     db.executemany(
@@ -35,96 +46,96 @@ def publish(db: sqlite3.Connection, topic: str, messages: Sequence[Message], now
 
 
 def put_subscription(db: sqlite3.Connection, spec: SubscriptionSpec) -> None:
-    """There is such a subscription from now on; its topics must be there already, as in Pub/Sub."""
+    """Create or update the subscription. Raises Unavailable if one of its topics does not exist."""
     _check_topic(db, spec.topic)
     if spec.dead_letter_topic is not None:
         _check_topic(db, spec.dead_letter_topic)
-    # Whose process died is known here at once (`Waker.has_waiter`): nothing has to expire.
+    # Expiry is not needed: `Waker.has_waiter` shows at once whether a process is alive.
     *columns, _ = astuple(spec)
     db.execute("INSERT OR REPLACE INTO subscription VALUES (?, ?, ?, ?, ?, ?, ?)", columns)
 
 
 def drop_subscription(db: sqlite3.Connection, name: str) -> None:
+    """Delete the subscription and its messages."""
     db.execute("DELETE FROM subscription WHERE name = ?", (name,))
     db.execute("DELETE FROM message WHERE subscription = ?", (name,))
 
 
-def names(db: sqlite3.Connection, prefix: str) -> list[str]:
-    """The subscriptions whose names begin so."""
+def subscription_names(db: sqlite3.Connection, prefix: str) -> list[str]:
+    """Return the names of the subscriptions with that prefix."""
     return [name for (name,) in db.execute("SELECT name FROM subscription") if name.startswith(prefix)]
 
 
 def _check_topic(db: sqlite3.Connection, topic: str) -> None:
     if db.execute("SELECT 1 FROM topic WHERE name = ?", (topic,)).fetchone() is None:
-        raise Unavailable(f"there is no topic {topic}: has it been provisioned?")
+        raise Unavailable(f"topic {topic} does not exist: has it been provisioned?")
 
 
-def spec_of(db: sqlite3.Connection, name: str) -> SubscriptionSpec:
+def subscription_spec(db: sqlite3.Connection, name: str) -> SubscriptionSpec:
+    """Return the settings of a subscription. Raises Unavailable if it does not exist."""
     row = db.execute("SELECT * FROM subscription WHERE name = ?", (name,)).fetchone()
     if row is None:
-        raise Unavailable(f"there is no subscription {name}: has it been provisioned?")
+        raise Unavailable(f"subscription {name} does not exist: has it been provisioned?")
     return SubscriptionSpec(*row)
 
 
-def claim(db: sqlite3.Connection, spec: SubscriptionSpec, limit: int, now: float) -> list[Claimed]:
+def claim(db: sqlite3.Connection, spec: SubscriptionSpec, limit: int, now: float) -> list[Lease]:
     """Lease up to `limit` visible messages, the longest visible first."""
     rows = db.execute(
         "UPDATE message SET visible_at = ?, attempt = attempt + 1 WHERE id IN ("
-        " SELECT id FROM message WHERE subscription = ? AND visible_at <= ? ORDER BY visible_at, id LIMIT ?"
-        ") RETURNING id, data, attributes, attempt",
-        (now + spec.ack_deadline_seconds, spec.name, now, limit),
+        " SELECT id FROM message WHERE subscription = ? AND (visible_at <= ? OR visible_at > ?)"
+        " ORDER BY visible_at, id LIMIT ?) RETURNING id, data, attributes, attempt",
+        (now + spec.ack_deadline_seconds, spec.name, now, now + _max_delay(spec), limit),
     ).fetchall()
-    return _claimed(rows)
+    return _leases(rows)
 
 
 def next_visible(db: sqlite3.Connection, name: str) -> float | None:
-    """When the next message can be claimed, if there is one at all."""
+    """Return the time when the next message becomes visible; None if the subscription has none."""
     (when,) = db.execute("SELECT MIN(visible_at) FROM message WHERE subscription = ?", (name,)).fetchone()
     return None if when is None else float(when)
 
 
-def renew(db: sqlite3.Connection, claims: Iterable[Claimed], until: float) -> None:
+def renew(db: sqlite3.Connection, leases: Iterable[Lease], until: float) -> None:
+    """Extend the leases that have not been taken over."""
     db.executemany(
         "UPDATE message SET visible_at = ? WHERE id = ? AND attempt = ?",
-        [(until, claimed.id, claimed.attempt) for claimed in claims],
+        [(until, lease.id, lease.attempt) for lease in leases],
     )
 
 
-def ack(db: sqlite3.Connection, claims: Iterable[Claimed]) -> None:
-    remove(db, [claimed.id for claimed in claims])
-
-
 def remove(db: sqlite3.Connection, ids: Iterable[int]) -> None:
+    """Delete acknowledged messages."""
     db.executemany("DELETE FROM message WHERE id = ?", [(each,) for each in ids])
 
 
 def release(db: sqlite3.Connection, ids: Iterable[int]) -> None:
-    """As they were before they were claimed."""
+    """End the leases; the messages' attempts count as before them."""
     db.executemany(
         "UPDATE message SET visible_at = 0, attempt = attempt - 1 WHERE id = ?", [(each,) for each in ids]
     )
 
 
-def nack(db: sqlite3.Connection, spec: SubscriptionSpec, claims: Iterable[Claimed], now: float) -> list[str]:
-    """Visible again after a pause that doubles, or moved to the dead letters after the last attempt.
+def nack(db: sqlite3.Connection, spec: SubscriptionSpec, leases: Iterable[Lease], now: float) -> list[str]:
+    """Make messages visible after a delay that doubles, or dead letters after the last attempt.
 
-    Returns the subscriptions that got a dead letter.
+    Return the subscriptions of the dead letters.
     """
-    pauses = Backoff(spec.min_retry_seconds, spec.max_retry_seconds, spec.max_delivery_attempts)
+    backoff = Backoff(spec.min_retry_seconds, spec.max_retry_seconds, spec.max_delivery_attempts)
     woken: list[str] = []
-    for claimed in claims:
-        if spec.dead_letter_topic and claimed.attempt >= spec.max_delivery_attempts:
-            woken += publish(db, spec.dead_letter_topic, [_dead_letter(spec, claimed)], now)
-            ack(db, [claimed])
+    for lease in leases:
+        if spec.dead_letter_topic and lease.attempt >= spec.max_delivery_attempts:
+            woken += publish(db, spec.dead_letter_topic, [_dead_letter(spec, lease)], now)
+            remove(db, [lease.id])
         else:
-            renew(db, [claimed], now + pauses.max_delay(claimed.attempt - 1))
+            renew(db, [lease], now + backoff.max_delay(lease.attempt - 1))
     return woken
 
 
 def move_to_dead_letter(db: sqlite3.Connection, spec: SubscriptionSpec, now: float) -> list[str]:
-    """Moves to the dead letters what was never given back: it may be what its holders died of.
+    """Move messages whose last lease expired to the dead letters: they may have crashed its holders.
 
-    Returns the subscriptions that got a dead letter.
+    Return the subscriptions of the dead letters.
     """
     if not spec.dead_letter_topic:
         return []
@@ -133,18 +144,23 @@ def move_to_dead_letter(db: sqlite3.Connection, spec: SubscriptionSpec, now: flo
         " RETURNING id, data, attributes, attempt",
         (spec.name, now, spec.max_delivery_attempts),
     ).fetchall()
-    letters = [_dead_letter(spec, claimed) for claimed in _claimed(rows)]
-    return publish(db, spec.dead_letter_topic, letters, now) if letters else []
+    dead_letters = [_dead_letter(spec, lease) for lease in _leases(rows)]
+    return publish(db, spec.dead_letter_topic, dead_letters, now) if dead_letters else []
 
 
-def _claimed(rows: Iterable[tuple[int, bytes, str, int]]) -> list[Claimed]:
-    return [Claimed(id_, Message(data, json.loads(text)), attempt) for id_, data, text, attempt in rows]
+def _max_delay(spec: SubscriptionSpec) -> float:
+    """Return how far ahead a message may become visible, at most."""
+    return max(spec.ack_deadline_seconds, spec.max_retry_seconds) + MARGIN_SECONDS
 
 
-def _dead_letter(spec: SubscriptionSpec, claimed: Claimed) -> Message:
-    """Marked as Pub/Sub marks what it forwards."""
+def _leases(rows: Iterable[tuple[int, bytes, str, int]]) -> list[Lease]:
+    return [Lease(id_, Message(data, json.loads(text)), attempt) for id_, data, text, attempt in rows]
+
+
+def _dead_letter(spec: SubscriptionSpec, lease: Lease) -> Message:
+    """Return the message with the attributes that Pub/Sub adds to dead letters."""
     marks = {
         "CloudPubSubDeadLetterSourceSubscription": spec.name,
-        "CloudPubSubDeadLetterSourceDeliveryCount": str(claimed.attempt),
+        "CloudPubSubDeadLetterSourceDeliveryCount": str(lease.attempt),
     }
-    return Message(claimed.message.data, {**claimed.message.attributes, **marks})
+    return Message(lease.message.data, {**lease.message.attributes, **marks})

@@ -35,7 +35,7 @@ class EmbeddedTables:
 
     async def commit(self, mutations: Sequence[Mutation]) -> None:
         def work(connection: sqlite3.Connection) -> None:
-            # Never used twice, so an entity deleted and made again is never taken for its predecessor.
+            # Never used twice, so that an entity that was deleted and inserted again has a new version.
             (version,) = connection.execute(
                 "UPDATE sequence SET version = version + 1 RETURNING version"
             ).fetchone()
