@@ -13,7 +13,6 @@ from sagakit.bus import Message, SubscriptionSpec
 from sagakit.errors import Unavailable
 from sagakit.runtime import Backoff
 
-
 MARGIN_SECONDS = 60
 """Longer than a transaction may wait after its process has read the clock."""
 
