@@ -23,32 +23,6 @@ async def test_invalid_and_unknown_orderids_are_rejected_by_name(suite: Suite):
     await all_rejected(suite.delivery, [(*get_delivery(each), name) for each, name in ORDERIDS.items()])
 
 
-async def test_approved_order_has_a_settled_charge_and_a_delivery(suite: Suite):
-    ticket = await suite.order("c", blue=3)
-    await suite.ticket_becomes(ticket.orderid, "approved")
-    await suite.balances()
-
-    charge, shipment = await suite.charge(ticket.orderid), await suite.shipment(ticket.orderid)
-
-    assert (charge.orderid, charge.status) == (ticket.orderid, "settled")
-    assert (charge.amount, charge.refunded) == (300, 0)
-    assert charge.time <= charge.settled_time
-    assert (shipment.orderid, shipment.status) == (ticket.orderid, "arranged")
-    assert [(item.itemid, item.count) for item in shipment.items] == [("blue", 3)]
-    assert shipment.time > charge.time
-
-
-async def test_declined_charge_has_a_reason(suite: Suite):
-    ticket = await suite.order("c", gold=1)
-    await suite.ticket_becomes(ticket.orderid, "payment-failed")
-
-    charge = await suite.charge(ticket.orderid)
-
-    assert (charge.status, charge.amount) == ("declined", 1_000_000)
-    assert charge.reason == "declined: 1000000 is above the limit of 100000"
-    assert not charge.HasField("settled_time")
-
-
 async def test_canceled_order_has_a_canceled_charge_and_no_delivery(suite: Suite):
     await save_faults(suite.backend.tables, FaultSettings(unavailable=True))
     ticket = await suite.order("c", blue=3)
@@ -69,12 +43,3 @@ async def canceled(suite: Suite, orderid: str) -> payment_pb2.Charge | None:
         return None
     charge = await suite.charge(orderid)
     return charge if charge.status == "canceled" else None
-
-
-async def test_order_that_waives_payment_is_delivered_without_a_charge(suite: Suite):
-    ticket = await suite.order("c", red=2)
-    await suite.ticket_becomes(ticket.orderid, "approved")
-    await suite.balances()
-
-    await all_rejected(suite.payment, [(*get_payment(ticket.orderid), "unknown-order")])
-    assert [item.itemid for item in (await suite.shipment(ticket.orderid)).items] == ["red"]

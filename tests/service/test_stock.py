@@ -1,7 +1,5 @@
 """The gRPC service Stock: its answers and errors."""
 
-import asyncio
-
 from rpc import stock_pb2 as pb
 from tests.service.rejections import FAILED_PRECONDITION, all_rejected, rejection
 from tests.support.suite import Suite
@@ -33,36 +31,12 @@ async def put(suite: Suite, itemid: str, **facts) -> pb.Item:
     return (await suite.stock.PutItem(pb.PutItemRequest(itemid=itemid, **facts))).item
 
 
-async def test_initial_catalogue_is_the_one_of_the_readme(suite: Suite):
-    items = (await suite.stock.ListItems(pb.ListItemsRequest())).items
-
-    assert [(item.itemid, item.price, item.stock, item.waives_payment) for item in items] == [
-        ("blue", 100, 100_000, False),
-        ("gold", 1_000_000, 10, False),
-        ("red", 50, 100_000, True),
-        ("yellow", 100, 0, False),
-    ]
-
-
 async def test_seeding_leaves_existing_items_unchanged(suite: Suite):
     await put(suite, "blue", price=7, stock=5)
 
     item = await put(suite, "blue", price=100, stock=100_000, only_if_absent=True)
 
     assert (item.price, item.stock) == (7, 5)
-
-
-async def test_pages_list_each_item_once(suite: Suite):
-    await asyncio.gather(*(put(suite, f"item-{n:03}", price=1, stock=1) for n in range(30)))
-
-    listed, token = [], ""
-    while token or not listed:
-        page = await suite.stock.ListItems(pb.ListItemsRequest(page_size=7, page_token=token))
-        listed += [item.itemid for item in page.items]
-        token = page.next_page_token
-
-    assert listed == sorted(set(listed))
-    assert len(listed) == 34
 
 
 async def test_sold_reservation_keeps_its_price_and_limits_the_stock(suite: Suite):

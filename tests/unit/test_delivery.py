@@ -3,11 +3,8 @@
 import asyncio
 from dataclasses import replace
 
-import pytest
-
 from contract.tickets import APPROVED, DELIVERY_ARRANGED, CartItem, TicketMessage
 from sagakit.consumer import Outcome
-from sagakit.errors import NotFound
 from services.delivery.storage import delivery_key
 from services.delivery.usecases import UseCases
 from tests.support.usecases import Harness
@@ -50,8 +47,3 @@ async def test_concurrent_approvals_arrange_one_delivery():
     assert sorted(outcomes) == [Outcome.APPLIED] * 3 + [Outcome.DUPLICATE] * 3
     assert shop.published == [REPLY] * 3
     assert [key.name for key in shop.tables.rows if key.kind == "Delivery"] == ["o"]
-
-
-async def test_unknown_delivery_is_not_found():
-    with pytest.raises(NotFound):
-        await Harness().use_cases(UseCases).get_delivery("o")

@@ -34,7 +34,6 @@ from services.stock.inventory import (
     shortages,
     sold,
     stocked,
-    tombstone,
 )
 
 BLUE = Item("blue", price=100, stock=10)
@@ -116,15 +115,6 @@ def test_several_shards_are_used_from_the_home_shard_on(home):
     )
 
 
-@pytest.mark.parametrize("home", range(4))
-def test_empty_shard_has_no_allocation(home):
-    shards = {number: Shard(0 if number == home else 1) for number in range(4)}
-
-    reservation = reserve(AT_HOME[home], [CartItem("hot", 3)], KNOWN, {"hot": shards}, NOW)
-
-    assert {allocation.shard for allocation in reservation.allocations} == {0, 1, 2, 3} - {home}
-
-
 def test_orders_spread_over_all_shards():
     homes = [home_shard(f"order-{number}", MAX_SHARDS) for number in range(800)]
 
@@ -140,54 +130,8 @@ def test_shortages_name_the_items_whose_shards_do_not_suffice():
     assert shortages("o", [CartItem("hot", 3)], KNOWN, seen) == []
 
 
-def test_units_move_between_available_reserved_and_sold():
-    shard = reserved(Shard(10), 3)
-
-    assert shard == Shard(available=7, reserved=3)
-    assert sold(shard, 3) == Shard(available=7, sold=3)
-    assert released(shard, 3) == Shard(available=10)
-
-
-def test_settled_reservation_keeps_its_allocations_and_a_tombstone_has_none():
-    reservation = reserve("o", [CartItem("blue", 3)], KNOWN, WHOLE, NOW)
-
-    after = settled(reservation, RELEASED, 9.0)
-
-    assert (after.status, after.settled_time, after.allocations) == (RELEASED, 9.0, reservation.allocations)
-    assert (tombstone("o", 9.0).status, tombstone("o", 9.0).allocations) == (RELEASED, ())
-
-
-def test_new_item_is_spread_evenly_over_its_shards():
-    shards = put(None, {}, replace(HOT, stock=14))
-
-    assert [shards[number].available for number in range(4)] == [4, 4, 3, 3]
-
-
-def test_changed_stock_keeps_reserved_and_sold_units():
-    before = replace(HOT, stock=12)
-    shards = {0: Shard(0, reserved=3), 1: Shard(1, sold=2), 2: Shard(3), 3: Shard(3)}
-
-    changed = put(before, shards, replace(HOT, stock=25))
-
-    assert [changed[number].available for number in range(4)] == [5, 5, 5, 5]
-    assert (changed[0].reserved, changed[1].sold) == (3, 2)
-    assert put(before, shards, replace(HOT, stock=5))[3] == Shard()
-    with pytest.raises(FailedPrecondition) as rejected:
-        put(before, shards, replace(HOT, stock=4))
-    assert rejected.value.reason == "stock-below-taken"
-
-
 def test_price_change_changes_no_shard():
     assert put(HOT, WHOLE["hot"], replace(HOT, price=7)) == {}
-
-
-def test_number_of_shards_only_grows():
-    changed = put(HOT, WHOLE["hot"], replace(HOT, shards=6))
-
-    assert [changed[number].available for number in range(6)] == [2] * 6
-    with pytest.raises(FailedPrecondition) as rejected:
-        put(HOT, WHOLE["hot"], replace(HOT, shards=3))
-    assert rejected.value.reason == "shards-only-grow"
 
 
 ITEMIDS = "abc"

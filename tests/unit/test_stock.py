@@ -111,14 +111,6 @@ async def test_rejection_is_stored_and_repeated(shop: StockHarness):
     assert await shop.units() == Shard(available=100)
 
 
-async def test_order_that_waives_payment_is_published_as_paid(shop: StockHarness):
-    await shop.put("red", waives_payment=True)
-
-    await shop.stock.reserve("e1", a_ticket(PRE_APPROVED, itemid="red"))
-
-    assert [(ticket.status, ticket.amount) for ticket in shop.published] == [(PAID, None)]
-
-
 async def test_cancellation_before_the_order_leaves_a_tombstone(shop: StockHarness):
     """Trap: a late order reserves units that are never released."""
     first = await shop.stock.release("e1", a_ticket(CANCELED))
@@ -275,18 +267,6 @@ async def test_items_are_listed_after_any_page_token(shop: StockHarness):
     ]
 
 
-async def test_rejected_order_reserves_none_of_its_items(shop: StockHarness):
-    await shop.put("hot", stock=8, shards=8)
-    before = shop.shards
-
-    await shop.stock.reserve(
-        "e1", TicketMessage("o", PRE_APPROVED, (CartItem("blue", 1), CartItem("hot", 9)))
-    )
-
-    assert shop.statuses == [RESERVE_FAILED]
-    assert shop.shards == before
-
-
 async def test_concurrent_orders_reserve_every_unit_once(shop: StockHarness):
     """Trap: stock read outside the transaction that writes it (oversell)."""
     await shop.put("hot", stock=10, shards=4)
@@ -317,10 +297,3 @@ async def test_item_changed_during_orders_still_adds_up(shop: StockHarness):
     level = await catalogue.get_item("blue")
     assert level.item.stock >= 20
     assert level.units == Shard(available=level.item.stock - 8, reserved=8)
-
-
-async def test_unknown_order_and_item_are_not_found(shop: StockHarness):
-    with pytest.raises(NotFound):
-        await shop.stock.get_reservation("o")
-    with pytest.raises(NotFound):
-        await shop.catalogue.get_item("purple")
