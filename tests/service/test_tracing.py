@@ -1,4 +1,4 @@
-"""Traces on their way out of a process: by the standard settings, to a collector, and never at a cost."""
+"""Export of traces: standard settings, a collector, and no cost if tracing is disabled."""
 
 import asyncio
 import os
@@ -43,11 +43,11 @@ EXPORT = "opentelemetry.proto.collector.trace.v1.TraceService"
         ({"OTEL_TRACES_EXPORTER": "otlp", "OTEL_SDK_DISABLED": "TRUE"}, []),
     ],
 )
-def test_traces_go_where_the_standard_settings_say_and_nowhere_unless_they_do(environ, names):
+def test_standard_settings_select_the_exporters(environ, names):
     assert exporters(environ) == names
 
 
-async def test_where_no_exporter_is_set_there_is_no_tracer_and_no_sdk():
+async def test_without_an_exporter_no_tracer_is_created_and_no_sdk_loaded():
     script = (
         "import asyncio, sys\n"
         "import services.gateway.__main__, services.purchase.__main__\n"
@@ -61,12 +61,12 @@ async def test_where_no_exporter_is_set_there_is_no_tracer_and_no_sdk():
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-c", script), stdout=asyncio.subprocess.PIPE, env={**os.environ}
     )
-    said, _ = await process.communicate()
+    output, _ = await process.communicate()
 
-    assert said == b"[]\n"
+    assert output == b"[]\n"
 
 
-async def test_an_exporter_that_is_not_there_is_one_clear_complaint():
+async def test_unknown_exporter_is_rejected():
     with pytest.raises(SettingsError, match="OTEL_TRACES_EXPORTER names 'nothing'"):
         async with open_tracer("stock", {"OTEL_TRACES_EXPORTER": "nothing"}):
             pass
@@ -74,14 +74,14 @@ async def test_an_exporter_that_is_not_there_is_one_clear_complaint():
 
 @asynccontextmanager
 async def a_collector(
-    taken: list[ExportTraceServiceRequest], answers: asyncio.Event | None = None
+    exported: list[ExportTraceServiceRequest], answers: asyncio.Event | None = None
 ) -> AsyncIterator[str]:
-    """Its endpoint. It answers once it is told to, if ever; unless it answers at once."""
+    """Start a collector and yield its endpoint. `answers`: it answers only once this event is set."""
 
     async def export(request: ExportTraceServiceRequest, _: object) -> ExportTraceServiceResponse:
         if answers is not None:
             await answers.wait()
-        taken.append(request)
+        exported.append(request)
         return ExportTraceServiceResponse()
 
     handler = grpc.unary_unary_rpc_method_handler(
@@ -98,9 +98,9 @@ async def a_collector(
 
 
 @pytest.mark.parametrize(("more", "name"), [({}, "stock"), ({"OTEL_SERVICE_NAME": "our-stock"}, "our-stock")])
-async def test_what_was_recorded_is_with_the_collector_when_a_process_has_stopped(monkeypatch, more, name):
-    taken: list[ExportTraceServiceRequest] = []
-    async with a_collector(taken) as endpoint:
+async def test_spans_are_exported_before_a_process_stops(monkeypatch, more, name):
+    exported: list[ExportTraceServiceRequest] = []
+    async with a_collector(exported) as endpoint:
         environ = {"OTEL_EXPORTER_OTLP_ENDPOINT": endpoint, "OTEL_RESOURCE_ATTRIBUTES": "zone=b", **more}
         for variable, value in environ.items():
             monkeypatch.setenv(variable, value)
@@ -108,13 +108,13 @@ async def test_what_was_recorded_is_with_the_collector_when_a_process_has_stoppe
         async with open_tracer("stock", environ) as tracer:
             tracer.start_span("step").end()
 
-    (resource,) = (each for request in taken for each in request.resource_spans)
+    (resource,) = (each for request in exported for each in request.resource_spans)
     attributes = {each.key: each.value.string_value for each in resource.resource.attributes}
     assert (attributes["service.name"], attributes["zone"]) == (name, "b")
     assert [span.name for scope in resource.scope_spans for span in scope.spans] == ["step"]
 
 
-async def test_a_collector_that_does_not_answer_keeps_no_process_from_stopping(monkeypatch):
+async def test_unresponsive_collector_does_not_block_shutdown(monkeypatch):
     async with a_collector([], answers=asyncio.Event()) as endpoint:
         environ = {"OTEL_EXPORTER_OTLP_ENDPOINT": endpoint, "OTEL_EXPORTER_OTLP_TIMEOUT": "60"}
         for variable, value in environ.items():
@@ -131,7 +131,7 @@ async def test_a_collector_that_does_not_answer_keeps_no_process_from_stopping(m
 
 @asynccontextmanager
 async def a_gateway(traces: Traces, **answers):
-    """A client of a traced gateway in front of fakes."""
+    """Yield a client of a traced gateway with fake services."""
     async with fakes(**answers) as services:
         tracer = traces.tracer("gateway")
         app = create_app(
@@ -144,7 +144,7 @@ async def a_gateway(traces: Traces, **answers):
 @pytest.mark.parametrize(
     "traceparent", [each.encode() for each in BAD if isinstance(each, str)], ids=range(11)
 )
-async def test_a_request_with_a_senseless_traceparent_is_answered_in_a_trace_of_its_own(traceparent):
+async def test_invalid_traceparent_starts_a_new_trace(traceparent):
     traces = Traces()
     async with a_gateway(traces) as client:
         headers = [(b"traceparent", traceparent), (b"tracestate", b"=," * 10_000)]
@@ -156,7 +156,7 @@ async def test_a_request_with_a_senseless_traceparent_is_answered_in_a_trace_of_
     assert answer.headers["traceresponse"].split("-")[1] == trace_id_of(server)
 
 
-async def test_a_client_that_names_two_traces_is_in_neither():
+async def test_two_traceparents_start_a_new_trace():
     traces = Traces()
     async with a_gateway(traces) as client:
         await client.get("/", headers=[(b"traceparent", GOOD.encode())] * 2)
@@ -164,7 +164,7 @@ async def test_a_client_that_names_two_traces_is_in_neither():
     assert traces.spans[0].parent is None
 
 
-async def test_spans_of_requests_are_named_by_their_routes_and_failures_are_their_status():
+async def test_request_spans_have_route_names_and_error_statuses():
     traces = Traces()
     broken = Failure(grpc.StatusCode.INTERNAL)
     async with a_gateway(traces, GetOrderTicket=[broken]) as client:
@@ -188,7 +188,7 @@ async def test_spans_of_requests_are_named_by_their_routes_and_failures_are_thei
     assert {service_of(span) for span in traces.spans} == {"gateway"}
 
 
-async def test_a_gateway_that_traces_nothing_says_nothing_of_traces():
+async def test_gateway_without_tracing_sends_no_traceresponse():
     ticket = purchase_pb2.GetCartResponse(cart=purchase_pb2.Cart(cartid="c"))
     async with fakes(GetCart=[ticket]) as services:
         app = create_app(Clients(targets_of(services.values()), 5), Lifecycle())
