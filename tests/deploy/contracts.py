@@ -27,7 +27,7 @@ def check(manifests: Manifests) -> Iterator[str]:
             yield f"{name} runs the image of {container.program}"
         yield from _probes(name, container)
         if name in topology.TOPICS:
-            yield from _topics(name, container)
+            yield from topics(name, container)
     yield from _provisioning(manifests)
     if manifests.overlay == "gke":
         for autoscaler in manifests.of("HorizontalPodAutoscaler"):
@@ -56,7 +56,7 @@ def _gateway_paths() -> set[str]:
     return set(app.openapi()["paths"])
 
 
-def _topics(name: str, container: Container) -> Iterator[str]:
+def topics(name: str, container: Container) -> Iterator[str]:
     wanted = {
         "EVENT_PUBLISH_TOPIC": topology.TOPICS[name],
         "EVENT_SUBSCRIBE_TOPICS": ",".join(topology.subscribed_topics(name)),

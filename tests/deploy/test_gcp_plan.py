@@ -11,7 +11,7 @@ import pytest
 
 from contract import topology
 from deploy.gcp.access import member
-from deploy.gcp.plan import APIS, EXPIRING, Where, setup
+from deploy.gcp.plan import EXPIRING, Where, setup
 from deploy.gcp.steps import quoted
 from deploy.gcp.teardown import teardown
 from sagactl.local.provision import subscription_specs
@@ -88,15 +88,6 @@ async def test_exactly_the_expiring_kinds_have_a_ttl_policy(tmp_path: Path):
         rows = database.execute("SELECT DISTINCT kind FROM entity WHERE expires_at IS NOT NULL").fetchall()
     assert EXPIRES_AT == "expires_at"
     assert {kind for (kind,) in rows} | {"Cart"} == set(EXPIRING)
-
-
-def test_apis_of_all_commands_are_enabled():
-    groups = {step.run[1] for step in setup(WHERE)}
-
-    assert {"artifacts", "certificate-manager", "compute", "dns", "firestore", "iam", "pubsub"} <= groups
-    assert {"artifactregistry", "certificatemanager", "compute", "dns", "firestore", "iam", "pubsub"} <= set(
-        APIS
-    )
 
 
 @pytest.mark.emulators

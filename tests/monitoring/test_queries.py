@@ -8,7 +8,7 @@ import pytest
 from prometheus_client import CollectorRegistry, ProcessCollector
 
 from tests.monitoring.promql import Reference, references, result_labels
-from tests.monitoring.rules import MONITORING, alerts, rules
+from tests.monitoring.rules import MONITORING, rules
 from tests.support.metrics import declared_series
 
 TARGET = {"service", "instance", "job", "pod", "container", "namespace"}
@@ -62,13 +62,6 @@ def test_dashboard_uses_existing_series(place: str, expression: str, legend: str
         names = {each.name for each in references(expression.replace("$__rate_interval", "5m"))}
         labels = frozenset().union(*(available()[name] for name in names))
     assert shown <= labels, place
-
-
-@pytest.mark.parametrize("rule", alerts().values(), ids=lambda rule: rule["alert"])
-def test_alarm_text_uses_labels_of_its_result(rule):
-    shown = set(re.findall(r"\$labels\.(\w+)", " ".join(rule["annotations"].values())))
-
-    assert shown <= (result_labels(rule["expr"]) or TARGET)
 
 
 @pytest.mark.parametrize(
