@@ -4,10 +4,15 @@ Python callers pass it to their channels; callers in other languages can use the
 (https://github.com/grpc/grpc/blob/master/doc/service_config.md).
 """
 
+import ipaddress
 import json
+import re
 
 DEADLINE_SECONDS = 10.0
 """Timeout of a call, whatever its caller allows; longer than a transaction retries after conflicts."""
+
+_TARGET = re.compile(r"(dns|ipv4|ipv6|unix|xds):")
+_HOST_AND_PORT = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):(?P<port>[0-9]{1,5})")
 
 # Every RPC is safe to retry (AddItem by its commandid). gRPC jitters the backoff
 # (https://grpc.io/docs/guides/retry/).
@@ -33,3 +38,36 @@ def service_config(service: str, deadline_seconds: float = DEADLINE_SECONDS) -> 
             ],
         }
     )
+
+
+def grpc_target(address: str) -> str:
+    """Return the gRPC target of an address: the address itself if it is one, or one made of `host:port[,…]`.
+
+    Raises ValueError if the address is neither.
+    """
+    if _TARGET.match(address):
+        return address
+    endpoints = [_endpoint(entry.strip()) for entry in address.split(",") if entry.strip()]
+    versions = {_ip_version(host) for host, _ in endpoints}
+    joined = ",".join(f"{host}:{port}" for host, port in endpoints)
+    if versions == {None} and len(endpoints) == 1:
+        return f"dns:///{joined}"
+    if len(versions) == 1 and None not in versions:
+        return f"ipv{versions.pop()}:{joined}"
+    raise ValueError("must be one DNS name or several IP addresses of one version, with ports")
+
+
+def _endpoint(entry: str) -> tuple[str, int]:
+    match = _HOST_AND_PORT.fullmatch(entry)
+    if match is None or not 1 <= int(match["port"]) <= 65_535:
+        raise ValueError(f"must be a gRPC target or host:port, not {entry!r}")
+    # The name stands for two addresses, of which local services listen at one.
+    host = "127.0.0.1" if match["host"] == "localhost" else match["host"]
+    return host, int(match["port"])
+
+
+def _ip_version(host: str) -> int | None:
+    try:
+        return ipaddress.ip_address(host.strip("[]")).version
+    except ValueError:
+        return None

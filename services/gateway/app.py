@@ -9,13 +9,17 @@ from fastapi import FastAPI
 
 from services.gateway import documentation, errors, middleware
 from services.gateway.clients import Clients
-from services.gateway.middleware import DEFAULT_CONFIG, MiddlewareConfig
+from services.gateway.middleware import MiddlewareConfig
 from services.gateway.order_feed.feed import FollowerSlots, OrderFeeds
 from services.gateway.order_feed.long_polling import LongPolling
-from services.gateway.order_feed.stream import DEFAULT_STREAM_LIMITS, OrderStream, StreamLimits
+from services.gateway.order_feed.stream import OrderStream
 from services.gateway.routes import carts, items, legacy, operations, orders
 from services.gateway.service_control import service_control
+from services.gateway.settings import StreamLimits
 from services.gateway.static_ui import UI, UIConfig, UIFiles, static_ui
+
+_DEFAULT_CONFIG = MiddlewareConfig()
+_DEFAULT_STREAM_LIMITS = StreamLimits()
 
 
 @dataclass(slots=True)
@@ -28,9 +32,9 @@ class Lifecycle:
 def create_app(
     clients: Clients,
     lifecycle: Lifecycle,
-    config: MiddlewareConfig = DEFAULT_CONFIG,
+    config: MiddlewareConfig = _DEFAULT_CONFIG,
     feeds: OrderFeeds | None = None,
-    stream_limits: StreamLimits = DEFAULT_STREAM_LIMITS,
+    stream_limits: StreamLimits = _DEFAULT_STREAM_LIMITS,
     trace_url: str = "",
     control: Path | None = None,
 ) -> FastAPI:
@@ -59,9 +63,10 @@ def create_app(
     app.state.long_polling = LongPolling(clients, feeds, slots)
     app.state.order_stream = OrderStream(clients, feeds, slots, stream_limits)
     app.state.ui = UIFiles()
-    for module in (legacy, carts, orders, items, operations):
-        app.include_router(module.router)
-    app.include_router(orders.events_router)
+    for router in (legacy.purchase, legacy.payment, legacy.delivery, legacy.stock):
+        app.include_router(router)
+    for router in (carts.router, orders.router, orders.events_router, items.router, operations.router):
+        app.include_router(router)
     if control is not None:
         app.include_router(service_control(control))
     authenticated = config.tokens is not None

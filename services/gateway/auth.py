@@ -56,44 +56,43 @@ def metadata() -> tuple[tuple[str, str], ...]:
     return (("authorization", f"Bearer {token}"),) if token else ()
 
 
+@dataclass(slots=True)
 class AuthMiddleware:
     """Authenticates the request, applies the per-client rate limit, and sets the credentials of calls.
 
     Clients are told apart by their subject if authenticated, else by their address.
     """
 
-    def __init__(
-        self, app: ASGIApp, tokens: TokenVerifier | None, bucket: TokenBucket | None, trusted_proxies: int
-    ) -> None:
-        """`tokens`: None disables authentication. `bucket`: None disables the limit."""
-        self._app = app
-        self._tokens = tokens
-        self._bucket = bucket
-        self._trusted_proxies = trusted_proxies
+    app: ASGIApp
+    tokens: TokenVerifier | None
+    """None: authentication is disabled."""
+    bucket: TokenBucket | None
+    """None: there is no limit."""
+    trusted_proxies: int
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         # A page loads a dozen public files at once, which must not use up the client's allowance.
         if scope["type"] != "http" or scope["path"] in PROBES or _is_ui_file(scope["path"]):
-            await self._app(scope, receive, send)
+            await self.app(scope, receive, send)
             return
         problem: Problem | None = None
-        client, credentials = client_address(scope, self._trusted_proxies), Credentials()
-        if self._tokens is not None and scope["path"] not in PUBLIC_PATHS:
+        client, credentials = client_address(scope, self.trusted_proxies), Credentials()
+        if self.tokens is not None and scope["path"] not in PUBLIC_PATHS:
             try:
-                client, credentials = await _authenticate(self._tokens, Headers(scope=scope))
+                client, credentials = await _authenticate(self.tokens, Headers(scope=scope))
             except Unauthenticated as error:
                 challenge = {"WWW-Authenticate": 'Bearer error="invalid_token"'}
                 problem = Problem(401, "unauthenticated", f"{error}.".capitalize(), headers=challenge)
             except Unavailable:
                 problem = Problem(503, "unavailable", "Nobody can be recognized at the moment; try again.")
         # Failed attempts count against the client's address, which limits guessing as well.
-        if self._bucket is not None and (retry_after := self._bucket.acquire(client)):
+        if self.bucket is not None and (retry_after := self.bucket.acquire(client)):
             problem = rate_limited(retry_after, "client")
         if problem is not None:
             await problem.response()(scope, receive, send)
             return
         with use(credentials):
-            await self._app(scope, receive, send)
+            await self.app(scope, receive, send)
 
 
 async def _authenticate(tokens: TokenVerifier, headers: Headers) -> tuple[str, Credentials]:

@@ -1,6 +1,7 @@
 """The gateway's metrics: rate, errors and duration of its requests."""
 
 import time
+from collections.abc import Callable
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -16,12 +17,23 @@ METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS")
 OTHER_METHOD = "_OTHER"
 NO_ROUTE = ""
 """The route of a request that reached none: unknown path, or rejected by middleware."""
-NOT_ANSWERED = "499"
+NOT_ANSWERED = 499
 """The status if the client disconnected before the answer."""
 
 
+def on_start(send: Send, edit: Callable[[Message], object]) -> Send:
+    """Return a `send` that calls `edit` with the message that starts the answer."""
+
+    async def edit_and_send(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            edit(message)
+        await send(message)
+
+    return edit_and_send
+
+
 class MetricsMiddleware:
-    """Records every answer, also those of other middleware: only what cannot answer is outside of it."""
+    """Records every answer, including those of other middleware."""
 
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
         self._app = app
@@ -31,20 +43,13 @@ class MetricsMiddleware:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        began, status = time.monotonic(), NOT_ANSWERED
-
-        async def record_status(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = str(message["status"])
-            await send(message)
-
+        began, start = time.monotonic(), {"status": NOT_ANSWERED}
         try:
-            await self._app(scope, receive, record_status)
+            await self._app(scope, receive, on_start(send, start.update))
         finally:
             labels = {
                 "http.request.method": scope["method"] if scope["method"] in METHODS else OTHER_METHOD,
                 "http.route": getattr(scope.get("route"), "path_format", NO_ROUTE),
-                "http.response.status_code": status,
+                "http.response.status_code": str(start["status"]),
             }
             self._durations.record(time.monotonic() - began, labels)

@@ -17,8 +17,9 @@ from sagakit.auth.jwt import TokenVerifier
 from sagakit.telemetry.instruments import NO_METRICS, Metrics
 from services.gateway.auth import PROBES, AuthMiddleware
 from services.gateway.errors import Problem
-from services.gateway.metrics import MetricsMiddleware
+from services.gateway.metrics import MetricsMiddleware, on_start
 from services.gateway.rate_limits import GlobalRateLimitMiddleware, TokenBucket
+from services.gateway.settings import RequestLimits
 from services.gateway.tracing import TracingMiddleware
 
 log = structlog.get_logger()
@@ -27,14 +28,8 @@ MAX_BODY_BYTES = 64 * 1024
 RELEASE_SLOT = "saga.release_slot"
 """Key in the scope of the function that a long but idle request calls to no longer count as concurrent."""
 _EXPOSED_HEADERS = ("ETag", "Location", "Retry-After", "WWW-Authenticate", "traceresponse")
-_REQUEST_HEADERS = (
-    "Authorization",
-    "Content-Type",
-    "Idempotency-Key",
-    "If-None-Match",
-    "Last-Event-ID",
-    "traceparent",
-)
+_CONDITIONS = ("Idempotency-Key", "If-None-Match", "Last-Event-ID")
+_REQUEST_HEADERS = ("Authorization", "Content-Type", *_CONDITIONS, "traceparent")
 _PREFLIGHT_CACHE_SECONDS = 600
 _SECURITY_HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -44,22 +39,6 @@ _SECURITY_HEADERS = {
 }
 _LOAD_NOTHING = "default-src 'none'; frame-ancestors 'none'"
 _HTTPS_ONLY = "max-age=63072000; includeSubDomains"
-_DOCS = "/docs"
-
-
-@dataclass(frozen=True, slots=True)
-class RequestLimits:
-    """Limits of requests: duration, concurrency, rate."""
-
-    request_seconds: float = 10
-    """Maximum duration of a request, from its arrival to the answer."""
-    concurrent_requests: int = 512
-    rate_per_client: float = 0
-    """Requests per second; 0: unlimited."""
-    rate_overall: float = 0
-    """Requests per second of all clients together; 0: unlimited."""
-    trusted_proxies: int = 0
-    """Number of proxies that append to X-Forwarded-For. 0: ignore the header."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +53,6 @@ class MiddlewareConfig:
     https_only: bool = False
     metrics: Metrics = NO_METRICS
     tracer: Tracer | None = None
-
-
-DEFAULT_CONFIG = MiddlewareConfig()
 
 
 def install(app: FastAPI, config: MiddlewareConfig, is_draining: Callable[[], bool]) -> None:
@@ -115,22 +91,16 @@ def _bucket(per_second: float) -> TokenBucket | None:
     return TokenBucket(per_second, time.monotonic) if per_second else None
 
 
+@dataclass(slots=True)
 class UnhandledErrorMiddleware:
     """Logs unexpected exceptions with their traceback, and answers 500 without details."""
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
+    app: ASGIApp
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        started = False
-
-        async def track_start(message: Message) -> None:
-            nonlocal started
-            started = True
-            await send(message)
-
+        started: list[Message] = []
         try:
-            await self._app(scope, receive, track_start)
+            await self.app(scope, receive, on_start(send, started.append))
         except ClientDisconnect:
             return
         except Exception as error:
@@ -141,85 +111,85 @@ class UnhandledErrorMiddleware:
             await problem.response()(scope, receive, send)
 
 
+@dataclass(slots=True)
 class DrainMiddleware:
     """Closes connections after their answer while the gateway drains.
 
     A client could otherwise send its next request just when an idle connection is closed.
     """
 
-    def __init__(self, app: ASGIApp, is_draining: Callable[[], bool]) -> None:
-        self._app = app
-        self._is_draining = is_draining
+    app: ASGIApp
+    is_draining: Callable[[], bool]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def close(message: Message) -> None:
-            if message["type"] == "http.response.start" and self._is_draining():
-                message = {**message, "headers": [*message.get("headers", ()), (b"connection", b"close")]}
-            await send(message)
+        def close(message: Message) -> None:
+            if self.is_draining():
+                message["headers"] = [*message.get("headers", ()), (b"connection", b"close")]
 
-        await self._app(scope, receive, close)
+        await self.app(scope, receive, on_start(send, close))
 
 
+@dataclass(slots=True)
 class ConcurrencyLimitMiddleware:
     """Rejects requests beyond the limit at once, rather than queueing them. Probes are always answered."""
 
-    def __init__(self, app: ASGIApp, limit: int) -> None:
-        self._app = app
-        self._limit = limit
-        self._running = 0
+    app: ASGIApp
+    limit: int
+    running: int = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["path"] in PROBES:
-            await self._app(scope, receive, send)
+            await self.app(scope, receive, send)
             return
-        if self._running >= self._limit:
+        if self.running >= self.limit:
             problem = Problem(503, "overloaded", "Too many requests at once; try again.")
             await problem.response()(scope, receive, send)
             return
-        self._running += 1
+        self.running += 1
         has_slot = True
 
         def release() -> None:
             nonlocal has_slot
-            self._running -= has_slot
+            self.running -= has_slot
             has_slot = False
 
         scope[RELEASE_SLOT] = release
         try:
-            await self._app(scope, receive, send)
+            await self.app(scope, receive, send)
         finally:
             release()
 
 
+@dataclass(slots=True)
 class TimeoutMiddleware:
     """Sets the deadline that the calls made for a request inherit; a stream has it only until it begins."""
 
-    def __init__(self, app: ASGIApp, seconds: float) -> None:
-        self._app = app
-        self._seconds = seconds
+    app: ASGIApp
+    seconds: float
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        with deadline.set_deadline(self._seconds):
-            await self._app(scope, receive, send)
+        with deadline.set_deadline(self.seconds):
+            await self.app(scope, receive, send)
 
 
+@dataclass(slots=True)
 class BodyLimitMiddleware:
     """Rejects bodies over the limit: by their Content-Length unread, others as soon as they exceed it.
 
     FastAPI's own `max_body_size` answers in plain text.
     """
 
-    def __init__(self, app: ASGIApp, max_bytes: int) -> None:
-        self._app = app
-        self._max_bytes = max_bytes
+    app: ASGIApp
+    max_bytes: int
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
-            await self._app(scope, receive, send)
+            await self.app(scope, receive, send)
             return
+        problem = Problem(413, "body-too-large", f"The body must be at most {self.max_bytes} bytes.")
         announced = Headers(scope=scope).get("content-length", "")
-        if announced.isdecimal() and int(announced) > self._max_bytes:
-            await self._too_large().response()(scope, receive, send)
+        if announced.isdecimal() and int(announced) > self.max_bytes:
+            await problem.response()(scope, receive, send)
             return
         received = 0
 
@@ -227,34 +197,30 @@ class BodyLimitMiddleware:
             nonlocal received
             message = await receive()
             received += len(message.get("body", b""))
-            if received > self._max_bytes:
-                raise self._too_large()
+            if received > self.max_bytes:
+                raise problem
             return message
 
-        await self._app(scope, count, send)
-
-    def _too_large(self) -> Problem:
-        return Problem(413, "body-too-large", f"The body must be at most {self._max_bytes} bytes.")
+        await self.app(scope, count, send)
 
 
+@dataclass(slots=True)
 class SecurityHeadersMiddleware:
     """Adds headers that restrict browsers: no sniffing, no frames, no caching unless the answer allows it."""
 
-    def __init__(self, app: ASGIApp, *, https_only: bool) -> None:
-        self._app = app
-        self._https_only = https_only
+    app: ASGIApp
+    https_only: bool
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def add_headers(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                headers.update(_SECURITY_HEADERS)
-                headers.setdefault("Cache-Control", "no-store")
-                # The page at /docs loads its scripts from another origin.
-                if scope["path"] != _DOCS:
-                    headers.setdefault("Content-Security-Policy", _LOAD_NOTHING)
-                if self._https_only:
-                    headers.setdefault("Strict-Transport-Security", _HTTPS_ONLY)
-            await send(message)
+        def add_headers(message: Message) -> None:
+            headers = MutableHeaders(scope=message)
+            headers.update(_SECURITY_HEADERS)
+            headers.setdefault("Cache-Control", "no-store")
+            # The page at /docs loads its scripts from another origin.
+            if scope["path"] != "/docs":
+                headers.setdefault("Content-Security-Policy", _LOAD_NOTHING)
+            if self.https_only:
+                headers.setdefault("Strict-Transport-Security", _HTTPS_ONLY)
 
-        await self._app(scope, receive, add_headers)
+        is_http = scope["type"] == "http"
+        await self.app(scope, receive, on_start(send, add_headers) if is_http else send)

@@ -1,4 +1,4 @@
-"""The JSON of the API: bodies of requests, and answers, named and shaped after the messages of `proto/`."""
+"""The JSON of the API: bodies of requests, and answers, shaped after the messages of `proto/`."""
 
 from typing import Annotated, Any
 from uuid import uuid4
@@ -9,21 +9,26 @@ from pydantic.json_schema import SkipJsonSchema
 from contract.fields import ID_PATTERN, MAX_COUNT
 from services.gateway.json_route import JsonAnswer, JsonBody
 
-_TIME = "2026-11-21T12:00:00.000Z"
-_ITEMS = [{"itemid": "blue", "count": 3}]
 _ORDERID = "0b0c1c52-6f0b-4d0a-9a3e-2f6f1f0a8b5d"
-_EVENTID = "9f0f7c1e-5d0a-4c58-8f43-0c3c6c1d4f7a"
-_TRACE_ID = "4bf92f3577b34da6a3ce929d0e0e4736"
+_UUID = "9f0f7c1e-5d0a-4c58-8f43-0c3c6c1d4f7a"
 
-CartId = Annotated[str, Field(pattern=ID_PATTERN, examples=["1234567"])]
-ItemId = Annotated[str, Field(pattern=ID_PATTERN, examples=["blue"])]
-OrderId = Annotated[str, Field(pattern=ID_PATTERN, examples=[_ORDERID])]
+Id = Annotated[str, Field(pattern=ID_PATTERN)]
+CartId = Annotated[Id, Field(examples=["1234567"])]
+ItemId = Annotated[Id, Field(examples=["blue"])]
+OrderId = Annotated[Id, Field(examples=[_ORDERID])]
 Count = Annotated[int, Field(ge=1, le=MAX_COUNT, examples=[3])]
+PageToken = Annotated[str, Field(description="The next_page_token of the previous page.")]
+Time = Annotated[str, Field(examples=["2026-11-21T12:00:00.000Z"])]
+CartStatus = Annotated[str, Field(description="open, closed or checked-out", examples=["open"])]
 
 
 def unset(description: str, example: Any) -> Any:
     """A field left out of the answer if unset; a default of None would be documented as null."""
     return Field(default_factory=lambda: None, description=description, examples=[example])
+
+
+def _to_integer(value: Any) -> Any:
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 class CartRequest(JsonBody):
@@ -37,11 +42,10 @@ class CartItemRequest(CartRequest):
 class AddItemRequest(CartItemRequest):
     count: Count
     # Generated if the client gives none, so that a call retried by the channel is never applied twice.
-    commandid: str = Field(
-        pattern=ID_PATTERN,
+    commandid: Id = Field(
         default_factory=lambda: str(uuid4()),
         description="Names this call: repeated under the same commandid it adds nothing.",
-        examples=[_EVENTID],
+        examples=[_UUID],
     )
 
 
@@ -54,14 +58,8 @@ class ItemRequest(JsonBody):
 
 
 class ListItemsRequest(JsonBody):
-    page_size: int = Field(
-        0, ge=0, le=100, description="Maximum number of items; 0 means 100.", examples=[10]
-    )
-    page_token: str = Field("", max_length=1024, description="The next_page_token of the previous page.")
-
-
-def _to_integer(value: Any) -> Any:
-    return int(value) if isinstance(value, float) and value.is_integer() else value
+    page_size: int = Field(0, ge=0, le=100, description="Maximum number of items; 0 means 100.")
+    page_token: PageToken = Field("", max_length=1024)
 
 
 class ItemCount(JsonBody):
@@ -71,7 +69,7 @@ class ItemCount(JsonBody):
 
 class Cart(JsonAnswer):
     cartid: str = Field(examples=["1234567"])
-    status: str = Field(description="open, closed or checked-out", examples=["open"])
+    status: CartStatus
 
 
 class CartItem(JsonAnswer):
@@ -79,8 +77,11 @@ class CartItem(JsonAnswer):
     count: int = Field(examples=[3])
 
 
+CartItemList = Annotated[list[CartItem], Field(description="In the order they were added.")]
+
+
 class ShoppingCart(Cart):
-    cart_items: list[CartItem] = Field(description="In the order they were added.", examples=[_ITEMS])
+    cart_items: CartItemList
     orderid: str | SkipJsonSchema[None] = unset("The order it became, once checked out.", _ORDERID)
 
 
@@ -90,7 +91,7 @@ class OrderTicket(JsonAnswer):
         description="pre-approved, reserved, approved; or, failed: reserve-failed, payment-failed, canceled",
         examples=["approved"],
     )
-    cart_items: list[CartItem] = Field(examples=[_ITEMS])
+    cart_items: CartItemList
     amount: int | SkipJsonSchema[None] = unset("Amount charged, in minor units of the currency.", 300)
     reason: str | SkipJsonSchema[None] = unset("Why the order failed.", "client")
 
@@ -102,7 +103,7 @@ class Item(JsonAnswer):
     available: int = Field(examples=[99_997])
     reserved: int = Field(examples=[0])
     sold: int = Field(examples=[3])
-    waives_payment: bool = Field(examples=[False])
+    waives_payment: bool
     shards: int = Field(
         description="Number of parts that a popular item's stock is split into.", examples=[8]
     )
@@ -110,12 +111,10 @@ class Item(JsonAnswer):
 
 class OrderHistoryEntry(JsonAnswer):
     status: str = Field(description="The ticket's new status, or delivery-arranged.", examples=["reserved"])
-    time: str = Field(examples=[_TIME])
-    cause: str = Field(
-        description="checkout, client, timeout, or what another service reported", examples=["reserved"]
-    )
-    eventid: str | SkipJsonSchema[None] = unset("The event that reported it.", _EVENTID)
-    trace_id: str | SkipJsonSchema[None] = unset("The trace it happened in, if it was traced.", _TRACE_ID)
+    time: Time
+    cause: str = Field(description="checkout, client, timeout, or another service's report: its status")
+    eventid: str | SkipJsonSchema[None] = unset("The event that reported it.", _UUID)
+    trace_id: str | SkipJsonSchema[None] = unset("The trace it happened in, if it was traced.", "4bf92f35")
 
 
 class OrderHistory(JsonAnswer):
@@ -129,15 +128,17 @@ class Charge(JsonAnswer):
     amount: int | SkipJsonSchema[None] = unset("Amount requested, in minor units of the currency.", 300)
     refunded: int = Field(description="The part of it that was refunded.", examples=[0])
     reason: str | SkipJsonSchema[None] = unset("Why it was declined.", "limit")
-    time: str = Field(examples=[_TIME])
-    settled_time: str | SkipJsonSchema[None] = unset("When it was settled or refunded.", _TIME)
+    time: Time
+    settled_time: Time | SkipJsonSchema[None] = unset(
+        "When it was settled or refunded.", "2026-11-21T12:00:01Z"
+    )
 
 
 class Shipment(JsonAnswer):
     orderid: str = Field(examples=[_ORDERID])
-    status: str = Field(description="arranged", examples=["arranged"])
-    items: list[CartItem] = Field(examples=[_ITEMS])
-    time: str = Field(examples=[_TIME])
+    status: str = Field(examples=["arranged"])
+    items: list[CartItem]
+    time: Time
 
 
 class CartAnswer(JsonAnswer):
@@ -145,12 +146,12 @@ class CartAnswer(JsonAnswer):
 
 
 class CartItems(JsonAnswer):
-    cart_items: list[CartItem] = Field(examples=[_ITEMS])
+    cart_items: CartItemList
 
 
 class CartContents(JsonAnswer):
     cartid: str = Field(examples=["1234567"])
-    cart_items: list[CartItem] = Field(examples=[_ITEMS])
+    cart_items: CartItemList
 
 
 class OrderTicketAnswer(JsonAnswer):
@@ -171,7 +172,7 @@ class ItemAnswer(JsonAnswer):
 
 class ItemPage(JsonAnswer):
     items: list[Item]
-    next_page_token: str = Field(description="Empty on the last page.", examples=[""])
+    next_page_token: str = Field(description="Empty on the last page.")
 
 
 class FieldError(BaseModel):

@@ -14,7 +14,6 @@ BURST_SECONDS = 2.0
 """A bucket holds at most this many seconds' allowance."""
 MAX_CLIENTS = 50_000
 """Beyond this number the least recently seen client is dropped; its bucket is full by then."""
-_ALL_CLIENTS = "all"
 
 
 @dataclass(slots=True)
@@ -49,21 +48,20 @@ class TokenBucket:
         return 0
 
 
+@dataclass(slots=True)
 class GlobalRateLimitMiddleware:
-    """Limits the rate of requests from all clients together."""
+    """Limits the rate of requests from all clients together, except for the `exempt` paths."""
 
-    def __init__(self, app: ASGIApp, bucket: TokenBucket, exempt: tuple[str, ...]) -> None:
-        """`exempt`: paths without a limit."""
-        self._app = app
-        self._bucket = bucket
-        self._exempt = exempt
+    app: ASGIApp
+    bucket: TokenBucket
+    exempt: tuple[str, ...]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        limited = scope["type"] == "http" and scope["path"] not in self._exempt
-        if limited and (retry_after := self._bucket.acquire(_ALL_CLIENTS)):
+        limited = scope["type"] == "http" and scope["path"] not in self.exempt
+        if limited and (retry_after := self.bucket.acquire("all")):
             await rate_limited(retry_after, "overall").response()(scope, receive, send)
             return
-        await self._app(scope, receive, send)
+        await self.app(scope, receive, send)
 
 
 def rate_limited(retry_after: float, limit: str) -> Problem:

@@ -1,6 +1,5 @@
 """The environment of the gateway."""
 
-import ipaddress
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,6 +8,8 @@ from typing import Annotated
 from pydantic import AfterValidator
 from pydantic.dataclasses import dataclass
 
+from contract.calls import grpc_target
+from contract.topology import TOPICS
 from sagakit.settings import (
     CONFIG,
     AuthSettings,
@@ -20,43 +21,8 @@ from sagakit.settings import (
     read,
     variable,
 )
-from services.gateway.clients import SERVICES
-from services.gateway.middleware import RequestLimits
-from services.gateway.order_feed.stream import StreamLimits
 
-_TARGET = re.compile(r"(dns|ipv4|ipv6|unix|xds):")
 _ORIGIN = re.compile(r"https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?")
-_HOST_AND_PORT = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):(?P<port>[0-9]{1,5})")
-
-
-def _grpc_target(address: str) -> str:
-    """Return the target gRPC dials: the address itself if it is one, or one made of `host:port[,…]`."""
-    if _TARGET.match(address):
-        return address
-    endpoints = [_endpoint(entry.strip()) for entry in address.split(",") if entry.strip()]
-    versions = {_ip_version(host) for host, _ in endpoints}
-    joined = ",".join(f"{host}:{port}" for host, port in endpoints)
-    if versions == {None} and len(endpoints) == 1:
-        return f"dns:///{joined}"
-    if len(versions) == 1 and None not in versions:
-        return f"ipv{versions.pop()}:{joined}"
-    raise ValueError("must be one DNS name or several IP addresses of one version, with ports")
-
-
-def _endpoint(entry: str) -> tuple[str, int]:
-    match = _HOST_AND_PORT.fullmatch(entry)
-    if match is None or not 1 <= int(match["port"]) <= 65_535:
-        raise ValueError(f"must be a gRPC target or host:port, not {entry!r}")
-    # The name stands for two addresses, of which local services listen at one.
-    host = "127.0.0.1" if match["host"] == "localhost" else match["host"]
-    return host, int(match["port"])
-
-
-def _ip_version(host: str) -> int | None:
-    try:
-        return ipaddress.ip_address(host.strip("[]")).version
-    except ValueError:
-        return None
 
 
 def _origins(origins: tuple[str, ...]) -> tuple[str, ...]:
@@ -72,7 +38,37 @@ def _trace_url(template: str) -> str:
     return template
 
 
-Target = Annotated[str, AfterValidator(_grpc_target)]
+Target = Annotated[str, AfterValidator(grpc_target)]
+
+
+@dataclass(frozen=True, slots=True, config=CONFIG)
+class RequestLimits:
+    """Limits of requests: duration, concurrency, rate."""
+
+    request_seconds: Annotated[float, variable("REQUEST_TIMEOUT_SECONDS", "s", low=0.001, high=86_400)] = 10
+    """Maximum duration of a request, from its arrival to the answer."""
+    concurrent_requests: Annotated[int, variable("MAX_CONCURRENT_REQUESTS", "requests", low=1)] = 512
+    """Requests served at the same time; further ones are answered with 503."""
+    rate_per_client: Annotated[float, variable("RATE_PER_CLIENT", "requests/s", low=0)] = 0
+    """Maximum rate of one client; 0: unlimited."""
+    rate_overall: Annotated[float, variable("RATE_OVERALL", "requests/s", low=0)] = 0
+    """Maximum rate of all clients together; 0: unlimited."""
+    trusted_proxies: Annotated[int, variable("TRUSTED_PROXIES", "proxies", low=0, high=10)] = 0
+    """Number of trusted proxies that append to X-Forwarded-For; 0: the header is ignored."""
+
+
+@dataclass(frozen=True, slots=True, config=CONFIG)
+class StreamLimits:
+    """Limits of event streams and their followers."""
+
+    max_streams: Annotated[int, variable("MAX_STREAMS", "streams", low=1)] = 1_000
+    """Event streams and long polls at the same time; further ones are answered with 503."""
+    stream_seconds: Annotated[float, variable("STREAM_SECONDS", "s", low=1, high=86_400)] = 900
+    """Maximum duration of an event stream; clients reconnect."""
+    heartbeat_seconds: float = 10
+    """Interval of the comments that keep an idle connection open."""
+    send_seconds: float = 10
+    """Timeout for sending to a client that does not read."""
 
 
 @dataclass(frozen=True, slots=True, config=CONFIG)
@@ -97,26 +93,14 @@ class Settings:
     """`production` requires authentication, tells browsers to use HTTPS only and forbids CONTROL_SOCKET."""
     drain_delay_seconds: Annotated[float, variable("DRAIN_DELAY_SECONDS", "s", low=0, high=86_400)] = 0
     """How long the gateway continues to serve after SIGTERM, so that load balancers notice."""
-    request_seconds: Annotated[float, variable("REQUEST_TIMEOUT_SECONDS", "s", low=0.001, high=86_400)] = 10
-    """Maximum duration of a request, from its arrival to the answer."""
-    concurrent_requests: Annotated[int, variable("MAX_CONCURRENT_REQUESTS", "requests", low=1)] = 512
-    """Requests served at the same time; further ones are answered with 503."""
-    rate_per_client: Annotated[int, variable("RATE_PER_CLIENT", "requests/s", low=0)] = 0
-    """Maximum rate of one client; 0: unlimited."""
-    rate_overall: Annotated[int, variable("RATE_OVERALL", "requests/s", low=0)] = 0
-    """Maximum rate of all clients together; 0: unlimited."""
-    trusted_proxies: Annotated[int, variable("TRUSTED_PROXIES", "proxies", low=0, high=10)] = 0
-    """Number of trusted proxies that append to X-Forwarded-For; 0: the header is ignored."""
     cors_origins: Annotated[Texts, AfterValidator(_origins), variable("CORS_ORIGINS")] = ()
     """Comma-separated origins of web pages whose scripts may read answers."""
-    max_streams: Annotated[int, variable("MAX_STREAMS", "streams", low=1)] = 1_000
-    """Event streams and long polls at the same time; further ones are answered with 503."""
-    stream_seconds: Annotated[float, variable("STREAM_SECONDS", "s", low=1, high=86_400)] = 900
-    """Maximum duration of an event stream; clients reconnect."""
     trace_url: Annotated[str, AfterValidator(_trace_url), variable("TRACE_URL")] = ""
     """URL that shows a trace, with `{trace_id}` in it, for links on the page."""
     control: Annotated[Path | None, variable("CONTROL_SOCKET")] = None
     """Socket of `sagactl up`, through which the page stops and starts services; not in `production`."""
+    limits: RequestLimits = RequestLimits()
+    stream_limits: StreamLimits = StreamLimits()
     messages: BackendSettings | None = None
     """The broker of order events; None, if neither BACKEND nor GOOGLE_CLOUD_PROJECT is set: no streams."""
     logs: LogSettings = LogSettings()
@@ -126,23 +110,7 @@ class Settings:
     @property
     def targets(self) -> Mapping[str, str]:
         """What gRPC dials for each service."""
-        return {service: getattr(self, service) for service in SERVICES}
-
-    @property
-    def limits(self) -> RequestLimits:
-        """Limits of requests."""
-        return RequestLimits(
-            self.request_seconds,
-            self.concurrent_requests,
-            self.rate_per_client,
-            self.rate_overall,
-            self.trusted_proxies,
-        )
-
-    @property
-    def stream_limits(self) -> StreamLimits:
-        """Limits of streams."""
-        return StreamLimits(self.max_streams, self.stream_seconds)
+        return {service: getattr(self, service) for service in TOPICS}
 
     @property
     def production(self) -> bool:
@@ -156,6 +124,8 @@ class Settings:
         settings = read(
             cls,
             environ,
+            limits=read(RequestLimits, environ),
+            stream_limits=read(StreamLimits, environ),
             logs=LogSettings.from_environ(environ),
             auth=AuthSettings.from_environ(environ),
             messages=BackendSettings.from_environ(environ) if broker else None,

@@ -1,63 +1,54 @@
 """Spans of requests: an order's trace starts here, or continues the client's."""
 
 import re
+from dataclasses import dataclass
 
-from opentelemetry.trace import Span, SpanKind, Tracer
+from opentelemetry.trace import SpanKind, Tracer
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from sagakit.telemetry.spans import fail, in_span
 from sagakit.telemetry.traceparent import TRACEPARENT, context_of, traceparent_of
 from services.gateway.auth import PROBES
+from services.gateway.metrics import METHODS, on_start
 
 TRACERESPONSE = "traceresponse"
-"""Header that tells a client which trace its request is in (https://w3c.github.io/trace-context/#traceresponse-header)."""
-_CONVERTED = re.compile(r":\w+}")
+"""Header that names the request's trace (https://w3c.github.io/trace-context/#traceresponse-header)."""
+_CONVERTER = re.compile(r":\w+}")
 """The converter in a route template (`{id:name}`), which is left out of names."""
-_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
+@dataclass(slots=True)
 class TracingMiddleware:
     """Records a span for every request except probes, and names it in the answer's headers."""
 
-    def __init__(self, app: ASGIApp, tracer: Tracer) -> None:
-        self._app = app
-        self._tracer = tracer
+    app: ASGIApp
+    tracer: Tracer
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["path"] in PROBES:
-            await self._app(scope, receive, send)
+            await self.app(scope, receive, send)
             return
         # Two traceparent headers contradict each other: neither is used.
         parents = Headers(scope=scope).getlist(TRACEPARENT)
         context = context_of(parents[0] if len(parents) == 1 else None)
-        method = scope["method"] if scope["method"] in _METHODS else "HTTP"
-        span = self._tracer.start_span(method, context, SpanKind.SERVER)
+        method = scope["method"] if scope["method"] in METHODS else "HTTP"
+        span = self.tracer.start_span(method, context, SpanKind.SERVER)
 
-        async def add_header(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                MutableHeaders(scope=message)[TRACERESPONSE] = traceparent_of(span)
-                _answered(span, message["status"])
-            await send(message)
+        def add_header(message: Message) -> None:
+            MutableHeaders(scope=message)[TRACERESPONSE] = traceparent_of(span)
+            span.set_attribute("http.response.status_code", message["status"])
+            if message["status"] >= 500:
+                fail(span, str(message["status"]), "")
 
         with in_span(span):
             span.set_attribute("http.request.method", method)
             span.set_attribute("url.path", scope["path"])
             try:
-                await self._app(scope, receive, add_header)
+                await self.app(scope, receive, on_start(send, add_header))
             finally:
-                _name(span, method, scope)
-
-
-def _answered(span: Span, status: int) -> None:
-    span.set_attribute("http.response.status_code", status)
-    if status >= 500:
-        fail(span, str(status), "")
-
-
-def _name(span: Span, method: str, scope: Scope) -> None:
-    """Name the span by the route, which is known only after routing."""
-    if routed := getattr(scope.get("route"), "path", ""):
-        path = _CONVERTED.sub("}", routed)
-        span.update_name(f"{method} {path}")
-        span.set_attribute("http.route", path)
+                # Known only after routing.
+                if template := getattr(scope.get("route"), "path", ""):
+                    path = _CONVERTER.sub("}", template)
+                    span.update_name(f"{method} {path}")
+                    span.set_attribute("http.route", path)

@@ -15,7 +15,8 @@ from grpc_health.v1._async import HealthServicer
 
 from services.gateway.app import Lifecycle, create_app
 from services.gateway.clients import SERVICES, Clients
-from services.gateway.middleware import MiddlewareConfig, RequestLimits
+from services.gateway.middleware import MiddlewareConfig
+from services.gateway.settings import RequestLimits
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING

@@ -13,7 +13,8 @@ from rpc import purchase_pb2
 from sagakit.errors import FailedPrecondition, InvalidArgument, NotFound
 from sagakit.grpc.errors import status_of
 from services.gateway.app import Lifecycle, create_app
-from services.gateway.middleware import MiddlewareConfig, RequestLimits
+from services.gateway.middleware import MiddlewareConfig
+from services.gateway.settings import RequestLimits
 from tests.service.gateway_harness import (
     WAIT_SECONDS,
     Failure,

@@ -8,7 +8,8 @@ import pytest
 
 from services.gateway.app import Lifecycle, create_app
 from services.gateway.clients import Clients
-from services.gateway.middleware import MiddlewareConfig, RequestLimits
+from services.gateway.middleware import MiddlewareConfig
+from services.gateway.settings import RequestLimits
 from tests.service.gateway_harness import assert_problem, fakes, targets_of
 
 CART = "/v1/carts/c-1"

@@ -5,16 +5,18 @@ import grpc
 from rpc.purchase_pb2 import GetOrderTicketResponse, OrderTicket
 from services.gateway.app import Lifecycle, create_app
 from services.gateway.clients import Clients
-from services.gateway.middleware import DEFAULT_CONFIG, MiddlewareConfig, RequestLimits
+from services.gateway.middleware import MiddlewareConfig
+from services.gateway.settings import RequestLimits
 from tests.service.gateway_harness import Failure, client_of, fakes, targets_of
 from tests.support.metrics import Measured
 
 COUNT = "http_server_request_duration_seconds_count"
 
 
-async def requested(
-    *requests: tuple[str, str], limits: RequestLimits = DEFAULT_CONFIG.limits, **answers
-) -> Measured:
+NO_LIMITS = RequestLimits()
+
+
+async def requested(*requests: tuple[str, str], limits: RequestLimits = NO_LIMITS, **answers) -> Measured:
     """What was measured of these requests, one after the other."""
     measured = Measured()
     async with fakes(**answers) as services:

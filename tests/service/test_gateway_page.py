@@ -11,7 +11,8 @@ import pytest
 
 from services.gateway.app import Lifecycle, create_app
 from services.gateway.clients import SERVICES, Clients
-from services.gateway.middleware import MiddlewareConfig, RequestLimits
+from services.gateway.middleware import MiddlewareConfig
+from services.gateway.settings import RequestLimits
 from services.gateway.static_ui import FILES, prefers_html
 from tests.service.gateway_harness import assert_problem, client_of, gateway
 

@@ -5,9 +5,7 @@ from pathlib import Path
 import pytest
 
 from sagakit.settings import LogSettings, SettingsError
-from services.gateway.middleware import RequestLimits
-from services.gateway.order_feed.stream import StreamLimits
-from services.gateway.settings import Settings
+from services.gateway.settings import RequestLimits, Settings, StreamLimits
 
 ADDRESSES = {
     "PURCHASE_ADDRESS": "127.0.0.1:50051",

@@ -13,14 +13,16 @@ from rpc import purchase_pb2, stock_pb2
 from sagakit.runtime import Runtime
 from services.gateway.app import Lifecycle, create_app
 from services.gateway.clients import Clients
-from services.gateway.middleware import DEFAULT_CONFIG, MiddlewareConfig, RequestLimits
+from services.gateway.middleware import MiddlewareConfig
 from services.gateway.order_feed.feed import OrderFeeds
 from services.gateway.order_feed.snapshot import SnapshotReader
-from services.gateway.order_feed.stream import DEFAULT_STREAM_LIMITS, HEARTBEAT, StreamLimits
+from services.gateway.order_feed.stream import HEARTBEAT
+from services.gateway.settings import RequestLimits, StreamLimits
 from tests.service.gateway_harness import Failure, assert_problem, client_of, fakes, targets_of
 from tests.support.eventually import eventually
 from tests.support.sse import follow
 
+STREAM_LIMITS, REQUEST_LIMITS = StreamLimits(), RequestLimits()
 EVENTS = "/v1/orders/o-1/events"
 REFUSED = ["purchase.pre-approved", "stock.reserve-failed", "purchase.reserve-failed", "end"]
 
@@ -37,8 +39,8 @@ def history(*statuses: str) -> purchase_pb2.GetOrderHistoryResponse:
 
 @asynccontextmanager
 async def gateway(
-    stream_limits: StreamLimits = DEFAULT_STREAM_LIMITS,
-    limits: RequestLimits = DEFAULT_CONFIG.limits,
+    stream_limits: StreamLimits = STREAM_LIMITS,
+    limits: RequestLimits = REQUEST_LIMITS,
     *,
     hears: bool = True,
     **answers: Sequence[Any],

@@ -27,7 +27,7 @@ from services.gateway.clients import Clients
 from services.gateway.middleware import MiddlewareConfig
 from services.gateway.order_feed.feed import OrderFeeds
 from services.gateway.order_feed.snapshot import SnapshotReader
-from services.gateway.order_feed.stream import StreamLimits
+from services.gateway.settings import StreamLimits
 from tests.service.gateway_harness import WAIT_SECONDS, assert_problem, client_of
 from tests.support.brokers import Listener
 from tests.support.eventually import eventually

@@ -10,7 +10,7 @@ import re
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 import structlog
@@ -26,6 +26,7 @@ from services.gateway.clients import Clients
 from services.gateway.errors import Problem
 from services.gateway.middleware import RELEASE_SLOT
 from services.gateway.order_feed.feed import FollowerSlots, OrderFeed, OrderFeeds
+from services.gateway.settings import StreamLimits
 
 log = structlog.get_logger()
 
@@ -38,25 +39,16 @@ MAX_SEEN = 50
 _KEY = re.compile(r"[a-z-]{1,40}\.[a-z-]{1,40}|" + END)
 
 
-@dataclass(frozen=True, slots=True)
-class StreamLimits:
-    """Limits of streams, in seconds, and of followers."""
-
-    max_streams: int = 1_000
-    """Streams and long polls together."""
-    stream_seconds: float = 900
-    """Maximum duration of a stream; clients reconnect."""
-    heartbeat_seconds: float = 10
-    send_seconds: float = 10
-    """Timeout for sending to a client that does not read."""
-
-
-DEFAULT_STREAM_LIMITS = StreamLimits()
-
-
 def sse(name: str, id_: str, data: Mapping[str, Any]) -> str:
     """Format one event; clients send `id_` as Last-Event-ID when they reconnect."""
     return f"event: {name}\nid: {id_}\ndata: {json.dumps(data, separators=(',', ':'))}\n\n"
+
+
+EXAMPLE = sse(
+    "move",
+    "purchase.pre-approved",
+    {"service": "purchase", "status": "pre-approved", "time": "2026-11-21T12:00:00.000Z"},
+) + sse("end", "purchase.pre-approved,purchase.canceled,end", {"orderid": "…", "status": "canceled"})
 
 
 class OrderStream:

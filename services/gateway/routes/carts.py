@@ -1,31 +1,18 @@
 """/v1/carts: carts from opening to checkout."""
 
-from typing import Annotated
+from fastapi import Response
 
-from fastapi import APIRouter, Path, Response
-
-from contract.fields import ID_PATTERN
 from rpc import purchase_pb2 as pb
 from services.gateway.dependencies import Conditional, IdempotencyKey, Services
-from services.gateway.documentation import COMMON_PROBLEMS, LOCATION, conditional, links, problems
-from services.gateway.json_route import ResourceRoute
-from services.gateway.models import ItemCount, OrderTicket, ShoppingCart
+from services.gateway.documentation import CHANGE_PROBLEMS, LOCATION, conditional, links
+from services.gateway.models import CartId, ItemCount, ItemId, OrderTicket, ShoppingCart
+from services.gateway.routes import resource_router
 
-router = APIRouter(
-    prefix="/v1/carts",
-    tags=["v1 carts"],
-    route_class=ResourceRoute,
-    responses={**COMMON_PROBLEMS, **problems(404)},
-    generate_unique_id_function=lambda route: route.name,
-)
-
-CartId = Annotated[str, Path(pattern=ID_PATTERN, examples=["1234567"])]
-ItemId = Annotated[str, Path(pattern=ID_PATTERN, examples=["blue"])]
+router = resource_router("carts")
 
 _THIS_CART = {"cartid": "$request.path.cartid"}
 _CART_LINKS = links("get_cart", "set_item", "remove_item", "close_cart", "checkout", **_THIS_CART)
 _ORDER_LINKS = links("get_order", "cancel_order", "get_order_history", orderid="$response.body#/orderid")
-_CHANGE_PROBLEMS = problems(409, 422)
 
 
 @router.put(
@@ -35,7 +22,7 @@ _CHANGE_PROBLEMS = problems(409, 422)
     responses={
         200: {"model": ShoppingCart, "description": "It existed.", "links": _CART_LINKS},
         201: {"headers": LOCATION, "links": _CART_LINKS},
-        **_CHANGE_PROBLEMS,
+        **CHANGE_PROBLEMS,
     },
 )
 async def put_cart(
@@ -49,9 +36,7 @@ async def put_cart(
     return ShoppingCart.from_message(answer.cart)
 
 
-@router.get(
-    "/{cartid:name}", summary="Get a cart and its items", response_model=ShoppingCart, responses=conditional()
-)
+@router.get("/{cartid:name}", summary="Get a cart", response_model=ShoppingCart, responses=conditional())
 async def get_cart(cartid: CartId, services: Services, conditional: Conditional) -> Response:
     answer = await services.purchase.GetCart(pb.GetCartRequest(cartid=cartid))
     return conditional(ShoppingCart.from_message(answer.cart))
@@ -60,7 +45,7 @@ async def get_cart(cartid: CartId, services: Services, conditional: Conditional)
 @router.put(
     "/{cartid:name}/items/{itemid:name}",
     summary="Set the quantity of an item in an open cart, whether or not it has the item",
-    responses={200: {"links": _CART_LINKS}, **_CHANGE_PROBLEMS},
+    responses={200: {"links": _CART_LINKS}, **CHANGE_PROBLEMS},
 )
 async def set_item(
     cartid: CartId, itemid: ItemId, body: ItemCount, key: IdempotencyKey, services: Services
@@ -73,7 +58,7 @@ async def set_item(
 @router.delete(
     "/{cartid:name}/items/{itemid:name}",
     summary="Remove an item from an open cart, whatever its quantity, if the cart has it",
-    responses=_CHANGE_PROBLEMS,
+    responses=CHANGE_PROBLEMS,
 )
 async def remove_item(
     cartid: CartId, itemid: ItemId, key: IdempotencyKey, services: Services
@@ -85,8 +70,8 @@ async def remove_item(
 
 @router.post(
     "/{cartid:name}:close",
-    summary="Close a cart to further changes; if it is closed, return it",
-    responses={200: {"links": links("checkout", **_THIS_CART)}, **_CHANGE_PROBLEMS},
+    summary="Close a cart to changes; if it is closed, return it",
+    responses={200: {"links": links("checkout", **_THIS_CART)}, **CHANGE_PROBLEMS},
 )
 async def close_cart(cartid: CartId, key: IdempotencyKey, services: Services) -> ShoppingCart:
     answer = await services.purchase.CloseCart(pb.CloseCartRequest(cartid=cartid, commandid=key))
@@ -97,7 +82,7 @@ async def close_cart(cartid: CartId, key: IdempotencyKey, services: Services) ->
     "/{cartid:name}:checkout",
     summary="Turn a closed cart into an order, which is then processed; if there is one, return it",
     status_code=202,
-    responses={202: {"headers": LOCATION, "links": _ORDER_LINKS}, **_CHANGE_PROBLEMS},
+    responses={202: {"headers": LOCATION, "links": _ORDER_LINKS}, **CHANGE_PROBLEMS},
 )
 async def checkout(
     cartid: CartId, key: IdempotencyKey, services: Services, response: Response

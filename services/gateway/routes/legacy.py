@@ -1,170 +1,119 @@
 """POST /<service>/api/<rpc>: the older routes, one per RPC, whose JSON stays as it is."""
 
+from typing import Any
+
 from fastapi import APIRouter
 
 from rpc import delivery_pb2, payment_pb2, stock_pb2
 from rpc import purchase_pb2 as pb
 from services.gateway import auth
+from services.gateway import models as m
 from services.gateway.dependencies import Services
 from services.gateway.documentation import COMMON_PROBLEMS, problems
 from services.gateway.json_route import JsonRoute
-from services.gateway.models import (
-    AddItemRequest,
-    CartAnswer,
-    CartContents,
-    CartItemRequest,
-    CartItems,
-    CartRequest,
-    DeliveryAnswer,
-    ItemAnswer,
-    ItemPage,
-    ItemRequest,
-    ListItemsRequest,
-    OrderHistory,
-    OrderRequest,
-    OrderTicketAnswer,
-    PaymentAnswer,
-)
 
-router = APIRouter(
-    route_class=JsonRoute,
-    responses=COMMON_PROBLEMS,
-    generate_unique_id_function=lambda route: route.name.title().replace("_", ""),
-)
-_PURCHASE, _STOCK = "/purchase/api", "/stock/api"
 _NOT_FOUND, _CONFLICT = problems(404), problems(404, 409)
+_OPTIONS: dict[str, Any] = {
+    "route_class": JsonRoute,
+    "responses": COMMON_PROBLEMS,
+    "generate_unique_id_function": lambda route: route.name.title().replace("_", ""),
+}
+purchase = APIRouter(prefix="/purchase/api", tags=["purchase"], **_OPTIONS)
+stock = APIRouter(prefix="/stock/api", tags=["stock"], **_OPTIONS)
+payment = APIRouter(prefix="/payment/api", tags=["payment"], **_OPTIONS)
+delivery = APIRouter(prefix="/delivery/api", tags=["delivery"], **_OPTIONS)
 
 
-@router.post(
-    f"{_PURCHASE}/create_cart",
-    tags=["purchase"],
-    summary="Open an empty cart; if it exists, return it",
-    responses=problems(409),
-)
-async def create_cart(body: CartRequest, services: Services) -> CartAnswer:
-    return CartAnswer.from_message(
-        await services.purchase.CreateCart(pb.CreateCartRequest(cartid=body.cartid))
-    )
+@purchase.post("/create_cart", summary="Open an empty cart; if it exists, return it", responses=problems(409))
+async def create_cart(body: m.CartRequest, services: Services) -> m.CartAnswer:
+    request = pb.CreateCartRequest(cartid=body.cartid)
+    return m.CartAnswer.from_message(await services.purchase.CreateCart(request))
 
 
-@router.post(f"{_PURCHASE}/get_cart", tags=["purchase"], summary="Get a cart", responses=_NOT_FOUND)
-async def get_cart(body: CartRequest, services: Services) -> CartAnswer:
-    return CartAnswer.from_message(await services.purchase.GetCart(pb.GetCartRequest(cartid=body.cartid)))
+@purchase.post("/get_cart", summary="Get a cart", responses=_NOT_FOUND)
+async def get_cart(body: m.CartRequest, services: Services) -> m.CartAnswer:
+    request = pb.GetCartRequest(cartid=body.cartid)
+    return m.CartAnswer.from_message(await services.purchase.GetCart(request))
 
 
-@router.post(
-    f"{_PURCHASE}/add_item",
-    tags=["purchase"],
-    summary="Add units of an item to an open cart",
-    responses=_CONFLICT,
-)
-async def add_item(body: AddItemRequest, services: Services) -> CartItems:
-    request = pb.AddItemRequest(
-        cartid=body.cartid, itemid=body.itemid, count=body.count, commandid=body.commandid
-    )
-    return CartItems.from_message(await services.purchase.AddItem(request))
+@purchase.post("/add_item", summary="Add units of an item to an open cart", responses=_CONFLICT)
+async def add_item(body: m.AddItemRequest, services: Services) -> m.CartItems:
+    request = pb.AddItemRequest(**body.model_dump())
+    return m.CartItems.from_message(await services.purchase.AddItem(request))
 
 
-@router.post(
-    f"{_PURCHASE}/remove_item",
-    tags=["purchase"],
-    summary="Remove an item from an open cart, whatever its quantity",
-    responses=_CONFLICT,
-)
-async def remove_item(body: CartItemRequest, services: Services) -> CartItems:
+@purchase.post("/remove_item", summary="Remove an item from an open cart", responses=_CONFLICT)
+async def remove_item(body: m.CartItemRequest, services: Services) -> m.CartItems:
     request = pb.RemoveItemRequest(cartid=body.cartid, itemid=body.itemid)
-    return CartItems.from_message(await services.purchase.RemoveItem(request))
+    return m.CartItems.from_message(await services.purchase.RemoveItem(request))
 
 
-@router.post(
-    f"{_PURCHASE}/get_cart_contents",
-    tags=["purchase"],
-    summary="List the items of a cart, in the order they were added",
-    responses=_NOT_FOUND,
-)
-async def get_cart_contents(body: CartRequest, services: Services) -> CartContents:
+@purchase.post("/get_cart_contents", summary="List the items of a cart", responses=_NOT_FOUND)
+async def get_cart_contents(body: m.CartRequest, services: Services) -> m.CartContents:
     request = pb.GetCartContentsRequest(cartid=body.cartid)
-    return CartContents.from_message(await services.purchase.GetCartContents(request))
+    return m.CartContents.from_message(await services.purchase.GetCartContents(request))
 
 
-@router.post(
-    f"{_PURCHASE}/close_cart",
-    tags=["purchase"],
-    summary="Close a cart to further changes; if it is closed, return it",
-    responses=_CONFLICT,
+@purchase.post(
+    "/close_cart", summary="Close a cart to changes; if it is closed, return it", responses=_CONFLICT
 )
-async def close_cart(body: CartRequest, services: Services) -> CartAnswer:
-    return CartAnswer.from_message(await services.purchase.CloseCart(pb.CloseCartRequest(cartid=body.cartid)))
+async def close_cart(body: m.CartRequest, services: Services) -> m.CartAnswer:
+    request = pb.CloseCartRequest(cartid=body.cartid)
+    return m.CartAnswer.from_message(await services.purchase.CloseCart(request))
 
 
-@router.post(
-    f"{_PURCHASE}/checkout",
-    tags=["purchase"],
-    summary="Open the order ticket of a closed cart; if there is one, return it",
-    responses=_CONFLICT,
+@purchase.post(
+    "/checkout", summary="Order a closed cart; if it is ordered, return its ticket", responses=_CONFLICT
 )
-async def checkout(body: CartRequest, services: Services) -> OrderTicketAnswer:
-    answer = await services.purchase.Checkout(pb.CheckoutRequest(cartid=body.cartid))
-    return OrderTicketAnswer.from_message(answer)
+async def checkout(body: m.CartRequest, services: Services) -> m.OrderTicketAnswer:
+    request = pb.CheckoutRequest(cartid=body.cartid)
+    return m.OrderTicketAnswer.from_message(await services.purchase.Checkout(request))
 
 
-@router.post(
-    f"{_PURCHASE}/get_order_ticket", tags=["purchase"], summary="Get an order ticket", responses=_NOT_FOUND
-)
-async def get_order_ticket(body: OrderRequest, services: Services) -> OrderTicketAnswer:
+@purchase.post("/get_order_ticket", summary="Get an order ticket", responses=_NOT_FOUND)
+async def get_order_ticket(body: m.OrderRequest, services: Services) -> m.OrderTicketAnswer:
     request = pb.GetOrderTicketRequest(orderid=body.orderid)
-    return OrderTicketAnswer.from_message(await services.purchase.GetOrderTicket(request))
+    return m.OrderTicketAnswer.from_message(await services.purchase.GetOrderTicket(request))
 
 
-@router.post(
-    f"{_PURCHASE}/cancel_order",
-    tags=["purchase"],
-    summary="Cancel an open order; if it is canceled, return its ticket",
-    responses=_CONFLICT,
+@purchase.post(
+    "/cancel_order", summary="Cancel an open order; if it is canceled, return it", responses=_CONFLICT
 )
-async def cancel_order(body: OrderRequest, services: Services) -> OrderTicketAnswer:
-    answer = await services.purchase.CancelOrder(pb.CancelOrderRequest(orderid=body.orderid))
-    return OrderTicketAnswer.from_message(answer)
+async def cancel_order(body: m.OrderRequest, services: Services) -> m.OrderTicketAnswer:
+    request = pb.CancelOrderRequest(orderid=body.orderid)
+    return m.OrderTicketAnswer.from_message(await services.purchase.CancelOrder(request))
 
 
-@router.post(
-    f"{_PURCHASE}/get_order_history",
-    tags=["purchase"],
-    summary="Get the history of an order",
-    responses=_NOT_FOUND,
-)
-async def get_order_history(body: OrderRequest, services: Services) -> OrderHistory:
+@purchase.post("/get_order_history", summary="Get the history of an order", responses=_NOT_FOUND)
+async def get_order_history(body: m.OrderRequest, services: Services) -> m.OrderHistory:
     request = pb.GetOrderHistoryRequest(orderid=body.orderid)
-    return OrderHistory.from_message(await services.purchase.GetOrderHistory(request))
+    return m.OrderHistory.from_message(await services.purchase.GetOrderHistory(request))
 
 
-@router.post(
-    "/payment/api/get_payment", tags=["payment"], summary="Get an order's payment", responses=_NOT_FOUND
-)
-async def get_payment(body: OrderRequest, services: Services) -> PaymentAnswer:
+@payment.post("/get_payment", summary="Get an order's payment", responses=_NOT_FOUND)
+async def get_payment(body: m.OrderRequest, services: Services) -> m.PaymentAnswer:
     await _authorize(services, body.orderid)
     request = payment_pb2.GetPaymentRequest(orderid=body.orderid)
-    return PaymentAnswer.from_message(await services.payment.GetPayment(request))
+    return m.PaymentAnswer.from_message(await services.payment.GetPayment(request))
 
 
-@router.post(
-    "/delivery/api/get_delivery", tags=["delivery"], summary="Get an order's delivery", responses=_NOT_FOUND
-)
-async def get_delivery(body: OrderRequest, services: Services) -> DeliveryAnswer:
+@delivery.post("/get_delivery", summary="Get an order's delivery", responses=_NOT_FOUND)
+async def get_delivery(body: m.OrderRequest, services: Services) -> m.DeliveryAnswer:
     await _authorize(services, body.orderid)
     request = delivery_pb2.GetDeliveryRequest(orderid=body.orderid)
-    return DeliveryAnswer.from_message(await services.delivery.GetDelivery(request))
+    return m.DeliveryAnswer.from_message(await services.delivery.GetDelivery(request))
 
 
-@router.post(f"{_STOCK}/get_item", tags=["stock"], summary="Get an item", responses=_NOT_FOUND)
-async def get_item(body: ItemRequest, services: Services) -> ItemAnswer:
-    return ItemAnswer.from_message(await services.stock.GetItem(stock_pb2.GetItemRequest(itemid=body.itemid)))
+@stock.post("/get_item", summary="Get an item", responses=_NOT_FOUND)
+async def get_item(body: m.ItemRequest, services: Services) -> m.ItemAnswer:
+    request = stock_pb2.GetItemRequest(itemid=body.itemid)
+    return m.ItemAnswer.from_message(await services.stock.GetItem(request))
 
 
-@router.post(f"{_STOCK}/list_items", tags=["stock"], summary="List the catalogue, page by page")
-async def list_items(body: ListItemsRequest, services: Services) -> ItemPage:
+@stock.post("/list_items", summary="List the catalogue, page by page")
+async def list_items(body: m.ListItemsRequest, services: Services) -> m.ItemPage:
     request = stock_pb2.ListItemsRequest(page_size=body.page_size, page_token=body.page_token)
-    return ItemPage.from_message(await services.stock.ListItems(request))
+    return m.ItemPage.from_message(await services.stock.ListItems(request))
 
 
 async def _authorize(services: Services, orderid: str) -> None:

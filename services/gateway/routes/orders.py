@@ -7,29 +7,21 @@ from fastapi import APIRouter, Header, Path, Query, Request, Response
 from contract.fields import ID_PATTERN
 from rpc import purchase_pb2 as pb
 from services.gateway.dependencies import Conditional, IdempotencyKey, Polling, Services, Stream
-from services.gateway.documentation import COMMON_PROBLEMS, conditional, problems
-from services.gateway.json_route import ResourceRoute
-from services.gateway.models import OrderHistory, OrderTicket
-from services.gateway.order_feed.stream import MEDIA_TYPE, sse
+from services.gateway.documentation import CHANGE_PROBLEMS, conditional, problems
+from services.gateway.models import OrderHistory, OrderId, OrderTicket
+from services.gateway.order_feed.stream import EXAMPLE, MEDIA_TYPE
+from services.gateway.routes import resource_router
 
-router = APIRouter(
-    prefix="/v1/orders",
-    tags=["v1 orders"],
-    route_class=ResourceRoute,
-    responses={**COMMON_PROBLEMS, **problems(404)},
-    generate_unique_id_function=lambda route: route.name,
-)
+router = resource_router("orders")
 events_router = APIRouter(tags=["v1"])
 """Beside the others: a stream never reads a body."""
 
-_EXAMPLES = ["0b0c1c52-6f0b-4d0a-9a3e-2f6f1f0a8b5d"]
-OrderId = Annotated[str, Path(pattern=ID_PATTERN, examples=_EXAMPLES)]
-
-_STREAM_EXAMPLE = sse(
-    "move",
-    "purchase.pre-approved",
-    {"service": "purchase", "status": "pre-approved", "time": "2026-11-21T12:00:00.000Z"},
-) + sse("end", "purchase.pre-approved,purchase.canceled,end", {"orderid": "…", "status": "canceled"})
+Wait = Annotated[
+    float, Query(ge=0, le=60, allow_inf_nan=False, description="Seconds to wait while it is open.")
+]
+# Purchase validates it: an invalid id is its 400.
+StreamedOrderId = Annotated[str, Path(json_schema_extra={"pattern": ID_PATTERN})]
+LastEventId = Annotated[str, Header(alias="Last-Event-ID", description="The id of the last event received.")]
 
 
 @router.get(
@@ -44,9 +36,7 @@ async def get_order(
     services: Services,
     polling: Polling,
     conditional: Conditional,
-    wait: Annotated[
-        float, Query(ge=0, le=60, allow_inf_nan=False, description="Seconds to wait while the order is open.")
-    ] = 0,
+    wait: Wait = 0,
 ) -> Response:
     if wait:
         await polling.until_terminal(request, orderid, wait)
@@ -57,7 +47,7 @@ async def get_order(
 @router.post(
     "/{orderid:name}:cancel",
     summary="Cancel an open order; if it is canceled, return it",
-    responses=problems(409, 422),
+    responses=CHANGE_PROBLEMS,
 )
 async def cancel_order(orderid: OrderId, key: IdempotencyKey, services: Services) -> OrderTicket:
     answer = await services.purchase.CancelOrder(pb.CancelOrderRequest(orderid=orderid, commandid=key))
@@ -81,19 +71,13 @@ async def get_order_history(orderid: OrderId, services: Services, conditional: C
     summary="Follow an order live",
     response_class=Response,
     responses={
-        200: {"description": "The stream", "content": {MEDIA_TYPE: {"example": _STREAM_EXAMPLE}}},
+        200: {"description": "The stream", "content": {MEDIA_TYPE: {"example": EXAMPLE}}},
         204: {"description": "The client has received the end; it must not reconnect."},
         **problems(400, 401, 404, 429, 501, 503, 504),
     },
 )
 async def stream_order_events(
-    request: Request,
-    # Purchase validates it: an invalid id is its 400.
-    orderid: Annotated[str, Path(json_schema_extra={"pattern": ID_PATTERN}, examples=_EXAMPLES)],
-    stream: Stream,
-    last_event_id: Annotated[
-        str, Header(alias="Last-Event-ID", description="The id of the last event received.")
-    ] = "",
+    request: Request, orderid: StreamedOrderId, stream: Stream, last_event_id: LastEventId = ""
 ) -> Response:
     """Server-sent events: a `move` for each thing that a service has done for the order, then for each as it
     happens, and an `end` once nothing more will. A client that reconnects, to any gateway, with the
