@@ -14,7 +14,7 @@ TOPICS: Mapping[str, str] = {
     "delivery": "com.example.delivery",
 }
 
-LISTENS_TO: Mapping[str, tuple[str, ...]] = {
+SUBSCRIBES_TO: Mapping[str, tuple[str, ...]] = {
     "purchase": ("stock", "payment", "delivery"),
     "stock": ("purchase",),
     "payment": ("stock", "purchase"),
@@ -30,14 +30,14 @@ DEAD_LETTER_SUBSCRIPTION = "dead-letter"
 
 def subscribed_topics(service: str) -> tuple[str, ...]:
     """Return the topics `service` subscribes to, in the order of `EVENT_SUBSCRIBE_TOPICS`."""
-    return tuple(TOPICS[publisher] for publisher in LISTENS_TO[service])
+    return tuple(TOPICS[publisher] for publisher in SUBSCRIBES_TO[service])
 
 
 def subscriptions() -> dict[str, str]:
     """Return every service subscription: name → topic. The dead-letter subscription is not included."""
     return {
         subscription_name(service, topic): topic
-        for service in LISTENS_TO
+        for service in SUBSCRIBES_TO
         for topic in subscribed_topics(service)
     }
 

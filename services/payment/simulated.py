@@ -30,6 +30,10 @@ class FaultSettings:
     """Simulate a lost response: the first charge succeeds but times out; a retry returns the result."""
 
 
+_PROPERTIES = {"away": "unavailable", "delay_seconds": "delay_seconds", "loses_answers": "drop_responses"}
+"""Stored property → field of FaultSettings."""
+
+
 @dataclass(frozen=True, slots=True)
 class Entry:
     """The ledger entry of an order."""
@@ -138,15 +142,10 @@ def _write(key: Key, row: Row | None, entity: Entity) -> Mutation:
 
 
 def _stored(faults: FaultSettings) -> Entity:
-    return {
-        "away": faults.unavailable,
-        "delay_seconds": faults.delay_seconds,
-        "loses_answers": faults.drop_responses,
-    }
+    return {name: getattr(faults, field) for name, field in _PROPERTIES.items()}
 
 
 def _faults(row: Row | None) -> FaultSettings:
     if row is None:
         return FaultSettings()
-    entity = row.entity
-    return FaultSettings(entity["away"], entity["delay_seconds"], entity["loses_answers"])
+    return FaultSettings(**{field: row.entity[name] for name, field in _PROPERTIES.items()})

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from contract.reactions import handlers
 from contract.tickets import APPROVED, TicketMessage
-from contract.topology import LISTENS_TO
+from contract.topology import SUBSCRIBES_TO
 from sagakit.events import Event
 from sagakit.inbox import Inbox
 from sagakit.outbox import Outbox
@@ -99,7 +99,7 @@ class CountedSaga:
 
     async def deliver(self, publisher: str, event: Event) -> list[str]:
         """Have every subscribed service handle an event once; return their names."""
-        receivers = [service for service, publishers in LISTENS_TO.items() if publisher in publishers]
+        receivers = [service for service, publishers in SUBSCRIBES_TO.items() if publisher in publishers]
         for service in receivers:
             await self.handlers[service][event.type](event)
         return receivers

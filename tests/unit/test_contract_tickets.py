@@ -12,6 +12,7 @@ from contract.fields import MAX_AMOUNT, MAX_COUNT
 from contract.reactions import Reaction
 from contract.tickets import (
     CAUSES,
+    OPEN,
     ORDER_TICKET,
     PRE_APPROVED,
     PUBLISHED_BY,
@@ -20,7 +21,8 @@ from contract.tickets import (
     CartItem,
     TicketMessage,
 )
-from contract.topology import LISTENS_TO
+from contract.topology import SUBSCRIBES_TO
+from sagaclient import models
 from sagakit.errors import Poison
 from sagakit.events import Event
 from services.delivery.handlers import REACTIONS as DELIVERY
@@ -199,16 +201,20 @@ def test_published_by_is_what_the_reactions_and_transitions_publish():
     assert {**derived, "purchase": by_purchase} == PUBLISHED_BY
 
 
+def test_client_has_the_same_open_statuses():
+    assert models.OPEN == OPEN
+
+
 def test_causes_follow_from_the_reactions_and_transitions():
     caused: dict[str, set[str]] = defaultdict(set)
     for service, reactions in REACTIONS.items():
         for status, reaction in reactions.items():
-            for publisher in LISTENS_TO[service]:
+            for publisher in SUBSCRIBES_TO[service]:
                 if status in PUBLISHED_BY[publisher]:
                     for reply in reaction.replies:
                         caused[f"{service}.{reply}"].add(f"{publisher}.{status}")
     for report in REPORTS:
-        for publisher in LISTENS_TO["purchase"]:
+        for publisher in SUBSCRIBES_TO["purchase"]:
             if report in PUBLISHED_BY[publisher]:
                 to = TRANSITIONS[PRE_APPROVED].get(report)
                 if to is not None and to.to not in (None, RESERVED):

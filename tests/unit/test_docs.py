@@ -54,7 +54,7 @@ def test_architecture_names_every_topic():
     architecture = (ROOT / "docs/architecture.md").read_text()
 
     assert topology.DEAD_LETTER_TOPIC in architecture
-    for service in topology.LISTENS_TO:
+    for service in topology.SUBSCRIBES_TO:
         assert topology.TOPICS[service] in architecture
 
 
