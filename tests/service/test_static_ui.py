@@ -1,4 +1,4 @@
-"""The page's files, by HTTP: who gets them, and to what browsers are held."""
+"""The web UI's files and configuration over HTTP."""
 
 import ast
 import re
@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from contract.tickets import CAUSES, FAILED, OPEN, PUBLISHED_BY, TERMINAL
 from services.gateway.app import Lifecycle, create_app
 from services.gateway.clients import SERVICES, Clients
 from services.gateway.middleware import MiddlewareConfig
@@ -20,7 +21,7 @@ BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;
 
 
 @pytest.mark.parametrize("accept", [BROWSER, "text/html", "TEXT/HTML;q=0.9, */*;q=0.8"])
-async def test_a_browser_that_asks_for_the_root_gets_the_page(accept):
+async def test_browser_gets_the_web_ui_at_the_root(accept):
     async with gateway({}) as client:
         response = await client.get("/", headers={"accept": accept})
 
@@ -32,7 +33,7 @@ async def test_a_browser_that_asks_for_the_root_gets_the_page(accept):
 @pytest.mark.parametrize(
     "accept", ["*/*", "", "text/plain, text/html;q=0.5", "text/html;q=0", "text/html;q=x"]
 )
-async def test_everybody_else_gets_the_name(accept):
+async def test_other_clients_get_the_name_at_the_root(accept):
     async with gateway({}) as client:
         response = await client.get("/", headers={"accept": accept})
 
@@ -41,27 +42,25 @@ async def test_everybody_else_gets_the_name(accept):
     assert response.headers["vary"] == "Accept"
 
 
-def test_no_accept_header_is_no_browser():
+def test_missing_accept_header_does_not_prefer_html():
     assert not prefers_html("")
 
 
-async def test_a_browser_runs_nothing_that_is_inline_or_from_elsewhere():
+@pytest.mark.parametrize("path", ["/ui", "/ui/", "/ui/main.js", "/ui/base.css", "/ui/icon.svg"])
+async def test_content_security_policy_allows_own_files_only(path):
     async with gateway({}) as client:
-        answers = [
-            await client.get(path) for path in ("/ui", "/ui/", "/ui/main.js", "/ui/base.css", "/ui/icon.svg")
-        ]
+        response = await client.get(path)
 
-    for answer in answers:
-        policy = dict(each.split(" ", 1) for each in answer.headers["content-security-policy"].split("; "))
-        assert answer.status_code == 200
-        assert policy["default-src"] == "'none'"
-        assert policy["script-src"] == policy["style-src"] == policy["connect-src"] == "'self'"
-        assert policy["frame-ancestors"] == policy["base-uri"] == policy["form-action"] == "'none'"
-        assert answer.headers["cache-control"] == "no-cache"
-        assert answer.headers["x-content-type-options"] == "nosniff"
+    policy = dict(each.split(" ", 1) for each in response.headers["content-security-policy"].split("; "))
+    assert response.status_code == 200
+    assert policy["default-src"] == "'none'"
+    assert policy["script-src"] == policy["style-src"] == policy["connect-src"] == "'self'"
+    assert policy["frame-ancestors"] == policy["base-uri"] == policy["form-action"] == "'none'"
+    assert response.headers["cache-control"] == "no-cache"
+    assert response.headers["x-content-type-options"] == "nosniff"
 
 
-async def test_files_that_have_not_changed_are_not_sent_again():
+async def test_unchanged_files_are_revalidated_with_304():
     async with gateway({}) as client:
         first = await client.get("/ui/main.js")
         second = await client.get("/ui/main.js", headers={"if-none-match": first.headers["etag"]})
@@ -71,35 +70,49 @@ async def test_files_that_have_not_changed_are_not_sent_again():
 
 
 @pytest.mark.parametrize("path", ["/ui/nothing.js", "/ui/../app.py", "/ui/%2e%2e/app.py", "/ui/services"])
-async def test_nothing_else_is_there(path):
+async def test_other_paths_are_not_found(path):
     async with gateway({}) as client:
         assert_problem(await client.get(path), 404, "no-such-path")
 
 
-async def test_the_page_is_told_where_it_runs():
+async def test_configuration_without_settings():
     async with gateway({}) as client:
         config = (await client.get("/ui/config")).json()
 
     assert config == {"sign_in": False, "can_control": False}
 
 
-async def test_the_page_is_told_where_traces_can_be_looked_at():
-    where = "https://traces.example/{trace_id}"
-    app = create_app(Clients(dict.fromkeys(SERVICES, "ipv4:127.0.0.1:1"), 1), Lifecycle(), trace_url=where)
+async def test_configuration_contains_the_trace_url():
+    url = "https://traces.example/{trace_id}"
+    app = create_app(Clients(dict.fromkeys(SERVICES, "ipv4:127.0.0.1:1"), 1), Lifecycle(), trace_url=url)
     async with client_of(app) as client:
         config = (await client.get("/ui/config")).json()
 
-    assert config["trace_url"] == where
+    assert config["trace_url"] == url
 
 
-async def test_the_page_is_no_part_of_the_api_document():
+async def test_vocabulary_is_the_contracts():
+    async with gateway({}) as client:
+        vocabulary = (await client.get("/ui/vocabulary.json")).json()
+
+    statuses = vocabulary["statuses"]
+    assert {each for each in statuses if statuses[each]["class"] == "open"} == OPEN
+    assert {each for each in statuses if statuses[each]["terminal"]} == TERMINAL
+    assert vocabulary["terminal"] == sorted(TERMINAL)
+    assert vocabulary["failed"] == sorted(FAILED)
+    assert vocabulary["services"] == list(PUBLISHED_BY)
+    assert {name: set(published) for name, published in vocabulary["published_by"].items()} == PUBLISHED_BY
+    assert {key: tuple(causes) for key, causes in vocabulary["causes"].items()} == CAUSES
+
+
+async def test_api_document_does_not_contain_the_web_ui():
     async with gateway({}) as client:
         paths = (await client.get("/openapi.json")).json()["paths"]
 
     assert not [path for path in paths if path.startswith("/ui")]
 
 
-async def test_a_page_of_many_files_is_no_crowd_of_requests():
+async def test_files_do_not_count_against_the_rate_per_client():
     config = MiddlewareConfig(RequestLimits(rate_per_client=1))
     app = create_app(Clients(dict.fromkeys(SERVICES, "ipv4:127.0.0.1:1"), 1), Lifecycle(), config=config)
 
@@ -111,35 +124,33 @@ async def test_a_page_of_many_files_is_no_crowd_of_requests():
     assert 429 in {each.status_code for each in others}
 
 
-def test_nothing_in_the_page_is_inline_and_everything_it_names_is_there():
+def test_every_file_is_used_and_none_is_missing_or_inline():
     html = (FILES / "index.html").read_text()
-    named = re.findall(r'(?:src|href)="/ui/([^"]+)"', html)
+    linked = re.findall(r'(?:src|href)="/ui/([^"]+)"', html)
     imported = [
         each for file in FILES.glob("*.js") for each in re.findall(r'from "\./([^"]+)"', file.read_text())
     ]
 
     assert not re.search(r'<style|<script(?![^>]* src=)| style="| on[a-z]+="', html)
-    assert not [name for name in {*named, *imported} if not (FILES / name).is_file()]
-    unused = {file.name for file in FILES.iterdir()} - {*named, *imported, "index.html"}
-    assert not unused
+    assert {file.name for file in FILES.iterdir()} == {*linked, *imported, "index.html"}
 
 
-def test_no_file_of_the_page_names_an_address_elsewhere():
+def test_files_link_to_no_other_origin():
     found = {
         file.name: set(re.findall(r"(?:https?:)?//[a-z0-9.-]+\.[a-z]{2,}", file.read_text()))
         for file in FILES.iterdir()
     }
 
-    allowed = "http://www.w3.org"  # The namespace of drawings, which nobody loads.
+    allowed = "http://www.w3.org"  # The namespace of SVG, which is not loaded.
     assert not {name: urls for name, urls in found.items() if urls - {allowed}}
 
 
-def test_the_wheel_has_the_page_in_it(tmp_path):
+def test_wheel_contains_the_web_ui(tmp_path):
     build = "from hatchling.build import build_wheel; import sys; print(repr(build_wheel(sys.argv[1])))"
     built = subprocess.run(
         [sys.executable, "-c", build, str(tmp_path)], check=True, capture_output=True, text=True
     )
 
     wheel = Path(tmp_path, ast.literal_eval(built.stdout.splitlines()[-1]))
-    inside = {name for name in zipfile.ZipFile(wheel).namelist() if name.startswith("services/gateway/ui/")}
-    assert inside == {f"services/gateway/ui/{file.name}" for file in FILES.iterdir()}
+    packed = {name for name in zipfile.ZipFile(wheel).namelist() if name.startswith("services/gateway/ui/")}
+    assert packed == {f"services/gateway/ui/{file.name}" for file in FILES.iterdir()}
