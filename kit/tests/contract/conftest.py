@@ -1,18 +1,20 @@
-"""What the contract suites run over."""
+"""The implementations that the contract suites run over."""
 
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from sagakit.tables import Insert, Mutation, Tables, Update
 from tests.support import cloud
 from tests.support.brokers import BROKERS, Broker
+from tests.support.counter import COUNTER
 from tests.support.stores import STORES, OpenTables, opener
 
 
 @pytest.fixture(params=STORES)
 def open_tables(request: pytest.FixtureRequest, tmp_path: Path, project: str) -> OpenTables:
-    """Opens tables of the test's own, as often as it has processes."""
+    """Opens tables of the test's own, once for each of its processes."""
     on_emulator = request.param in ("firestore", "datastore")
     emulator = request.getfixturevalue(f"{request.param}_emulator") if on_emulator else ""
     owner = cloud.own_prefix() if request.param == cloud.CLOUD else project
@@ -27,9 +29,17 @@ async def tables(open_tables: OpenTables):
 
 @pytest.fixture
 async def seen(open_tables: OpenTables):
-    """The same tables as somebody else sees them."""
+    """The same tables, as another process sees them."""
     async with open_tables() as tables:
         yield tables
+
+
+@pytest.fixture
+async def rival(tables: Tables) -> Callable[[], list[Mutation]]:
+    """Return the mutations of another writer, which adds 100 to the counter that is at 5 now."""
+    await tables.commit([Insert(COUNTER, {"n": 5})])
+    version = (await tables.lookup([COUNTER]))[COUNTER].version
+    return lambda: [Update(COUNTER, {"n": 105}, version)]
 
 
 BrokerAt = Callable[[str], Broker]
@@ -37,7 +47,7 @@ BrokerAt = Callable[[str], Broker]
 
 @pytest.fixture
 def broker_at(request: pytest.FixtureRequest, tmp_path: Path, project: str) -> BrokerAt:
-    """A broker by its name."""
+    """Returns a broker by its name."""
 
     def named(name: str) -> Broker:
         emulator = request.getfixturevalue("pubsub_emulator") if name == "pubsub" else ""

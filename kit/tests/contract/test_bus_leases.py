@@ -1,6 +1,6 @@
-"""What `Bus` promises about leases: what is in hand stays there, and what was lost comes again.
+"""The promises of `Bus` about leases: a leased message is not redelivered until its lease ends.
 
-Leases of Pub/Sub take ten seconds at least, so there all of this is tried at once.
+Leases of Pub/Sub take at least ten seconds, so all scenarios run at once there.
 """
 
 import asyncio
@@ -13,20 +13,20 @@ from sagakit.bus import Bus
 from tests.support.brokers import Broker, Listener, a_message, keep
 
 Scenario = Callable[[Broker, str, str], Awaitable[None]]
-"""With a topic and the name of a subscription of its own."""
+"""Is called with a broker, and a topic and a subscription of its own."""
 
 
 def take_over(bus: Bus, name: str, listener: Listener) -> None:
-    """Pull after somebody else did, who was killed or has closed.
+    """Pull a subscription whose former puller was killed or has closed.
 
-    The Pub/Sub emulator does not notice who was killed, and counts them in when it chooses who is next: so
-    there are many to choose from.
+    The Pub/Sub emulator does not notice killed pullers, and still assigns messages to them: so there are
+    many pulls to choose from.
     """
     for _ in range(8):
         bus.subscribe(name, listener, 10)
 
 
-async def what_a_killed_process_had_in_hand_comes_again_when_its_lease_ends(
+async def message_of_a_killed_process_is_redelivered_when_its_lease_ends(
     broker: Broker, topic: str, name: str
 ) -> None:
     await broker.provision(topic, name)
@@ -44,7 +44,7 @@ async def what_a_killed_process_had_in_hand_comes_again_when_its_lease_ends(
         assert await listener.stays_silent(0.5)
 
 
-async def a_slow_handler_keeps_its_lease(broker: Broker, topic: str, name: str) -> None:
+async def slow_handler_keeps_its_lease(broker: Broker, topic: str, name: str) -> None:
     await broker.provision(topic, name)
     async with broker.open() as bus, broker.open() as replica:
         here, there = Listener(keep), Listener()
@@ -60,14 +60,14 @@ async def a_slow_handler_keeps_its_lease(broker: Broker, topic: str, name: str) 
         assert there.deliveries == []
 
 
-async def a_closed_pull_delivers_nothing_but_what_is_in_hand_can_be_acknowledged(
+async def message_in_flight_can_be_acknowledged_after_its_pull_is_closed(
     broker: Broker, topic: str, name: str
 ) -> None:
     await broker.provision(topic, name)
     listener = Listener(keep)
     async with broker.open() as bus:
         pull = bus.subscribe(name, listener, 10)
-        await bus.publish(topic, [a_message("in hand")])
+        await bus.publish(topic, [a_message("in flight")])
         await listener.has(1)
 
         await pull.close()
@@ -83,10 +83,10 @@ async def a_closed_pull_delivers_nothing_but_what_is_in_hand_can_be_acknowledged
         assert await other.stays_silent(1.2 * broker.lease_seconds)
 
 
-async def what_was_settled_just_before_the_bus_was_closed_is_settled(
+async def message_settled_just_before_the_bus_is_closed_is_settled(
     broker: Broker, topic: str, name: str
 ) -> None:
-    """A drain ends so: the last acknowledgement, and then everything is closed."""
+    """As at the end of a drain."""
     await broker.provision(topic, name, min_retry_seconds=0.1, max_retry_seconds=0.1)
     listener = Listener(keep)
     async with broker.open() as bus:
@@ -97,16 +97,16 @@ async def what_was_settled_just_before_the_bus_was_closed_is_settled(
         for delivery in listener.deliveries[:-1]:
             delivery.ack()
         listener.deliveries[-1].nack()
-        given_back = listener.bodies[-1]
+        nacked = listener.bodies[-1]
 
     async with broker.open() as bus:
         other = Listener()
         take_over(bus, name, other)
-        assert await other.has(1, seconds=5 * broker.lease_seconds) == [given_back]
+        assert await other.has(1, seconds=5 * broker.lease_seconds) == [nacked]
         assert await other.stays_silent(1.2 * broker.lease_seconds)
 
 
-async def a_bus_can_be_closed_with_messages_in_hand(broker: Broker, topic: str, name: str) -> None:
+async def bus_can_be_closed_with_messages_in_flight(broker: Broker, topic: str, name: str) -> None:
     await broker.provision(topic, name)
     listener = Listener(keep)
     async with asyncio.timeout(10):
@@ -121,10 +121,10 @@ async def a_bus_can_be_closed_with_messages_in_hand(broker: Broker, topic: str, 
         assert await other.has(1, seconds=5 * broker.lease_seconds) == ["hello"]
 
 
-async def what_is_published_after_a_pull_was_closed_reaches_the_next_one_at_once(
+async def message_published_after_a_pull_was_closed_reaches_the_next_one_at_once(
     broker: Broker, topic: str, name: str
 ) -> None:
-    """The trap: the Pub/Sub emulator goes on handing messages to a stream that was cancelled."""
+    """The trap: the Pub/Sub emulator keeps assigning messages to a cancelled stream."""
     await broker.provision(topic, name)
     async with broker.open() as bus:
         for number in range(3):
@@ -138,12 +138,12 @@ async def what_is_published_after_a_pull_was_closed_reaches_the_next_one_at_once
 
 
 SCENARIOS = [
-    what_a_killed_process_had_in_hand_comes_again_when_its_lease_ends,
-    a_slow_handler_keeps_its_lease,
-    a_closed_pull_delivers_nothing_but_what_is_in_hand_can_be_acknowledged,
-    what_was_settled_just_before_the_bus_was_closed_is_settled,
-    a_bus_can_be_closed_with_messages_in_hand,
-    what_is_published_after_a_pull_was_closed_reaches_the_next_one_at_once,
+    message_of_a_killed_process_is_redelivered_when_its_lease_ends,
+    slow_handler_keeps_its_lease,
+    message_in_flight_can_be_acknowledged_after_its_pull_is_closed,
+    message_settled_just_before_the_bus_is_closed_is_settled,
+    bus_can_be_closed_with_messages_in_flight,
+    message_published_after_a_pull_was_closed_reaches_the_next_one_at_once,
 ]
 
 

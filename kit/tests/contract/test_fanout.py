@@ -1,4 +1,4 @@
-"""What a subscription promises that is one process's own: heard while it lives, gone with it."""
+"""The promises of ephemeral subscriptions: each receives every message, and is deleted with its process."""
 
 import asyncio
 from dataclasses import replace
@@ -13,7 +13,7 @@ TOPIC = "things"
 OURS = SubscriptionSpec("ephemeral-1.things", TOPIC, None, expires_after_seconds=24 * 3600)
 
 
-async def test_each_process_hears_everything(broker: Broker, bus: Bus):
+async def test_each_process_receives_every_message(broker: Broker, bus: Bus):
     theirs = replace(OURS, name="ephemeral-2.things")
     await broker.provision(TOPIC)
     first, second = Listener(), Listener()
@@ -29,7 +29,7 @@ async def test_each_process_hears_everything(broker: Broker, bus: Bus):
     assert sorted(await second.has(2)) == ["1", "2"]
 
 
-async def test_ensuring_it_again_loses_nothing(broker: Broker, bus: Bus):
+async def test_ensuring_a_subscription_again_loses_no_message(broker: Broker, bus: Bus):
     await broker.provision(TOPIC)
     async with broker.provisioner() as provisioner:
         await provisioner.ensure_subscription(OURS)
@@ -42,7 +42,7 @@ async def test_ensuring_it_again_loses_nothing(broker: Broker, bus: Bus):
     assert await listener.has(1) == ["1"]
 
 
-async def test_a_pull_of_what_was_removed_ends(broker: Broker, bus: Bus):
+async def test_pull_of_a_removed_subscription_ends(broker: Broker, bus: Bus):
     await broker.provision(TOPIC)
     async with broker.provisioner() as provisioner:
         await provisioner.ensure_subscription(OURS)
@@ -59,7 +59,7 @@ async def test_a_pull_of_what_was_removed_ends(broker: Broker, bus: Bus):
                 await pull.ended()
 
 
-async def test_what_a_dead_process_left_is_swept_and_nothing_else(broker: Broker, bus: Bus):
+async def test_only_expired_subscriptions_are_swept(broker: Broker, bus: Bus):
     dead = replace(OURS, name="ephemeral-dead.things")
     await broker.provision(TOPIC, "one-service.things")
     async with broker.provisioner() as provisioner:

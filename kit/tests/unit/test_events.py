@@ -1,4 +1,4 @@
-"""The event envelope: what is written is read back, and rubbish is poison, never a crash."""
+"""The event envelope: events survive the message, and malformed messages are poison, never a crash."""
 
 import pytest
 from hypothesis import given
@@ -19,7 +19,7 @@ others = attributes.map(
 
 
 @given(event=st.builds(Event, printable, texts, st.binary(), others))
-def test_an_event_comes_back_as_it_was_sent(event: Event):
+def test_event_survives_the_message(event: Event):
     assert Event.from_message(event.to_message()) == event
 
 
@@ -39,11 +39,11 @@ def test_any_message_is_an_event_or_poison(data: bytes, attributes: dict, eventi
         assert event.body == data
 
 
-def test_an_event_without_a_type_has_an_unknown_one():
+def test_event_without_a_type_has_an_empty_one():
     assert Event.from_message(Message(b"", {"eventid": "e1"})).type == ""
 
 
-def test_reading_an_event_leaves_the_message_as_it_was():
+def test_reading_an_event_does_not_change_the_message():
     message = Message(b"", {"eventid": "e1", "type": "t", "again": "1"})
 
     Event.from_message(message)
@@ -59,5 +59,5 @@ def test_reading_an_event_leaves_the_message_as_it_was():
         (1_700_000_000.0004, "2023-11-14T22:13:20.000Z"),
     ],
 )
-def test_times_travel_in_utc_with_milliseconds(now: float, text: str):
+def test_times_are_published_in_utc_with_milliseconds(now: float, text: str):
     assert timestamp(now) == text

@@ -1,4 +1,4 @@
-"""What has expired is removed, where the database does not do it: tables do not only grow."""
+"""Expired entities are deleted if the database does not do so: tables do not grow for ever."""
 
 import asyncio
 from datetime import UTC, datetime
@@ -30,9 +30,7 @@ async def running(clock: Clock, tables: MemoryTables) -> "asyncio.Task[None]":
     return asyncio.create_task(Expiry(tables, clock.runtime()).run())
 
 
-async def test_inbox_rows_go_after_two_months_and_what_they_are_about_stays(
-    clock: Clock, tables: MemoryTables
-):
+async def test_inbox_rows_are_deleted_after_two_months(clock: Clock, tables: MemoryTables):
     await a_store(tables, clock.runtime()).transact(
         [Key("Counter", "a")], once("e1", counting(), an_inbox(clock.runtime()))
     )
@@ -66,7 +64,7 @@ async def test_abandoned_carts_go_and_those_that_became_orders_stay(clock: Clock
     expiry.cancel()
 
 
-async def test_however_many_have_expired_they_are_removed_bit_by_bit(clock: Clock, tables: MemoryTables):
+async def test_many_expired_entities_are_deleted_in_batches(clock: Clock, tables: MemoryTables):
     past = datetime.fromtimestamp(clock.now() - 1, UTC)
     for number in range(3 * MAX_BATCH_ROWS):
         await tables.commit([Insert(Key("Thing", str(number)), {EXPIRES_AT: past})])
@@ -78,7 +76,7 @@ async def test_however_many_have_expired_they_are_removed_bit_by_bit(clock: Cloc
     expiry.cancel()
 
 
-async def test_a_database_that_is_away_is_tried_again(clock: Clock, tables: MemoryTables):
+async def test_expiry_is_retried_after_an_outage(clock: Clock, tables: MemoryTables):
     past = datetime.fromtimestamp(clock.now() - 1, UTC)
     await tables.commit([Insert(Key("Thing", "a"), {EXPIRES_AT: past})])
     tables.unavailable = True

@@ -1,4 +1,4 @@
-"""A process's own subscriptions: made, made anew when they are lost, and gone with it."""
+"""Fan-out: ephemeral subscriptions are created, replaced when they are lost, and deleted at the end."""
 
 import asyncio
 import json
@@ -16,8 +16,8 @@ from tests.support.eventually import eventually
 from tests.support.manual_bus import ManualBus, ManualPull
 
 
-class Provisioned:
-    """Remembers what was made and removed; fails as often as it is told."""
+class RecordingProvisioner:
+    """Records the subscriptions ensured and removed; the next `failures` calls raise Unavailable."""
 
     def __init__(self) -> None:
         self.ensured: list[SubscriptionSpec] = []
@@ -30,7 +30,7 @@ class Provisioned:
     async def ensure_subscription(self, spec: SubscriptionSpec) -> None:
         if self.failures:
             self.failures -= 1
-            raise Unavailable("the broker is away")
+            raise Unavailable("the broker is unavailable")
         self.ensured.append(spec)
 
     async def remove_subscription(self, name: str) -> None:
@@ -41,23 +41,23 @@ class Provisioned:
 
 
 class Gateway:
-    """What hears."""
+    """A process with a fan-out subscriber."""
 
     def __init__(self) -> None:
-        self.bus, self.provisioned = ManualBus(), Provisioned()
-        self.heard: list[tuple[str, str, str, bool]] = []
+        self.bus, self.provisioned = ManualBus(), RecordingProvisioner()
+        self.received: list[tuple[str, str, str, bool]] = []
         self.traces: list[str | None] = []
         self.caught_up = 0
         self.slept: list[float] = []
-        self.broadcast = ticket_subscriber(
+        self.subscriber = ticket_subscriber(
             Broker(self.bus, self.provisioned),
-            self._hear,
+            self._receive,
             self._catch_up,
             Runtime(sleep=self._sleep),
         )
 
-    def _hear(self, service, ticket, time, again, trace_id) -> None:
-        self.heard.append((service, ticket.status, time, again))
+    def _receive(self, service, ticket, time, again, trace_id) -> None:
+        self.received.append((service, ticket.status, time, again))
         self.traces.append(trace_id)
 
     def _catch_up(self) -> None:
@@ -69,7 +69,7 @@ class Gateway:
         await (asyncio.Event().wait() if seconds == RENEW_INTERVAL_SECONDS else asyncio.sleep(0))
 
     def pull(self, topic: str) -> ManualPull:
-        """The latest of a topic's."""
+        """The latest pull of a topic."""
         name = [name for name in self.bus.pulls if name.endswith(topic)][-1]
         return self.bus.pulls[name][-1]
 
@@ -77,7 +77,7 @@ class Gateway:
 @pytest.fixture
 async def gateway():
     gateway = Gateway()
-    task = asyncio.create_task(gateway.broadcast.run())
+    task = asyncio.create_task(gateway.subscriber.run())
     await eventually(lambda: len(gateway.bus.pulls) == len(TOPICS))
     yield gateway
     task.cancel()
@@ -90,7 +90,7 @@ def ticket(status: str, **attributes: str) -> Message:
     return Message(body, {"eventid": "e-1", "type": "purchase.OrderTicket", **attributes})
 
 
-async def test_it_has_a_subscription_of_its_own_to_each_topic_that_expires(gateway: Gateway):
+async def test_each_topic_has_an_ephemeral_subscription(gateway: Gateway):
     specs = gateway.provisioned.ensured
 
     assert sorted(spec.topic for spec in specs) == sorted(TOPICS.values())
@@ -99,16 +99,16 @@ async def test_it_has_a_subscription_of_its_own_to_each_topic_that_expires(gatew
     assert {spec.dead_letter_topic for spec in specs} == {None}
 
 
-async def test_what_a_service_says_is_heard_and_acknowledged(gateway: Gateway):
+async def test_message_is_received_and_acknowledged(gateway: Gateway):
     delivery = gateway.pull("stock").deliver(
         ticket("reserved", time="2026-11-21T12:00:00.000Z", again="true")
     )
 
-    assert gateway.heard == [("stock", "reserved", "2026-11-21T12:00:00.000Z", True)]
+    assert gateway.received == [("stock", "reserved", "2026-11-21T12:00:00.000Z", True)]
     assert delivery.settled == ["ack"]
 
 
-async def test_what_a_service_says_is_heard_with_its_trace_if_that_is_one(gateway: Gateway):
+async def test_message_is_received_with_its_trace_id_if_valid(gateway: Gateway):
     trace_id = "4bf92f3577b34da6a3ce929d0e0e4736"
     for traceparent in (f"00-{trace_id}-00f067aa0ba902b7-01", "x" * 1024):
         gateway.pull("stock").deliver(ticket("reserved", traceparent=traceparent))
@@ -126,14 +126,14 @@ async def test_what_a_service_says_is_heard_with_its_trace_if_that_is_one(gatewa
         Message(b"{}", {"eventid": "e", "type": "something.else"}),
     ],
 )
-async def test_what_makes_no_sense_is_acknowledged_and_left_to_others(gateway: Gateway, message: Message):
+async def test_malformed_message_is_acknowledged_and_ignored(gateway: Gateway, message: Message):
     delivery = gateway.pull("stock").deliver(message)
 
-    assert gateway.heard == []
+    assert gateway.received == []
     assert delivery.settled == ["ack"]
 
 
-async def test_a_lost_subscription_is_made_anew_under_another_name_and_followed_by_catching_up(
+async def test_lost_subscription_is_replaced_and_followed_by_catch_up(
     gateway: Gateway,
 ):
     before = gateway.caught_up
@@ -143,15 +143,15 @@ async def test_a_lost_subscription_is_made_anew_under_another_name_and_followed_
     await eventually(lambda: len(gateway.bus.pulls) == len(TOPICS) + 1)
     assert gateway.caught_up == before + 1
     gateway.pull("stock").deliver(ticket("reserved"))
-    assert [status for _, status, _, _ in gateway.heard] == ["reserved"]
+    assert [status for _, status, _, _ in gateway.received] == ["reserved"]
 
 
-async def test_a_broker_that_is_away_is_tried_with_pauses_that_grow_and_end(gateway: Gateway):
+async def test_unavailable_broker_is_retried_with_growing_delays(gateway: Gateway):
     gateway.slept.clear()
     gateway.provisioned.failures = 12
     made = len(gateway.provisioned.ensured)
 
-    gateway.pull("stock").end(Unavailable("the broker is away"))
+    gateway.pull("stock").end(Unavailable("the broker is unavailable"))
 
     await eventually(lambda: len(gateway.provisioned.ensured) == made + 1)
     pauses = [pause for pause in gateway.slept if pause != RENEW_INTERVAL_SECONDS]

@@ -1,4 +1,4 @@
-"""Locks by name: one at a time, first come first served, no deadlock, nothing left behind."""
+"""Per-key locks: exclusive, fair, free of deadlocks, and removed when unused."""
 
 import asyncio
 from itertools import permutations
@@ -9,7 +9,7 @@ from sagakit.locks import KeyedLocks
 from tests.support.clock import settled
 
 
-async def test_one_at_a_time_holds_a_name():
+async def test_one_task_at_a_time_holds_a_name():
     locks, inside, most = KeyedLocks(), 0, 0
 
     async def visit() -> None:
@@ -25,7 +25,7 @@ async def test_one_at_a_time_holds_a_name():
     assert most == 1
 
 
-async def test_different_names_are_held_together():
+async def test_different_names_are_independent():
     locks = KeyedLocks()
 
     async with locks.hold(["a"]), asyncio.timeout(1), locks.hold(["b"]):
@@ -45,7 +45,7 @@ async def test_first_come_first_served():
     assert order == list(range(10))
 
 
-async def test_whoever_needs_several_names_in_whatever_order_waits_for_no_deadlock():
+async def test_several_names_in_any_order_do_not_deadlock():
     locks = KeyedLocks()
 
     async def visit(names) -> None:
@@ -66,8 +66,8 @@ async def test_a_name_given_twice_is_held_once():
         pass
 
 
-async def test_nothing_is_left_behind():
-    """Names are ids: a table of every one ever used would only grow."""
+async def test_unused_locks_are_removed():
+    """Names are ids: a lock for every one ever used would be a leak."""
     locks = KeyedLocks()
 
     async def visit(names) -> None:
@@ -85,7 +85,7 @@ async def test_nothing_is_left_behind():
     assert (locks._locks, locks._users) == ({}, {})
 
 
-async def test_whoever_gives_up_waiting_holds_up_nobody():
+async def test_cancelled_waiter_does_not_block_others():
     locks = KeyedLocks()
     order = []
 
@@ -94,12 +94,12 @@ async def test_whoever_gives_up_waiting_holds_up_nobody():
             order.append(name)
 
     async with locks.hold(["b"]):
-        gives_up = asyncio.create_task(visit("gives up"))
+        cancelled = asyncio.create_task(visit("cancelled"))
         await settled()
         waits = asyncio.create_task(visit("waits"))
         await settled()
-        gives_up.cancel()
-        await asyncio.gather(gives_up, return_exceptions=True)
+        cancelled.cancel()
+        await asyncio.gather(cancelled, return_exceptions=True)
     await asyncio.wait_for(waits, 1)
 
     assert order == ["waits"]

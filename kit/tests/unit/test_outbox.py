@@ -1,4 +1,4 @@
-"""Outbox rows and the `due` index: what is stored, and in which order it comes."""
+"""Outbox rows, and the order of the `due` index."""
 
 import pytest
 from hypothesis import given
@@ -19,7 +19,7 @@ def milliseconds(when: float) -> int:
 
 
 @given(name=names, sooner=times, later=times)
-def test_what_is_due_sooner_sorts_first(name: str, sooner: float, later: float):
+def test_earlier_due_sorts_first(name: str, sooner: float, later: float):
     sooner, later = sorted((sooner, later))
 
     assert encode_due(name, sooner) <= encode_due(name, later)
@@ -29,14 +29,14 @@ def test_what_is_due_sooner_sorts_first(name: str, sooner: float, later: float):
 
 
 @given(name=names, when=times, limit=times)
-def test_a_bound_parts_what_is_due_before_it_from_the_rest(name: str, when: float, limit: float):
+def test_due_bound_separates_earlier_from_later(name: str, when: float, limit: float):
     is_before = encode_due(name, when) < due_bound(shard_of(name), limit)
 
     assert is_before == (milliseconds(when) < milliseconds(limit))
 
 
 @given(name=names, when=times)
-def test_a_name_is_due_in_its_own_shard_only(name: str, when: float):
+def test_name_is_due_in_its_own_shard_only(name: str, when: float):
     found_in = [
         shard
         for shard in range(SHARDS)
@@ -47,7 +47,7 @@ def test_a_name_is_due_in_its_own_shard_only(name: str, when: float):
 
 
 def test_names_spread_over_the_shards():
-    """An index on a bare time is written at its end only, and capped near 500 writes a second."""
+    """An index on a plain time is written at its end only: about 500 writes a second."""
     counts = [0] * SHARDS
     for number in range(1_600):
         counts[shard_of(f"event-{number}")] += 1
@@ -56,8 +56,8 @@ def test_names_spread_over_the_shards():
 
 
 @pytest.mark.parametrize("shard", [0, SHARDS - 1, 255])
-def test_what_is_due_is_so_in_whichever_shard_it_was_put(shard: int):
-    """As where it was put there when there were fewer shards."""
+def test_entity_is_due_in_any_shard(shard: int):
+    """It may have been written when there were fewer shards."""
     due = due_bound(shard, START)
 
     assert is_due(due, START + 0.001)
@@ -65,7 +65,7 @@ def test_what_is_due_is_so_in_whichever_shard_it_was_put(shard: int):
     assert not is_due(None, START)
 
 
-def test_a_row_keeps_the_event_and_is_due_after_the_relay_had_its_time():
+def test_row_keeps_the_event_and_is_due_after_the_grace_period():
     outbox = Outbox("OutboxRow", Clock().runtime())
     event = an_event("e1", time="now", again="1")
 
@@ -76,7 +76,7 @@ def test_a_row_keeps_the_event_and_is_due_after_the_relay_had_its_time():
     assert outbox.event(insert.key, Row(insert.entity, 1)) == event
 
 
-def test_a_claim_changes_nothing_but_when_the_row_is_due_and_how_often_it_was_claimed():
+def test_claim_changes_only_due_and_claims():
     outbox = Outbox("OutboxRow", Clock().runtime())
     [insert] = outbox.inserts([an_event("e1")])
 

@@ -1,4 +1,4 @@
-"""Pauses that double, with jitter; and what is real about the real runtime."""
+"""Backoff delays double, with jitter; the default runtime is the real one."""
 
 import time
 import uuid
@@ -18,37 +18,38 @@ backoffs = st.builds(
 
 
 @given(backoff=backoffs, seed=st.integers())
-def test_pauses_are_as_many_as_attempts_and_none_is_longer_than_allowed(backoff: Backoff, seed: int):
-    pauses = list(backoff.delays(Random(seed)))
+def test_one_delay_per_attempt_within_its_limit(backoff: Backoff, seed: int):
+    delays = list(backoff.delays(Random(seed)))
 
-    assert len(pauses) == backoff.attempts
-    assert all(0 <= pause <= backoff.max_delay(number) for number, pause in enumerate(pauses))
+    assert len(delays) == backoff.attempts
+    assert all(0 <= delay <= backoff.max_delay(number) for number, delay in enumerate(delays))
 
 
 @given(backoff=backoffs, attempt=st.integers(0, 10_000))
-def test_the_longest_pause_doubles_up_to_the_cap(backoff: Backoff, attempt: int):
-    longest = backoff.max_delay(attempt)
+def test_max_delay_doubles_up_to_the_cap(backoff: Backoff, attempt: int):
+    limit = backoff.max_delay(attempt)
 
-    assert longest <= backoff.cap_seconds
-    assert backoff.max_delay(attempt + 1) == min(2 * longest, backoff.cap_seconds) or attempt >= 60
-
-
-def test_pauses_are_spread_evenly():
-    """Else those who lost a race together would race again together."""
-    pauses = [next(Backoff(1, 1, 1).delays(Random(seed))) for seed in range(1_000)]
-
-    assert min(pauses) < 0.05
-    assert max(pauses) > 0.95
-    assert 0.45 < sum(pauses) / len(pauses) < 0.55
+    assert limit <= backoff.cap_seconds
+    assert backoff.max_delay(attempt + 1) == min(2 * limit, backoff.cap_seconds) or attempt >= 60
 
 
-async def test_the_real_runtime_is_real():
+def test_delays_are_spread_evenly():
+    """Otherwise transactions that conflicted would conflict again."""
+    delays = [next(Backoff(1, 1, 1).delays(Random(seed))) for seed in range(1_000)]
+
+    assert min(delays) < 0.05
+    assert max(delays) > 0.95
+    assert 0.45 < sum(delays) / len(delays) < 0.55
+
+
+async def test_default_runtime_is_real():
     runtime = Runtime()
     before = time.time()
 
     await runtime.sleep(0.01)
 
     assert before + 0.01 <= runtime.now() + 0.001
+    assert runtime.monotonic() <= time.monotonic()
     assert uuid.UUID(runtime.new_id()).version == 4
     assert runtime.new_id() != runtime.new_id()
     assert Runtime().random.random() != Runtime().random.random()

@@ -1,4 +1,4 @@
-"""Spans: nothing where nothing is traced; and whatever a stranger calls a trace breaks nothing."""
+"""Spans: nothing happens if tracing is off, and malformed trace contexts break nothing."""
 
 import asyncio
 from dataclasses import replace
@@ -54,13 +54,13 @@ BAD = [
 
 
 class Untouchable:
-    """Nothing of it may be looked at."""
+    """Fails if any attribute is read."""
 
     def __getattribute__(self, name: str) -> object:
-        raise AssertionError(f"{name} was computed for nobody")
+        raise AssertionError(f"{name} was computed in vain")
 
 
-def test_where_nothing_is_traced_nothing_is_looked_at_and_what_is_given_is_given_back():
+def test_spans_that_are_off_touch_nothing_and_return_their_arguments():
     off, anything = Spans(), Untouchable()
     events, writes = [anything], {anything: anything}
 
@@ -77,7 +77,7 @@ def test_where_nothing_is_traced_nothing_is_looked_at_and_what_is_given_is_given
         assert current_trace_id() is None
 
 
-async def test_where_nothing_is_traced_events_and_rows_carry_nothing_of_it():
+async def test_without_tracing_events_and_rows_have_no_trace_context():
     tables, runtime = MemoryTables(), Runtime()
     outbox = Outbox(OUTBOX, runtime)
     relay = Relay(tables, ManualBus(), TOPIC, outbox, runtime)
@@ -91,14 +91,14 @@ async def test_where_nothing_is_traced_events_and_rows_carry_nothing_of_it():
 
 
 @pytest.mark.parametrize("traceparent", BAD, ids=range(len(BAD)))
-def test_a_traceparent_that_makes_no_sense_names_no_trace(traceparent):
+def test_malformed_traceparent_is_ignored(traceparent):
     assert trace_id_of(traceparent) is None
     span = Traces().tracer("one").start_span("root", context_of(traceparent))
     assert span.parent is None
     assert len(traceparent_of(span)) == len(GOOD)
 
 
-def test_a_traceparent_is_gone_on_with_and_nothing_else_of_it_is_passed_on():
+def test_traceparent_is_continued_and_nothing_else_passed_on():
     later_version = f"01{GOOD[2:]}-what-may-come"
 
     for traceparent in (GOOD, f" {GOOD} ", later_version):
@@ -132,7 +132,7 @@ async def dealt_with(traces: Traces, attributes: dict[str, str], meets: object) 
 
 
 @pytest.mark.parametrize("traceparent", [each for each in BAD if isinstance(each, str)], ids=range(11))
-async def test_an_event_with_a_senseless_traceparent_is_applied_in_a_trace_of_its_own(traceparent):
+async def test_event_with_a_malformed_traceparent_gets_a_trace_of_its_own(traceparent):
     traces = Traces()
 
     await dealt_with(traces, {TRACEPARENT: traceparent}, None)
@@ -147,7 +147,7 @@ async def test_an_event_with_a_senseless_traceparent_is_applied_in_a_trace_of_it
     ("meets", "kind", "why"),
     [(Poison("no-use"), "Poison", "no-use"), (Unavailable("the store"), "Unavailable", "the store")],
 )
-async def test_what_an_event_met_is_the_status_of_its_span(meets, kind, why):
+async def test_error_of_a_handler_is_the_status_of_its_span(meets, kind, why):
     traces = Traces()
 
     await dealt_with(traces, {TRACEPARENT: GOOD}, meets)
@@ -158,11 +158,11 @@ async def test_what_an_event_met_is_the_status_of_its_span(meets, kind, why):
     assert span.attributes["error.type"] == kind
 
 
-def test_what_is_the_callers_fault_is_no_error_of_the_span():
+def test_rejection_is_no_error_of_the_span():
     traces = Traces()
 
     with pytest.raises(NotFound), in_span(traces.tracer("one").start_span("step")):
-        raise NotFound("unknown-order", "no such order")
+        raise NotFound("unknown-parcel", "not found")
 
     assert traces.spans[0].status.status_code is StatusCode.UNSET
 
@@ -170,7 +170,7 @@ def test_what_is_the_callers_fault_is_no_error_of_the_span():
 @pytest.mark.parametrize(
     ("failure", "attempts"), [(None, 1), (OutcomeUnknown("no answer"), 2)], ids=["at once", "again"]
 )
-async def test_a_step_says_how_often_it_was_tried_and_its_events_name_what_was_committed(failure, attempts):
+async def test_transaction_span_has_the_attempt_and_is_the_parent_of_its_events(failure, attempts):
     traces, tables, bus = Traces(), MemoryTables(), ManualBus()
     runtime = traces.runtime_of("one")
     outbox = Outbox(OUTBOX, runtime)
@@ -193,7 +193,7 @@ async def test_a_step_says_how_often_it_was_tried_and_its_events_name_what_was_c
     )
 
 
-async def test_an_event_that_cannot_be_published_is_an_error_in_its_trace():
+async def test_unpublishable_event_is_an_error_in_its_trace():
     traces, tables, bus = Traces(), MemoryTables(), ManualBus()
     bus.unpublishable = lambda message: message.attributes["eventid"] == "bad"
     runtime = traces.runtime_of("one")
@@ -208,7 +208,7 @@ async def test_an_event_that_cannot_be_published_is_an_error_in_its_trace():
     assert status == {"bad": StatusCode.ERROR, "good": StatusCode.UNSET}
 
 
-def test_what_waits_remembers_its_trace_and_what_is_settled_does_not():
+def test_only_waiting_entities_store_the_trace_context():
     traces = Traces()
     spans = Spans(traces.tracer("one"))
     waits, settled_ = Key("Ticket", "a"), Key("Ticket", "b")
@@ -222,7 +222,7 @@ def test_what_waits_remembers_its_trace_and_what_is_settled_does_not():
     }
 
 
-def test_a_trace_that_is_not_sampled_is_passed_on_as_such_and_recorded_nowhere():
+def test_unsampled_trace_is_passed_on_and_not_recorded():
     traces = Traces()
     spans = Spans(traces.tracer("one", ALWAYS_OFF))
 
