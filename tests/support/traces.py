@@ -28,7 +28,10 @@ class Traces:
 
     def runtime_of(self, service: str) -> Runtime:
         """For `running_suite(runtime_of=…)`."""
-        return Runtime(observer=Recorder(spans=Spans(self.tracer(service), "a broker")))
+        return Runtime(observer=self.recorder(service))
+
+    def recorder(self, service: str) -> Recorder:
+        return Recorder(spans=Spans(self.tracer(service), "a broker"))
 
     @property
     def spans(self) -> list[ReadableSpan]:

@@ -1,6 +1,7 @@
 """Spans: nothing happens if tracing is off, and malformed trace contexts break nothing."""
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -8,14 +9,9 @@ from opentelemetry import trace
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 from opentelemetry.trace import StatusCode
 
-from sagakit.bus import Message
-from sagakit.consumer import Consumer, Outcome
+from sagakit.consumer import Outcome
 from sagakit.errors import NotFound, OutcomeUnknown, Poison, Unavailable
 from sagakit.events import Event
-from sagakit.outbox import Outbox
-from sagakit.relay import Relay
-from sagakit.runtime import Runtime
-from sagakit.store import Store
 from sagakit.tables import DUE, Key
 from sagakit.telemetry.spans import Spans, in_span, set_attribute
 from sagakit.telemetry.traceparent import (
@@ -26,13 +22,10 @@ from sagakit.telemetry.traceparent import (
     trace_id_of,
     traceparent_of,
 )
-from tests.support.clock import settled
-from tests.support.counter import COUNTER, OUTBOX, TOPIC, an_event, counting
-from tests.support.manual_bus import ManualBus
-from tests.support.tables import MemoryTables
+from tests.support.counter import COUNTER, TOPIC, an_event, counting
+from tests.support.harness import ConsumerHarness, Harness, a_message, background, raises
 from tests.support.traces import Traces
 
-SUBSCRIPTION = "one-service.things"
 TRACE_ID = "4bf92f3577b34da6a3ce929d0e0e4736"
 GOOD = f"00-{TRACE_ID}-00f067aa0ba902b7-01"
 BAD = [
@@ -78,16 +71,12 @@ def test_spans_that_are_off_touch_nothing_and_return_their_arguments():
 
 
 async def test_without_tracing_events_and_rows_have_no_trace_context():
-    tables, runtime = MemoryTables(), Runtime()
-    outbox = Outbox(OUTBOX, runtime)
-    relay = Relay(tables, ManualBus(), TOPIC, outbox, runtime)
+    harness = Harness()
 
-    changes = await Store(tables, outbox, relay, runtime).transact(
-        [COUNTER], counting(events=[an_event("e1")])
-    )
+    changes = await harness.store.transact([COUNTER], counting(events=[an_event("e1")]))
 
     assert changes.events[0].attributes == {}
-    assert all(TRACEPARENT not in str(row.entity) for row in tables.rows.values())
+    assert all(TRACEPARENT not in str(row.entity) for row in harness.memory.rows.values())
 
 
 @pytest.mark.parametrize("traceparent", BAD, ids=range(len(BAD)))
@@ -108,34 +97,18 @@ def test_traceparent_is_continued_and_nothing_else_passed_on():
         assert len(traceparent_of(span)) == len(GOOD)
 
 
-async def dealt_with(traces: Traces, attributes: dict[str, str], meets: object) -> None:
-    """An event with those attributes has been through a consumer."""
-    bus, runtime = ManualBus(), traces.runtime_of("one")
-
-    async def handle(_: Event) -> Outcome:
-        if isinstance(meets, Exception):
-            raise meets
-        return Outcome.APPLIED
-
-    async def answer() -> None:
-        return
-
-    consumer = Consumer(bus, [SUBSCRIPTION], {"thing": handle}, "dead-letter", answer, runtime)
-    running = asyncio.create_task(consumer.run())
-    await settled()
-    message = Message(b"body", {"eventid": "e1", "type": "thing", **attributes})
-    delivery = bus.pulls[SUBSCRIPTION][0].deliver(message, attempt=3)
-    await settled()
-    assert delivery.settled == ["nack" if isinstance(meets, Unavailable) else "ack"]
-    consumer.stop()
-    await running
+async def process(traces: Traces, attributes: dict[str, str], handle: Callable[[Event], Outcome]) -> None:
+    """Deliver an event with these attributes to a consumer."""
+    harness = ConsumerHarness(handle, observer=traces.recorder("one"))
+    async with harness.running():
+        await harness.deliver(a_message(**attributes), attempt=3)
 
 
 @pytest.mark.parametrize("traceparent", [each for each in BAD if isinstance(each, str)], ids=range(11))
 async def test_event_with_a_malformed_traceparent_gets_a_trace_of_its_own(traceparent):
     traces = Traces()
 
-    await dealt_with(traces, {TRACEPARENT: traceparent}, None)
+    await process(traces, {TRACEPARENT: traceparent}, lambda _: Outcome.APPLIED)
 
     (span,) = traces.spans
     assert (span.name, span.parent) == ("process things", None)
@@ -144,13 +117,13 @@ async def test_event_with_a_malformed_traceparent_gets_a_trace_of_its_own(tracep
 
 
 @pytest.mark.parametrize(
-    ("meets", "kind", "why"),
+    ("error", "kind", "why"),
     [(Poison("no-use"), "Poison", "no-use"), (Unavailable("the store"), "Unavailable", "the store")],
 )
-async def test_error_of_a_handler_is_the_status_of_its_span(meets, kind, why):
+async def test_error_of_a_handler_is_the_status_of_its_span(error, kind, why):
     traces = Traces()
 
-    await dealt_with(traces, {TRACEPARENT: GOOD}, meets)
+    await process(traces, {TRACEPARENT: GOOD}, raises(error))
 
     (span,) = traces.spans
     assert span.parent.trace_id == int(TRACE_ID, 16)
@@ -161,7 +134,7 @@ async def test_error_of_a_handler_is_the_status_of_its_span(meets, kind, why):
 def test_rejection_is_no_error_of_the_span():
     traces = Traces()
 
-    with pytest.raises(NotFound), in_span(traces.tracer("one").start_span("step")):
+    with pytest.raises(NotFound), in_span(traces.tracer("one").start_span("call")):
         raise NotFound("unknown-parcel", "not found")
 
     assert traces.spans[0].status.status_code is StatusCode.UNSET
@@ -171,38 +144,34 @@ def test_rejection_is_no_error_of_the_span():
     ("failure", "attempts"), [(None, 1), (OutcomeUnknown("no answer"), 2)], ids=["at once", "again"]
 )
 async def test_transaction_span_has_the_attempt_and_is_the_parent_of_its_events(failure, attempts):
-    traces, tables, bus = Traces(), MemoryTables(), ManualBus()
-    runtime = traces.runtime_of("one")
-    outbox = Outbox(OUTBOX, runtime)
-    relay = Relay(tables, bus, TOPIC, outbox, runtime)
-    tables.failures += [failure] if failure else []
-    running = asyncio.create_task(relay.run())
+    traces = Traces()
+    harness = Harness(observer=traces.recorder("one"))
+    harness.memory.failures += [failure] if failure else []
 
-    await Store(tables, outbox, relay, runtime).transact([COUNTER], counting(events=[an_event("e1")]))
-    await relay.drained()
-    running.cancel()
+    async with background(harness.relay.run()):
+        transaction = harness.store.transact([COUNTER], counting(events=[an_event("e1")]))
+        await asyncio.gather(transaction, harness.clock.advance(1))
+        await harness.clock.advance(1)
 
-    (step,) = (span for span in traces.spans if span.name == "transaction")
+    (transaction,) = (span for span in traces.spans if span.name == "transaction")
     (publish,) = (span for span in traces.spans if span.name == f"publish {TOPIC}")
     created = [span for span in traces.spans if span.name == f"create {TOPIC}"]
-    assert step.attributes["attempt"] == attempts
+    assert transaction.attributes["attempt"] == attempts
     assert len(created) == attempts
     assert publish.parent.span_id == created[-1].context.span_id
-    assert bus.messages[0].attributes[TRACEPARENT] == traceparent_of(
+    assert harness.bus.messages[0].attributes[TRACEPARENT] == traceparent_of(
         trace.NonRecordingSpan(created[-1].context)
     )
 
 
 async def test_unpublishable_event_is_an_error_in_its_trace():
-    traces, tables, bus = Traces(), MemoryTables(), ManualBus()
-    bus.unpublishable = lambda message: message.attributes["eventid"] == "bad"
-    runtime = traces.runtime_of("one")
-    relay = Relay(tables, bus, TOPIC, Outbox(OUTBOX, runtime), runtime)
+    traces = Traces()
+    harness = Harness(observer=traces.recorder("one"))
+    harness.bus.unpublishable = lambda message: message.attributes["eventid"] == "bad"
 
-    relay.enqueue([an_event("bad"), an_event("good")])
-    running = asyncio.create_task(relay.run())
-    await relay.drained()
-    running.cancel()
+    async with background(harness.relay.run()):
+        harness.relay.enqueue([an_event("bad"), an_event("good")])
+        await harness.clock.advance(1)
 
     status = {span.attributes["eventid"]: span.status.status_code for span in traces.spans}
     assert status == {"bad": StatusCode.ERROR, "good": StatusCode.UNSET}
@@ -213,11 +182,11 @@ def test_only_waiting_entities_store_the_trace_context():
     spans = Spans(traces.tracer("one"))
     waits, settled_ = Key("Ticket", "a"), Key("Ticket", "b")
 
-    with spans.transaction() as step:
+    with spans.transaction() as transaction:
         marked = spans.with_trace_context({waits: {DUE: "due"}, settled_: {"status": "sold"}})
 
     assert marked == {
-        waits: {DUE: "due", TRACEPARENT: traceparent_of(step)},
+        waits: {DUE: "due", TRACEPARENT: traceparent_of(transaction)},
         settled_: {"status": "sold"},
     }
 
