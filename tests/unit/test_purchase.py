@@ -18,11 +18,14 @@ from contract.tickets import (
 from sagakit.consumer import Outcome
 from sagakit.errors import FailedPrecondition, NotFound, OutcomeUnknown, Poison
 from sagakit.events import timestamp
+from sagakit.expiry import Expiry
 from sagakit.tables import Mutation, Tables
 from services.purchase.ticket import CLIENT, TIMEOUT
+from services.purchase.usecases import UseCases as Purchase
 from tests.support.clock import START
+from tests.support.harness import background
 from tests.support.tables import LostResponseTables, MemoryTables
-from tests.support.usecases import DEADLINE, PurchaseHarness
+from tests.support.usecases import DEADLINE, REMINDERS, PurchaseHarness
 
 
 @pytest.fixture
@@ -210,3 +213,22 @@ async def test_events_carry_the_time_of_publication(shop: PurchaseHarness):
         timestamp(START),
         timestamp(START + 20),
     ]
+
+
+async def test_abandoned_cart_expires_and_one_that_became_an_order_does_not():
+    shop, days = PurchaseHarness(), 24 * 3600.0
+    purchase = shop.use_cases(Purchase, REMINDERS, DEADLINE, 7 * days)
+    for cartid in ("abandoned", "touched", "closed", "ordered"):
+        await purchase.create_cart(cartid)
+        await purchase.add_item(cartid, "blue", 1, "x")
+    await purchase.close_cart("closed")
+    await purchase.close_cart("ordered")
+    await purchase.checkout("ordered")
+
+    async with background(Expiry(shop.tables, shop.clock.runtime()).run()):
+        await shop.clock.advance(6 * days)
+        await purchase.add_item("touched", "blue", 1, "y")
+        await shop.clock.advance(2 * days)
+
+    assert {key.name for key in shop.tables.rows if key.kind == "Cart"} == {"touched", "ordered"}
+    assert [key.kind for key in shop.tables.rows].count("OrderTicket") == 1
