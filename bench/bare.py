@@ -113,7 +113,7 @@ class Bare:
 async def bare(environ: Mapping[str, str]) -> AsyncIterator[Bare]:
     """Open clients of the emulators that `environ` names."""
     async with (
-        open_datastore("raw", "", environ["DATASTORE_EMULATOR_HOST"], call_seconds=30) as tables,
+        open_datastore("raw", "", environ["DATASTORE_EMULATOR_HOST"], call_timeout_seconds=30) as tables,
         grpc.aio.insecure_channel(environ["PUBSUB_EMULATOR_HOST"], options=CHANNEL_OPTIONS) as broker,
     ):
         clients = Bare("raw", tables, broker)

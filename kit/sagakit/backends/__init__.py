@@ -1,4 +1,4 @@
-"""Opens the backend that the settings name; Google's packages are imported only where it is theirs."""
+"""Opens the backend that the settings name; Google's packages are imported only for `gcp`."""
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Backend:
-    """An open backend."""
+    """An open backend: store and bus."""
 
     tables: Tables
     bus: Bus
@@ -25,7 +25,7 @@ class Backend:
 
 @asynccontextmanager
 async def open_backend(settings: BackendSettings, runtime: Runtime) -> AsyncIterator[Backend]:
-    """Connected lazily: a backend that is away is met as Unavailable, by whoever uses it."""
+    """Open the backend. It connects lazily: calls raise Unavailable if it cannot be reached."""
     if settings.backend == "embedded":
         from sagakit.backends.embedded.tables import EmbeddedTables
 
@@ -44,7 +44,7 @@ async def open_backend(settings: BackendSettings, runtime: Runtime) -> AsyncIter
 
 @asynccontextmanager
 async def open_provisioner(environ: Mapping[str, str]) -> AsyncIterator[Provisioner]:
-    """For making the topics and subscriptions of the backend that the environment names."""
+    """Open the provisioner of the backend that the environment names. Raises SettingsError."""
     settings = BackendSettings.from_environ(environ)
     if settings.backend == "embedded":
         async with _embedded(settings, Runtime()) as (_, bus):
@@ -58,7 +58,7 @@ async def open_provisioner(environ: Mapping[str, str]) -> AsyncIterator[Provisio
 
 @dataclass(frozen=True, slots=True)
 class Broker:
-    """An open broker, for whoever makes subscriptions of its own."""
+    """An open broker, for processes that create subscriptions of their own."""
 
     bus: Bus
     provisioner: Provisioner
@@ -66,7 +66,7 @@ class Broker:
 
 @asynccontextmanager
 async def open_broker(settings: BackendSettings, runtime: Runtime) -> AsyncIterator[Broker]:
-    """The backend's broker, without its store. Connected lazily, as by `open_backend`."""
+    """Open the backend's broker without its store. It connects lazily, as with `open_backend`."""
     if settings.backend == "embedded":
         async with _embedded(settings, runtime) as (_, bus):
             yield Broker(bus, bus)
@@ -83,7 +83,7 @@ async def open_broker(settings: BackendSettings, runtime: Runtime) -> AsyncItera
 
 @asynccontextmanager
 async def open_pull_subscription(settings: BackendSettings, name: str) -> AsyncIterator[PullSubscription]:
-    """For looking through the subscription called `name`."""
+    """Open the subscription `name` for pulling on request."""
     if settings.backend == "embedded":
         from sagakit.backends.embedded.database import Database
         from sagakit.backends.embedded.pull import EmbeddedPullSubscription
@@ -106,7 +106,7 @@ async def open_pull_subscription(settings: BackendSettings, name: str) -> AsyncI
 async def _embedded(
     settings: BackendSettings, runtime: Runtime
 ) -> "AsyncIterator[tuple[Database, EmbeddedBus]]":
-    """The file and the bus in it, closed in the right order."""
+    """Open the file and the bus in it; close them in the reverse order."""
     from sagakit.backends.embedded.bus import EmbeddedBus
     from sagakit.backends.embedded.database import Database
 

@@ -39,7 +39,7 @@ _CODES: tuple[tuple[type[SagaError], int], ...] = (
     (Unauthenticated, code_pb2.UNAUTHENTICATED),
     (Forbidden, code_pb2.PERMISSION_DENIED),
     (Contention, code_pb2.ABORTED),
-    # The one code that says "may have been done" (https://grpc.io/docs/guides/status-codes/);
+    # The one code that means "may have been done" (https://grpc.io/docs/guides/status-codes/);
     # clients would retry UNAVAILABLE.
     (OutcomeUnknown, code_pb2.DEADLINE_EXCEEDED),
     (Unavailable, code_pb2.UNAVAILABLE),

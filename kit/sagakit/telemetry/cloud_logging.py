@@ -1,4 +1,4 @@
-"""A log line as Cloud Logging reads it: what it shows, joins with a trace, and reports as an error."""
+"""Log lines in Cloud Logging's format, with their trace, and errors for Error Reporting."""
 
 import json
 from collections.abc import Callable, MutableMapping
@@ -15,7 +15,7 @@ REPORTED_ERROR = "type.googleapis.com/google.devtools.clouderrorreporting.v1beta
 
 
 def to_entry(service: str, project: str) -> Callable[[object, str, Line], Line]:
-    """The last processor but the renderer: the special fields first, then the facts under their own names.
+    """Return the processor before the renderer: special fields first, then the other fields.
 
     https://cloud.google.com/logging/docs/structured-logging and, for lines with a traceback,
     https://cloud.google.com/error-reporting/docs/formatting-error-messages
@@ -27,7 +27,7 @@ def to_entry(service: str, project: str) -> Callable[[object, str, Line], Line]:
             "time": line.pop("time"),
             "message": line.pop("event"),
             "serviceContext": {"service": service},
-            **_where_in_a_trace(project),
+            **_trace_fields(project),
         }
         if stack := line.pop("exception", None):
             entry["@type"], entry["stack_trace"] = REPORTED_ERROR, stack
@@ -37,26 +37,26 @@ def to_entry(service: str, project: str) -> Callable[[object, str, Line], Line]:
 
 
 def add_trace(_logger: object, _name: str, line: Line) -> Line:
-    """For a terminal: the trace under which the line was written, if one is recorded."""
+    """Add the trace id to a console line, if the trace is recorded."""
     span = trace.get_current_span().get_span_context()
     if span.is_valid and span.trace_flags.sampled:
         line["trace"] = trace.format_trace_id(span.trace_id)
     return line
 
 
-# Made once: `json.dumps` makes one for every line.
+# One encoder: `json.dumps` would create one for every line.
 _STRICT = json.JSONEncoder(allow_nan=False, default=repr)
 
 
 def to_json(_logger: object, _name: str, line: Line) -> str:
-    """Renders a line as JSON, with words where Python would write NaN or Infinity."""
+    """Render a line as JSON, with strings for NaN and Infinity, which are not JSON."""
     try:
         return _STRICT.encode(line)
     except ValueError:
         return json.dumps(json.loads(json.dumps(line, default=repr), parse_constant=str))
 
 
-def _where_in_a_trace(project: str) -> Line:
+def _trace_fields(project: str) -> Line:
     span = trace.get_current_span().get_span_context()
     if not span.is_valid:
         return {}

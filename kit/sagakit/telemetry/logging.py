@@ -1,4 +1,4 @@
-"""Logs: a constant message and the facts as fields, one line each, on standard output."""
+"""Logs: one line per event on standard output, with a constant message and fields."""
 
 import logging
 import sys
@@ -31,7 +31,7 @@ def configure(service: str, settings: LogSettings, first_fields: Sequence[str] =
     structlog.configure(
         processors=[*common, *rendering],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        # In one write, so that lines of several threads do not meet in one.
+        # Each line in one write, so that lines of several threads do not mix.
         logger_factory=structlog.WriteLoggerFactory(sys.stdout),
         cache_logger_on_first_use=True,
     )
@@ -43,7 +43,7 @@ def configure(service: str, settings: LogSettings, first_fields: Sequence[str] =
         )
     )
     logging.basicConfig(level=max(level, logging.WARNING), handlers=[handler], force=True)
-    _leave_nothing_to_standard_error()
+    _log_uncaught_exceptions()
 
 
 def _json(service: str, project: str) -> list[Processor]:
@@ -64,8 +64,8 @@ def _console(first_fields: Sequence[str]) -> list[Processor]:
     return [add_trace, in_order, renderer]
 
 
-def _leave_nothing_to_standard_error() -> None:
-    """What Python would print there by itself, a line for every line of a traceback, is logged."""
+def _log_uncaught_exceptions() -> None:
+    """Log what Python would print to standard error: warnings and tracebacks of uncaught exceptions."""
     logging.captureWarnings(True)
     sys.excepthook = _crashed
     sys.unraisablehook = lambda what: _uncaught("a finalizer", what.exc_value)

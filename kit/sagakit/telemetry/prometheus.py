@@ -1,4 +1,4 @@
-"""Where metrics can be had: a Prometheus endpoint of the process, if it was told a port for one."""
+"""The process's Prometheus endpoint, if a port is configured for it."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,15 +13,15 @@ if TYPE_CHECKING:
 
 @contextmanager
 def serve_metrics(service: str, host: str, port: int | None) -> Iterator[Metrics]:
-    """Metrics, served at http://`host`:`port`/metrics meanwhile; without a port, ones that cost nothing.
+    """Serve metrics at http://`host`:`port`/metrics inside the block; without a port, record nothing.
 
-    They are answered from a thread of their own, so that a process in which something hangs can still be
-    seen. Raises OSError where the address cannot be had.
+    The endpoint has a thread of its own, so that it responds even if the event loop hangs. Raises OSError if
+    the address cannot be used.
     """
     if port is None:
         yield NO_METRICS
         return
-    # Whoever wants no metrics need not load what makes them.
+    # Imported only if metrics are enabled.
     from prometheus_client import CollectorRegistry, ProcessCollector, start_http_server
 
     registry = CollectorRegistry()
@@ -41,7 +41,7 @@ def serve_metrics(service: str, host: str, port: int | None) -> Iterator[Metrics
 
 
 def open_meter_provider(registry: "CollectorRegistry", service: str) -> "MeterProvider":
-    """What makes instruments that the registry collects."""
+    """Return a provider of instruments that the registry collects."""
     from opentelemetry.exporter.prometheus import PrometheusMetricReader
     from opentelemetry.sdk.metrics import AlwaysOffExemplarFilter, MeterProvider
     from opentelemetry.sdk.resources import Resource

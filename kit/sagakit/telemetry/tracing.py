@@ -1,4 +1,4 @@
-"""OpenTelemetry's SDK, set up by its own environment variables: where traces leave a process."""
+"""OpenTelemetry's SDK, configured by its own environment variables: exports traces."""
 
 import asyncio
 import threading
@@ -20,12 +20,12 @@ log = structlog.get_logger()
 EXPORTER = "OTEL_TRACES_EXPORTER"
 ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
 FLUSH_TIMEOUT_SECONDS = 3.0
-"""How long a process that stops tries to be rid of what it has recorded."""
+"""How long a process that stops waits for the export of recorded spans."""
 _NAMES = {"otlp": "otlp_proto_grpc"}
 
 
 def exporters(environ: Mapping[str, str]) -> list[str]:
-    """The names of where traces go; none unless OTEL_TRACES_EXPORTER or an OTLP endpoint is set."""
+    """Return the names of the exporters; none unless OTEL_TRACES_EXPORTER or an OTLP endpoint is set."""
     if environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
         return []
     default = "otlp" if any(environ.get(name, "").strip() for name in ENDPOINTS) else "none"
@@ -53,16 +53,16 @@ async def open_tracer(service: str, environ: Mapping[str, str]) -> AsyncIterator
 
 
 def _provider(service: str, names: list[str]) -> "TracerProvider":
-    """Sampler, limits, batches, headers and the rest of OTEL_* are read by the SDK itself."""
+    """Return a provider; the SDK itself reads sampler, limits, batches, headers and the other OTEL_*."""
     from opentelemetry.sdk.resources import SERVICE_NAME, OTELResourceDetector, Resource
     from opentelemetry.sdk.trace import TracerProvider
     from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
     named = Resource({SERVICE_NAME: service}).merge(OTELResourceDetector().detect())
-    # What is left at the end is ours to wait for, and not for long.
+    # `_shut_down` waits for the last spans, with a timeout.
     provider = TracerProvider(resource=Resource.create().merge(named), shutdown_on_exit=False)
     for name in names:
-        # The SDK's own registry of exporters: another one is a package that is installed.
+        # The SDK's own registry: another exporter is one more installed package.
         found = entry_points(group="opentelemetry_traces_exporter", name=_NAMES.get(name, name))
         if not found:
             raise SettingsError(EXPORTER, f"names {name!r}, for which no exporter is installed")
@@ -71,17 +71,17 @@ def _provider(service: str, names: list[str]) -> "TracerProvider":
 
 
 async def _shut_down(provider: "TracerProvider") -> None:
-    """In a thread that nobody waits for longer than that: an exporter may try again for a minute."""
-    loop, over = asyncio.get_running_loop(), asyncio.Event()
+    """Shut down in a thread, with a timeout: an exporter may retry for a minute."""
+    loop, finished = asyncio.get_running_loop(), asyncio.Event()
 
     def shut_down() -> None:
         provider.shutdown()
-        with suppress(RuntimeError):  # Nobody waits any more: the loop is closed.
-            loop.call_soon_threadsafe(over.set)
+        with suppress(RuntimeError):  # The timeout has passed, and the loop is closed.
+            loop.call_soon_threadsafe(finished.set)
 
     threading.Thread(target=shut_down, daemon=True).start()
     try:
         async with asyncio.timeout(FLUSH_TIMEOUT_SECONDS):
-            await over.wait()
+            await finished.wait()
     except TimeoutError:
-        log.warning("trace export timed out on shutdown", why="nobody took them in time")
+        log.warning("trace export timed out on shutdown", timeout_seconds=FLUSH_TIMEOUT_SECONDS)

@@ -98,7 +98,7 @@ async def test_a_server_that_does_not_answer_is_not_waited_for_without_end():
         await asyncio.Event().wait()
 
     async with serving(SERVICE, {"Lookup": hang, "Commit": hang}) as address:
-        async with open_datastore("project", "", address, call_seconds=0.2) as tables:
+        async with open_datastore("project", "", address, call_timeout_seconds=0.2) as tables:
             with pytest.raises(Unavailable):
                 await tables.lookup([A])
             with pytest.raises(OutcomeUnknown):

@@ -1,4 +1,4 @@
-"""gRPC channels to Google's APIs and to the emulators, which reconnect quickly, and plain calls over them."""
+"""gRPC channels to Google's APIs and the emulators, which reconnect quickly, and raw calls over them."""
 
 from collections.abc import Mapping
 from operator import methodcaller
@@ -12,9 +12,9 @@ from google.api_core.gapic_v1.client_info import ClientInfo
 from sagakit.errors import SagaError, Unavailable
 
 CHANNEL_OPTIONS = (
-    # gRPC's own default lets a channel sulk for two minutes after an outage.
+    # By gRPC's default a channel may wait two minutes after an outage before it reconnects.
     ("grpc.initial_reconnect_backoff_ms", 100),
-    # Misnamed: it is how long a connection may take to come about, which a cold server needs.
+    # Misnamed: the timeout of a connection attempt; a server that is just starting needs it.
     ("grpc.min_reconnect_backoff_ms", 5_000),
     ("grpc.max_reconnect_backoff_ms", 2_000),
     ("grpc.max_send_message_length", -1),
@@ -22,22 +22,22 @@ CHANNEL_OPTIONS = (
 )
 GOOGLE_OPTIONS = (
     *CHANNEL_OPTIONS,
-    # As Google's own clients do. The emulators would end every stream of a channel that pings so often
-    # while it is idle (ENHANCE_YOUR_CALM, "too_many_pings").
+    # As Google's own clients do. Not for the emulators: they end every stream of an idle channel that
+    # sends so frequent pings (ENHANCE_YOUR_CALM, "too_many_pings").
     ("grpc.keepalive_time_ms", 30_000),
 )
 
 
 def aio_transport(transport: Any, emulator: str) -> Any:
-    """An asyncio transport of that class, to the emulator at `host:port` or else to Google.
+    """Return an asyncio transport of that class, to the emulator at `host:port` or else to Google.
 
-    The asyncio clients do not look at the emulators' environment variables by themselves.
+    The asyncio clients do not read the emulators' environment variables.
     """
     return transport(channel=aio_channel(transport, emulator))
 
 
 def aio_channel(transport: Any, emulator: str) -> grpc.aio.Channel:
-    """What such a transport would be built on: with Google's credentials, where it leads to Google."""
+    """Return the channel for such a transport, with Google's credentials unless to an emulator."""
     if emulator:
         return grpc.aio.insecure_channel(emulator, options=CHANNEL_OPTIONS)
     channel: grpc.aio.Channel = transport.create_channel(
@@ -47,10 +47,10 @@ def aio_channel(transport: Any, emulator: str) -> grpc.aio.Channel:
 
 
 class RawUnaryCall:
-    """A method of one of Google's APIs for hot paths, over plain protobufs.
+    """A method of one of Google's APIs, called with plain protobufs; for hot paths.
 
-    The generated clients do the same through five more layers, which cost a third of the call's CPU;
-    none of them does anything here, where every call has a timeout and no retries.
+    The generated clients have five more layers, which cost a third of the call's CPU and have no effect
+    here, as every call has a timeout and no retries.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class RawUnaryCall:
         client: ClientInfo,
         routing: Mapping[str, str],
     ) -> None:
-        """`path`: as gRPC spells it; `routing`: what tells Google's front ends where the call belongs."""
+        """`path`: of the method in gRPC; `routing`: the fields of Google's routing header."""
         self._call: Any = channel.unary_unary(
             path,
             request_serializer=methodcaller("SerializeToString"),
@@ -69,14 +69,14 @@ class RawUnaryCall:
         )
         self._metadata = (client.to_grpc_metadata(), routing_header.to_grpc_metadata(routing))  # type: ignore[no-untyped-call]
 
-    async def __call__(self, request: Any, seconds: float) -> Any:
-        """The response, within so many seconds. Raises GoogleAPICallError."""
+    async def __call__(self, request: Any, timeout_seconds: float) -> Any:
+        """Return the response. Raises GoogleAPICallError, also if it takes longer than the timeout."""
         try:
-            return await self._call(request, timeout=seconds, metadata=self._metadata)
+            return await self._call(request, timeout=timeout_seconds, metadata=self._metadata)
         except grpc.aio.AioRpcError as error:
             raise exceptions.from_grpc_error(error) from error  # type: ignore[no-untyped-call]
 
 
 def to_unavailable(error: exceptions.GoogleAPICallError) -> SagaError:
-    """What a failed call means where nothing can have been changed."""
+    """Translate the error of a call that cannot have changed anything."""
     return Unavailable(f"{error.grpc_status_code}: {error.message}")

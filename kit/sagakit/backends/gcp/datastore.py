@@ -20,10 +20,10 @@ CALL_TIMEOUT_SECONDS = 5.0
 DEFERRED_ROUNDS = 10
 
 _CONFLICTS = (
-    exceptions.FailedPrecondition,  # another version was there (both emulators)
-    exceptions.AlreadyExists,  # an insert met an entity
-    exceptions.NotFound,  # an update met none
-    exceptions.Aborted,  # production's word for contention; its code for a version conflict is not documented
+    exceptions.FailedPrecondition,  # the version is another one (both emulators)
+    exceptions.AlreadyExists,  # insert of an existing entity
+    exceptions.NotFound,  # update of a missing entity
+    exceptions.Aborted,  # contention in production, whose code for a version conflict is undocumented
 )
 _NOT_APPLIED = (
     exceptions.PermissionDenied,
@@ -40,7 +40,7 @@ _Query: Any = types.Query.pb()
 _Filter: Any = types.Filter.pb()
 _Operator = types.PropertyFilter.Operator
 _TRANSACTIONAL = types.CommitRequest.Mode.TRANSACTIONAL
-# The default would keep the server's entity and commit the rest.
+# By default the server would keep its own entity and commit the others.
 _FAIL = types.Mutation.ConflictResolutionStrategy.FAIL
 
 _NOT_FINISHED = types.QueryResultBatch.MoreResultsType.NOT_FINISHED
@@ -49,10 +49,12 @@ _NAME = "__key__"
 
 
 class DatastoreTables:
-    """One database of one project."""
+    """`Tables` in one database of one project."""
 
-    def __init__(self, channel: grpc.aio.Channel, project: str, database: str, call_seconds: float) -> None:
-        self._call_seconds = call_seconds
+    def __init__(
+        self, channel: grpc.aio.Channel, project: str, database: str, call_timeout_seconds: float
+    ) -> None:
+        self._call_timeout_seconds = call_timeout_seconds
         self._address = {"project_id": project, "database_id": database}
         self._partition = _Partition(**self._address)
         self._lookup = self._method(channel, "Lookup", types.LookupResponse.pb())
@@ -83,7 +85,7 @@ class DatastoreTables:
         for mutation in mutations:
             self._add(request.mutations.add(), mutation)
         try:
-            await self._commit(request, deadline.remaining(self._call_seconds))
+            await self._commit(request, deadline.remaining(self._call_timeout_seconds))
         except exceptions.GoogleAPICallError as error:
             raise _commit_error(error) from error
 
@@ -113,7 +115,7 @@ class DatastoreTables:
             found += _rows(batch.entity_results)
             if batch.more_results != _NOT_FINISHED:
                 break
-            # It stops where it likes: after 300 entities, or after none where that took long.
+            # A batch may end anywhere: after 300 entities, or after none if it took long.
             query.start_cursor = batch.end_cursor
             query.limit.value = limit - len(found)
         return found
@@ -124,7 +126,7 @@ class DatastoreTables:
 
     async def _call(self, method: RawUnaryCall, request: Any) -> Any:
         try:
-            return await method(request, deadline.remaining(self._call_seconds))
+            return await method(request, deadline.remaining(self._call_timeout_seconds))
         except exceptions.GoogleAPICallError as error:
             raise to_unavailable(error) from error
 
@@ -164,11 +166,11 @@ def _compared(name: str, operator: int, value: dict[str, Any]) -> Any:
 
 @asynccontextmanager
 async def open_datastore(
-    project: str, database: str, emulator: str, call_seconds: float = CALL_TIMEOUT_SECONDS
+    project: str, database: str, emulator: str, call_timeout_seconds: float = CALL_TIMEOUT_SECONDS
 ) -> AsyncIterator[DatastoreTables]:
-    """Tables in `database` of `project`; in the emulator at `host:port` where one is named."""
+    """Open the tables of `database` in `project`, or in the emulator at `host:port` if one is given."""
     channel = aio_channel(DatastoreGrpcAsyncIOTransport, emulator)
     try:
-        yield DatastoreTables(channel, project, database, call_seconds)
+        yield DatastoreTables(channel, project, database, call_timeout_seconds)
     finally:
         await channel.close()

@@ -1,7 +1,7 @@
-"""Ends a streaming pull so that the Pub/Sub emulator notices.
+"""Ends a streaming pull by half-closing it, which the Pub/Sub emulator notices.
 
-The subscriber client cancels its stream. The emulator (0.8.20) goes on handing messages to a cancelled
-stream, for a lease each time; one whose requests have ended it forgets at once.
+The subscriber client cancels its stream. The emulator (0.8.20) continues to lease messages to a cancelled
+stream, but stops at once if the client has ended its requests.
 """
 
 import threading
@@ -12,13 +12,13 @@ import grpc
 from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcTransport
 
 HALF_CLOSE_TIMEOUT_SECONDS = 0.8
-"""Less than the second for which the client waits for its own thread."""
+"""Less than the second that the client waits for its own thread."""
 
 
 class HalfClosingPullTransport(SubscriberGrpcTransport):
     """The subscriber client's transport to the emulator."""
 
-    # No interceptor: gRPC would hide from the client that a closed channel opens no streams.
+    # Not an interceptor: with one, gRPC would not report that a closed channel cannot open streams.
     _pull: "_StreamingPull | None" = None
 
     @property
@@ -29,7 +29,7 @@ class HalfClosingPullTransport(SubscriberGrpcTransport):
 
 
 class _StreamingPull:
-    """What opens streams."""
+    """The method of the stub, which opens streams."""
 
     def __init__(self, stub: Callable[..., Any]) -> None:
         self._stub = stub
@@ -39,9 +39,9 @@ class _StreamingPull:
 
 
 class _Stream:
-    """A stream that is cancelled only where it does not end by itself once its requests have.
+    """A stream whose cancellation waits until the server has ended it, at most HALF_CLOSE_TIMEOUT_SECONDS.
 
-    However it ends after that, the client is not told of an error, for which it would open another.
+    Errors after that are hidden from the client, which would open another stream.
     """
 
     def __init__(self, call: Any) -> None:
@@ -49,7 +49,7 @@ class _Stream:
         self._ending = False
 
     def cancel(self) -> None:
-        """The client ends the requests right after this."""
+        """Cancel the stream later: the client ends its requests right after this call."""
         if self._ending or not self._call.is_active():
             self._call.cancel()
             return

@@ -1,4 +1,4 @@
-"""Makes topics and subscriptions in Pub/Sub, or brings those that are there up to date."""
+"""Creates topics and subscriptions in Pub/Sub, and updates those that exist."""
 
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
@@ -19,21 +19,21 @@ from sagakit.bus import SubscriptionSpec
 
 CALL_TIMEOUT_SECONDS = 30.0
 MESSAGE_RETENTION_SECONDS = 7 * 24 * 3600
-"""How long an unacknowledged message is kept; the inbox remembers for much longer."""
+"""How long an unacknowledged message is kept; the inbox's retention is much longer."""
 EPHEMERAL_RETENTION_SECONDS = 600
-"""The same where the subscription is one process's own: the least there is."""
+"""The same for an ephemeral subscription: Pub/Sub's minimum."""
 DEAD_AFTER_SECONDS = 1800
-"""A process that has not ensured its own subscription for so long is taken for dead."""
+"""Age after which an ephemeral subscription that was not ensured again belongs to a dead process."""
 
 _ENSURED = "ensured"
-"""The label that says when an expiring subscription was last ensured, in seconds since the epoch."""
+"""Label with the time an ephemeral subscription was last ensured, in seconds since the epoch."""
 
 _CHANGEABLE = ("ack_deadline_seconds", "dead_letter_policy", "message_retention_duration", "retry_policy")
 _NOT_IN_THE_EMULATOR = ("expiration_policy", "labels")
 
 
 class PubsubProvisioner:
-    """For one project. Safe to repeat, and for several to do at once."""
+    """Provisions one project. Safe to repeat, and to run concurrently."""
 
     def __init__(
         self,
@@ -42,7 +42,7 @@ class PubsubProvisioner:
         project: str,
         changeable: Sequence[str],
     ) -> None:
-        """`changeable`: the settings of a subscription that can be updated."""
+        """`changeable`: the fields of a subscription that can be updated."""
         self._publisher = publisher
         self._subscriber = subscriber
         self._project = project
@@ -132,7 +132,7 @@ class PubsubProvisioner:
 
 @contextmanager
 def _translated() -> Iterator[None]:
-    """What there is already is for the caller to judge; all else is Unavailable."""
+    """Translate errors to Unavailable, except AlreadyExists."""
     try:
         yield
     except exceptions.AlreadyExists:

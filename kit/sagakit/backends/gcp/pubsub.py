@@ -31,7 +31,7 @@ PUBLISH_TIMEOUT_SECONDS = 10.0
 CLOSE_TIMEOUT_SECONDS = 5.0
 MAX_BYTES = 64 * 1024 * 1024
 LEASE_SECONDS = 10
-"""How long a message is lost to the others when the process that holds it dies: the least there is."""
+"""How long a message is unavailable to others after its process crashed: Pub/Sub's minimum."""
 MAX_LEASE_SECONDS = 300
 
 _PublishRequest: Any = types.PublishRequest.pb()
@@ -47,7 +47,7 @@ class PubsubBus:
         project: str,
         lease_seconds: int = LEASE_SECONDS,
     ) -> None:
-        """`channel`: to publish over."""
+        """`channel` is used for publishing."""
         self._channel = channel
         self._publishing: dict[str, RawUnaryCall] = {}
         self._subscriber = subscriber
@@ -69,7 +69,7 @@ class PubsubBus:
             raise to_unavailable(error) from error
 
     def _publisher(self, path: str) -> RawUnaryCall:
-        """Kept for each topic: each has a routing header of its own."""
+        """Return the call for a topic: each has a routing header of its own."""
         if path not in self._publishing:
             self._publishing[path] = RawUnaryCall(
                 self._channel,
@@ -100,20 +100,20 @@ class PubsubBus:
         )
         pull = PubsubSubscription(future, scheduler, loop)
         self._pulls.add(pull)
-        pull.over.add_done_callback(lambda _: self._pulls.discard(pull))
+        pull.done.add_done_callback(lambda _: self._pulls.discard(pull))
         return pull
 
     async def close(self) -> None:
-        """What is settled by now is settled at the broker as well; the leases of the rest run out."""
+        """Close the pulls, after sending what has been settled; the leases of the others expire."""
         pulls = list(self._pulls)
         for pull in pulls:
             await pull.abandon()
         if pulls:
-            await asyncio.wait([pull.over for pull in pulls], timeout=CLOSE_TIMEOUT_SECONDS)
+            await asyncio.wait([pull.done for pull in pulls], timeout=CLOSE_TIMEOUT_SECONDS)
 
 
 class PubsubDelivery:
-    """A message under the subscriber client's lease."""
+    """A message leased by the subscriber client."""
 
     def __init__(self, message: PubsubMessage, scheduler: LoopScheduler) -> None:
         self._message = message
@@ -134,38 +134,38 @@ class PubsubDelivery:
 
 
 class PubsubSubscription:
-    """A streaming pull, which reconnects by itself until it meets an error that lasts."""
+    """A streaming pull. The client reconnects it until a permanent error."""
 
     def __init__(self, future: Any, scheduler: LoopScheduler, loop: asyncio.AbstractEventLoop) -> None:
         self._future = future
         self._scheduler = scheduler
-        self.over: asyncio.Future[BaseException | None] = loop.create_future()
-        future.add_done_callback(lambda done: loop.call_soon_threadsafe(self._note, done))
+        self.done: asyncio.Future[BaseException | None] = loop.create_future()
+        future.add_done_callback(lambda future: loop.call_soon_threadsafe(self._complete, future))
 
     async def ended(self) -> None:
-        error = await asyncio.shield(self.over)
+        error = await asyncio.shield(self.done)
         if error is not None:
             raise Unavailable(f"pulling ended: {error}") from error
 
     async def close(self) -> None:
-        """Returns at once; the client keeps the leases of what is in hand until that is settled."""
+        """Stop pulling; returns at once. The client renews the leases in flight until they are settled."""
         self._future.cancel()
 
     async def abandon(self) -> None:
-        """Close, and wait for nothing that is still in hand."""
+        """Close without waiting for deliveries in flight."""
         await self.close()
         self._scheduler.abandon()
 
-    def _note(self, done: Any) -> None:
-        if not self.over.done():
-            self.over.set_result(None if done.cancelled() else done.exception())
+    def _complete(self, future: Any) -> None:
+        if not self.done.done():
+            self.done.set_result(None if future.cancelled() else future.exception())
 
 
 @asynccontextmanager
 async def open_pubsub(
     project: str, emulator: str, lease_seconds: int = LEASE_SECONDS
 ) -> AsyncIterator[PubsubBus]:
-    """The bus of `project`; of the emulator at `host:port` where one is named."""
+    """Open the bus of `project`, or of the emulator at `host:port` if one is given."""
     channel = aio_channel(PublisherGrpcAsyncIOTransport, emulator)
     subscriber = pubsub_v1.SubscriberClient(transport=subscriber_transport(emulator))
     bus = PubsubBus(channel, subscriber, project, lease_seconds)
@@ -174,12 +174,12 @@ async def open_pubsub(
     finally:
         await bus.close()
         await channel.close()
-        # The threads of a pull that is not over, as where the broker is away, end with their channel.
+        # The threads of a pull that has not ended, as during an outage of the broker, end with its channel.
         await asyncio.to_thread(subscriber.close)
 
 
 def subscriber_transport(emulator: str) -> SubscriberGrpcTransport:
-    """A blocking transport, as the subscriber client's threads need it."""
+    """Return a blocking transport, which the subscriber client's threads need."""
     if emulator:
         return HalfClosingPullTransport(channel=grpc.insecure_channel(emulator, options=CHANNEL_OPTIONS))
     host = f"{SubscriberGrpcTransport.DEFAULT_HOST}:443"

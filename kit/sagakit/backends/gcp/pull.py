@@ -1,4 +1,4 @@
-"""`PullSubscription` over Pub/Sub: pulled by hand, a page at a time."""
+"""`PullSubscription` over Pub/Sub: pulls on request, a page at a time."""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -13,12 +13,12 @@ from sagakit.backends.gcp.channels import aio_transport, to_unavailable
 from sagakit.bus import Message, PulledMessage
 
 PULL_TIMEOUT_SECONDS = 3.0
-"""How long a pull waits for a first message."""
+"""How long a pull waits for its first message."""
 CALL_TIMEOUT_SECONDS = 30.0
 
 
 class PubsubPullSubscription:
-    """One subscription."""
+    """Pulls one subscription on request."""
 
     def __init__(self, subscriber: SubscriberAsyncClient, path: str) -> None:
         self._subscriber = subscriber

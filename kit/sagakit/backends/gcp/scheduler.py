@@ -1,4 +1,4 @@
-"""Hands the subscriber client's messages straight to the event loop, without a pool of threads between."""
+"""Passes the subscriber client's messages to the event loop directly, without a thread pool."""
 
 import asyncio
 import queue
@@ -12,7 +12,7 @@ SETTLE_TIMEOUT_SECONDS = 30.0
 
 
 class LoopScheduler(Scheduler):
-    """The client's own extension point; its other methods run in the client's threads."""
+    """A scheduler of the client, whose threads run `schedule` and `shutdown`."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
@@ -31,19 +31,19 @@ class LoopScheduler(Scheduler):
         self._loop.call_soon_threadsafe(lambda: callback(*args, **kwargs))
 
     def settled(self) -> None:
-        """One message that was handed over has been acknowledged or given back."""
+        """Record that one delivery has been acknowledged or nacked."""
         with self._changed:
             self._unsettled -= 1
             self._changed.notify_all()
 
     def abandon(self) -> None:
-        """Nothing more will be settled."""
+        """Let `shutdown` return without waiting for deliveries in flight."""
         with self._changed:
             self._abandoned = True
             self._changed.notify_all()
 
     def shutdown(self, await_msg_callbacks: bool = False) -> list[Any]:
-        """Wait until what is in hand has been settled, so that its acknowledgements are still sent."""
+        """Wait until the deliveries in flight are settled, so that their acknowledgements are sent."""
         if await_msg_callbacks:
             with self._changed:
                 self._changed.wait_for(

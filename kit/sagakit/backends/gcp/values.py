@@ -1,4 +1,4 @@
-"""Entities as Datastore's protobufs, built plainly: proto-plus objects cost about as much as the call."""
+"""Entities as plain protobufs of Datastore: proto-plus objects cost about as much CPU as the call."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -13,7 +13,7 @@ KeyPb: Any = types.Key.pb()
 
 
 def to_key(partition: Any, key: Key) -> Any:
-    # Datastore keeps names like __this__ for itself; ids that come from outside may look so.
+    # Datastore reserves names such as __this__; ids from clients may look like that.
     name = f"~{key.name}" if _looks_reserved(key.name) else key.name
     return KeyPb(partition_id=partition, path=[KeyPb.PathElement(kind=key.kind, name=name)])
 
@@ -24,19 +24,19 @@ def from_key(key: Any) -> Key:
 
 
 def _looks_reserved(name: str) -> bool:
-    """So with any number of tildes before it: what is escaped is not taken for another name."""
+    """Whether the name must be escaped; ignores leading tildes, so that escaped names stay distinct."""
     return name.lstrip("~").startswith("__")
 
 
 def to_entity(key: Any, entity: Entity) -> Any:
-    """A new one; everything unindexed but the one property that has an index."""
+    """Return a new entity; all properties but `due` are unindexed."""
     pb = EntityPb(key=key)
     fill(pb, entity)
     return pb
 
 
 def fill(pb: Any, entity: Entity) -> None:
-    """Give an entity its properties where it stands: built apart, messages are copied into one another."""
+    """Set the properties of an entity in place: protobuf would copy messages that are built apart."""
     properties = pb.properties
     for name, value in entity.items():
         _set(properties[name], value, name != DUE)
@@ -63,14 +63,14 @@ def _set(pb: Any, value: Any, unindexed: bool = True) -> None:
         case datetime():
             pb.timestamp_value.FromDatetime(value)
         case Mapping():
-            pb.entity_value.SetInParent()  # also where there is nothing in it
+            pb.entity_value.SetInParent()  # also if it is empty
             for name, each in value.items():
                 _set(pb.entity_value.properties[name], each)
         case list() | tuple():
             pb.array_value.SetInParent()
             for each in value:
                 _set(pb.array_value.values.add(), each)
-            # Datastore wants the exclusion on an array's members, not on the array.
+            # Datastore expects the exclusion on the array's members, not on the array.
             return
         case _:
             raise TypeError(f"{type(value).__name__} cannot be stored")
