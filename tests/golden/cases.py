@@ -1,4 +1,4 @@
-"""Requests: what is malformed, unknown or not allowed, for every route; and what becomes of two carts."""
+"""Requests: malformed, unknown and forbidden ones for every route; and the whole course of two carts."""
 
 from typing import Any
 
@@ -147,8 +147,8 @@ def gateway() -> list[tuple[str, str, Any, Any]]:
         ("not there", "GET /redoc", None, ()),
         ("the page", "GET /ui", None, ()),
         ("the page", "HEAD /ui", None, ()),
-        ("what it is told", "GET /ui/config", None, ()),
-        ("what it is told here", "GET /ui/config", None, {"Host": "127.0.0.1:8080"}),
+        ("the configuration", "GET /ui/config", None, ()),
+        ("the configuration on this machine", "GET /ui/config", None, {"Host": "127.0.0.1:8080"}),
         ("no file", "GET /ui/nothing.js", None, ()),
         ("no services to control", "GET /ui/services", None, ()),
         ("another origin", "GET /v1/items?page_size=1", None, {"Origin": "https://shop.example"}),
@@ -159,7 +159,7 @@ def _typed(content_type: str) -> dict[str, str]:
     return {"Content-Type": content_type}
 
 
-# What happens to a cart until it is an order, and then: case, operation or request, body, key.
+# The course of a cart until it is an order, and afterwards: case, operation or request, body, key.
 _CART, _TWO, _BLUE, _RED = {"cartid": "L1"}, {"cartid": "L2"}, {"itemid": "blue"}, {"itemid": "red"}
 LEGACY_CART: tuple[tuple[str, str, Any], ...] = (
     ("a new cart", "create_cart", _CART),

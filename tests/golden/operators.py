@@ -1,4 +1,4 @@
-"""What operators see: what `sagactl` prints."""
+"""The output of `sagactl`."""
 
 from collections.abc import Mapping, Sequence
 

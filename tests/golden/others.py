@@ -1,4 +1,4 @@
-"""Suites and gateways that are set up otherwise: limited, signed in to, without answers, failing."""
+"""Suites and gateways with other settings: rate limits, authentication, lost events, failing services."""
 
 import asyncio
 from collections import Counter
@@ -63,7 +63,7 @@ async def _one_too_many(seen: Seen, client: httpx.AsyncClient, watched: Watched,
     waiting: list[asyncio.Task[httpx.Response]] = []
 
     async def is_waited_for() -> bool:
-        if not waiting or waiting[-1].done():  # what asks whether it is may have been there first
+        if not waiting or waiting[-1].done():  # a check for it may have come first
             waiting.append(asyncio.create_task(client.get(f"/v1/orders/{orderid}?wait=30")))
         await asyncio.sleep(0.05)
         return (await client.get(f"{order}/events")).status_code == 503
@@ -77,7 +77,7 @@ async def _one_too_many(seen: Seen, client: httpx.AsyncClient, watched: Watched,
 
 
 async def reminders(seen: Seen) -> None:
-    """Lost is whatever is repeated as a reminder until it is one, and the first of every other event."""
+    """Lose events that reminders repeat until they are reminders, and the first of every other event."""
     lost: Counter[tuple[str, ...]] = Counter()
 
     def loses(topic: str, message: Message) -> bool:
@@ -101,7 +101,7 @@ async def reminders(seen: Seen) -> None:
 
 
 async def signed_in(seen: Seen) -> None:
-    """Whose is what; of an order that nobody answers, which is canceled at its deadline."""
+    """Ownership; and an order without a reply, which is canceled at its deadline."""
     watched = Watched(lambda _, message: body_of(message).get("status") == "reserved")
     with an_issuer() as issuer:
         environ = {**seen.environ("signed-in"), **issuer.environ}
@@ -156,11 +156,11 @@ def _bearer(token: str) -> dict[str, str]:
 
 
 async def failing(seen: Seen) -> None:
-    """What only fakes can be made to answer."""
+    """Answers that only fakes give."""
     for code in grpc.StatusCode:
         if code is grpc.StatusCode.OK:
             continue
-        refusals = [Failure(code, "10.1.2.3 says no")]
+        refusals = [Failure(code, "10.1.2.3 rejects this")]
         async with fake_suite(GetCart=refusals, CancelOrder=refusals) as (client, _):
             await seen.http(client, FAILURES, code.name, "POST /purchase/api/get_cart", {"cartid": "x"})
             await seen.http(client, FAILURES, code.name, "GET /v1/carts/x")

@@ -1,4 +1,4 @@
-"""A suite in which orders go every way they can, traced; its gateway, streams and tables."""
+"""A traced suite in which orders end in every possible way; its gateway, streams and tables."""
 
 import re
 
@@ -38,7 +38,7 @@ async def shop(seen: Seen) -> None:
 
 
 def _is_held_back(_: str, message: Message) -> bool:
-    """Four blue ones are never known to be paid, five never to be reserved."""
+    """Withhold the replies for orders of four blue ones (payment) and of five (reservation)."""
     body = body_of(message)
     held = {"paid": [{"itemid": "blue", "count": 4}], "reserved": [{"itemid": "blue", "count": 5}]}
     return held.get(body.get("status", "")) == body.get("cart_items", ())
@@ -133,7 +133,7 @@ async def _streams(seen: Seen, client: httpx.AsyncClient, watched: Watched) -> N
     await seen.http(client, STREAM, "nonsense", line, headers=nonsense)
     orderid = await seen.order(client, "live", blue=3)
     live = await client.get(f"/v1/orders/{orderid}/events")
-    # In whatever order they are heard of: so the ids, which tell of it, are left out.
+    # The order of arrival varies, and so do the ids, which contain it: they are left out.
     lines = sorted(each for each in live.text.splitlines() if each.startswith(("data:", "event:")))
     seen.files["rest/live.txt"] = seen.names("\n".join(lines)) + "\n"
     await seen.settled(watched, orderid)

@@ -1,4 +1,4 @@
-"""What the golden files need by its internal name: a suite that is watched, its gateways, its commands."""
+"""The names of the code that the golden files need: an observed suite, its gateways, its commands."""
 
 import asyncio
 import json
@@ -30,7 +30,7 @@ from tests.support.eventually import eventually
 from tests.support.suite import Suite, running_suite
 from tests.support.traces import Traces
 
-# What suites and gateways are told by their environment.
+# Environments of suites and gateways.
 NO_REMINDERS = {"REMINDER_INTERVAL_SECONDS": "60", "SWEEP_SECONDS": "0.2"}
 REMINDERS = {"REMINDER_INTERVAL_SECONDS": "0.4", "SWEEP_SECONDS": "0.1"}
 DEADLINE = {"ORDER_DEADLINE": "2"}
@@ -44,10 +44,10 @@ PAGES = {"CORS_ORIGINS": "https://shop.example", "TRACE_URL": "https://t.example
 IMPATIENT = {"REQUEST_TIMEOUT_SECONDS": "3"}
 
 HOP_SECONDS = 0.003
-"""Every delivery takes so long: what follows from an event has a later time, to the millisecond."""
+"""Delay of every delivery, so that the consequences of an event have a later time, to the millisecond."""
 
-# What an order's rows must look like before a subscription passes an event of it on, so that what happens
-# at several services at once always happens in the same order.
+# The state of an order's rows for which a subscription waits before it delivers an event, so that concurrent
+# services always act in the same order.
 GATES: dict[tuple[str, str], Callable[["Watched", str], bool]] = {
     ("payment-service.com.example.stock", "reserved"): lambda seen, orderid: (
         seen.status("OrderTicket", orderid) != "pre-approved"
@@ -69,10 +69,10 @@ GATES: dict[tuple[str, str], Callable[["Watched", str], bool]] = {
 
 @dataclass
 class Watched:
-    """What the services of a suite publish and store."""
+    """The published events and stored entities of a suite."""
 
     loses: Callable[[str, Message], bool] = lambda _topic, _message: False
-    """Whether the broker loses what is published to a topic."""
+    """Whether the broker loses the events of a topic."""
     published: list[tuple[str, Message]] = field(default_factory=list)
     stored: list[tuple[str, str, Mapping[str, Any], float]] = field(default_factory=list)
     """Kind, name, entity and the time of its commit."""
@@ -82,7 +82,7 @@ class Watched:
         return replace(backend, tables=_Tables(self, backend.tables), bus=_Bus(self, backend.bus))
 
     def all_sent(self) -> bool:
-        """Whether no outbox has anything left in it."""
+        """Return whether all outboxes are empty."""
         return not any(kind.endswith("PublishEvent") for kind, _ in self.rows)
 
     def status(self, kind: str, name: str) -> str | None:
@@ -143,7 +143,7 @@ def body_of(message: Message) -> dict[str, Any]:
 
 
 async def _briefly(seconds: float) -> None:
-    """A sweeper of a busy machine rests for seconds, which nobody has here."""
+    """On a busy machine a sweeper would be idle for seconds, which is too long here."""
     await asyncio.sleep(min(seconds, 0.05))
 
 
@@ -164,8 +164,7 @@ async def gateway(
     draining: bool = False,
     traces: Traces | None = None,
 ) -> AsyncIterator[httpx.AsyncClient]:
-    """A client of a gateway that the environment sets up as that of its process; without `targets`, nobody
-    is behind it."""
+    """Return a client of a gateway with these settings; without `targets` no service is behind it."""
     names = ("purchase", "stock", "payment", "delivery")
     addresses = {f"{name.upper()}_ADDRESS": targets.get(name, "ipv4:127.0.0.1:1") for name in names}
     settings = Settings.from_environ({**addresses, **environ})
@@ -188,7 +187,7 @@ async def gateway(
 
 
 async def watch_json(environ: Mapping[str, str]) -> str:
-    """What `sagactl top --json` prints, which handles signals and so needs a process of its own."""
+    """Return the output of `sagactl top --json`, in a process of its own because it handles signals."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "sagactl", "top", "--json", "--sample-seconds", "0.2"),
         env={**os.environ, **environ},
@@ -199,6 +198,6 @@ async def watch_json(environ: Mapping[str, str]) -> str:
 
 
 async def sagactl(environ: Mapping[str, str], *arguments: str) -> str:
-    """What a command prints, and its exit status."""
+    """Return the output of a command and its exit status."""
     result = await asyncio.to_thread(CliRunner().invoke, main, arguments, env=environ, prog_name="sagactl")
     return f"{result.output}exit {result.exit_code}\n"

@@ -1,4 +1,4 @@
-"""Turns what was seen into text that is the same every time: ids, times and hashes become placeholders."""
+"""Converts recordings into reproducible text: ids, times and hashes become placeholders."""
 
 import json
 import re
@@ -31,10 +31,10 @@ class Names:
 
 
 def stored(kind: str, name: str, entity: Mapping[str, Any], now: float, names: Names, exact: bool) -> str:
-    """An entity in a line; where times are `exact`, when it is due and expires is told in tens of seconds."""
+    """Return an entity as one line; if `exact`, due and expiry times are shown in tens of seconds."""
     text = json.dumps({key: _value(value, key, now, exact) for key, value in entity.items()})
     text = re.sub(r'"shard": \d+', '"shard": "<shard>"', text)
-    if kind == "StockShard" and name.startswith(("blue", "red")):  # which of them sells is left to chance
+    if kind == "StockShard" and name.startswith(("blue", "red")):  # the shard is random
         name, text = name.partition(":")[0] + ":<shard>", re.sub(r": \d+", ': "<units>"', text)
     return names(f"{kind} {name} {text}")
 
@@ -65,7 +65,7 @@ def _after(moment: float, now: float, exact: bool) -> str:
 
 
 def openapi(document: Any) -> list[str]:
-    """Everything an OpenAPI document promises, a line each, references resolved, prose left out."""
+    """Return the constraints of an OpenAPI document, one per line, references resolved, no descriptions."""
     operations = [
         f"{method.upper()} {path} operationId {each.get('operationId')}"
         for path, methods in document["paths"].items()
@@ -84,7 +84,7 @@ def _lines(node: Any, document: Any, path: str, names: bool = False) -> Iterator
         yield from _lines(found, document, path)
     elif isinstance(node, dict):
         for key, each in node.items():
-            if key == "application/problem+json":  # the same everywhere: its promises are told once
+            if key == "application/problem+json":  # the same everywhere: written once
                 yield f"{path} {key}"
                 yield from _lines(each, document, key)
             elif names or key not in UNSEEN:
