@@ -160,7 +160,7 @@ async def failing(seen: Seen) -> None:
     for code in grpc.StatusCode:
         if code is grpc.StatusCode.OK:
             continue
-        refusals = [Failure(code, "10.1.2.3 rejects this")]
+        refusals = [Failure(code, "10.1.2.3 says no")]
         async with fake_suite(GetCart=refusals, CancelOrder=refusals) as (client, _):
             await seen.http(client, FAILURES, code.name, "POST /purchase/api/get_cart", {"cartid": "x"})
             await seen.http(client, FAILURES, code.name, "GET /v1/carts/x")

@@ -18,7 +18,7 @@ def seen() -> Mapping[str, str]:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_what_was_recorded_is_still_so(name: str, seen: Mapping[str, str]):
+def test_recordings_are_unchanged(name: str, seen: Mapping[str, str]):
     recorded, now = (FILES / name).read_text().splitlines(), seen[name].splitlines()
     if name in AT_LEAST:
         now = [line for line in now if line in set(recorded)]
