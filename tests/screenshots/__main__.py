@@ -7,12 +7,12 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, expect, sync_playwright
 
-from tests.screenshots.page import RECORDING, STILLS, record, still
-from tests.screenshots.terminal import WATCH, watch
+from tests.screenshots.terminal import DASHBOARD, save_dashboard
+from tests.screenshots.web_ui import RECORDING, STILLS, record, still
 from tests.support.local_suite import LocalSuite, ready_suite
 
 TIMEOUT_MILLISECONDS = 60_000
-PICTURES = (*STILLS, RECORDING, WATCH)
+PICTURES = (*STILLS, RECORDING, DASHBOARD)
 """File names."""
 
 
@@ -25,14 +25,14 @@ def make_screenshots(directory: Path) -> None:
     expect.set_options(timeout=TIMEOUT_MILLISECONDS)
     with tempfile.TemporaryDirectory() as run, ready_suite(Path(run)) as suite:
         # First, because afterwards this thread has the browser's event loop.
-        watch(suite, directory / WATCH)
+        save_dashboard(suite, directory / DASHBOARD)
         with sync_playwright() as playwright:
             arguments = ["--no-sandbox", "--disable-dev-shm-usage", "--hide-scrollbars"]
             browser = playwright.chromium.launch(executable_path=chromium, args=arguments)
-            _of_the_page(browser, suite, directory)
+            _save_web_ui(browser, suite, directory)
 
 
-def _of_the_page(browser: Browser, suite: LocalSuite, directory: Path) -> None:
+def _save_web_ui(browser: Browser, suite: LocalSuite, directory: Path) -> None:
     for name, settings in STILLS.items():
         still(browser, suite.facts["gateway"], directory / name, settings)
     record(browser, suite.facts["gateway"], directory / RECORDING)

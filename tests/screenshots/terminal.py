@@ -1,10 +1,9 @@
-"""`sagactl top` in a picture, with orders going by."""
+"""A screenshot of `sagactl top`: orders with different outcomes, and one that waits for payment."""
 
 import asyncio
 import io
 import os
 import re
-from collections.abc import Callable
 from pathlib import Path
 
 import httpx
@@ -16,9 +15,10 @@ from sagactl.dashboard.screen import screen
 from sagactl.dashboard.state import State
 from sagactl.inspect.connect import open_data_sources
 from sagakit.runtime import Runtime
+from tests.support.eventually import eventually
 from tests.support.local_suite import LocalSuite
 
-WATCH = "watch.svg"
+DASHBOARD = "sagactl-top.svg"
 WIDTH, HEIGHT = 82, 32
 _FONTS = re.compile(r"\s*@font-face \{.*?\}", re.DOTALL)
 _CARTS = ("blue", "blue", "red", "blue", "yellow", "blue", "gold", "blue")
@@ -26,45 +26,36 @@ _PAUSE_SECONDS = 0.3
 _WAIT_SECONDS = 60
 
 
-def watch(suite: LocalSuite, file: Path) -> None:
-    """Some orders of every kind, and one that waits, for payment is stopped."""
-    state = asyncio.run(_seen(suite))
+def save_dashboard(suite: LocalSuite, file: Path) -> None:
+    """Write the dashboard of a suite whose payment service is stopped, as SVG."""
+    state = asyncio.run(_state_with_waiting_order(suite))
     console = Console(record=True, width=WIDTH, file=io.StringIO(), force_terminal=True)
     console.print(screen(state, WIDTH, HEIGHT))
-    # Nothing from elsewhere: whoever shows it has a font of fixed width.
+    # No fonts from other origins; the viewer has one of fixed width.
     file.write_text(_FONTS.sub("", console.export_svg(title="sagactl top", theme=SVG_EXPORT_THEME)))
 
 
-async def _seen(suite: LocalSuite) -> State:
+async def _state_with_waiting_order(suite: LocalSuite) -> State:
     async with open_data_sources(suite.run_dir, environ={}) as sources:
-        watching = Dashboard(sources, Runtime())
-        async with watching.run(), _client(suite) as client:
-            await watching.looked.wait()
+        dashboard = Dashboard(sources, Runtime())
+        async with dashboard.run(), _client(suite) as client:
+            await dashboard.loaded.wait()
             for itemid in _CARTS:
                 await _order(client, itemid)
                 await asyncio.sleep(_PAUSE_SECONDS)
             await asyncio.to_thread(suite.sagactl, "stop", "payment")
             try:
                 await _order(client, "blue")
-                return await _once(watching, _waits)
+                await eventually(lambda: _is_waiting(dashboard.state()), _WAIT_SECONDS)
+                return dashboard.state()
             finally:
                 await asyncio.to_thread(suite.sagactl, "start", "payment")
 
 
-def _waits(state: State) -> bool:
-    """The last order is found to wait, and only that: the others have ended."""
+def _is_waiting(state: State) -> bool:
+    """Whether payment is stopped and only the last order waits for it."""
     waiting = state.backlog is not None and state.backlog.tickets["reserved"].count == 1
-    stopped = any(each["state"] == "stopped" for each in state.programs or ())
-    return waiting and stopped
-
-
-async def _once(watching: Dashboard, holds: Callable[[State], bool]) -> State:
-    async with asyncio.timeout(_WAIT_SECONDS):
-        while True:
-            state = watching.state()
-            if holds(state):
-                return state
-            await asyncio.sleep(0.1)
+    return waiting and any(each["state"] == "stopped" for each in state.programs or ())
 
 
 def _client(suite: LocalSuite) -> httpx.AsyncClient:

@@ -17,12 +17,12 @@ _PHONE = {
     "has_touch": True,
 }
 STILLS: Mapping[str, Mapping[str, Any]] = {
-    "page-light.png": {"viewport": _DESKTOP, "color_scheme": "light"},
-    "page-dark.png": {"viewport": _DESKTOP, "color_scheme": "dark"},
-    "page-phone.png": {**_PHONE, "color_scheme": "light"},
+    "web-ui-light.png": {"viewport": _DESKTOP, "color_scheme": "light"},
+    "web-ui-dark.png": {"viewport": _DESKTOP, "color_scheme": "dark"},
+    "web-ui-phone.png": {**_PHONE, "color_scheme": "light"},
 }
 """The browser's settings for each file."""
-RECORDING = "page.webp"
+RECORDING = "web-ui.webp"
 _RECORDED_SIZE = {"width": 1180, "height": 800}
 _READING_SECONDS = 1.3
 
