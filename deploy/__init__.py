@@ -1,1 +1,1 @@
-"""Where the suite is deployed to, and how."""
+"""Deployment of the suite: manifests, images, Google Cloud."""

@@ -1,1 +1,1 @@
-"""What a Google Cloud project needs for the suite, made and removed by `gcloud`."""
+"""Setup and teardown of a Google Cloud project, by `gcloud`."""
