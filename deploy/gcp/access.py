@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from contract import topology
 from deploy.gcp.steps import NUMBER, Argv, Step, gcloud
-from sagactl.local.provision import subscription_specs
+from sagactl.cli.provision import subscription_specs
 from sagakit.bus import subscription_name
 
 EPHEMERAL_ROLE = "sagaEphemeralSubscriptions"

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from contract import topology
 from deploy.gcp import access
 from deploy.gcp.steps import NUMBER, Step, gcloud
-from sagactl.local.provision import subscription_specs, topics
+from sagactl.cli.provision import subscription_specs, topics
 from sagakit.backends.gcp.provision import MESSAGE_RETENTION_SECONDS
 from sagakit.bus import SubscriptionSpec
 from sagakit.inbox import inbox_kind

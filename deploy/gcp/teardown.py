@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from deploy.gcp import access
 from deploy.gcp.plan import NAME, Where
 from deploy.gcp.steps import Argv, Step, gcloud
-from sagactl.local.provision import subscription_specs, topics
+from sagactl.cli.provision import subscription_specs, topics
 
 
 def teardown(where: Where, *, with_data: bool) -> Iterator[Step]:

@@ -1,4 +1,4 @@
-"""`sagactl audit`."""
+"""`sagactl audit`: compare the records of all services."""
 
 import asyncio
 import sys
@@ -8,11 +8,11 @@ from pathlib import Path
 import click
 
 from sagactl.cli import options
-from sagactl.inspect.audit import figures, problems
+from sagactl.inspect.audit import problems, summary
 from sagactl.inspect.connect import open_tables
 from sagactl.inspect.records import Records, load_records
 
-_PAUSE_SECONDS = 1.0
+_RETRY_INTERVAL_SECONDS = 1.0
 
 
 @click.command()
@@ -26,8 +26,8 @@ _PAUSE_SECONDS = 1.0
 @options.run_dir
 def audit(wait: float, run_dir: Path) -> None:
     """Check that stock, money, orders and outboxes agree over all services; exit 1 if they do not."""
-    records = asyncio.run(_settled_records(wait, run_dir))
-    for line in figures(records):
+    records = asyncio.run(_load_balanced(wait, run_dir))
+    for line in summary(records):
         click.echo(line)
     found = problems(records)
     for problem in found:
@@ -37,11 +37,11 @@ def audit(wait: float, run_dir: Path) -> None:
     click.secho("everything balances", fg="green")
 
 
-async def _settled_records(wait: float, run_dir: Path) -> Records:
+async def _load_balanced(wait: float, run_dir: Path) -> Records:
     deadline = time.monotonic() + wait
     async with open_tables(run_dir) as tables:
         while True:
             records = await load_records(tables)
             if not problems(records) or time.monotonic() >= deadline:
                 return records
-            await asyncio.sleep(_PAUSE_SECONDS)
+            await asyncio.sleep(_RETRY_INTERVAL_SECONDS)

@@ -1,4 +1,4 @@
-"""`sagactl clean`."""
+"""`sagactl clean`: remove the run directory."""
 
 import shutil
 from pathlib import Path
@@ -12,7 +12,7 @@ from sagactl.local.runfile import locked
 @click.command()
 @options.run_dir
 def clean(run_dir: Path) -> None:
-    """Remove what a local suite left: its data and its logs."""
+    """Remove the data and logs of a local suite."""
     if run_dir.exists():
         with locked(run_dir):
             shutil.rmtree(run_dir)

@@ -1,4 +1,4 @@
-"""`sagactl dlq …`."""
+"""`sagactl dlq`: dead letters."""
 
 import asyncio
 import time
@@ -38,50 +38,50 @@ def dlq() -> None:
 
 @dlq.command("list")
 @filtered
-def list_(run_dir: Path, **which: Any) -> None:
+def list_(run_dir: Path, **selection: Any) -> None:
     """List dead letters, one per line: event id, subscription, reason, order."""
-    for letter in _read(run_dir, Filter(**which)):
+    for letter in _read(run_dir, Filter(**selection)):
         click.echo(letter)
 
 
 @dlq.command()
 @filtered
-def show(run_dir: Path, **which: Any) -> None:
+def show(run_dir: Path, **selection: Any) -> None:
     """Show dead letters with all attributes and the body."""
-    for letter in _read(run_dir, Filter(**which)):
-        click.echo("\n".join(dead_letters.describe(letter)))
+    for letter in _read(run_dir, Filter(**selection)):
+        click.echo("\n".join(letter.describe()))
 
 
 @dlq.command()
 @filtered
 @execute
-def redrive(run_dir: Path, execute: bool, **which: Any) -> None:
+def redrive(run_dir: Path, execute: bool, **selection: Any) -> None:
     """Publish dead letters to their topic again. Safe at any time: inboxes ignore applied events."""
-    wanted = Filter(**which)
+    wanted = Filter(**selection)
     if execute:
-        _say("redriven", asyncio.run(_redrive(run_dir, wanted)))
-    else:
-        found = _read(run_dir, wanted)
-        _say("would be redriven", [letter for letter in found if letter.topic is not None])
-        _say("cannot be redriven: their topic is unknown", [each for each in found if each.topic is None])
+        _print("redriven", asyncio.run(_redrive(run_dir, wanted)))
+        return
+    found = _read(run_dir, wanted)
+    _print("would be redriven", [letter for letter in found if letter.topic is not None])
+    _print("cannot be redriven: their topic is unknown", [each for each in found if each.topic is None])
 
 
 @dlq.command()
 @filtered
 @execute
-def drop(run_dir: Path, execute: bool, **which: Any) -> None:
+def drop(run_dir: Path, execute: bool, **selection: Any) -> None:
     """Remove dead letters for good."""
-    wanted = Filter(**which)
+    wanted = Filter(**selection)
     if execute:
-        _say("dropped", asyncio.run(_drop(run_dir, wanted)))
+        _print("dropped", asyncio.run(_drop(run_dir, wanted)))
     else:
-        _say("would be dropped", _read(run_dir, wanted))
+        _print("would be dropped", _read(run_dir, wanted))
 
 
-def _say(what: str, found: list[DeadLetter]) -> None:
-    for letter in found:
+def _print(what: str, letters: list[DeadLetter]) -> None:
+    for letter in letters:
         click.echo(letter)
-    click.echo(f"{len(found)} {what}")
+    click.echo(f"{len(letters)} {what}")
 
 
 def _read(run_dir: Path, wanted: Filter) -> list[DeadLetter]:

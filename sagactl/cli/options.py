@@ -12,11 +12,11 @@ run_dir = click.option(
     default=RUN_DIR,
     envvar="RUN_DIR",
     show_default=True,
-    help="Where a local suite keeps its data, its logs and what others have to know of it.",
+    help="Directory with the data, logs and run file of a local suite.",
 )
 
 stock_address = click.option(
     "--stock-address",
     envvar="STOCK_ADDRESS",
-    help="host:port of the stock service; else that of the local suite.",
+    help="host:port of the stock service; default: that of the local suite.",
 )

@@ -12,12 +12,12 @@ import click
 from contract.control import request
 from sagactl.cli import options
 from sagactl.errors import CommandError
-from sagactl.highlight import paint
-from sagactl.local.logs import fit, last_lines
-from sagactl.local.runfile import Suite, read_suite
+from sagactl.local.logs import last_lines, printable
+from sagactl.local.runfile import require_suite
+from sagactl.text import highlighter
 from sagakit.errors import SagaError
 
-_POLL_SECONDS = 0.2
+_POLL_INTERVAL_SECONDS = 0.2
 
 program = click.argument("program", metavar="PROGRAM")
 
@@ -26,77 +26,70 @@ program = click.argument("program", metavar="PROGRAM")
 @options.run_dir
 def ps(run_dir: Path) -> None:
     """List the processes of the local suite."""
-    _do("ps", "", run_dir)
+    _control("ps", "", run_dir)
 
 
 @click.command()
 @program
 @options.run_dir
 def stop(program: str, run_dir: Path) -> None:
-    """Stop a service (all its replicas, or one: stock-2) or an emulator, and keep it stopped."""
-    _do("stop", program, run_dir)
+    """Stop a service (all replicas, or one: stock-2) or an emulator. It stays stopped until `start`."""
+    _control("stop", program, run_dir)
 
 
 @click.command()
 @program
 @options.run_dir
 def start(program: str, run_dir: Path) -> None:
-    """Start what was stopped."""
-    _do("start", program, run_dir)
+    """Start a stopped service or emulator."""
+    _control("start", program, run_dir)
 
 
 @click.command()
 @program
 @options.run_dir
 def restart(program: str, run_dir: Path) -> None:
-    """Stop and start a service, one replica after the other, each once the one before listens again."""
-    _do("restart", program, run_dir)
+    """Restart a service one replica at a time, each once the one before accepts connections."""
+    _control("restart", program, run_dir)
 
 
 @click.command()
 @program
 @click.option("--lines", type=click.IntRange(1, 10_000), default=50, show_default=True)
-@click.option("--follow", "-f", is_flag=True, help="Go on as it grows, until Ctrl-C.")
+@click.option("--follow", "-f", is_flag=True, help="Keep printing new lines until Ctrl-C.")
 @options.run_dir
 def logs(program: str, lines: int, follow: bool, run_dir: Path) -> None:
-    """Show the end of the log of a process."""
+    """Print the end of a process's log."""
     log = run_dir / "logs" / f"{program}.log"
     if not log.exists():
         known = ", ".join(sorted(each.stem for each in log.parent.glob("*.log"))) or "none"
-        raise CommandError(f"there is no log of {program}; there are: {known}")
+        raise CommandError(f"no log of {program}; logs: {known}")
     end = log.stat().st_size
-    painted = paint()
-    for line in chain(last_lines(log, lines), _grown(log, end) if follow else ()):
-        click.echo(f"  {painted.line(line)}")
+    highlight = highlighter()
+    for line in chain(last_lines(log, lines), _follow(log, end) if follow else ()):
+        click.echo(f"  {highlight.line(line)}")
 
 
-def _grown(log: Path, end: int) -> Iterator[str]:
+def _follow(log: Path, end: int) -> Iterator[str]:
     with log.open("rb") as file:
         file.seek(end)
         while True:
             line = file.readline()
             if line:
-                yield fit(line.rstrip(b"\n"))
+                yield printable(line.rstrip(b"\n"))
             else:
-                time.sleep(_POLL_SECONDS)
+                time.sleep(_POLL_INTERVAL_SECONDS)
 
 
-def _do(what: str, name: str, run_dir: Path) -> None:
+def _control(action: str, name: str, run_dir: Path) -> None:
     try:
-        programs = asyncio.run(request(Path(_suite(run_dir).control), what, name))
+        processes = asyncio.run(request(Path(require_suite(run_dir).control), action, name))
     except SagaError as error:
         raise CommandError(str(error)) from error
-    for each in programs:
-        click.echo(_in_a_line(each))
+    for each in processes:
+        click.echo(_line(each))
 
 
-def _suite(run_dir: Path) -> Suite:
-    suite = read_suite(run_dir)
-    if suite is None:
-        raise CommandError(f"no suite runs in {run_dir}")
-    return suite
-
-
-def _in_a_line(each: Mapping[str, Any]) -> str:
-    where = f"pid {each['pid']}, {each['seconds']:.0f} s" if each["pid"] else "-"
-    return f"{each['name']:<24}  {each['state']:<10}  {where}"
+def _line(each: Mapping[str, Any]) -> str:
+    pid = f"pid {each['pid']}, {each['seconds']:.0f} s" if each["pid"] else "-"
+    return f"{each['name']:<24}  {each['state']:<10}  {pid}"

@@ -1,14 +1,25 @@
-"""`sagactl provision`."""
+"""`sagactl provision`: create the suite's topics and subscriptions."""
 
 import asyncio
 import os
-from collections.abc import Coroutine
+import time
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
 import click
 
-from sagactl.local.provision import keep_provisioned, provision_waiting
+from contract import topology
+from sagactl.errors import CommandError
 from sagactl.local.signals import StopSignals
+from sagakit.backends import open_backend, open_provisioner
+from sagakit.bus import SubscriptionSpec
+from sagakit.concurrency import first_completed
+from sagakit.errors import Unavailable
+from sagakit.runtime import Runtime
+from sagakit.settings import BackendSettings, SettingsError
+from sagakit.tables import Key
+
+RETRY_INTERVAL_SECONDS = 1.0
 
 
 @click.command()
@@ -31,7 +42,7 @@ def provision(wait: float, interval: float | None, check_store: bool) -> None:
     if interval is not None:
         asyncio.run(_until_stopped(keep_provisioned(os.environ, interval, click.echo)))
         return
-    lines = asyncio.run(_until_stopped(provision_waiting(os.environ, wait, check_store=check_store)))
+    lines = asyncio.run(_until_stopped(provision_with_retries(os.environ, wait, check_store=check_store)))
     if lines is None:
         raise click.ClickException("stopped before provisioning was complete")
     for line in lines:
@@ -39,15 +50,98 @@ def provision(wait: float, interval: float | None, check_store: bool) -> None:
 
 
 async def _until_stopped(work: Coroutine[Any, Any, list[str] | None]) -> list[str] | None:
-    """What `work` returns; None where it was asked to stop first.
+    """Return the result of `work`, or None if a stop was requested first.
 
-    In a container this is process 1, which no signal ends that it does not handle.
+    In a container this is process 1, which ends on no signal that it does not handle.
     """
     signals = StopSignals()
     signals.install()
-    tasks = asyncio.create_task(work), asyncio.create_task(signals.requested.wait())
-    await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-    for task in tasks:
-        if not task.done():
-            task.cancel()
-    return tasks[0].result() if tasks[0].done() else None
+
+    async def stop() -> None:
+        await signals.requested.wait()
+
+    return await first_completed(work, stop())
+
+
+async def ensure_provisioned(environ: Mapping[str, str]) -> list[str]:
+    """Create or update all topics and subscriptions of `contract.topology`; return a line for each.
+
+    Deletes expired ephemeral subscriptions. Raises CommandError if the backend that `environ` names is
+    unavailable, or none is named.
+    """
+    specs = subscription_specs()
+    try:
+        async with open_provisioner(environ) as provisioner:
+            await asyncio.gather(*(provisioner.ensure_topic(topic) for topic in topics()))
+            await asyncio.gather(*(provisioner.ensure_subscription(spec) for spec in specs[:-1]))
+            # Created last: if it exists, everything does.
+            await provisioner.ensure_subscription(specs[-1])
+            deleted = await provisioner.sweep(topology.EPHEMERAL_PREFIX)
+    except (SettingsError, Unavailable) as error:
+        raise CommandError(f"cannot provision: {error}") from error
+    return [
+        *(f"topic {topic}" for topic in topics()),
+        *(f"subscription {spec.name} of {spec.topic}" for spec in specs),
+        *(f"deleted {name}, whose process has ended" for name in deleted),
+    ]
+
+
+async def provision_with_retries(
+    environ: Mapping[str, str], wait_seconds: float, *, check_store: bool = False
+) -> list[str]:
+    """Retry `ensure_provisioned`, and with `check_store` a read of the store, for `wait_seconds`."""
+    deadline = time.monotonic() + wait_seconds
+    while True:
+        try:
+            lines = await ensure_provisioned(environ)
+            if check_store:
+                await _check_store(environ)
+        except CommandError as error:
+            if isinstance(error.__cause__, SettingsError) or time.monotonic() >= deadline:
+                raise
+        else:
+            return lines
+        await asyncio.sleep(RETRY_INTERVAL_SECONDS)
+
+
+async def _check_store(environ: Mapping[str, str]) -> None:
+    try:
+        async with open_backend(BackendSettings.from_environ(environ), Runtime()) as backend:
+            await backend.tables.lookup([Key("Probe", "probe")])
+    except Unavailable as error:
+        raise CommandError(f"the store is unavailable: {error}") from error
+
+
+async def keep_provisioned(
+    environ: Mapping[str, str], interval_seconds: float, print_: Callable[[str], object]
+) -> None:
+    """Provision at this interval and print changes of state. Raises CommandError if no backend is named."""
+    printed = ""
+    while True:
+        try:
+            await ensure_provisioned(environ)
+            state = "provisioned"
+        except CommandError as error:
+            if isinstance(error.__cause__, SettingsError):
+                raise
+            state = str(error)
+        if state != printed:
+            print_(state)
+        printed = state
+        await asyncio.sleep(interval_seconds)
+
+
+def topics() -> list[str]:
+    """Return all topics, the dead letters' included."""
+    return [*topology.TOPICS.values(), topology.DEAD_LETTER_TOPIC]
+
+
+def subscription_specs() -> list[SubscriptionSpec]:
+    """Return the services' subscriptions and, last, that of the dead letters, which has no dead letters."""
+    return [
+        *(
+            SubscriptionSpec(name, topic, topology.DEAD_LETTER_TOPIC)
+            for name, topic in topology.subscriptions().items()
+        ),
+        SubscriptionSpec(topology.DEAD_LETTER_SUBSCRIPTION, topology.DEAD_LETTER_TOPIC, None),
+    ]

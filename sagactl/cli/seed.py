@@ -1,4 +1,4 @@
-"""`sagactl seed`."""
+"""`sagactl seed`: add the starting catalogue."""
 
 import asyncio
 import os
@@ -7,24 +7,24 @@ from pathlib import Path
 import click
 
 from sagactl.cli import options
-from sagactl.local.catalogue import CATALOGUE
-from sagactl.local.dev_tokens import tools_token
-from sagactl.local.stock import START_SECONDS, address_or_local, describe, put_if_absent
+from sagactl.local.dev_tokens import tool_token
+from sagactl.local.stock import CATALOGUE, START_TIMEOUT_SECONDS, describe, put_if_absent
+from sagactl.local.stock import stock_address as address_of
 
 
 @click.command()
 @click.option(
     "--wait",
     type=click.FloatRange(0),
-    default=START_SECONDS,
+    default=START_TIMEOUT_SECONDS,
     show_default=True,
     metavar="SECONDS",
-    help="How long the stock service may take to start.",
+    help="How long to wait for the stock service to start.",
 )
 @options.stock_address
 @options.run_dir
 def seed(wait: float, stock_address: str | None, run_dir: Path) -> None:
-    """Put the starting catalogue into the stock service; what is there already stays as it is."""
-    address, token = address_or_local(stock_address, run_dir), tools_token(run_dir, os.environ)
+    """Add the items of the starting catalogue that are missing; existing items stay unchanged."""
+    address, token = address_of(stock_address, run_dir), tool_token(run_dir, os.environ)
     for item in asyncio.run(put_if_absent(address, CATALOGUE, token, wait)):
         click.echo(describe(item))

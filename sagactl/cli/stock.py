@@ -1,4 +1,4 @@
-"""`sagactl stock …`."""
+"""`sagactl stock`: change the inventory."""
 
 import asyncio
 import os
@@ -7,8 +7,9 @@ from pathlib import Path
 import click
 
 from sagactl.cli import options
-from sagactl.local.dev_tokens import tools_token
-from sagactl.local.stock import Change, address_or_local, change_item, describe
+from sagactl.local.dev_tokens import tool_token
+from sagactl.local.stock import Change, change_item, describe
+from sagactl.local.stock import stock_address as address_of
 
 
 @click.group()
@@ -42,6 +43,6 @@ def set_(
     run_dir: Path,
 ) -> None:
     """Change an item, or add one. Options that are left out keep their value; of a new item they are 0."""
-    address, token = address_or_local(stock_address, run_dir), tools_token(run_dir, os.environ)
+    address, token = address_of(stock_address, run_dir), tool_token(run_dir, os.environ)
     item = asyncio.run(change_item(address, itemid, Change(price, stock, waives_payment, shards), token))
     click.echo(describe(item))

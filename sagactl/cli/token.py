@@ -1,4 +1,4 @@
-"""`sagactl token`."""
+"""`sagactl token`: print a development token."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""`sagactl top`."""
+"""`sagactl top`: a live view of a suite."""
 
 import asyncio
 import json
@@ -22,14 +22,16 @@ from sagactl.local.signals import StopSignals
 from sagakit.concurrency import first_completed
 from sagakit.runtime import Runtime
 
-REFRESH_SECONDS = 0.25
-INITIAL_LISTEN_SECONDS = 30.0
+REFRESH_INTERVAL_SECONDS = 0.25
+LOAD_TIMEOUT_SECONDS = 30.0
 PLAIN_WIDTH, PLAIN_HEIGHT = 100, 40
 
 
 @click.command()
 @click.option(
-    "--once", is_flag=True, help="Print one snapshot as text and exit (default if stdout is not a terminal)."
+    "--once",
+    is_flag=True,
+    help="Print one snapshot as text and exit (default if stdout is not a terminal).",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one snapshot as JSON and exit.")
 @click.option(
@@ -63,7 +65,7 @@ async def _live(run_dir: Path) -> None:
                 while not stop.requested.is_set():
                     live.update(screen(dashboard.state(), console.width, console.height), refresh=True)
                     with suppress(TimeoutError):
-                        await asyncio.wait_for(stop.requested.wait(), REFRESH_SECONDS)
+                        await asyncio.wait_for(stop.requested.wait(), REFRESH_INTERVAL_SECONDS)
 
 
 async def _once(run_dir: Path, sample_seconds: float, *, as_json: bool) -> None:
@@ -72,12 +74,9 @@ async def _once(run_dir: Path, sample_seconds: float, *, as_json: bool) -> None:
     async with open_data_sources(run_dir) as sources:
         dashboard = _dashboard(sources)
         async with dashboard.run():
-            for timeout_seconds, done in (
-                (INITIAL_LISTEN_SECONDS, dashboard.loaded),
-                (sample_seconds, stop.requested),
-            ):
+            for seconds, done in ((LOAD_TIMEOUT_SECONDS, dashboard.loaded), (sample_seconds, stop.requested)):
                 with suppress(TimeoutError):
-                    async with asyncio.timeout(timeout_seconds):
+                    async with asyncio.timeout(seconds):
                         await first_completed(done.wait(), stop.requested.wait())
             state = dashboard.state()
     if as_json:

@@ -1,4 +1,4 @@
-"""One key, without Enter, from a terminal that is afterwards as it was before."""
+"""The key that quits the dashboard, read without Enter; the terminal is restored afterwards."""
 
 import asyncio
 import os
@@ -6,14 +6,14 @@ import sys
 import termios
 import tty
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 QUIT = frozenset(b"qQ")
 
 
 @contextmanager
 def quitting(quit_: Callable[[], None]) -> Iterator[None]:
-    """Meanwhile q calls `quit_`, and keys are not shown; nothing happens where there is no terminal."""
+    """Context manager: call `quit_` when q is pressed inside the block. A no-op without a terminal."""
     try:
         descriptor = sys.stdin.fileno()
         before = termios.tcgetattr(descriptor)
@@ -22,7 +22,9 @@ def quitting(quit_: Callable[[], None]) -> Iterator[None]:
         return
 
     def pressed() -> None:
-        keys = _read(descriptor)
+        keys = b""
+        with suppress(OSError):
+            keys = os.read(descriptor, 64)
         if not keys:
             loop.remove_reader(descriptor)
         if QUIT & set(keys):
@@ -36,10 +38,3 @@ def quitting(quit_: Callable[[], None]) -> Iterator[None]:
     finally:
         loop.remove_reader(descriptor)
         termios.tcsetattr(descriptor, termios.TCSADRAIN, before)
-
-
-def _read(descriptor: int) -> bytes:
-    try:
-        return os.read(descriptor, 64)
-    except OSError:
-        return b""

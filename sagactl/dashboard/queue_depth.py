@@ -1,92 +1,86 @@
-"""What waits at the moment, as the tables have it: bounded, infrequent queries, as an operator may make."""
+"""Depths of the suite's queues, read from the tables with bounded, infrequent queries."""
 
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
 
 from contract.tickets import APPROVED, PRE_APPROVED, RESERVED
 from contract.topology import TOPICS
 from sagakit.bus import PulledMessage, PullSubscription
 from sagakit.due import SHARDS, due_bound
+from sagakit.events import published_at
 from sagakit.outbox import outbox_kind
-from sagakit.tables import Entity, Tables
+from sagakit.tables import Tables
 from services.purchase.storage import TICKET, to_ticket
 
 MAX_ROWS = 500
-"""Rows loaded at of a kind: what is more is events to be more."""
+"""Rows read per kind; beyond it a depth is "more than"."""
 REFRESH_INTERVAL_SECONDS = 5.0
 IDLE_FACTOR = 20
-"""For how long the tables are rested after, by how long they took: the Firestore emulator reads a whole kind
-for each query, and whoever watches must not be the load."""
+"""Idle time after a query, as a multiple of its duration: the Firestore emulator reads a whole kind for each
+query, and monitoring must not become a significant load itself."""
 MAX_IDLE_SECONDS = 120.0
-_LETTERS = 100
-_NEVER = 1e11
-"""Seconds since the epoch that nobody waits for."""
-WAITING = (PRE_APPROVED, RESERVED, APPROVED)
-"""The statuses in which a ticket waits for an answer; approved, for that of delivery."""
+_PAGE = 100
+MAX_TIME = 1e11
+"""Seconds since the epoch, later than any `due`."""
+AWAITING = (PRE_APPROVED, RESERVED, APPROVED)
+"""Statuses in which a ticket awaits a reply; approved, that of delivery."""
 
 
 @dataclass(frozen=True, slots=True)
 class QueueDepth:
-    """How much waits, and for how long the oldest of it does (None: nothing, or nobody knows)."""
+    """Number of entries, and the age of the oldest in seconds (None: unknown, or no entries)."""
 
     count: int = 0
     oldest_seconds: float | None = None
     more: bool = False
-    """It is more than was loaded at, so that the oldest may be older."""
+    """Whether there are more entries than were read, so that the oldest may be older."""
 
 
 @dataclass(frozen=True, slots=True)
 class Backlog:
-    """What waits at a moment."""
+    """Depths at one moment."""
 
     tickets: Mapping[str, QueueDepth]
     """By status."""
     outboxes: Mapping[str, QueueDepth]
-    """Events that are not published yet, by service."""
+    """Unpublished events, by service."""
 
 
 async def load_backlog(tables: Tables, now: float) -> Backlog:
-    """One query for the tickets, and one for each outbox."""
-    rows = await tables.due(TICKET, due_bound(0, 0), due_bound(SHARDS - 1, _NEVER), MAX_ROWS)
+    """Read the backlog: one query for the tickets and one for each outbox."""
+    rows = await tables.due(TICKET, due_bound(0, 0), due_bound(SHARDS - 1, MAX_TIME), MAX_ROWS)
     tickets = [to_ticket(key.name, row.entity) for key, row in rows]
-    by_status = {
-        status: [ticket.opened_at for ticket in tickets if ticket.status == status] for status in WAITING
+    opened = {
+        status: [ticket.opened_at for ticket in tickets if ticket.status == status] for status in AWAITING
     }
     more = len(rows) == MAX_ROWS
     return Backlog(
-        tickets={status: _depth(since, now, more) for status, since in by_status.items()},
-        outboxes={service: await _outbox(tables, service, now) for service in TOPICS},
+        tickets={status: _depth(since, now, more) for status, since in opened.items()},
+        outboxes={service: await _outbox_depth(tables, service, now) for service in TOPICS},
     )
 
 
-async def _outbox(tables: Tables, service: str, now: float) -> QueueDepth:
+async def _outbox_depth(tables: Tables, service: str, now: float) -> QueueDepth:
     rows = await tables.page(outbox_kind(service), "", MAX_ROWS)
-    return _depth([_said_at(row.entity) for _, row in rows], now, len(rows) == MAX_ROWS)
-
-
-def _said_at(entity: Entity) -> float | None:
-    with suppress(KeyError, ValueError):
-        return datetime.fromisoformat(entity["attributes"]["time"]).timestamp()
-    return None
+    since = [published_at(row.entity.get("attributes", {})) for _, row in rows]
+    return _depth(since, now, len(rows) == MAX_ROWS)
 
 
 def _depth(since: Iterable[float | None], now: float, more: bool) -> QueueDepth:
-    moments = list(since)
-    known = [moment for moment in moments if moment is not None]
-    return QueueDepth(len(moments), max(0.0, now - min(known)) if known else None, more and bool(moments))
+    times = list(since)
+    known = [time for time in times if time is not None]
+    return QueueDepth(len(times), max(0.0, now - min(known)) if known else None, more and bool(times))
 
 
 async def count_dead_letters(subscription: PullSubscription) -> QueueDepth:
-    """The dead letters, up to MAX_ROWS: pulled and released, as Pub/Sub has no other count."""
-    held: list[PulledMessage] = []
-    while len(held) < MAX_ROWS and (page := await subscription.pull(_LETTERS)):
-        held += page
-    await subscription.release(held)
-    return QueueDepth(len(held), None, len(held) >= MAX_ROWS)
+    """Count up to MAX_ROWS dead letters: each is pulled and released, as Pub/Sub has no other exact count."""
+    pulled: list[PulledMessage] = []
+    while len(pulled) < MAX_ROWS and (page := await subscription.pull(_PAGE)):
+        pulled += page
+    await subscription.release(pulled)
+    return QueueDepth(len(pulled), None, len(pulled) >= MAX_ROWS)
 
 
-def idle_after(took_seconds: float) -> float:
-    """How long to leave the tables alone after a look that took so long."""
-    return max(REFRESH_INTERVAL_SECONDS, min(IDLE_FACTOR * took_seconds, MAX_IDLE_SECONDS))
+def idle_after(query_seconds: float) -> float:
+    """Return the seconds to wait after a query that took `query_seconds`."""
+    return max(REFRESH_INTERVAL_SECONDS, min(IDLE_FACTOR * query_seconds, MAX_IDLE_SECONDS))

@@ -1,4 +1,4 @@
-"""What `sagactl top` shows, on a terminal of 80 columns or more, or as plain text."""
+"""The layout of `sagactl top`, for terminals of at least 80 columns and for plain text."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
@@ -10,36 +10,36 @@ from rich.text import Text
 
 from contract.tickets import APPROVED
 from contract.topology import TOPICS
-from sagactl import highlight as colours
-from sagactl.dashboard.queue_depth import QueueDepth
-from sagactl.dashboard.state import State
+from sagactl.dashboard.dashboard import State
+from sagactl.dashboard.queue_depth import AWAITING, QueueDepth
 from sagactl.dashboard.stats import ACCEPTED, EventLine, Summary
+from sagactl.text import STATUS_COLOURS, format_duration, service_colour
 
 _FAILURES = 4
-"""Kinds of failure that are shown; the others are summed up."""
+"""Kinds of failure shown; the others are summed."""
 _WIDE = 110
-"""From so many columns on there is room for the hour and the reason."""
-_OF_STATES = {"running": "green", "stopped": "yellow"}
+"""Minimum columns for showing time and reason."""
+_STATE_COLOURS = {"running": "green", "stopped": "yellow"}
 
 Row = tuple[Text, str, str]
 
 
 def screen(state: State, width: int, height: int) -> RenderableType:
-    """As much as fits: the lanes get what the summary leave."""
+    """Return the layout; the events get the lines that the summary leaves."""
     rates, depths = list(_rates(state.summary)), list(_depths(state))
     summary = Table.grid(padding=(0, 4, 0, 0))
     windows = [f"{rates.window} s" for rates in state.summary.rates]
-    summary.add_row(_table("orders a second", windows, rates), _table("waiting", ["", "oldest"], depths))
+    summary.add_row(_table("orders per second", windows, rates), _table("waiting", ["", "oldest"], depths))
     rows = 1 + max(len(rates), len(depths))
-    around = 5  # the title, the processes, blank ones before and after the summary, the names of the lanes
-    lanes = _lanes(state.summary.events, width, max(1, height - rows - around))
-    return Group(_title(state, width), Text(), summary, _programs(state), Text(), lanes)
+    around = 5  # title, processes, blank lines before and after the summary, names of the services
+    events = _events(state.summary.events, width, max(1, height - rows - around))
+    return Group(_title(state, width), Text(), summary, _programs(state), Text(), events)
 
 
 def _title(state: State, width: int) -> Text:
     clock = f" {_hour(state.now)}  q quits"
     how = Text(state.warning, "bold red") if state.warning else Text("listening" if state.listening else "…")
-    title = Text.assemble(("saga watch", "bold"), "  ", state.where, "  ", how)
+    title = Text.assemble(("saga top", "bold"), "  ", state.where, "  ", how)
     title.truncate(width - len(clock), overflow="ellipsis", pad=True)
     return title + Text(clock, style="dim")
 
@@ -56,30 +56,30 @@ def _table(name: str, columns: Sequence[str], rows: Sequence[Row]) -> Table:
 
 def _rates(summary: Summary) -> Iterator[Row]:
     *_, longest = summary.rates
-    failures = [what for what in longest.orders if what not in {ACCEPTED, APPROVED}]
-    kinds = [[ACCEPTED], [APPROVED], *([what] for what in failures[:_FAILURES])]
+    failures = [kind for kind in longest.orders if kind not in {ACCEPTED, APPROVED}]
+    kinds = [[ACCEPTED], [APPROVED], *([kind] for kind in failures[:_FAILURES])]
     if others := failures[_FAILURES:]:
         kinds.append(others)
     for kind in kinds:
         label = kind[0] if len(kind) == 1 else f"{len(kind)} other failures"
         style = {ACCEPTED: "cyan", APPROVED: "green"}.get(kind[0], "red")
-        short, long = (sum(rates.orders.get(what, 0) for what in kind) for rates in summary.rates)
+        short, long = (sum(rates.orders.get(each, 0) for each in kind) for rates in summary.rates)
         yield Text(_plain(label), style), _rate(short), _rate(long)
-    yield Text("to the end, p50"), "", _in_seconds(summary.p50)
-    yield Text("to the end, p95"), "", _in_seconds(summary.p95)
+    yield Text("checkout to final, p50"), "", _in_seconds(summary.p50)
+    yield Text("checkout to final, p95"), "", _in_seconds(summary.p95)
 
 
 def _depths(state: State) -> Iterator[Row]:
     tickets = state.backlog.tickets if state.backlog else {}
     outboxes = state.backlog.outboxes if state.backlog else {}
-    for status in ("pre-approved", "reserved", APPROVED):
-        label = Text(status, colours.STATUS_COLOURS[status])
+    for status in AWAITING:
+        label = Text(status, STATUS_COLOURS[status])
         yield (
             label.append(", not delivered", "dim") if status == APPROVED else label,
             *_depth(tickets.get(status)),
         )
     for service in TOPICS:
-        label = Text("outbox of ").append(service, colours.service_colour(service))
+        label = Text("outbox of ").append(service, service_colour(service))
         yield label, *_depth(outboxes.get(service))
     dead_letters = state.dead_letters
     yield (
@@ -95,12 +95,12 @@ def _programs(state: State) -> Text:
 
 
 def _program(each: Mapping[str, Any]) -> Text:
-    text = Text.assemble(("● ", _OF_STATES.get(each["state"], "bold red")), each["name"])
+    text = Text.assemble(("● ", _STATE_COLOURS.get(each["state"], "bold red")), each["name"])
     return text if each["state"] == "running" else text.append(f" {each['state']}", "bold")
 
 
-def _lanes(events: Sequence[EventLine], width: int, rows: int) -> Table:
-    """The latest of what was events, each in the lane of the service that events it."""
+def _events(events: Sequence[EventLine], width: int, rows: int) -> Table:
+    """Return the latest events, a column per service."""
     table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="dim")
     wide = width >= _WIDE
     if wide:
@@ -108,7 +108,7 @@ def _lanes(events: Sequence[EventLine], width: int, rows: int) -> Table:
     table.add_column("order", width=8)
     for service in TOPICS:
         table.add_column(
-            Text(service, colours.service_colour(service) or ""),
+            Text(service, service_colour(service) or ""),
             width=17 if service == "delivery" else 14,
             no_wrap=True,
         )
@@ -116,7 +116,7 @@ def _lanes(events: Sequence[EventLine], width: int, rows: int) -> Table:
     if wide:
         table.add_column("", no_wrap=True, overflow="ellipsis", max_width=width - 100)
     for each in events[-rows:]:
-        status = Text(_plain(each.status), colours.STATUS_COLOURS.get(each.status, ""), overflow="ellipsis")
+        status = Text(_plain(each.status), STATUS_COLOURS.get(each.status, ""), overflow="ellipsis")
         lanes = [status if each.service == service else Text() for service in TOPICS]
         cells: list[RenderableType] = [each.orderid[:8], *lanes, _in_seconds(each.since_checkout)]
         table.add_row(*([_hour(each.at), *cells, Text(_plain(each.reason or ""))] if wide else cells))
@@ -127,11 +127,13 @@ def _depth(depth: QueueDepth | None) -> tuple[str, str]:
     if depth is None:
         return "?", ""
     more = "+" if depth.more else ""
-    return f"{depth.count}{more}", "" if depth.oldest_seconds is None else _age(depth.oldest_seconds)
+    return f"{depth.count}{more}", "" if depth.oldest_seconds is None else format_duration(
+        depth.oldest_seconds
+    )
 
 
 def _plain(text: str) -> str:
-    """What anybody may have published, without what would upset a terminal."""
+    """Return published text with unprintable characters replaced."""
     return "".join(each if each.isprintable() else "·" for each in text)
 
 
@@ -142,13 +144,7 @@ def _rate(value: float) -> str:
 def _in_seconds(value: float | None) -> str:
     if value is None:
         return "-"
-    return f"{value:.2f} s" if value < 9.9 else f"{value:.1f} s" if value < 99 else _age(value)
-
-
-def _age(seconds: float) -> str:
-    minutes, seconds = divmod(int(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}h {minutes}m" if hours else f"{minutes}m {seconds}s" if minutes else f"{seconds} s"
+    return f"{value:.2f} s" if value < 9.9 else f"{value:.1f} s" if value < 99 else format_duration(value)
 
 
 def _hour(moment: float) -> str:

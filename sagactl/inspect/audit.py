@@ -1,105 +1,104 @@
-"""The audit: whether all books agree once nothing is going on, and where they do not, whose fault it is."""
+"""The audit: whether stock, money, orders and outboxes agree once no order is in progress."""
 
 from collections import Counter
 from collections.abc import Iterator
 
 from contract.tickets import APPROVED, FAILED, OPEN
-from sagactl.inspect.records import Order, Records, load_records
+from sagactl.inspect.records import Order, Records
 from services.payment.charge import CHARGED, SETTLED
 from services.stock.inventory import RESERVED, SOLD, Shard
 
-__all__ = ["figures", "load_records", "problems"]
-
 
 def problems(records: Records) -> list[str]:
-    """What does not balance, a line each, naming the order or the item; empty: everything does."""
+    """Return what does not balance, one line each, naming the order or item."""
+    orders = ((orderid, records.orders[orderid]) for orderid in records.orders)
     return [
-        *_of_items(records),
+        *_item_problems(records),
+        *(f"order {orderid}: {problem}" for orderid, order in orders for problem in _order_problems(order)),
+        *_money_problems(records),
         *(
-            f"order {orderid}: {what}"
-            for orderid in records.orders
-            for what in _of_order(records.orders[orderid])
+            f"outbox of {service}: {rows} unpublished events"
+            for service, rows in records.outboxes.items()
+            if rows
         ),
-        *_of_money(records),
-        *(f"outbox of {service}: {rows} events wait" for service, rows in records.outboxes.items() if rows),
     ]
 
 
-def figures(records: Records) -> list[str]:
-    """What there is, a line each."""
+def summary(records: Records) -> list[str]:
+    """Return totals, one line each."""
     statuses = Counter(order.ticket for order in records.orders.values() if order.ticket is not None)
     charged, refunded, approved = _sums(records)
     return [
         f"orders: {sum(statuses.values())}",
         *(f"  {status}: {count}" for status, count in sorted(statuses.items())),
-        *(f"item {itemid}: {_in_words(records, itemid)}" for itemid in sorted(records.items)),
+        *(_item_line(records, itemid) for itemid in sorted(records.items)),
         f"charged {charged} - refunded {refunded} = {charged - refunded}; approved for payment: {approved}",
-        f"outboxes: {sum(records.outboxes.values())} events wait",
+        f"outboxes: {sum(records.outboxes.values())} unpublished events",
     ]
 
 
-def _of_items(records: Records) -> Iterator[str]:
+def _item_problems(records: Records) -> Iterator[str]:
     for itemid, item in records.items.items():
-        whole = _whole(records, itemid)
-        there = whole.available + whole.reserved + whole.sold
-        if there != item.stock:
-            yield f"item {itemid}: {item.stock} pieces were put in, {there} are accounted for"
+        total = _total(records, itemid)
+        units = total.available + total.reserved + total.sold
+        if units != item.stock:
+            yield f"item {itemid}: {item.stock} units were added, {units} are accounted for"
     for itemid in dict.fromkeys(itemid for itemid, _ in records.shards if itemid not in records.items):
-        yield f"item {itemid}: it has shards, and is not there itself"
-    # Those that gave pieces to orders among them, even where they are not there.
-    for itemid, number in dict.fromkeys([*records.shards, *(where[:2] for where in records.allocated)]):
-        yield from _of_shard(records, itemid, number)
+        yield f"item {itemid}: it has shards but no record of its own"
+    # Shards that reservations name are compared even if they do not exist.
+    for itemid, number in dict.fromkeys([*records.shards, *(key[:2] for key in records.allocated)]):
+        yield from _shard_problems(records, itemid, number)
 
 
-def _of_shard(records: Records, itemid: str, number: int) -> Iterator[str]:
+def _shard_problems(records: Records, itemid: str, number: int) -> Iterator[str]:
     shard = records.shards.get((itemid, number), Shard())
-    for status, pieces in ((RESERVED, shard.reserved), (SOLD, shard.sold)):
-        ordered = records.allocated[itemid, number, status]
-        if pieces != ordered:
-            yield f"item {itemid}: shard {number} has {pieces} pieces {status}, orders have {ordered}"
+    for status, units in ((RESERVED, shard.reserved), (SOLD, shard.sold)):
+        allocated = records.allocated[itemid, number, status]
+        if units != allocated:
+            yield f"item {itemid}: shard {number} has {units} units {status}, orders have {allocated}"
     if min(shard.available, shard.reserved, shard.sold) < 0:
-        yield f"item {itemid}: shard {number} has less than nothing"
+        yield f"item {itemid}: shard {number} has a negative count"
 
 
-def _of_order(order: Order) -> Iterator[str]:
+def _order_problems(order: Order) -> Iterator[str]:
     if order.ticket is None:
-        yield "there is no ticket for it"
+        yield "it has no ticket"
     if order.ticket in OPEN:
         yield f"its ticket is still {order.ticket}"
-    elif order.waits:
-        yield f"its ticket is {order.ticket} and waits for an answer"
+    elif order.awaits_reply:
+        yield f"its ticket is {order.ticket} and awaits a reply"
     if order.reservation == RESERVED:
         yield "its reservation is neither sold nor released"
     if order.payment == CHARGED:
-        yield "its charge is neither settled nor given back"
+        yield "its charge is neither settled nor refunded"
     if order.ticket == APPROVED:
-        yield from _of_approved(order)
+        yield from _approved_problems(order)
     elif order.ticket in FAILED:
-        yield from _of_failed(order)
+        yield from _failed_problems(order)
 
 
-def _of_approved(order: Order) -> Iterator[str]:
+def _approved_problems(order: Order) -> Iterator[str]:
     if order.reservation not in {SOLD, RESERVED}:
-        yield f"it is approved, and its reservation {order.reservation}"
+        yield f"it is approved, but its reservation is {order.reservation}"
     if not order.delivered:
-        yield "it is approved, and not delivered"
+        yield "it is approved, but not delivered"
     kept, due = order.charged - order.refunded, order.amount or 0
     if kept != due:
-        yield f"it is approved for {due}, and {kept} was charged"
+        yield f"it is approved for {due}, but {kept} was charged"
 
 
-def _of_failed(order: Order) -> Iterator[str]:
+def _failed_problems(order: Order) -> Iterator[str]:
     if order.reservation == SOLD:
-        yield f"it is {order.ticket}, and sold"
+        yield f"it is {order.ticket}, but sold"
     if order.payment == SETTLED:
-        yield f"it is {order.ticket}, and its charge settled"
+        yield f"it is {order.ticket}, but its charge is settled"
     if order.charged != order.refunded:
-        yield f"it is {order.ticket}, and {order.charged - order.refunded} was charged"
+        yield f"it is {order.ticket}, but {order.charged - order.refunded} was charged"
     if order.delivered:
-        yield f"it is {order.ticket}, and delivered"
+        yield f"it is {order.ticket}, but delivered"
 
 
-def _of_money(records: Records) -> Iterator[str]:
+def _money_problems(records: Records) -> Iterator[str]:
     charged, refunded, approved = _sums(records)
     if charged - refunded != approved:
         yield f"{charged - refunded} was charged for approved orders of {approved}"
@@ -111,11 +110,11 @@ def _sums(records: Records) -> tuple[int, int, int]:
     return sum(order.charged for order in orders), sum(order.refunded for order in orders), approved
 
 
-def _whole(records: Records, itemid: str) -> Shard:
+def _total(records: Records, itemid: str) -> Shard:
     return sum((shard for (name, _), shard in records.shards.items() if name == itemid), Shard())
 
 
-def _in_words(records: Records, itemid: str) -> str:
-    pieces = _whole(records, itemid)
-    stock = records.items[itemid].stock
-    return f"{stock} put in; {pieces.available} available, {pieces.reserved} reserved, {pieces.sold} sold"
+def _item_line(records: Records, itemid: str) -> str:
+    total = _total(records, itemid)
+    units = f"{total.available} available, {total.reserved} reserved, {total.sold} sold"
+    return f"item {itemid}: {records.items[itemid].stock} added; {units}"

@@ -1,4 +1,4 @@
-"""A look into the tables of a suite, whichever backend they are in."""
+"""Connections to a suite's backend: the one that the environment names, or that of the local suite."""
 
 import os
 from collections.abc import AsyncIterator, Mapping
@@ -21,11 +21,11 @@ from sagakit.tables import Tables
 
 @asynccontextmanager
 async def open_tables(run_dir: Path, environ: Mapping[str, str] = os.environ) -> AsyncIterator[Tables]:
-    """Those the environment names; else those of the suite that runs in `run_dir`.
+    """Context manager: the tables of the backend.
 
-    CommandError where neither is there, or the backend is away.
+    Raises CommandError if no backend is named and no suite runs in `run_dir`, or it is unavailable.
     """
-    async with _looking(run_dir, environ) as settings, open_backend(settings, Runtime()) as backend:
+    async with _settings(run_dir, environ) as settings, open_backend(settings, Runtime()) as backend:
         yield backend.tables
 
 
@@ -33,9 +33,9 @@ async def open_tables(run_dir: Path, environ: Mapping[str, str] = os.environ) ->
 async def open_dead_letters(
     run_dir: Path, environ: Mapping[str, str] = os.environ
 ) -> AsyncIterator[tuple[PullSubscription, Bus]]:
-    """Where the dead letters are, and what they are put back through. CommandError as for `open_tables`."""
+    """Context manager: the dead-letter subscription, and the bus for redriving. Raises as `open_tables`."""
     async with (
-        _looking(run_dir, environ) as settings,
+        _settings(run_dir, environ) as settings,
         open_pull_subscription(settings, DEAD_LETTER_SUBSCRIPTION) as subscription,
         open_backend(settings, Runtime()) as backend,
     ):
@@ -46,18 +46,16 @@ async def open_dead_letters(
 async def open_data_sources(
     run_dir: Path, environ: Mapping[str, str] = os.environ
 ) -> AsyncIterator[DataSources]:
-    """All there is to watch. CommandError as for `open_tables`."""
-    suite = read_suite(run_dir) if _local(run_dir, environ) else None
+    """Context manager: the data sources of the dashboard. Raises as `open_tables`."""
+    suite = read_suite(run_dir) if _local_environ(run_dir, environ) else None
     async with (
-        _looking(run_dir, environ) as settings,
-        open_broker(settings, Runtime()) as messages,
+        _settings(run_dir, environ) as settings,
+        open_broker(settings, Runtime()) as broker,
         open_backend(settings, Runtime()) as backend,
     ):
         yield DataSources(
-            where=f"{settings.backend}, {suite.gateway}"
-            if suite
-            else f"{settings.backend}, {settings.project}",
-            messages=messages,
+            where=f"{settings.backend}, {suite.gateway if suite else settings.project}",
+            broker=broker,
             tables=backend.tables,
             dead_letters=partial(open_pull_subscription, settings, DEAD_LETTER_SUBSCRIPTION),
             programs=partial(request, Path(suite.control), "ps", "") if suite else None,
@@ -65,21 +63,21 @@ async def open_data_sources(
 
 
 @asynccontextmanager
-async def _looking(run_dir: Path, environ: Mapping[str, str]) -> AsyncIterator[BackendSettings]:
+async def _settings(run_dir: Path, environ: Mapping[str, str]) -> AsyncIterator[BackendSettings]:
     try:
-        settings = BackendSettings.from_environ({**environ, **_local(run_dir, environ)})
+        settings = BackendSettings.from_environ({**environ, **_local_environ(run_dir, environ)})
         if settings.backend == "embedded" and not settings.embedded_file.exists():
-            # Opened, it would be made, and nothing is what there is nothing wrong with.
-            raise CommandError(f"there is no embedded backend in {settings.embedded_file}")
+            # Opening a missing file would create an empty database, in which no problem can be found.
+            raise CommandError(f"no embedded backend in {settings.embedded_file}")
         yield settings
     except SettingsError as error:
         raise CommandError(f"no suite runs in {run_dir}, and {error}") from error
     except Unavailable as error:
-        raise CommandError(f"the backend does not answer: {error}") from error
+        raise CommandError(f"the backend does not respond: {error}") from error
 
 
-def _local(run_dir: Path, environ: Mapping[str, str]) -> Mapping[str, str]:
-    """What names the backend of a local suite, unless the environment names one already."""
+def _local_environ(run_dir: Path, environ: Mapping[str, str]) -> Mapping[str, str]:
+    """Return the variables that name the local suite's backend, unless the environment names one."""
     named = "EMBEDDED_FILE" if environ.get("BACKEND") == "embedded" else "GOOGLE_CLOUD_PROJECT"
     suite = None if environ.get(named) else read_suite(run_dir)
     return {} if suite is None else suite.environ

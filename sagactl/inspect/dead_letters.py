@@ -1,4 +1,4 @@
-"""Dead letters: what is in them and why, putting them back where they failed, dropping them for good."""
+"""Dead letters: listed with their reasons, published again (redriven), or removed."""
 
 import json
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -10,26 +10,26 @@ from sagakit.events import timestamp
 
 PAGE = 100
 MAX_ROWS = 10_000
-"""What is looked through at a time."""
+"""Dead letters examined by one command."""
 
 REDRIVEN = "redriven"
-"""The attribute that counts how often a message was put back."""
+"""Attribute with the number of times a message was redriven."""
 
 _OWN = ("dead_letter_reason", "dead_letter_subscription", "dead_letter_time")
-_BROKERS = "CloudPubSubDeadLetter"
-_SOURCE = "CloudPubSubDeadLetterSourceSubscription"
-_TOO_OFTEN = "delivered too often"
+_BROKER_PREFIX = "CloudPubSubDeadLetter"
+_BROKER_SOURCE = "CloudPubSubDeadLetterSourceSubscription"
+_TOO_MANY_ATTEMPTS = "delivered too often"
 
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """A message that could not be dealt with."""
+    """A message that could not be applied."""
 
-    held: PulledMessage
+    pulled: PulledMessage
 
     @property
     def message(self) -> Message:
-        return self.held.message
+        return self.pulled.message
 
     @property
     def eventid(self) -> str:
@@ -37,17 +37,17 @@ class DeadLetter:
 
     @property
     def reason(self) -> str:
-        return self.message.attributes.get("dead_letter_reason", _TOO_OFTEN)
+        return self.message.attributes.get("dead_letter_reason", _TOO_MANY_ATTEMPTS)
 
     @property
     def subscription(self) -> str:
-        """Where it failed."""
+        """The subscription whose service could not apply it."""
         attributes = self.message.attributes
-        return attributes.get("dead_letter_subscription") or attributes.get(_SOURCE, "-")
+        return attributes.get("dead_letter_subscription") or attributes.get(_BROKER_SOURCE, "-")
 
     @property
     def topic(self) -> str | None:
-        """Where it came from, unless that is no topic of the suite's."""
+        """The topic of that subscription; None if it is not one of the suite's."""
         return subscriptions().get(self.subscription)
 
     @property
@@ -57,14 +57,20 @@ class DeadLetter:
 
     def __str__(self) -> str:
         again = f"  redriven {self.redriven} times" if self.redriven else ""
-        return f"{self.eventid}  {self.subscription}  {self.reason}{_about(self.message)}{again}"
+        return f"{self.eventid}  {self.subscription}  {self.reason}{_subject(self.message)}{again}"
 
-    def put_back(self, now: float) -> Message:
-        """The message as it first came, marked."""
+    def describe(self) -> Sequence[str]:
+        """Return the dead letter with all attributes and its body."""
+        attributes = sorted(self.message.attributes.items())
+        body = self.message.data.decode(errors="backslashreplace")
+        return [str(self), *(f"  {name}: {value}" for name, value in attributes), f"  {body}"]
+
+    def to_redrive(self, now: float) -> Message:
+        """Return the message as first published, with the count of redrives."""
         kept = {
             name: value
             for name, value in self.message.attributes.items()
-            if name not in _OWN and not name.startswith(_BROKERS)
+            if name not in _OWN and not name.startswith(_BROKER_PREFIX)
         }
         marks = {REDRIVEN: str(self.redriven + 1), "redriven_time": timestamp(now)}
         return Message(self.message.data, {**kept, **marks})
@@ -72,11 +78,11 @@ class DeadLetter:
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """Which letters are meant; what is None does not matter."""
+    """Selects dead letters; None matches all."""
 
     eventid: str | None = None
     reason: str | None = None
-    """Its beginning."""
+    """Prefix of the reason."""
     subscription: str | None = None
 
     def __call__(self, letter: DeadLetter) -> bool:
@@ -87,54 +93,50 @@ class Filter:
         )
 
 
-async def read(subscription: PullSubscription, wanted: Callable[[DeadLetter], bool]) -> list[DeadLetter]:
-    """Those that wait and are wanted, the first MAX_ROWS; all of them wait on afterwards."""
-    letters = [letter async for letter in _taken(subscription)]
-    await subscription.release([letter.held for letter in letters])
+Wanted = Callable[[DeadLetter], bool]
+
+
+async def read(subscription: PullSubscription, wanted: Wanted) -> list[DeadLetter]:
+    """Return the wanted ones of the first MAX_ROWS dead letters; all of them stay."""
+    letters = [letter async for letter in _pull(subscription)]
+    await subscription.release([letter.pulled for letter in letters])
     return [letter for letter in letters if wanted(letter)]
 
 
-async def redrive(
-    subscription: PullSubscription, bus: Bus, wanted: Callable[[DeadLetter], bool], now: float
-) -> list[DeadLetter]:
-    """Publish what is wanted where it came from, again to everybody who listens there: their inboxes know
-    what they have applied. Returns what was put back; what has no topic of the suite's stays.
+async def redrive(subscription: PullSubscription, bus: Bus, wanted: Wanted, now: float) -> list[DeadLetter]:
+    """Publish the wanted dead letters to their topics again and remove them; return them.
+
+    Every subscriber of the topic receives them; inboxes ignore events that were applied. Dead letters
+    without a topic of the suite stay.
     """
-    letters = [letter async for letter in _taken(subscription)]
+    letters = [letter async for letter in _pull(subscription)]
     chosen = [letter for letter in letters if wanted(letter) and letter.topic is not None]
     for letter in chosen:
-        await bus.publish(str(letter.topic), [letter.put_back(now)])
-        # Only now: whoever dies in between leaves it here as well, and twice is harmless.
-        await subscription.acknowledge([letter.held])
-    await subscription.release([letter.held for letter in letters if letter not in chosen])
+        await bus.publish(str(letter.topic), [letter.to_redrive(now)])
+        # Only now: after a crash in between it is published twice, which is harmless.
+        await subscription.acknowledge([letter.pulled])
+    await subscription.release([letter.pulled for letter in letters if letter not in chosen])
     return chosen
 
 
-async def drop(subscription: PullSubscription, wanted: Callable[[DeadLetter], bool]) -> list[DeadLetter]:
-    """Remove what is wanted, for good. Returns it."""
-    letters = [letter async for letter in _taken(subscription)]
+async def drop(subscription: PullSubscription, wanted: Wanted) -> list[DeadLetter]:
+    """Remove the wanted dead letters for good; return them."""
+    letters = [letter async for letter in _pull(subscription)]
     chosen = [letter for letter in letters if wanted(letter)]
-    await subscription.acknowledge([letter.held for letter in chosen])
-    await subscription.release([letter.held for letter in letters if letter not in chosen])
+    await subscription.acknowledge([letter.pulled for letter in chosen])
+    await subscription.release([letter.pulled for letter in letters if letter not in chosen])
     return chosen
 
 
-def describe(letter: DeadLetter) -> Sequence[str]:
-    """All there is to know of a letter."""
-    attributes = sorted(letter.message.attributes.items())
-    body = letter.message.data.decode(errors="backslashreplace")
-    return [str(letter), *(f"  {name}: {value}" for name, value in attributes), f"  {body}"]
-
-
-async def _taken(subscription: PullSubscription) -> AsyncIterator[DeadLetter]:
+async def _pull(subscription: PullSubscription) -> AsyncIterator[DeadLetter]:
     seen = 0
     while seen < MAX_ROWS and (page := await subscription.pull(PAGE)):
         seen += len(page)
-        for held in page:
-            yield DeadLetter(held)
+        for pulled in page:
+            yield DeadLetter(pulled)
 
 
-def _about(message: Message) -> str:
+def _subject(message: Message) -> str:
     try:
         body = json.loads(message.data)
         return f"  order {body['orderid']}: {body['status']}"

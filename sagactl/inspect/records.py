@@ -1,4 +1,4 @@
-"""The books of all services and of the payment provider, read for an audit; nothing is written."""
+"""The records of all services and the payment provider's ledger, read for an audit."""
 
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator
@@ -19,11 +19,11 @@ PAGE = 300
 
 @dataclass(slots=True)
 class Order:
-    """What each of the books says about an order; None where it says nothing."""
+    """An order in the records of each service; None where there is no record."""
 
     ticket: str | None = None
-    waits: bool = False
-    """Its ticket waits for somebody's answer."""
+    """Status of the ticket."""
+    awaits_reply: bool = False
     amount: int | None = None
     reservation: str | None = None
     payment: str | None = None
@@ -34,21 +34,21 @@ class Order:
 
 @dataclass(slots=True)
 class Records:
-    """Everything an audit looks at, in a few facts an order."""
+    """All records, reduced to what an audit compares."""
 
     orders: dict[str, Order] = field(default_factory=lambda: defaultdict(Order))
     items: dict[str, Item] = field(default_factory=dict)
     shards: dict[tuple[str, int], Shard] = field(default_factory=dict)
     allocated: Counter[tuple[str, int, str]] = field(default_factory=Counter)
-    """Pieces that reservations have of a shard, by itemid, shard and the reservation's status."""
+    """Units that reservations hold, by itemid, shard and status of the reservation."""
     outboxes: Counter[str] = field(default_factory=Counter)
-    """Events waiting to be published, by service."""
+    """Unpublished events, by service."""
 
 
 async def load_records(tables: Tables) -> Records:
-    """The books one after the other: they agree with one another only when nothing is going on."""
+    """Read the records kind by kind. They agree with each other only while no order is in progress."""
     records = Records()
-    await _read_orders(tables, records)
+    await _load_orders(tables, records)
     async for itemid, entity in every(tables, ITEM):
         records.items[itemid] = to_item(itemid, entity)
     async for name, entity in every(tables, SHARD):
@@ -57,19 +57,19 @@ async def load_records(tables: Tables) -> Records:
     async for orderid, entity in every(tables, RESERVATION):
         reservation = to_reservation(orderid, entity)
         records.orders[orderid].reservation = reservation.status
-        for allocation in reservation.allocations:
-            records.allocated[allocation.itemid, allocation.shard, reservation.status] += allocation.count
+        for each in reservation.allocations:
+            records.allocated[each.itemid, each.shard, reservation.status] += each.count
     for service in TOPICS:
         async for _ in every(tables, outbox_kind(service)):
             records.outboxes[service] += 1
     return records
 
 
-async def _read_orders(tables: Tables, records: Records) -> None:
+async def _load_orders(tables: Tables, records: Records) -> None:
     async for orderid, entity in every(tables, TICKET):
         ticket = to_ticket(orderid, entity)
         order = records.orders[orderid]
-        order.ticket, order.waits, order.amount = ticket.status, ticket.awaits_reply, ticket.amount
+        order.ticket, order.awaits_reply, order.amount = ticket.status, ticket.awaits_reply, ticket.amount
     async for orderid, entity in every(tables, PAYMENT):
         records.orders[orderid].payment = to_charge(orderid, entity).status
     async for orderid, _ in every(tables, DELIVERY):
@@ -80,7 +80,7 @@ async def _read_orders(tables: Tables, records: Records) -> None:
 
 
 async def every(tables: Tables, kind: str) -> AsyncIterator[tuple[str, Entity]]:
-    """All entities of a kind with their names, read a page at a time."""
+    """Yield all entities of a kind with their names, reading a page at a time."""
     after = ""
     while page := await tables.page(kind, after, PAGE):
         for key, row in page:

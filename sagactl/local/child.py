@@ -1,4 +1,4 @@
-"""One life of a program: its process, and what it prints."""
+"""One process of a program, and what it prints."""
 
 import asyncio
 import os
@@ -18,7 +18,7 @@ _OUTPUT_DRAIN_SECONDS = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """What to run, what to call it, and where what it prints is kept."""
+    """What to run, and the file that keeps its output."""
 
     name: str
     argv: tuple[str, ...]
@@ -29,14 +29,14 @@ class Program:
 OnLine = Callable[[str], None]
 
 
-def unseen(_line: str) -> None:
-    """For output that is kept in its log only."""
+def ignore_line(_line: str) -> None:
+    """For output that goes to its log only."""
 
 
 async def run_once(program: Program) -> None:
-    """Return once the program ended well; CommandError, with the end of its log, where it did not."""
+    """Run the program to its end. Raises CommandError with the end of its log if it fails."""
     with program.log.open("wb", buffering=0) as log:
-        child = await Child.start(program, log, unseen)
+        child = await Child.start(program, log, ignore_line)
         try:
             code = await child.ended()
         finally:
@@ -47,7 +47,7 @@ async def run_once(program: Program) -> None:
 
 
 class Child:
-    """A program in a process of its own."""
+    """A running program."""
 
     def __init__(self, process: asyncio.subprocess.Process, printing: asyncio.Task[None]) -> None:
         self._process = process
@@ -55,9 +55,9 @@ class Child:
 
     @classmethod
     async def start(cls, program: Program, log: BinaryIO, on_line: OnLine) -> "Child":
-        """Whatever it prints goes to the end of `log` as it is, and to `on_line` line by line.
+        """Start the program. Its output is appended to `log` as it is, and passed to `on_line` by line.
 
-        Raises OSError where there is no such program.
+        Raises OSError if there is no such program.
         """
         read_end, write_end = os.pipe()
         try:
@@ -71,51 +71,48 @@ class Child:
 
     @property
     def pid(self) -> int | None:
-        """None: it is gone."""
+        """The process id; None once the process has ended."""
         return None if self._process.returncode is not None else self._process.pid
 
     async def ended(self) -> int:
-        """The exit status, once the process is gone, and whatever it had started with it."""
+        """Return the exit status once the process has ended; its own children are killed."""
         code = await self._process.wait()
         processes.kill_group(self._process)
         await self._drain_output()
         return code
 
     async def stop(self, grace_seconds: float) -> bool:
-        """Return once it is gone: asked first, killed after `grace_seconds`. Whether asking was enough."""
+        """Ask the process to end and kill it after `grace_seconds`. Return whether asking sufficed."""
         alive = self._process.returncode is None
-        enough = await processes.stop(self._process, grace_seconds) if alive else True
+        sufficed = await processes.stop(self._process, grace_seconds) if alive else True
         await self._drain_output()
-        return enough
+        return sufficed
 
     def kill(self) -> None:
-        """End it at once."""
+        """Kill the process and its children at once."""
         if self._process.returncode is None:
             processes.kill_group(self._process)
 
     async def _drain_output(self) -> None:
-        # The pipe stays open as long as any process has it, in whatever group that may be.
+        # The pipe stays open as long as any process holds it, in whatever group.
         await asyncio.wait([self._printing], timeout=_OUTPUT_DRAIN_SECONDS)
         self._printing.cancel()
 
 
 async def _pass_on(read_end: int, log: BinaryIO, on_line: OnLine) -> None:
     reader = asyncio.StreamReader()
-    protocol = asyncio.StreamReaderProtocol(reader)
     pipe = os.fdopen(read_end, "rb", buffering=0)
-    transport, _ = await asyncio.get_running_loop().connect_read_pipe(lambda: protocol, pipe)
+    transport, _ = await asyncio.get_running_loop().connect_read_pipe(
+        lambda: asyncio.StreamReaderProtocol(reader), pipe
+    )
+    lines = Lines()
     try:
-        await _copy(reader, log, on_line)
+        while data := await reader.read(_CHUNK_BYTES):
+            with suppress(OSError):  # A full disk must not stop the child.
+                log.write(data)
+            for line in lines.feed(data):
+                on_line(line)
+        for line in lines.rest():
+            on_line(line)
     finally:
         transport.close()
-
-
-async def _copy(reader: asyncio.StreamReader, log: BinaryIO, on_line: OnLine) -> None:
-    lines = Lines()
-    while data := await reader.read(_CHUNK_BYTES):
-        with suppress(OSError):  # A full disk must not stop whoever prints.
-            log.write(data)
-        for line in lines.feed(data):
-            on_line(line)
-    for line in lines.rest():
-        on_line(line)

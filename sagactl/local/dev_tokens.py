@@ -1,4 +1,4 @@
-"""Signing in on a developer's machine: an issuer that is nothing but a key in a file."""
+"""Tokens for development: the issuer is a key in a file."""
 
 import json
 import os
@@ -11,17 +11,17 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 ISSUER = "https://saga.localhost"
-"""A name that nobody can have on the network."""
+"""Names under .localhost are reserved for the local machine (RFC 6761)."""
 AUDIENCE = "saga-suite"
 OPERATOR_SCOPE = "saga.operator"
-TOOLS_SECONDS = 300
+TOOL_TOKEN_SECONDS = 300
 ALGORITHM = "ES256"
 
 _KEY, _JWKS, _KID = "development-key.pem", "development-jwks.json", "development"
 
 
 def environ(run_dir: Path) -> dict[str, str]:
-    """What a suite is told that believes the development key in `run_dir`, made where it is missing."""
+    """Return the variables of a suite that trusts the development key, which is created if missing."""
     _key(run_dir)
     return {
         "AUTH_ISSUER": ISSUER,
@@ -32,29 +32,28 @@ def environ(run_dir: Path) -> dict[str, str]:
 
 
 def mint(run_dir: Path, sub: str, *, operator: bool, seconds: float) -> str:
-    """A token for `sub`, signed with the development key."""
+    """Return a token for `sub`, signed with the development key and valid for `seconds`."""
     now = time.time()
     claims = {"iss": ISSUER, "aud": AUDIENCE, "sub": sub, "iat": now, "exp": now + seconds}
     scope = {"scope": OPERATOR_SCOPE} if operator else {}
     return jwt.encode({**claims, **scope}, _key(run_dir), ALGORITHM, headers={"kid": _KID})
 
 
-def tools_token(run_dir: Path, environ: Mapping[str, str]) -> str:
-    """What the tool itself signs in with: SAGA_TOKEN, else one of the development key, else ""."""
+def tool_token(run_dir: Path, environ: Mapping[str, str]) -> str:
+    """Return the token for sagactl's own calls: SAGA_TOKEN, else one of the development key, else ""."""
     given = environ.get("SAGA_TOKEN", "").strip()
     if given or not (run_dir / _KEY).exists():
         return given
-    return mint(run_dir, "sagactl", operator=True, seconds=TOOLS_SECONDS)
+    return mint(run_dir, "sagactl", operator=True, seconds=TOOL_TOKEN_SECONDS)
 
 
 def _key(run_dir: Path) -> ec.EllipticCurvePrivateKey:
-    """The key in `run_dir`, made where there is none; its public half is beside it."""
     file = run_dir / _KEY
     if not file.exists():
         _write_key(run_dir, ec.generate_private_key(ec.SECP256R1()))
     key = serialization.load_pem_private_key(file.read_bytes(), password=None)
     if not isinstance(key, ec.EllipticCurvePrivateKey):
-        raise TypeError(f"{file} is no key of the kind that is made here")
+        raise TypeError(f"{file} is not an elliptic-curve key")
     return key
 
 

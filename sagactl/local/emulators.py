@@ -1,4 +1,4 @@
-"""Google's emulators as plain child processes: where they are installed, how they are started.
+"""Google's emulators as child processes: where they are installed and how they are started.
 
 Their Java is started directly: `gcloud beta emulators … start` leaves it behind when it is killed.
 """
@@ -15,13 +15,13 @@ from pathlib import Path
 from sagactl.errors import CommandError
 from sagactl.local import processes
 from sagactl.local.logs import tail
-from sagactl.local.ports import LOOPBACK, free_ports
-from sagactl.local.probe import wait_until_answers
+from sagactl.local.ports import LOOPBACK, free_ports, wait_until_responds
+from sagakit.concurrency import first_completed
 
-START_SECONDS = 60.0
-STOP_SECONDS = 3.0
+START_TIMEOUT_SECONDS = 60.0
+STOP_TIMEOUT_SECONDS = 3.0
 
-# A bounded heap, and an end rather than a standstill where it does not suffice.
+# A bounded heap, and an exit rather than a hang if it does not suffice.
 _JVM = ("-Xmx2g", "-XX:+ExitOnOutOfMemoryError", "-Duser.language=en")
 
 
@@ -31,9 +31,9 @@ class Emulator:
 
     title: str
     component: str
-    """What `gcloud components install` calls it."""
+    """Name for `gcloud components install`."""
     jar: str
-    """A pattern below the SDK's platform/ directory."""
+    """Pattern below the SDK's platform/ directory."""
     main_class: str
     options: tuple[str, ...] = ()
 
@@ -61,7 +61,7 @@ PUBSUB = Emulator(
 
 
 def why_unavailable(*emulators: Emulator, environ: Mapping[str, str] = os.environ) -> str | None:
-    """What is missing on this machine to start them; None: nothing is."""
+    """Return what is missing on this machine to start the emulators, or None."""
     if _gcloud(environ) is None:
         return "no gcloud on the PATH"
     if _java(environ) is None:
@@ -73,24 +73,24 @@ def why_unavailable(*emulators: Emulator, environ: Mapping[str, str] = os.enviro
 
 
 def command(emulator: Emulator, port: int, data: Path) -> tuple[str, ...]:
-    """What starts it on loopback port `port`; `data` is an empty directory of its own.
+    """Return the command that starts the emulator on a loopback port, with an empty directory for its data.
 
-    CommandError where something for it is missing.
+    Raises CommandError if something is missing.
     """
     missing = why_unavailable(emulator)
     if missing is not None:
         raise CommandError(f"cannot start the {emulator.title}: {missing}")
     address = (f"--host={LOOPBACK}", f"--port={port}")
-    where = (str(data),) if emulator is DATASTORE else ()
+    directory = (str(data),) if emulator is DATASTORE else ()
     java, jar = _java(os.environ), _jar(emulator, os.environ)
-    return (str(java), *_JVM, "-cp", str(jar), emulator.main_class, *emulator.options, *address, *where)
+    return (str(java), *_JVM, "-cp", str(jar), emulator.main_class, *emulator.options, *address, *directory)
 
 
 @asynccontextmanager
 async def running(emulator: Emulator, log: Path, port: int | None = None) -> AsyncIterator[str]:
-    """Yields its "host:port" once it answers; afterwards it is gone, with all it held.
+    """Context manager: run the emulator inside the block; yields "host:port" once it responds.
 
-    CommandError, with the end of its log, where it dies early or does not answer within a minute.
+    Its data is gone afterwards. Raises CommandError with the end of its log if it does not start.
     """
     port = free_ports(1)[0] if port is None else port
     with tempfile.TemporaryDirectory() as data, log.open("wb") as output:
@@ -99,21 +99,21 @@ async def running(emulator: Emulator, log: Path, port: int | None = None) -> Asy
             await _wait_until_up(emulator, process, port, log)
             yield f"{LOOPBACK}:{port}"
         finally:
-            await processes.stop(process, STOP_SECONDS)
+            await processes.stop(process, STOP_TIMEOUT_SECONDS)
 
 
 async def _wait_until_up(
     emulator: Emulator, process: asyncio.subprocess.Process, port: int, log: Path
 ) -> None:
-    answered = asyncio.create_task(wait_until_answers(f"http://{LOOPBACK}:{port}/", START_SECONDS))
-    died = asyncio.create_task(process.wait())
     try:
-        await asyncio.wait((answered, died), return_when=asyncio.FIRST_COMPLETED)
-        if not answered.done() or answered.exception() is not None:
-            raise CommandError(f"the {emulator.title} did not start; its log ends:\n{tail(log)}")
-    finally:
-        answered.cancel()
-        died.cancel()
+        url = f"http://{LOOPBACK}:{port}/"
+        died = (
+            await first_completed(wait_until_responds(url, START_TIMEOUT_SECONDS), process.wait()) is not None
+        )
+    except TimeoutError:
+        died = True
+    if died:
+        raise CommandError(f"the {emulator.title} did not start; its log ends:\n{tail(log)}")
 
 
 def _gcloud(environ: Mapping[str, str]) -> str | None:

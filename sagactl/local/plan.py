@@ -1,48 +1,61 @@
-"""What a local run will consist of, decided before anything is started."""
+"""The plan of a local run: backend, ports and environment, decided before anything is started."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from sagactl.local import dev_tokens as development
-from sagactl.local import programs as suite
-from sagactl.local.backend import DATASTORE_HOST, EMBEDDED, PUBSUB_HOST, Choice, choose
+from sagactl.errors import CommandError
+from sagactl.local import dev_tokens, programs
 from sagactl.local.emulators import FIRESTORE, PUBSUB, Emulator, why_unavailable
 from sagactl.local.ports import LOOPBACK, check_free, free_ports
 
 PROJECT = "saga-local"
+AUTO, EMULATORS, EMBEDDED = "auto", "emulators", "embedded"
+BACKENDS = (AUTO, EMULATORS, EMBEDDED)
+DATASTORE_HOST, PUBSUB_HOST = "DATASTORE_EMULATOR_HOST", "PUBSUB_EMULATOR_HOST"
 
-_FOR_A_TERMINAL = {"LOG_FORMAT": "console", "PYTHONUNBUFFERED": "1"}
+_TERMINAL_ENVIRON = {"LOG_FORMAT": "console", "PYTHONUNBUFFERED": "1"}
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The backend of a run, and the reason in one line."""
+
+    backend: str
+    """EMULATORS or EMBEDDED."""
+    why: str
+    hosts: Mapping[str, str] | None = None
+    """Running emulators, by the environment variables that name them; None: start them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What was asked for."""
+    """Options of `sagactl up`."""
 
     backend: str
     port: int
-    """The gateway's; 0: any that is free."""
+    """Port of the gateway; 0: a free one."""
     replicas: int
-    """Processes of each service."""
+    """Number of processes of each service."""
     run_dir: Path
     auth: bool = False
-    """Whether its clients have to sign in, with tokens of the development key."""
+    """Whether clients need a token, signed with the development key."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Everything there is to know before the start."""
+    """Everything needed to start the suite."""
 
     choice: Choice
     emulators: Mapping[Emulator, int]
-    """Those to be started, with their ports."""
+    """Emulators to start, with their ports."""
     backend_environ: Mapping[str, str]
-    """What names the backend's whereabouts."""
+    """Variables that name the backend."""
     environ: Mapping[str, str]
     """The environment of every process of the suite."""
-    addresses: suite.Addresses
-    metrics: suite.Addresses
-    """Where each process, the gateway among them, serves its metrics."""
+    addresses: programs.Addresses
+    metrics: programs.Addresses
+    """Metrics endpoints of each service's processes and of the gateway."""
     gateway_port: int
     run_dir: Path
     auth: bool
@@ -57,10 +70,10 @@ class Plan:
 
 
 def make_plan(options: Options, environ: Mapping[str, str]) -> Plan:
-    """CommandError where it cannot be done: no emulators, or the gateway's port is taken."""
+    """Return the plan. Raises CommandError if emulators are missing or the gateway's port is in use."""
     choice = choose(options.backend, environ, why_unavailable(FIRESTORE, PUBSUB, environ=environ))
-    to_start = () if choice.backend == EMBEDDED or choice.named else (FIRESTORE, PUBSUB)
-    service_count = len(suite.SERVICES) * options.replicas
+    to_start = () if choice.backend == EMBEDDED or choice.hosts else (FIRESTORE, PUBSUB)
+    service_count = len(programs.SERVICES) * options.replicas
     process_count = service_count + 1
     gateway_port, *ports = free_ports(1 + service_count + process_count + len(to_start), avoid=options.port)
     ports, metrics_ports = ports[process_count:], ports[:process_count]
@@ -75,18 +88,40 @@ def make_plan(options: Options, environ: Mapping[str, str]) -> Plan:
         emulators=started,
         backend_environ=backend_environ,
         environ={
-            **_FOR_A_TERMINAL,
+            **_TERMINAL_ENVIRON,
             **environ,
             **backend_environ,
-            **(development.environ(run_dir) if options.auth else {}),
+            **(dev_tokens.environ(run_dir) if options.auth else {}),
             **_bypassing_proxies(environ),
         },
-        addresses=suite.place(ports[:service_count], options.replicas),
-        metrics=suite.place(metrics_ports, options.replicas, (*suite.SERVICES, suite.GATEWAY)),
+        addresses=programs.place(ports[:service_count], options.replicas),
+        metrics=programs.place(metrics_ports, options.replicas, (*programs.SERVICES, programs.GATEWAY)),
         gateway_port=gateway_port,
         run_dir=run_dir,
         auth=options.auth,
     )
+
+
+def choose(requested: str, environ: Mapping[str, str], missing: str | None) -> Choice:
+    """Return the backend to use. `missing`: why emulators cannot be started here, if so.
+
+    Raises CommandError if emulators are requested but unavailable, or only one of the two is named.
+    """
+    if requested == EMBEDDED:
+        return Choice(EMBEDDED, f"BACKEND={EMBEDDED}")
+    hosts = {name: environ[name] for name in (DATASTORE_HOST, PUBSUB_HOST) if environ.get(name)}
+    if len(hosts) == 1:
+        (name,) = hosts
+        other = PUBSUB_HOST if name == DATASTORE_HOST else DATASTORE_HOST
+        raise CommandError(f"{name} is set, {other} is not; set both, or none, or BACKEND={EMBEDDED}")
+    if hosts:
+        return Choice(EMULATORS, "named by " + " and ".join(hosts), hosts)
+    if missing is None:
+        why = f"BACKEND={EMULATORS}" if requested == EMULATORS else "found gcloud and Java"
+        return Choice(EMULATORS, why)
+    if requested == EMULATORS:
+        raise CommandError(f"cannot start Google's emulators: {missing}; BACKEND={EMBEDDED} needs nothing")
+    return Choice(EMBEDDED, missing)
 
 
 def _backend_environ(
@@ -95,7 +130,7 @@ def _backend_environ(
     project = {"GOOGLE_CLOUD_PROJECT": environ.get("GOOGLE_CLOUD_PROJECT") or PROJECT}
     if choice.backend == EMBEDDED:
         return {**project, "BACKEND": "embedded", "EMBEDDED_FILE": str(run_dir / "embedded.sqlite3")}
-    hosts = choice.named or {
+    hosts = choice.hosts or {
         DATASTORE_HOST: f"{LOOPBACK}:{started[FIRESTORE]}",
         PUBSUB_HOST: f"{LOOPBACK}:{started[PUBSUB]}",
     }
@@ -103,7 +138,7 @@ def _backend_environ(
 
 
 def _bypassing_proxies(environ: Mapping[str, str]) -> dict[str, str]:
-    """Whatever proxy is set, the suite's processes meet on this machine."""
+    """Return variables that keep the suite's own calls on this machine, whatever proxy is set."""
     direct = (environ.get("no_proxy") or environ.get("NO_PROXY"), LOOPBACK, "localhost")
     names = ",".join(name for name in direct if name)
     return {"no_proxy": names, "NO_PROXY": names}

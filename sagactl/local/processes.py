@@ -1,11 +1,11 @@
-"""Child processes that end with this one, however it ends, and that no terminal signals directly."""
+"""Child processes that end with this one, however it ends, and that get no signals from the terminal."""
 
 import asyncio
 import ctypes
 import os
 import signal
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
 _PR_SET_PDEATHSIG = 1
@@ -13,22 +13,23 @@ _libc = ctypes.CDLL(None) if sys.platform == "linux" else None
 
 
 def end_with_parent(parent: int, signum: signal.Signals) -> None:
-    """Have the kernel send this process `signum` when `parent` ends (on Linux; elsewhere nothing).
+    """Have the kernel send this process `signum` when `parent` ends (Linux only; elsewhere a no-op).
 
     The kernel means the *thread* that forked, which is why children are started from the main one.
     """
     if _libc is None:
         return
     _libc.prctl(_PR_SET_PDEATHSIG, ctypes.c_ulong(signum), 0, 0, 0)
-    if os.getppid() != parent:  # It ended before it could be watched.
+    if os.getppid() != parent:  # It ended before prctl took effect.
         os.kill(os.getpid(), signum)
 
 
 async def start(argv: Sequence[str], environ: Mapping[str, str], output: int) -> asyncio.subprocess.Process:
-    """A child in a session of its own that writes to the file descriptor `output`.
+    """Start a child in a session of its own that writes to the file descriptor `output`.
 
-    It is killed when this process ends. Raises OSError where there is no such program.
+    It is killed when this process ends. Raises OSError if there is no such program.
     """
+    parent = os.getpid()
     return await asyncio.create_subprocess_exec(
         *argv,
         env=environ,
@@ -36,31 +37,20 @@ async def start(argv: Sequence[str], environ: Mapping[str, str], output: int) ->
         stdout=output,
         stderr=output,
         start_new_session=True,
-        preexec_fn=_killed_with(os.getpid()),
+        preexec_fn=lambda: end_with_parent(parent, signal.SIGKILL),
     )
 
 
-def _killed_with(parent: int) -> Callable[[], None]:
-    def in_child() -> None:
-        end_with_parent(parent, signal.SIGKILL)
-
-    return in_child
-
-
-def ask_to_end(process: asyncio.subprocess.Process) -> None:
-    with suppress(ProcessLookupError):
-        process.terminate()
-
-
 def kill_group(process: asyncio.subprocess.Process) -> None:
-    """End the child, and whatever it has started itself, at once."""
+    """Kill the child and all its children."""
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
 
 
 async def stop(process: asyncio.subprocess.Process, grace_seconds: float) -> bool:
-    """Return once the child is gone: asked first, killed after `grace_seconds`. Whether asking was enough."""
-    ask_to_end(process)
+    """Ask the child to end and kill it after `grace_seconds`. Return whether asking sufficed."""
+    with suppress(ProcessLookupError):
+        process.terminate()
     try:
         async with asyncio.timeout(grace_seconds):
             await process.wait()
@@ -73,5 +63,5 @@ async def stop(process: asyncio.subprocess.Process, grace_seconds: float) -> boo
 
 
 def describe_exit(code: int) -> str:
-    """An exit status in words."""
+    """Return an exit status in words."""
     return f"exit status {code}" if code >= 0 else f"killed by {signal.Signals(-code).name}"

@@ -1,4 +1,4 @@
-"""What the suite consists of: its services, what each is told, and how each is started."""
+"""The programs of the suite: its services, the gateway and one-off commands, with their environments."""
 
 import sys
 from collections.abc import Mapping, Sequence
@@ -9,29 +9,28 @@ from sagactl.local.child import Program
 from sagactl.local.ports import LOOPBACK
 
 SERVICES = tuple(topology.TOPICS)
-"""Those that speak gRPC and events; the gateway comes on top, once."""
-
+"""The event-driven services; the gateway comes on top, once."""
 GATEWAY = "gateway"
 CONTROL = "CONTROL_SOCKET"
-"""The variable that tells the gateway where services can be stopped and started; only a local one is told."""
+"""Variable with the control socket's path, set for a local gateway only."""
 
 Addresses = Mapping[str, Sequence[str]]
-"""Where each service listens, "host:port" for each of its processes."""
+"""By service, "host:port" of each of its processes."""
 
 
 def place(ports: Sequence[int], replicas: int, services: Sequence[str] = SERVICES) -> dict[str, list[str]]:
-    """Shares `ports` out, `replicas` of them for each service; there is one gateway only."""
-    following = iter(ports)
+    """Assign `ports` to the processes: `replicas` of each service, one gateway."""
+    remaining = iter(ports)
     counts = {service: 1 if service == GATEWAY else replicas for service in services}
     return {
-        service: [f"{LOOPBACK}:{next(following)}" for _ in range(count)] for service, count in counts.items()
+        service: [f"{LOOPBACK}:{next(remaining)}" for _ in range(count)] for service, count in counts.items()
     }
 
 
 def service_programs(
     addresses: Addresses, environ: Mapping[str, str], logs: Path, metrics: Addresses | None = None
 ) -> list[Program]:
-    """A program for every process of every service; `metrics`: where each serves them, if it does."""
+    """Return a program for every process of every service."""
     return [
         _module(
             name=service if len(listening) == 1 else f"{service}-{number + 1}",
@@ -39,8 +38,7 @@ def service_programs(
             environ={
                 **environ,
                 **topics(service),
-                **_listening(address),
-                **(_measured(metrics[service][number]) if metrics else {}),
+                **_listen(address, metrics[service][number] if metrics else None),
             },
             logs=logs,
         )
@@ -56,25 +54,19 @@ def gateway_program(
     logs: Path,
     metrics: Addresses | None = None,
 ) -> Program:
-    """The gateway, told where the services are."""
-    where = {f"{service.upper()}_ADDRESS": ",".join(listening) for service, listening in addresses.items()}
-    told = {**environ, **where, **_listening(f"{LOOPBACK}:{port}")}
-    return _module(
-        GATEWAY, f"services.{GATEWAY}", told | (_measured(*metrics[GATEWAY]) if metrics else {}), logs
-    )
+    """Return the program of the gateway."""
+    services = {f"{service.upper()}_ADDRESS": ",".join(listening) for service, listening in addresses.items()}
+    listen = _listen(f"{LOOPBACK}:{port}", metrics[GATEWAY][0] if metrics else None)
+    return _module(GATEWAY, f"services.{GATEWAY}", {**environ, **services, **listen}, logs)
 
 
 def tool_program(command: str, environ: Mapping[str, str], logs: Path) -> Program:
-    """A command of this tool, in a process of its own: the libraries it needs stay out of this one."""
+    """Return a sagactl command as a process of its own, so that its libraries stay out of this one."""
     return Program(command, (sys.executable, "-m", "sagactl", command), environ, logs / f"{command}.log")
 
 
-def _module(name: str, module: str, environ: Mapping[str, str], logs: Path) -> Program:
-    return Program(name, (sys.executable, "-m", module), environ, logs / f"{name}.log")
-
-
 def topics(service: str) -> dict[str, str]:
-    """What tells a service where to publish and what to hear."""
+    """Return the variables that name a service's topics."""
     return {
         "EVENT_PUBLISH_TOPIC": topology.TOPICS[service],
         "EVENT_SUBSCRIBE_TOPICS": ",".join(topology.subscribed_topics(service)),
@@ -82,10 +74,11 @@ def topics(service: str) -> dict[str, str]:
     }
 
 
-def _listening(address: str) -> dict[str, str]:
+def _module(name: str, module: str, environ: Mapping[str, str], logs: Path) -> Program:
+    return Program(name, (sys.executable, "-m", module), environ, logs / f"{name}.log")
+
+
+def _listen(address: str, metrics: str | None) -> dict[str, str]:
     host, port = address.split(":")
-    return {"HOST": host, "PORT": port}
-
-
-def _measured(address: str) -> dict[str, str]:
-    return {"METRICS_PORT": address.split(":")[1]}
+    endpoint = {"METRICS_PORT": metrics.split(":")[1]} if metrics else {}
+    return {"HOST": host, "PORT": port, **endpoint}

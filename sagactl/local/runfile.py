@@ -1,4 +1,4 @@
-"""The directory of a running suite: whose it is, and where to find what runs."""
+"""The run directory of a local suite: its lock, and the file that tells other commands where it runs."""
 
 import fcntl
 import json
@@ -19,27 +19,27 @@ _SUITE = "suite.json"
 
 @dataclass(frozen=True, slots=True)
 class Suite:
-    """What other commands have to know of a suite that runs."""
+    """A running suite, as other commands see it."""
 
     pid: int
     backend: str
     gateway: str
-    """The gateway's URL."""
+    """URL of the gateway."""
     addresses: Mapping[str, list[str]]
-    """Where each service listens, "host:port" for each of its processes."""
+    """By service, "host:port" of each of its processes."""
     environ: Mapping[str, str]
-    """What names the backend's whereabouts, emulators included."""
+    """Variables that name the backend, emulators included."""
     control: str
-    """The socket at which it takes orders."""
+    """Path of the control socket."""
     metrics: Mapping[str, list[str]] = field(default_factory=dict)
-    """Where each service and the gateway serve their metrics, "host:port" for each of their processes."""
+    """By service, and for the gateway, "host:port" of each metrics endpoint."""
 
 
 @contextmanager
 def locked(run_dir: Path) -> Iterator[None]:
-    """The directory is there and nobody else's, until its holder ends, however it ends.
+    """Context manager: hold the directory exclusively, until the block or the process ends.
 
-    CommandError where it cannot be written to, or another suite runs in it.
+    Creates it if it is missing. Raises CommandError if it is not writable or another suite holds it.
     """
     descriptor = _open_lock(run_dir)
     try:
@@ -51,10 +51,10 @@ def locked(run_dir: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def begin(run_dir: Path, logs: Path) -> None:
-    """Nothing is left of an earlier suite but its data. CommandError where that cannot be done."""
+def reset(run_dir: Path, logs: Path) -> None:
+    """Remove everything of an earlier suite but its data. Raises CommandError if that fails."""
     try:
-        forget_suite(run_dir)
+        remove_suite(run_dir)
         if logs.exists():
             shutil.rmtree(logs)
         logs.mkdir()
@@ -63,24 +63,32 @@ def begin(run_dir: Path, logs: Path) -> None:
 
 
 def write_suite(run_dir: Path, suite: Suite) -> None:
-    """From now on `read_suite` finds it."""
+    """Make the suite known to `read_suite`."""
     unfinished = run_dir / f"{_SUITE}.new"
     unfinished.write_text(json.dumps(asdict(suite), indent=2) + "\n")
     unfinished.replace(run_dir / _SUITE)
 
 
-def forget_suite(run_dir: Path) -> None:
-    """From now on `read_suite` finds none."""
+def remove_suite(run_dir: Path) -> None:
+    """Undo `write_suite`."""
     (run_dir / _SUITE).unlink(missing_ok=True)
 
 
 def read_suite(run_dir: Path) -> Suite | None:
-    """The suite that is ready in `run_dir`, if one is."""
+    """Return the suite that runs in `run_dir`, if any."""
     try:
         suite = Suite(**json.loads((run_dir / _SUITE).read_text()))
         os.kill(suite.pid, 0)
     except (OSError, ValueError, TypeError):
-        return None  # None was started, or it was killed and could not clean up.
+        return None  # Never started, or killed before it could clean up.
+    return suite
+
+
+def require_suite(run_dir: Path) -> Suite:
+    """Return the suite that runs in `run_dir`. Raises CommandError if none does."""
+    suite = read_suite(run_dir)
+    if suite is None:
+        raise CommandError(f"no suite runs in {run_dir}")
     return suite
 
 

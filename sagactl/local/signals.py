@@ -1,4 +1,4 @@
-"""Being asked to stop: by Ctrl-C, by another process, or by the terminal that went away."""
+"""Requests to stop: Ctrl-C, SIGTERM, or a terminal that was closed."""
 
 import asyncio
 import os
@@ -10,35 +10,34 @@ _STDIN = 0
 
 
 class StopSignals:
-    """Set once somebody has asked this process to stop."""
+    """Events that are set when this process is asked to stop."""
 
     def __init__(self) -> None:
         self.requested = asyncio.Event()
-        """It was asked."""
         self.force = asyncio.Event()
-        """It was asked before, and now comes Ctrl-C: no more patience."""
+        """Set by Ctrl-C after an earlier request: do not wait for anything."""
 
     def install(self) -> None:
-        """From now on signals come here; where SIGHUP is ignored (nohup), so is the terminal's end."""
+        """Handle SIGINT, SIGTERM and SIGHUP from now on. If SIGHUP is ignored (nohup), it stays so."""
         loop = asyncio.get_running_loop()
-        loop.add_signal_handler(signal.SIGINT, self._interrupted)
+        loop.add_signal_handler(signal.SIGINT, self._interrupt)
         loop.add_signal_handler(signal.SIGTERM, self.requested.set)
         if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
             loop.add_signal_handler(signal.SIGHUP, self.requested.set)
             self._watch_terminal(loop)
 
-    def _interrupted(self) -> None:
-        # Only Ctrl-C: of one SIGTERM to a process group, make sends us a second one.
+    def _interrupt(self) -> None:
+        # Only Ctrl-C forces: of one SIGTERM to a process group, make sends us a second one.
         if self.requested.is_set():
             self.force.set()
         self.requested.set()
 
     def _watch_terminal(self, loop: asyncio.AbstractEventLoop) -> None:
-        """The kernel sends SIGHUP to the session's leader, and make, if it is that, keeps it to itself."""
+        """Stop when the terminal hangs up: the kernel signals the session leader only, which may be make."""
         if sys.platform != "linux" or not os.isatty(_STDIN):
             return
         hangup = select.epoll()
-        hangup.register(_STDIN, 0)  # No event but the hang-up, which always counts.
+        hangup.register(_STDIN, 0)  # No events: the hang-up is always reported.
 
         def hung_up() -> None:
             loop.remove_reader(hangup)

@@ -1,4 +1,4 @@
-"""The stock service as the tool sees it: putting items in, by gRPC."""
+"""The starting catalogue, and a client of the stock service for changing it."""
 
 import json
 from collections.abc import AsyncIterator, Iterable
@@ -12,18 +12,17 @@ import grpc
 from rpc.stock_pb2 import GetItemRequest, Item, PutItemRequest
 from rpc.stock_pb2_grpc import StockStub
 from sagactl.errors import CommandError
-from sagactl.local.catalogue import CatalogueItem
 from sagactl.local.runfile import read_suite
 from sagakit.grpc.authentication import BearerClientInterceptor
 
 if TYPE_CHECKING:
     from rpc.stock_pb2_grpc import StockAsyncStub  # It exists for the type checker only.
 
-CALL_SECONDS = 10.0
-START_SECONDS = 60.0
-"""What a stock service that is only just starting has to answer."""
+CALL_TIMEOUT_SECONDS = 10.0
+START_TIMEOUT_SECONDS = 60.0
+"""For a stock service that is only just starting."""
 
-# Every call of this module may be repeated.
+# Every call of this module is idempotent.
 _RETRY = {
     "methodConfig": [
         {
@@ -47,8 +46,29 @@ _CHANNEL_OPTIONS = (
 
 
 @dataclass(frozen=True, slots=True)
+class CatalogueItem:
+    """An item of the starting catalogue."""
+
+    itemid: str
+    price: int
+    """Price of one unit, in minor units of the currency."""
+    stock: int
+    waives_payment: bool = False
+    shards: int = 1
+
+
+CATALOGUE = (
+    CatalogueItem("blue", price=100, stock=100_000, shards=8),
+    CatalogueItem("red", price=50, stock=100_000, waives_payment=True, shards=8),
+    CatalogueItem("yellow", price=100, stock=0),  # sold out
+    CatalogueItem("gold", price=1_000_000, stock=10),  # above the payment limit
+)
+"""One item for each way an order can end."""
+
+
+@dataclass(frozen=True, slots=True)
 class Change:
-    """What an item is to have from now on; None: what it has."""
+    """New values of an item; None keeps the value."""
 
     price: int | None = None
     stock: int | None = None
@@ -56,8 +76,8 @@ class Change:
     shards: int | None = None
 
 
-def address_or_local(address: str | None, run_dir: Path) -> str:
-    """`address`, the first of several, or that of the suite that runs in `run_dir`."""
+def stock_address(address: str | None, run_dir: Path) -> str:
+    """Return the first of the addresses given, else that of the suite in `run_dir`. Raises CommandError."""
     if address:
         return address.split(",")[0].strip()
     suite = read_suite(run_dir)
@@ -67,17 +87,23 @@ def address_or_local(address: str | None, run_dir: Path) -> str:
 
 
 async def put_if_absent(
-    address: str, items: Iterable[CatalogueItem], token: str = "", wait_seconds: float = START_SECONDS
+    address: str,
+    items: Iterable[CatalogueItem],
+    token: str = "",
+    timeout_seconds: float = START_TIMEOUT_SECONDS,
 ) -> list[Item]:
-    """The items as they are afterwards. A service that is starting is waited for."""
-    async with _stock(address, token) as stub:
-        return [await _put_if_absent(stub, item, wait_seconds) for item in items]
+    """Add the items that are missing and return all of them. Waits for a service that is starting."""
+    async with _connect(address, token) as stock:
+        return [
+            (await stock.PutItem(_request(item), timeout=timeout_seconds, wait_for_ready=True)).item
+            for item in items
+        ]
 
 
 async def change_item(address: str, itemid: str, change: Change, token: str = "") -> Item:
-    """The item after the change; one that was not there begins with 0 pieces at a price of 0."""
-    async with _stock(address, token) as stub:
-        item = await _get(stub, itemid)
+    """Change an item and return it; a new one starts with 0 units at a price of 0."""
+    async with _connect(address, token) as stock:
+        item = await _get(stock, itemid)
         request = PutItemRequest(
             itemid=itemid,
             price=item.price if change.price is None else change.price,
@@ -85,22 +111,22 @@ async def change_item(address: str, itemid: str, change: Change, token: str = ""
             waives_payment=item.waives_payment if change.waives_payment is None else change.waives_payment,
             shards=change.shards or 0,
         )
-        return (await stub.PutItem(request, timeout=CALL_SECONDS)).item
+        return (await stock.PutItem(request, timeout=CALL_TIMEOUT_SECONDS)).item
 
 
 def describe(item: Item) -> str:
-    """An item in a line."""
-    waiver = ", waives payment" if item.waives_payment else ""
+    """Return an item in one line."""
+    free = ", waives payment" if item.waives_payment else ""
     shards = f", in {item.shards} shards" if item.shards > 1 else ""
-    pieces = f"{item.stock} pieces ({item.available} available, {item.reserved} reserved, {item.sold} sold)"
-    return f"{item.itemid}: price {item.price}, {pieces}{shards}{waiver}"
+    units = f"{item.stock} units ({item.available} available, {item.reserved} reserved, {item.sold} sold)"
+    return f"{item.itemid}: price {item.price}, {units}{shards}{free}"
 
 
 @asynccontextmanager
-async def _stock(address: str, token: str) -> AsyncIterator["StockAsyncStub"]:
-    signed_in = [BearerClientInterceptor(token)] if token else []
+async def _connect(address: str, token: str) -> AsyncIterator["StockAsyncStub"]:
+    interceptors = [BearerClientInterceptor(token)] if token else []
     async with grpc.aio.insecure_channel(
-        address, options=_CHANNEL_OPTIONS, interceptors=signed_in
+        address, options=_CHANNEL_OPTIONS, interceptors=interceptors
     ) as channel:
         try:
             yield StockStub(channel)
@@ -108,8 +134,8 @@ async def _stock(address: str, token: str) -> AsyncIterator["StockAsyncStub"]:
             raise CommandError(f"stock at {address}: {error.code().name}, {error.details()}") from error
 
 
-async def _put_if_absent(stub: "StockAsyncStub", item: CatalogueItem, wait_seconds: float) -> Item:
-    request = PutItemRequest(
+def _request(item: CatalogueItem) -> PutItemRequest:
+    return PutItemRequest(
         itemid=item.itemid,
         price=item.price,
         stock=item.stock,
@@ -117,12 +143,11 @@ async def _put_if_absent(stub: "StockAsyncStub", item: CatalogueItem, wait_secon
         only_if_absent=True,
         shards=item.shards,
     )
-    return (await stub.PutItem(request, timeout=wait_seconds, wait_for_ready=True)).item
 
 
-async def _get(stub: "StockAsyncStub", itemid: str) -> Item:
+async def _get(stock: "StockAsyncStub", itemid: str) -> Item:
     try:
-        return (await stub.GetItem(GetItemRequest(itemid=itemid), timeout=CALL_SECONDS)).item
+        return (await stock.GetItem(GetItemRequest(itemid=itemid), timeout=CALL_TIMEOUT_SECONDS)).item
     except grpc.aio.AioRpcError as error:
         if error.code() is not grpc.StatusCode.NOT_FOUND:
             raise

@@ -1,4 +1,4 @@
-"""Keeps programs running: starts them, starts them again when they end, tells of it, stops them all."""
+"""Runs programs and restarts them with backoff when they end, until they are stopped."""
 
 import asyncio
 import random
@@ -8,14 +8,44 @@ from typing import Any, BinaryIO
 from sagactl.local.child import Child, OnLine, Program
 from sagactl.local.logs import tail
 from sagactl.local.processes import describe_exit
-from sagactl.local.restart_policy import CRASH_LOOP_RESTARTS, RESTART_BACKOFF, RestartPolicy
+from sagakit.concurrency import first_completed
 from sagakit.runtime import Backoff
+
+STABLE_AFTER_SECONDS = 30.0
+"""A process that ran for this long resets the count of exits in a row."""
+MAX_RESTARTS = 3
+"""Exits in a row that end the start of a suite."""
+CRASH_LOOP_RESTARTS = 5
+"""Exits in a row that are reported as a crash loop."""
+RESTART_BACKOFF = Backoff(first_seconds=0.5, cap_seconds=30.0, attempts=2**31)
 
 Recover = Callable[[], Awaitable[None]]
 
 
+class RestartPolicy:
+    """Counts the exits in a row of one program."""
+
+    def __init__(self, backoff: Backoff, randomness: random.Random) -> None:
+        self._backoff = backoff
+        self._random = randomness
+        self.in_a_row = 0
+
+    def delay_after(self, lived_seconds: float) -> float:
+        """Return the seconds to wait after one more exit: 50 to 100 % of a delay that doubles up to a cap."""
+        self.in_a_row = 1 if lived_seconds >= STABLE_AFTER_SECONDS else self.in_a_row + 1
+        return self._backoff.max_delay(self.in_a_row - 1) * self._random.uniform(0.5, 1.0)
+
+    @property
+    def gave_up(self) -> bool:
+        return self.in_a_row >= MAX_RESTARTS
+
+    @property
+    def crash_looping(self) -> bool:
+        return self.in_a_row >= CRASH_LOOP_RESTARTS
+
+
 class SupervisedProcess:
-    """A program that is started again whenever it ends."""
+    """A program that is restarted whenever it ends."""
 
     def __init__(
         self, program: Program, restarts: RestartPolicy, say: OnLine, echo: OnLine, recover: Recover | None
@@ -28,57 +58,58 @@ class SupervisedProcess:
         self._child: Child | None = None
         self._wanted = asyncio.Event()
         self._wanted.set()
-        self._asked_to_end = False
-        self._began = 0.0
+        self._stop_requested = False
+        self._started_at = 0.0
 
-    @property
     def status(self) -> dict[str, Any]:
-        """How it is, for whoever asks."""
+        """Return name, state (running, ended or stopped), pid and seconds since the last start."""
         pid = None if self._child is None else self._child.pid
         state = "running" if pid else "ended" if self._wanted.is_set() else "stopped"
-        seconds = asyncio.get_running_loop().time() - self._began
+        seconds = asyncio.get_running_loop().time() - self._started_at
         return {"name": self.program.name, "state": state, "pid": pid, "seconds": seconds}
 
     def start(self) -> None:
-        """Let it run (again)."""
+        """Allow the program to run again."""
         self._wanted.set()
 
     async def stop(self, grace_seconds: float) -> None:
-        """Return once it is gone; it stays so until it is told to start."""
+        """Return once the process is gone. It stays stopped until `start`."""
         self._wanted.clear()
         if self._child is not None and self._child.pid is not None:
-            self._asked_to_end = True
+            self._stop_requested = True
             await self._child.stop(grace_seconds)
 
-    async def keep(self, grace_seconds: float, gave_up: Callable[["SupervisedProcess"], None]) -> None:
-        """Never returns; cancelled, it ends the program first."""
+    async def supervise(
+        self, grace_seconds: float, on_give_up: Callable[["SupervisedProcess"], None]
+    ) -> None:
+        """Run and restart the program for ever. If cancelled, end the process first."""
         loop = asyncio.get_running_loop()
         with self.program.log.open("wb", buffering=0) as log:
             while True:
                 await self._wanted.wait()
-                self._began = loop.time()
-                end = await self._live(log, grace_seconds)
-                if self._asked_to_end:
-                    self._asked_to_end = False
+                self._started_at = loop.time()
+                end = await self._run(log, grace_seconds)
+                if self._stop_requested:
+                    self._stop_requested = False
                     self._say(f"{self.program.name} was stopped ({end})")
                     continue
-                pause = self.restarts.delay_after(loop.time() - self._began)
-                self._tell(end, pause)
+                delay = self.restarts.delay_after(loop.time() - self._started_at)
+                self._report(end, delay)
                 if self.restarts.gave_up:
-                    gave_up(self)
-                await asyncio.sleep(pause)
+                    on_give_up(self)
+                await asyncio.sleep(delay)
 
     def kill(self) -> None:
-        """End its process at once."""
+        """Kill the process and its children at once."""
         if self._child is not None:
             self._child.kill()
 
-    async def _live(self, log: BinaryIO, grace_seconds: float) -> str:
+    async def _run(self, log: BinaryIO, grace_seconds: float) -> str:
         try:
             self._child = await Child.start(self.program, log, self._echo)
         except OSError as error:
             return f"cannot be started: {error}"
-        recovery = asyncio.ensure_future(self._after_start())
+        recovery = asyncio.ensure_future(self._after_restart())
         try:
             return describe_exit(await self._child.ended())
         finally:
@@ -86,69 +117,67 @@ class SupervisedProcess:
             if not await self._child.stop(grace_seconds):
                 self._say(f"{self.program.name} did not end within {grace_seconds:g} s and was killed")
 
-    async def _after_start(self) -> None:
+    async def _after_restart(self) -> None:
         if self._recover is not None and self.restarts.in_a_row:
             await self._recover()
 
-    def _tell(self, end: str, pause: float) -> None:
+    def _report(self, end: str, delay: float) -> None:
         name, log = self.program.name, self.program.log
         if not self.restarts.crash_looping:
-            self._say(f"{name} ended ({end}); it is started again in {pause:.1f} s")
+            self._say(f"{name} ended ({end}); restarting in {delay:.1f} s")
             return
         times = self.restarts.in_a_row
-        self._say(f"{name} keeps ending ({times} times in a row; {end}); next try in {pause:.0f} s")
+        self._say(f"{name} is crash-looping ({times} exits in a row; {end}); next try in {delay:.0f} s")
         if times % CRASH_LOOP_RESTARTS == 0:
             self._say(f"{log} ends:\n{tail(log)}")
 
 
 class Supervisor:
-    """Programs that are supervised running until `stop`."""
+    """Keeps programs running until `stop`."""
 
-    def __init__(self, say: OnLine, grace_seconds: float, pauses: Backoff = RESTART_BACKOFF) -> None:
-        """`grace_seconds` is what a program has, once asked to end, before it is killed."""
+    def __init__(self, say: OnLine, grace_seconds: float, backoff: Backoff = RESTART_BACKOFF) -> None:
+        """`grace_seconds`: time between a request to end and the kill."""
         self._say = say
         self._grace_seconds = grace_seconds
-        self._pauses = pauses
-        self._supervised: dict[SupervisedProcess, asyncio.Task[None]] = {}
+        self._backoff = backoff
+        self._tasks: dict[SupervisedProcess, asyncio.Task[None]] = {}
         self._gave_up: asyncio.Queue[SupervisedProcess] = asyncio.Queue()
 
-    def keep(self, program: Program, echo: OnLine, recover: Recover | None = None) -> None:
-        """Start it, and again whenever it ends, each time but the first followed by `recover`."""
-        restarts = RestartPolicy(self._pauses, random.Random())
-        supervised = SupervisedProcess(program, restarts, self._say, echo, recover)
-        task = asyncio.create_task(supervised.keep(self._grace_seconds, self._gave_up.put_nowait))
-        self._supervised[supervised] = task
+    def add(self, program: Program, echo: OnLine, recover: Recover | None = None) -> None:
+        """Start a program and restart it whenever it ends; each restart is followed by `recover`."""
+        restarts = RestartPolicy(self._backoff, random.Random())
+        process = SupervisedProcess(program, restarts, self._say, echo, recover)
+        self._tasks[process] = asyncio.create_task(
+            process.supervise(self._grace_seconds, self._gave_up.put_nowait)
+        )
 
     def find(self, name: str) -> list[SupervisedProcess]:
-        """The program of that name, or all replicas of the service of that name; all there are for ""."""
-        return [
-            supervised
-            for supervised in self._supervised
-            if not name
-            or supervised.program.name == name
-            or supervised.program.name.rpartition("-")[0] == name
-        ]
+        """Return the process of that name, or all replicas of that service; all processes for ""."""
+        return [each for each in self._tasks if not name or name in _names(each.program.name)]
 
     async def gave_up(self) -> Program:
-        """The next program that has ended several times in a row."""
+        """Return the next program that has ended MAX_RESTARTS times in a row."""
         return (await self._gave_up.get()).program
 
     async def failed(self) -> None:
-        """Never returns; raises what keeps a program from being supervised, if that ever happens."""
-        if self._supervised:
-            done, _ = await asyncio.wait(self._supervised.values(), return_when=asyncio.FIRST_COMPLETED)
+        """Raise what ended the supervision of a program, if that ever happens; else never return."""
+        if self._tasks:
+            done, _ = await asyncio.wait(self._tasks.values(), return_when=asyncio.FIRST_COMPLETED)
             for task in done:
                 task.result()
         await asyncio.Event().wait()
 
     async def stop(self, force: asyncio.Event) -> None:
-        """Return once all programs are gone: asked, then killed after the grace or when in a force."""
-        for task in self._supervised.values():
+        """Return once all processes are gone: asked to end, killed after the grace period or on `force`."""
+        for task in self._tasks.values():
             task.cancel()
-        ended = asyncio.gather(*self._supervised.values(), return_exceptions=True)
-        forced = asyncio.create_task(force.wait())
-        await asyncio.wait((ended, forced), return_when=asyncio.FIRST_COMPLETED)
-        forced.cancel()
-        for supervised in self._supervised:
-            supervised.kill()
+        ended = asyncio.gather(*self._tasks.values(), return_exceptions=True)
+        await first_completed(asyncio.shield(ended), force.wait())
+        for process in self._tasks:
+            process.kill()
         await ended
+
+
+def _names(program: str) -> tuple[str, str]:
+    """Return a program's own name and that of its service: replicas are called `stock-1` and so on."""
+    return program, program.rpartition("-")[0]

@@ -1,4 +1,4 @@
-"""The lines for whoever watches: a reader who is slow, stuck or gone never holds up the suite."""
+"""Lines for a terminal, written by a thread, so that a slow or closed reader never blocks the suite."""
 
 import os
 import queue
@@ -9,10 +9,7 @@ _CAPACITY_LINES = 5_000
 
 
 class Terminal:
-    """Writes lines to a file descriptor, in a thread: a full pipe or a stopped terminal blocks.
-
-    Lines that find no room are dropped and counted; the logs have them all.
-    """
+    """Writes lines to a file descriptor. Lines beyond the capacity are dropped and counted; logs have all."""
 
     def __init__(self, output: int = 1) -> None:
         self._output = output
@@ -22,7 +19,7 @@ class Terminal:
         self._writer.start()
 
     def say(self, text: str) -> None:
-        """Print a line, or several, soon."""
+        """Queue a line, or several. Never blocks."""
         try:
             if self._dropped:
                 self._lines.put_nowait(f"({self._dropped} lines left out here)")
@@ -31,14 +28,14 @@ class Terminal:
         except queue.Full:
             self._dropped += 1
 
-    def close(self, patience_seconds: float = 1.0) -> None:
-        """Return once all is written, or the patience with a stuck reader is at its end."""
+    def close(self, timeout_seconds: float = 1.0) -> None:
+        """Return once everything is written, or after the timeout."""
         with suppress(queue.Full):
-            self._lines.put(None, timeout=patience_seconds)
-            self._writer.join(patience_seconds)
+            self._lines.put(None, timeout=timeout_seconds)
+            self._writer.join(timeout_seconds)
 
     def _write_all(self) -> None:
-        # A reader that went away is no reason to stop taking lines, only to stop writing them.
+        # After the reader has gone, keep taking lines from the queue.
         with suppress(OSError):
             while (text := self._lines.get()) is not None:
                 self._write(f"{text}\n".encode(errors="replace"))

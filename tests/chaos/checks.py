@@ -5,10 +5,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from contract.tickets import APPROVED, CANCELED, PAYMENT_FAILED, RESERVE_FAILED
-from sagactl.inspect.audit import load_records, problems
+from sagactl.inspect.audit import problems
 from sagactl.inspect.connect import open_dead_letters
 from sagactl.inspect.dead_letters import read
-from sagactl.inspect.records import every
+from sagactl.inspect.records import every, load_records
 from sagakit.tables import Tables
 from services.purchase.storage import TICKET, to_ticket
 from services.purchase.ticket import Ticket

@@ -10,13 +10,11 @@ from pathlib import Path
 
 from bench.proxy import proxied
 from bench.suite import used
-from sagactl.local import programs as suite
-from sagactl.local.catalogue import CATALOGUE
+from sagactl.cli.provision import ensure_provisioned
+from sagactl.local import programs
 from sagactl.local.emulators import FIRESTORE, PUBSUB, running
-from sagactl.local.ports import LOOPBACK, free_ports
-from sagactl.local.probe import wait_until_answers
-from sagactl.local.provision import provision
-from sagactl.local.stock import put_if_absent
+from sagactl.local.ports import LOOPBACK, free_ports, wait_until_responds
+from sagactl.local.stock import CATALOGUE, put_if_absent
 from sagactl.local.supervisor import SupervisedProcess, Supervisor
 from sagakit.runtime import Backoff
 from tests.chaos.faults import Faults
@@ -43,7 +41,7 @@ class Broker:
 
     async def start(self) -> None:
         await self._running.enter_async_context(running(PUBSUB, self._log, self._port))
-        await provision(self._environ)
+        await ensure_provisioned(self._environ)
 
     async def stop(self) -> None:
         await self._running.aclose()
@@ -74,24 +72,24 @@ class Cluster:
         return [
             process
             for process in self._processes.find(service)
-            if process.status["pid"] and process.status["pid"] not in self._frozen | self._killed
+            if process.status()["pid"] and process.status()["pid"] not in self._frozen | self._killed
         ]
 
     def memory(self) -> dict[str, float]:
         """Return the memory of each process, in MB."""
         return {
-            process.program.name: used(process.status["pid"]).megabytes
+            process.program.name: used(process.status()["pid"]).megabytes
             for process in self._processes.find("")
-            if process.status["pid"]
+            if process.status()["pid"]
         }
 
     def kill(self, process: SupervisedProcess) -> None:
-        self._killed.add(process.status["pid"])
-        os.kill(process.status["pid"], signal.SIGKILL)
+        self._killed.add(process.status()["pid"])
+        os.kill(process.status()["pid"], signal.SIGKILL)
 
     async def freeze(self, process: SupervisedProcess, seconds: float) -> None:
         """Stop the process for `seconds` with SIGSTOP, then continue it."""
-        pid = process.status["pid"]
+        pid = process.status()["pid"]
         self._frozen.add(pid)
         os.kill(pid, signal.SIGSTOP)
         try:
@@ -135,7 +133,7 @@ async def emulators(directory: Path, faults: Faults) -> AsyncIterator[Backend]:
 async def embedded(directory: Path, _: Faults) -> AsyncIterator[Backend]:
     """Create an embedded backend, without faults."""
     environ = {"BACKEND": "embedded", "EMBEDDED_FILE": str(directory / "embedded.sqlite3")}
-    await provision(environ)
+    await ensure_provisioned(environ)
     yield Backend(environ, environ, None)
 
 
@@ -168,17 +166,17 @@ def _environ(datastore: str, pubsub: str) -> dict[str, str]:
 
 async def _start(processes: Supervisor, environ: Mapping[str, str], directory: Path) -> list[str]:
     """Start all processes; return the gateways' URLs once they are ready."""
-    gateway_ports, ports = free_ports(REPLICAS), free_ports(len(suite.SERVICES) * REPLICAS)
-    addresses = suite.place(ports, REPLICAS)
-    programs = suite.service_programs(addresses, environ, directory)
+    gateway_ports, ports = free_ports(REPLICAS), free_ports(len(programs.SERVICES) * REPLICAS)
+    addresses = programs.place(ports, REPLICAS)
+    started = programs.service_programs(addresses, environ, directory)
     for number, port in enumerate(gateway_ports, start=1):
-        name = f"{suite.GATEWAY}-{number}"
-        program = suite.gateway_program(addresses, port, environ, directory)
-        programs.append(replace(program, name=name, log=directory / f"{name}.log"))
-    for program in programs:
-        processes.keep(program, echo=lambda _: None)
+        name = f"{programs.GATEWAY}-{number}"
+        program = programs.gateway_program(addresses, port, environ, directory)
+        started.append(replace(program, name=name, log=directory / f"{name}.log"))
+    for program in started:
+        processes.add(program, echo=lambda _: None)
     await put_if_absent(addresses["stock"][0], CATALOGUE)
     gateways = [f"http://{LOOPBACK}:{port}" for port in gateway_ports]
     for gateway in gateways:
-        await wait_until_answers(f"{gateway}/readyz?all=true", READY_SECONDS)
+        await wait_until_responds(f"{gateway}/readyz?all=true", READY_SECONDS)
     return gateways

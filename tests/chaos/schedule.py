@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterator
 from random import Random
 
-from sagactl.local import programs as suite
+from sagactl.local import programs
 from sagactl.local.supervisor import SupervisedProcess
 from tests.chaos.cluster import Cluster
 from tests.chaos.faults import Faults
@@ -25,7 +25,7 @@ VICTIM_TIMEOUT_SECONDS = 30.0
 
 def victims(random: Random) -> Iterator[str]:
     """Yield services in random order, each equally often."""
-    services = [*suite.SERVICES, suite.GATEWAY]
+    services = [*programs.SERVICES, programs.GATEWAY]
     while True:
         random.shuffle(services)
         yield from services
@@ -74,7 +74,7 @@ class FaultSchedule:
             background.create_task(self._restart_broker())
 
     async def _freeze(self) -> None:
-        service = self.random.choice(list(suite.SERVICES))
+        service = self.random.choice(list(programs.SERVICES))
         victim = await self.victim(service)
         self.frozen += 1
         await self._cluster.freeze(victim, self.random.uniform(*LONGER_THAN_A_LEASE))

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from functools import cache
 
 from contract import topology
-from sagactl.local.provision import subscription_specs
+from sagactl.cli.provision import subscription_specs
 from sagakit.bus import subscription_name
 from services.gateway.app import Lifecycle, create_app
 from services.gateway.clients import SERVICES, Clients

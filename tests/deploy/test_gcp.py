@@ -10,7 +10,7 @@ from click.testing import CliRunner
 from contract import topology
 from deploy.gcp.__main__ import main
 from deploy.gcp.plan import Where, setup
-from sagactl.local.provision import topics
+from sagactl.cli.provision import topics
 from tests.support.gcloud_project import Project
 from tests.support.manifests import ROOT
 

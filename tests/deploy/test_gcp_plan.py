@@ -14,7 +14,7 @@ from deploy.gcp.access import member
 from deploy.gcp.plan import EXPIRING, Where, setup
 from deploy.gcp.steps import quoted
 from deploy.gcp.teardown import teardown
-from sagactl.local.provision import subscription_specs
+from sagactl.cli.provision import subscription_specs
 from sagakit.backends.gcp.provision import PubsubProvisioner
 from sagakit.tables import EXPIRES_AT
 from tests.support.suite import running_suite

@@ -1,5 +1,6 @@
 """Every image builds, meets a cluster's requirements, and runs as the local overlay specifies."""
 
+import asyncio
 import os
 import tomllib
 from collections.abc import Iterator
@@ -7,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sagactl.local.demo import demo
+from sagactl.cli.demo import run_scenarios
 from sagactl.local.emulators import FIRESTORE, PUBSUB, why_unavailable
 from tests.support import images
 from tests.support.images import IMAGES, Image
@@ -99,7 +100,7 @@ def test_images_run_and_stop_as_the_local_overlay_specifies(built, tmp_path: Pat
         pods.until_ready("purchase", "stock", "payment", "delivery", "gateway")
         pods.finish("seed")
 
-        demo(pods.address("gateway"), print)
+        asyncio.run(run_scenarios(pods.address("gateway"), print))
         measured = scraped(pods.address(each, "metrics").removeprefix("http://") for each in PROCESSES)
         assert measured.value("saga_order_duration_seconds_count", outcome="approved") >= 1
         assert {labels["service_name"] for name, labels, _ in measured if name == "target_info"} == {

@@ -52,7 +52,7 @@ def test_port_in_use(tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = str(server.getsockname()[1])
 
-        assert_fails(up(tmp_path, "--backend", "embedded", "--port", port), f"port {port} is taken")
+        assert_fails(up(tmp_path, "--backend", "embedded", "--port", port), f"port {port} is in use")
 
 
 def test_second_suite_on_the_same_data(tmp_path):

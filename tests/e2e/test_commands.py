@@ -23,18 +23,16 @@ def test_stock_set_changes_only_what_is_named(tmp_path):
         split = local.sagactl("stock", "set", "green", "--shards", "3")
         fewer = local.sagactl("stock", "set", "green", "--shards", "2")
 
-    assert restocked.stdout == "yellow: price 100, 5 pieces (5 available, 0 reserved, 0 sold)\n"
+    assert restocked.stdout == "yellow: price 100, 5 units (5 available, 0 reserved, 0 sold)\n"
     assert seeded.stdout.splitlines() == [
-        "blue: price 100, 100000 pieces (100000 available, 0 reserved, 0 sold), in 8 shards",
-        "red: price 50, 100000 pieces (100000 available, 0 reserved, 0 sold), in 8 shards, waives payment",
-        "yellow: price 100, 5 pieces (5 available, 0 reserved, 0 sold)",
-        "gold: price 1000000, 10 pieces (10 available, 0 reserved, 0 sold)",
+        "blue: price 100, 100000 units (100000 available, 0 reserved, 0 sold), in 8 shards",
+        "red: price 50, 100000 units (100000 available, 0 reserved, 0 sold), in 8 shards, waives payment",
+        "yellow: price 100, 5 units (5 available, 0 reserved, 0 sold)",
+        "gold: price 1000000, 10 units (10 available, 0 reserved, 0 sold)",
     ]
-    assert waived.stdout == (
-        "yellow: price 100, 5 pieces (5 available, 0 reserved, 0 sold), waives payment\n"
-    )
-    assert new.stdout == "green: price 7, 0 pieces (0 available, 0 reserved, 0 sold)\n"
-    assert split.stdout == "green: price 7, 0 pieces (0 available, 0 reserved, 0 sold), in 3 shards\n"
+    assert waived.stdout == ("yellow: price 100, 5 units (5 available, 0 reserved, 0 sold), waives payment\n")
+    assert new.stdout == "green: price 7, 0 units (0 available, 0 reserved, 0 sold)\n"
+    assert split.stdout == "green: price 7, 0 units (0 available, 0 reserved, 0 sold), in 3 shards\n"
     assert fewer.returncode == 1
     assert "green is split into 3 shards already" in fewer.stderr
 
@@ -102,7 +100,10 @@ def test_unknown_names_and_a_missing_suite_are_reported(tmp_path):
     no_suite = [local.sagactl("ps"), local.sagactl("audit"), sagactl("audit")]
 
     assert no_order.stderr == "Error: there is no order nonsense\n"
-    assert "there is no nonsense; there are: purchase, stock, payment, delivery, gateway" in no_service.stderr
-    assert "there is no log of nonsense; there are:" in no_log.stderr
+    assert (
+        "no process is named nonsense; processes: purchase, stock, payment, delivery, gateway"
+        in no_service.stderr
+    )
+    assert "no log of nonsense; logs:" in no_log.stderr
     assert all("no suite runs in" in each.stderr for each in no_suite)
     assert {each.returncode for each in (no_order, no_service, no_log, *no_suite)} == {1}

@@ -61,7 +61,7 @@ def test_orders_are_shown_live_and_a_key_quits_without_traces(tmp_path, key):
     assert any(shows(sold_out, "reserve-failed", screen) for screen in seen)
     assert any(re.search(r"reserve-failed sold-out +0\.\d", screen) for screen in seen)
     assert any(re.search(r"approved +\d\.\d +\d\.\d", screen) for screen in seen)
-    assert any(re.search(r"to the end, p50 +\d\.\d\d s", screen) for screen in seen)
+    assert any(re.search(r"checkout to final, p50 +\d\.\d\d s", screen) for screen in seen)
     left = terminal.shown
     assert (left.count(ALTERNATE), left.count(NORMAL)) == (1, 1)
     assert left.rindex(VISIBLE) > left.rindex(HIDDEN)

@@ -101,7 +101,7 @@ def test_killed_service_is_restarted_and_loses_nothing(tmp_path):
         # The messages that the killed process had in flight are redelivered after a lease of 30 seconds.
         audit = local.sagactl("audit", "--wait", "60")
 
-        local.until_printed("stock ended (killed by SIGKILL); it is started again in")
+        local.until_printed("stock ended (killed by SIGKILL); restarting in")
         assert audit.returncode == 0, audit.stdout
         assert {local.status(orderid) for orderid in orderids} == {"approved"}
         # The gateway may not have reconnected to the restarted service yet: demo retries.

@@ -25,7 +25,7 @@ def test_suite_with_authentication_accepts_development_tokens(tmp_path):
 
     assert answers[-1]["order_ticket"]["status"] == "approved"
     assert demo.returncode == 0, demo.stderr
-    assert "200000 pieces" in changed.stdout
+    assert "200000 units" in changed.stdout
     assert (without.status_code, with_it.status_code) == (401, 200)
     key = local.run_dir / "development-key.pem"
     assert stat.S_IMODE(key.stat().st_mode) == 0o600

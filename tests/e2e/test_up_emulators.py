@@ -77,9 +77,9 @@ def test_killed_emulator_is_restarted_and_provisioned(tmp_path, emulator):
         (pid,) = local.pids(emulator.main_class)
 
         os.kill(pid, signal.SIGKILL)
-        local.until_printed(f"{emulator.component} ended (killed by SIGKILL); it is started again in")
-        local.until_printed(f"the {emulator.title} begins empty: the data it held is lost")
-        local.until_printed(f"the {emulator.title} is set up again")
+        local.until_printed(f"{emulator.component} ended (killed by SIGKILL); restarting in")
+        local.until_printed(f"the {emulator.title} has restarted empty: its data is lost")
+        local.until_printed(f"the {emulator.title} is provisioned again")
 
         wait_until(lambda: local.sagactl("demo").returncode == 0)
 
@@ -111,7 +111,7 @@ async def test_order_stream_survives_the_loss_of_the_broker(tmp_path):
 
             (broker,) = local.pids(PUBSUB.main_class)
             os.kill(broker, signal.SIGKILL)
-            await asyncio.to_thread(local.until_printed, f"the {PUBSUB.title} is set up again")
+            await asyncio.to_thread(local.until_printed, f"the {PUBSUB.title} is provisioned again")
             assert local.sagactl("start", "payment").returncode == 0
 
             await asyncio.wait_for(following, 60)

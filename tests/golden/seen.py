@@ -68,7 +68,7 @@ class Seen:
 
     async def print(self, *arguments: str, environ: Mapping[str, str], ordered: bool = True) -> None:
         text = await sagactl(environ, *arguments)
-        text = re.sub(r"\b\d+m \d\ds\b", "<age>", text)
+        text = re.sub(r" +(?:\d+m )?\d+s(?=  \d+ reminders)", "  <age>", text)
         lines = self.names(text).splitlines()
         if not ordered:
             lines.sort()

@@ -13,9 +13,9 @@ import pytest
 from contract import topology
 from rpc import purchase_pb2 as pb
 from rpc import stock_pb2 as stock_pb
+from sagactl.cli.provision import ensure_provisioned
 from sagactl.local.emulators import FIRESTORE, PUBSUB, Emulator, running
 from sagactl.local.ports import free_ports
-from sagactl.local.provision import provision
 from sagakit.bus import Delivery
 from services.payment.simulated import FaultSettings, save_faults
 from services.payment.storage import payment_key
@@ -88,7 +88,7 @@ async def test_events_of_a_broker_outage_are_published_afterwards(tmp_path: Path
         waiting = [await suite.order(f"c{n}", red=1) for n in range(3)]
         broker = await start(PUBSUB, tmp_path, port)
         try:
-            await provision(environ)
+            await ensure_provisioned(environ)
             await asyncio.gather(
                 *(suite.ticket_becomes(ticket.orderid, "approved", seconds=90) for ticket in waiting)
             )
@@ -113,7 +113,7 @@ async def test_orders_end_although_the_broker_lost_all_messages_under_load(
         broker = await start(PUBSUB, tmp_path, port)
         try:
             await load.grows(10)
-            await provision(environ)
+            await ensure_provisioned(environ)
             await load.grows(30)
             await load.stop()
             await suite.balances(120)

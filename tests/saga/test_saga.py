@@ -12,7 +12,7 @@ import pytest
 from contract import topology
 from contract.tickets import ORDER_TICKET
 from rpc import purchase_pb2 as pb
-from sagactl.local.provision import provision
+from sagactl.cli.provision import ensure_provisioned
 from sagakit.backends import open_provisioner
 from sagakit.bus import Delivery, Message, SubscriptionSpec
 from sagakit.due import encode_due
@@ -187,7 +187,7 @@ async def test_reserved_without_an_amount_is_declined(backend_environ: Mapping[s
 async def test_events_follow_the_wire_contract(
     backend_environ: Mapping[str, str],
 ):
-    await provision(backend_environ)
+    await ensure_provisioned(backend_environ)
     async with open_provisioner(backend_environ) as provisioner:
         for service, topic in topology.TOPICS.items():
             await provisioner.ensure_subscription(SubscriptionSpec(f"listener.{service}", topic, None))

@@ -10,9 +10,8 @@ import httpx
 from rich.console import Console
 from rich.terminal_theme import SVG_EXPORT_THEME
 
-from sagactl.dashboard.dashboard import Dashboard
+from sagactl.dashboard.dashboard import Dashboard, State
 from sagactl.dashboard.screen import screen
-from sagactl.dashboard.state import State
 from sagactl.inspect.connect import open_data_sources
 from sagakit.runtime import Runtime
 from tests.support.eventually import eventually

@@ -18,11 +18,11 @@ from rpc.delivery_pb2_grpc import DeliveryStub
 from rpc.payment_pb2_grpc import PaymentStub
 from rpc.purchase_pb2_grpc import PurchaseStub
 from rpc.stock_pb2_grpc import StockStub
-from sagactl.inspect.audit import load_records, problems
-from sagactl.local import programs as suite
-from sagactl.local.catalogue import CATALOGUE
-from sagactl.local.provision import provision
-from sagactl.local.stock import put_if_absent
+from sagactl.cli.provision import ensure_provisioned
+from sagactl.inspect.audit import problems
+from sagactl.inspect.records import load_records
+from sagactl.local import programs
+from sagactl.local.stock import CATALOGUE, put_if_absent
 from sagakit.backends import Backend, open_backend
 from sagakit.run import Process
 from sagakit.runtime import Runtime
@@ -57,7 +57,7 @@ def service_environ(service: str, backend_environ: Mapping[str, str]) -> dict[st
         "SWEEP_SECONDS": "0.5",
         "REMINDER_INTERVAL_SECONDS": "2",
         **backend_environ,
-        **suite.topics(service),
+        **programs.topics(service),
         "PORT": "0",
     }
 
@@ -212,7 +212,7 @@ async def running_suite(
     runtime_of: RuntimeOf = lambda _: Runtime(),
 ) -> AsyncIterator[Suite]:
     """Yield the suite, provisioned and seeded; gRPC calls are balanced over the replicas."""
-    await provision(backend_environ)
+    await ensure_provisioned(backend_environ)
     services = Services(backend_environ, between, runtime_of)
     async with AsyncExitStack() as stack:
         settings = ServiceSettings.from_environ(service_environ("stock", backend_environ))

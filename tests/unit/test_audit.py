@@ -5,8 +5,8 @@ from dataclasses import asdict, replace
 
 import pytest
 
-from sagactl.inspect.audit import figures, load_records, problems
-from sagactl.inspect.records import PAGE, Order, Records
+from sagactl.inspect.audit import problems, summary
+from sagactl.inspect.records import PAGE, Order, Records, load_records
 from sagakit.tables import Insert, Key
 from services.delivery.shipment import Shipment
 from services.delivery.storage import delivery_key, shipment_entity
@@ -47,13 +47,13 @@ def agreeing() -> Records:
 
 def test_books_that_agree_have_no_problems():
     assert problems(agreeing()) == []
-    assert figures(agreeing()) == [
+    assert summary(agreeing()) == [
         "orders: 3",
         "  approved: 2",
         "  canceled: 1",
-        "item blue: 20 put in; 14 available, 0 reserved, 6 sold",
+        "item blue: 20 added; 14 available, 0 reserved, 6 sold",
         "charged 600 - refunded 300 = 300; approved for payment: 300",
-        "outboxes: 0 events wait",
+        "outboxes: 0 unpublished events",
     ]
 
 
@@ -62,21 +62,21 @@ def test_books_that_agree_have_no_problems():
     [
         ("paid", {"ticket": "pre-approved"}, "order paid: its ticket is still pre-approved"),
         ("paid", {"ticket": "reserved"}, "order paid: its ticket is still reserved"),
-        ("paid", {"waits": True}, "order paid: its ticket is approved and waits for an answer"),
-        ("paid", {"ticket": None}, "order paid: there is no ticket for it"),
+        ("paid", {"awaits_reply": True}, "order paid: its ticket is approved and awaits a reply"),
+        ("paid", {"ticket": None}, "order paid: it has no ticket"),
         ("paid", {"reservation": "reserved"}, "order paid: its reservation is neither sold nor released"),
-        ("paid", {"reservation": "released"}, "order paid: it is approved, and its reservation released"),
-        ("waived", {"reservation": None}, "order waived: it is approved, and its reservation None"),
-        ("paid", {"payment": "charged"}, "order paid: its charge is neither settled nor given back"),
-        ("paid", {"delivered": False}, "order paid: it is approved, and not delivered"),
-        ("paid", {"charged": 600}, "order paid: it is approved for 300, and 600 was charged"),
-        ("paid", {"charged": 0}, "order paid: it is approved for 300, and 0 was charged"),
-        ("paid", {"refunded": 300}, "order paid: it is approved for 300, and 0 was charged"),
-        ("waived", {"charged": 50}, "order waived: it is approved for 0, and 50 was charged"),
-        ("failed", {"refunded": 0}, "order failed: it is canceled, and 300 was charged"),
-        ("failed", {"reservation": "sold"}, "order failed: it is canceled, and sold"),
-        ("failed", {"payment": "settled"}, "order failed: it is canceled, and its charge settled"),
-        ("failed", {"delivered": True}, "order failed: it is canceled, and delivered"),
+        ("paid", {"reservation": "released"}, "order paid: it is approved, but its reservation is released"),
+        ("waived", {"reservation": None}, "order waived: it is approved, but its reservation is None"),
+        ("paid", {"payment": "charged"}, "order paid: its charge is neither settled nor refunded"),
+        ("paid", {"delivered": False}, "order paid: it is approved, but not delivered"),
+        ("paid", {"charged": 600}, "order paid: it is approved for 300, but 600 was charged"),
+        ("paid", {"charged": 0}, "order paid: it is approved for 300, but 0 was charged"),
+        ("paid", {"refunded": 300}, "order paid: it is approved for 300, but 0 was charged"),
+        ("waived", {"charged": 50}, "order waived: it is approved for 0, but 50 was charged"),
+        ("failed", {"refunded": 0}, "order failed: it is canceled, but 300 was charged"),
+        ("failed", {"reservation": "sold"}, "order failed: it is canceled, but sold"),
+        ("failed", {"payment": "settled"}, "order failed: it is canceled, but its charge is settled"),
+        ("failed", {"delivered": True}, "order failed: it is canceled, but delivered"),
     ],
 )
 def test_an_order_that_does_not_agree_is_named(orderid: str, change: dict, found: str):
@@ -97,11 +97,11 @@ def test_money_that_is_nobodys_is_found():
 @pytest.mark.parametrize(
     ("shard", "found"),
     [
-        (Shard(5, sold=6), "item blue: 20 pieces were put in, 21 are accounted for"),
-        (Shard(3, sold=6), "item blue: 20 pieces were put in, 19 are accounted for"),
-        (Shard(5, sold=5), "item blue: shard 0 has 5 pieces sold, orders have 6"),
-        (Shard(3, reserved=1, sold=6), "item blue: shard 0 has 1 pieces reserved, orders have 0"),
-        (Shard(-2, sold=12), "item blue: shard 0 has less than nothing"),
+        (Shard(5, sold=6), "item blue: 20 units were added, 21 are accounted for"),
+        (Shard(3, sold=6), "item blue: 20 units were added, 19 are accounted for"),
+        (Shard(5, sold=5), "item blue: shard 0 has 5 units sold, orders have 6"),
+        (Shard(3, reserved=1, sold=6), "item blue: shard 0 has 1 units reserved, orders have 0"),
+        (Shard(-2, sold=12), "item blue: shard 0 has a negative count"),
     ],
 )
 def test_pieces_that_do_not_add_up_are_found(shard: Shard, found: str):
@@ -116,29 +116,29 @@ def test_pieces_of_a_shard_that_is_not_there_are_found(status: str):
     records = agreeing()
     records.allocated["blue", 5, status] = 2
 
-    assert problems(records) == [f"item blue: shard 5 has 0 pieces {status}, orders have 2"]
+    assert problems(records) == [f"item blue: shard 5 has 0 units {status}, orders have 2"]
 
 
 def test_a_shard_of_an_item_that_is_not_there_is_found():
     records = agreeing()
     records.shards["ghost", 0] = Shard(4)
 
-    assert problems(records) == ["item ghost: it has shards, and is not there itself"]
+    assert problems(records) == ["item ghost: it has shards but no record of its own"]
 
 
 def test_an_event_that_waits_is_found():
     records = agreeing()
     records.outboxes["stock"] = 2
 
-    assert problems(records) == ["outbox of stock: 2 events wait"]
+    assert problems(records) == ["outbox of stock: 2 unpublished events"]
 
 
 async def tables_with(orders: int) -> MemoryTables:
     """Everything that is kept of so many orders of 2 blue, none of which has come to its end."""
     tables = MemoryTables()
     await tables.commit([Insert(item_key("blue"), item_entity(Item("blue", 100, 9_000, shards=2)))])
-    pieces = {0: Shard(4_000, 300, 200), 1: Shard(4_000, 300, 200)}
-    await tables.commit([Insert(key, entity) for key, entity in shard_entities("blue", pieces).items()])
+    units = {0: Shard(4_000, 300, 200), 1: Shard(4_000, 300, 200)}
+    await tables.commit([Insert(key, entity) for key, entity in shard_entities("blue", units).items()])
     for orderid in (f"order-{number}" for number in range(orders)):
         ticket = replace(opened(orderid, "cart", (), START), amount=200)
         taken = (Allocation("blue", 0, 1), Allocation("blue", 1, 1))
@@ -163,7 +163,7 @@ async def test_all_books_are_read_to_their_end():
     assert len(records.orders) == 2 * PAGE + 1
     assert records.orders["order-7"] == Order(
         "pre-approved",
-        waits=True,
+        awaits_reply=True,
         amount=200,
         reservation="reserved",
         payment="charged",
@@ -183,7 +183,7 @@ async def test_whatever_is_kept_of_an_order_that_has_no_ticket_is_found(kind: st
     tables = await tables_with(1)
     tables.rows = {key: row for key, row in tables.rows.items() if key.kind == kind}
 
-    assert "order order-0: there is no ticket for it" in problems(await load_records(tables))
+    assert "order order-0: it has no ticket" in problems(await load_records(tables))
 
 
 async def test_reading_changes_nothing():

@@ -137,7 +137,7 @@ async def test_unavailable_tables_are_a_warning_until_they_recover(suite):
     suite.tables.unavailable = True
     await suite.clock.advance(REFRESH_INTERVAL_SECONDS)
     state = suite.dashboard.state()
-    assert (state.backlog, state.warning) == (None, "cannot look: no tables")
+    assert (state.backlog, state.warning) == (None, "refresh failed: no tables")
 
     suite.tables.unavailable = False
     await suite.clock.advance(REFRESH_INTERVAL_SECONDS + WARNING_SECONDS)

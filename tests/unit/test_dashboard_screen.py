@@ -6,9 +6,9 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
+from sagactl.dashboard.dashboard import State
 from sagactl.dashboard.queue_depth import Backlog, QueueDepth
 from sagactl.dashboard.screen import screen
-from sagactl.dashboard.state import State
 from sagactl.dashboard.stats import ACCEPTED, EventLine, Rates, Summary
 
 NOW = 1_800_000_000.0
@@ -114,8 +114,8 @@ def test_rarest_failures_share_a_row():
     assert found["failed 0"] == ["0.0", "5.0"]
     assert found["2 other failures"] == ["0.0", "1.0"]
     assert "failed 4" not in found
-    assert found["to the end, p50"] == ["0.12", "s"]
-    assert found["to the end, p95"] == ["61.0", "s"]
+    assert found["checkout to final, p50"] == ["0.12", "s"]
+    assert found["checkout to final, p95"] == ["61.0", "s"]
 
 
 def test_queue_depths_have_an_age_and_unknown_ones_a_question_mark():
@@ -131,7 +131,7 @@ def test_queue_depths_have_an_age_and_unknown_ones_a_question_mark():
 
     found = {line[42:66].strip(): line[66:].split() for line in lines(state)}
 
-    assert found["pre-approved"] == ["2", "3", "s"]
+    assert found["pre-approved"] == ["2", "3s"]
     assert found["reserved"] == ["500+", "1m", "15s"]
     assert found["approved, not delivered"] == ["0"]
     assert found["outbox of stock"] == ["3", "2h", "1m"]

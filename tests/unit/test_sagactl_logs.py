@@ -15,10 +15,10 @@ def test_lines_come_whole_however_the_bytes_were_cut():
 def test_a_line_without_an_end_is_cut_and_never_piles_up():
     lines = Lines()
 
-    pieces = [piece for _ in range(100) for piece in lines.feed(b"x" * 10_000)]
+    units = [piece for _ in range(100) for piece in lines.feed(b"x" * 10_000)]
 
-    assert {len(piece) for piece in pieces} == {MAX_LINE_BYTES}
-    assert len(pieces) == 1_000_000 // MAX_LINE_BYTES
+    assert {len(piece) for piece in units} == {MAX_LINE_BYTES}
+    assert len(units) == 1_000_000 // MAX_LINE_BYTES
     assert sum(map(len, lines.rest())) == 1_000_000 % MAX_LINE_BYTES
 
 

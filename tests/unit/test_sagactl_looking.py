@@ -117,7 +117,7 @@ def test_an_audit_of_books_that_agree_ends_well(file: Path):
             "orders: 1",
             "  approved: 1",
             "charged 300 - refunded 0 = 300; approved for payment: 300",
-            "outboxes: 0 events wait",
+            "outboxes: 0 unpublished events",
             "everything balances",
         ],
     )
@@ -130,7 +130,7 @@ def test_an_audit_of_books_that_do_not_agree_names_the_order_and_fails(file: Pat
 
     assert audited.exit_code == 1
     assert audited.stdout.splitlines()[-2:] == [
-        "order o: it is approved for 300, and 0 was charged",
+        "order o: it is approved for 300, but 0 was charged",
         "0 was charged for approved orders of 300",
     ]
 
@@ -187,7 +187,7 @@ def test_a_file_that_is_not_there_is_not_taken_for_books_that_agree(tmp_path: Pa
     ended = looking_into(tmp_path / "typo.sqlite3", *command)
 
     assert (ended.exit_code, ended.stdout) == (1, "")
-    assert ended.stderr == f"Error: there is no embedded backend in {tmp_path / 'typo.sqlite3'}\n"
+    assert ended.stderr == f"Error: no embedded backend in {tmp_path / 'typo.sqlite3'}\n"
     assert list(tmp_path.iterdir()) == []
 
 
@@ -198,4 +198,4 @@ def test_a_backend_that_is_away_is_said_so(tmp_path: Path, command: list[str]):
     ended = sagactl(*command, run_dir=tmp_path, GOOGLE_CLOUD_PROJECT="project", **emulators)
 
     assert (ended.exit_code, ended.stdout) == (1, "")
-    assert ended.stderr.startswith("Error: the backend does not answer: ")
+    assert ended.stderr.startswith("Error: the backend does not respond: ")

@@ -1,6 +1,6 @@
 """Which orders wait, however many, and however many share a moment."""
 
-from sagactl.inspect.pending import PAGE, pending_orders
+from sagactl.cli.pending import PAGE, pending_orders
 from sagakit.tables import Insert, Key, Row, Update
 from services.purchase.storage import ticket_entity, ticket_key, to_ticket
 from services.purchase.ticket import opened
@@ -34,7 +34,7 @@ async def test_only_orders_of_an_age_are_listed():
     found = await pending_orders(tables, START + 100, older_than_seconds=91)
 
     assert [each.ticket.orderid for each in found] == [f"order-{number}" for number in range(10)]
-    assert str(found[0]) == "order-0  pre-approved      1m 40s  0 repeats"
+    assert str(found[0]) == "order-0  pre-approved      1m 40s  0 reminders"
 
 
 async def test_what_has_come_to_rest_is_not_listed():

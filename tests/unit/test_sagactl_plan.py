@@ -5,8 +5,7 @@ import socket
 import pytest
 
 from sagactl.errors import CommandError
-from sagactl.local.backend import EMBEDDED, EMULATORS, choose
-from sagactl.local.plan import Options, make_plan
+from sagactl.local.plan import EMBEDDED, EMULATORS, Options, choose, make_plan
 from sagactl.local.programs import gateway_program, place, service_programs
 
 NAMED = {"DATASTORE_EMULATOR_HOST": "localhost:1", "PUBSUB_EMULATOR_HOST": "localhost:2"}
@@ -21,13 +20,13 @@ def test_auto_uses_emulators_that_run_already():
     choice = choose("auto", NAMED, missing="no gcloud on the PATH")
 
     assert choice.backend == EMULATORS
-    assert choice.named == NAMED
+    assert choice.hosts == NAMED
 
 
 def test_auto_starts_emulators_where_it_can():
     choice = choose("auto", {}, missing=None)
 
-    assert (choice.backend, choice.named) == (EMULATORS, None)
+    assert (choice.backend, choice.hosts) == (EMULATORS, None)
 
 
 def test_auto_is_embedded_where_there_are_no_emulators_and_says_why():
@@ -85,7 +84,7 @@ def test_no_proxy_stands_between_the_processes(tmp_path):
 def test_a_taken_port_is_refused(tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-        with pytest.raises(CommandError, match=f"port {port} is taken"):
+        with pytest.raises(CommandError, match=f"port {port} is in use"):
             planned(tmp_path, NOTHING_HERE, port=port)
 
 

@@ -6,10 +6,16 @@ import os
 import pytest
 
 from contract import topology
+from sagactl.cli.provision import (
+    ensure_provisioned,
+    keep_provisioned,
+    provision_with_retries,
+    subscription_specs,
+    topics,
+)
 from sagactl.errors import CommandError
 from sagactl.local.emulators import PUBSUB, running, why_unavailable
 from sagactl.local.ports import free_ports
-from sagactl.local.provision import keep_provisioned, provision, provision_waiting, subscription_specs, topics
 from sagakit.backends import open_provisioner
 from sagakit.backends.embedded import queue
 from sagakit.backends.embedded.database import Database
@@ -19,9 +25,9 @@ from tests.support.eventually import eventually
 async def test_provisioning_can_be_repeated(tmp_path):
     environ = {"BACKEND": "embedded", "EMBEDDED_FILE": str(tmp_path / "embedded.sqlite3")}
 
-    first = await provision(environ)
+    first = await ensure_provisioned(environ)
 
-    assert await provision(environ) == first
+    assert await ensure_provisioned(environ) == first
     assert "subscription stock-service.com.example.purchase of com.example.purchase" in first
 
 
@@ -39,12 +45,12 @@ def test_every_topic_that_is_subscribed_to_is_made():
 
 async def test_an_environment_that_names_no_backend_is_refused():
     with pytest.raises(CommandError, match="GOOGLE_CLOUD_PROJECT is not set"):
-        await provision({"BACKEND": "gcp"})
+        await ensure_provisioned({"BACKEND": "gcp"})
 
 
 async def test_a_backend_that_is_named_wrongly_is_not_waited_for():
     with pytest.raises(CommandError, match="GOOGLE_CLOUD_PROJECT is not set"):
-        await asyncio.wait_for(provision_waiting({"BACKEND": "gcp"}, 60), 10)
+        await asyncio.wait_for(provision_with_retries({"BACKEND": "gcp"}, 60), 10)
 
 
 @pytest.mark.emulators
@@ -55,13 +61,13 @@ async def test_a_backend_that_is_only_just_starting_is_waited_for(tmp_path):
     (port,) = free_ports(1)
     environ = {"GOOGLE_CLOUD_PROJECT": "p", "PUBSUB_EMULATOR_HOST": f"127.0.0.1:{port}"}
 
-    waiting = asyncio.create_task(provision_waiting(environ, 60))
+    waiting = asyncio.create_task(provision_with_retries(environ, 60))
     await asyncio.sleep(0)
     async with running(PUBSUB, tmp_path / "log", port):
         lines = await asyncio.wait_for(waiting, 90)
         no_store = {**environ, "DATASTORE_EMULATOR_HOST": "127.0.0.1:1"}
         with pytest.raises(CommandError, match="the store is away"):
-            await asyncio.wait_for(provision_waiting(no_store, 0, store=True), 60)
+            await asyncio.wait_for(provision_with_retries(no_store, 0, check_store=True), 60)
 
     assert "topic com.example.dead-letter" in lines
 

@@ -2,7 +2,7 @@
 
 import random
 
-from sagactl.local.restart_policy import RESTART_BACKOFF, STABLE_AFTER_SECONDS, RestartPolicy
+from sagactl.local.supervisor import RESTART_BACKOFF, STABLE_AFTER_SECONDS, RestartPolicy
 
 
 class Longest(random.Random):

@@ -5,7 +5,7 @@ import os
 import pytest
 
 from sagactl.errors import CommandError
-from sagactl.local.runfile import Suite, begin, forget_suite, locked, read_suite, write_suite
+from sagactl.local.runfile import Suite, locked, read_suite, remove_suite, reset, write_suite
 
 
 def suite(pid):
@@ -47,7 +47,7 @@ def test_an_earlier_suite_leaves_its_data_and_nothing_else(tmp_path):
     (tmp_path / "logs/purchase-2.log").touch()
     (tmp_path / "embedded.sqlite3").touch()
 
-    begin(tmp_path, tmp_path / "logs")
+    reset(tmp_path, tmp_path / "logs")
 
     assert {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*")} == {
         "logs",
@@ -59,7 +59,7 @@ def test_logs_that_cannot_be_kept_are_refused(tmp_path):
     (tmp_path / "logs").touch()
 
     with pytest.raises(CommandError, match=r"cannot write to .*logs: Not a directory"):
-        begin(tmp_path, tmp_path / "logs")
+        reset(tmp_path, tmp_path / "logs")
 
 
 def test_a_suite_that_was_written_is_found_until_it_is_forgotten(tmp_path):
@@ -68,8 +68,8 @@ def test_a_suite_that_was_written_is_found_until_it_is_forgotten(tmp_path):
     write_suite(tmp_path, suite(os.getpid()))
     assert read_suite(tmp_path) == suite(os.getpid())
 
-    forget_suite(tmp_path)
-    forget_suite(tmp_path)
+    remove_suite(tmp_path)
+    remove_suite(tmp_path)
     assert read_suite(tmp_path) is None
 
 

@@ -9,8 +9,7 @@ from click.testing import CliRunner
 from rpc.stock_pb2 import GetItemRequest, GetItemResponse, Item, PutItemRequest, PutItemResponse
 from sagactl.cli.stock import stock
 from sagactl.errors import CommandError
-from sagactl.local.catalogue import CATALOGUE
-from sagactl.local.stock import Change, change_item, describe, put_if_absent
+from sagactl.local.stock import CATALOGUE, Change, change_item, describe, put_if_absent
 from tests.support.grpcserver import serving
 
 BLUE = Item(itemid="blue", price=100, stock=5, available=5, shards=4)
@@ -90,8 +89,8 @@ async def test_a_refusal_of_the_service_ends_the_command_with_its_words():
 def test_shards_are_told_of_where_there_is_more_than_one(shards, told):
     item = Item(itemid="red", price=50, stock=3, available=1, sold=2, waives_payment=True, shards=shards)
 
-    pieces = "3 pieces (1 available, 0 reserved, 2 sold)"
-    assert describe(item) == f"red: price 50, {pieces}{told}, waives payment"
+    units = "3 units (1 available, 0 reserved, 2 sold)"
+    assert describe(item) == f"red: price 50, {units}{told}, waives payment"
 
 
 @pytest.mark.parametrize("shards", ["0", "9", "-1", "many"])

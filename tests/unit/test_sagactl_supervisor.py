@@ -38,7 +38,7 @@ class Watched:
         self._supervisor = Supervisor(self.said.append, grace_seconds, pauses)
 
     def keep(self, code, recover=None):
-        self._supervisor.keep(self.program(code), self.printed.append, recover)
+        self._supervisor.add(self.program(code), self.printed.append, recover)
 
     def program(self, code):
         return Program("stub", (sys.executable, "-c", code), os.environ, self._tmp_path / "stub.log")
@@ -97,7 +97,7 @@ async def test_a_program_that_is_killed_is_started_again(watched):
     os.kill(watched.pids[0], signal.SIGKILL)
 
     await until(lambda: len(watched.pids) == 2)
-    assert watched.said[0].startswith("stub ended (killed by SIGKILL); it is started again in")
+    assert watched.said[0].startswith("stub ended (killed by SIGKILL); restarting in")
 
 
 async def test_the_log_outlives_the_program(watched):
@@ -121,14 +121,14 @@ async def test_a_crash_loop_is_reported_with_the_end_of_the_log_and_tried_on(wat
     report, log_end = next(
         (a, b) for a, b in zip(watched.said, watched.said[1:], strict=False) if "log ends" in b
     )
-    assert report.startswith("stub keeps ending (5 times in a row; exit status 3)")
+    assert report.startswith("stub is crash-looping (5 exits in a row; exit status 3)")
     assert log_end.endswith("  no such setting")
-    await until(lambda: any("6 times in a row" in line for line in watched.said))
+    await until(lambda: any("6 exits in a row" in line for line in watched.said))
 
 
 async def test_a_program_that_is_not_there_is_reported(watched, tmp_path):
     missing = Program("stub", (str(tmp_path / "nothing"),), {}, tmp_path / "stub.log")
-    watched._supervisor.keep(missing, watched.printed.append)
+    watched._supervisor.add(missing, watched.printed.append)
 
     await watched.gave_up()
 
@@ -269,7 +269,7 @@ from sagactl.local.supervisor import Supervisor
 async def main():
     code = "import os; print(os.getpid(), flush=True); " + {DEAF!r}
     program = Program("stub", (sys.executable, "-c", code), os.environ, Path({str(tmp_path)!r}) / "stub.log")
-    Supervisor(print, 5).keep(program, lambda line: print(line, flush=True))
+    Supervisor(print, 5).add(program, lambda line: print(line, flush=True))
     await asyncio.Event().wait()
 
 asyncio.run(main())

@@ -30,7 +30,7 @@ def test_a_reader_who_is_stuck_holds_nobody_up():
 
     for number in range(20_000):
         terminal.say(f"line {number}")
-    terminal.close(patience_seconds=0.05)
+    terminal.close(timeout_seconds=0.05)
 
     assert time.monotonic() - began < 5
     os.close(reader)

@@ -8,8 +8,8 @@ import pytest
 
 from contract.tickets import PUBLISHED_BY
 from contract.topology import TOPICS
-from sagactl import highlight as colours
-from sagactl.highlight import Highlighter
+from sagactl import text
+from sagactl.text import Highlighter
 
 LEVELS = ("debug", "info", "warning", "error")
 LINE = "2026-01-02T03:04:05.678901Z [info     ] event applied      orderid=o-1 status=approved attempt=1"
@@ -26,45 +26,45 @@ def terminal():
 def test_colours_are_for_terminals_only(terminal):
     reader, writer = os.pipe()
 
-    assert colours.wanted(terminal, {})
-    assert colours.wanted(terminal, {"NO_COLOR": "", "TERM": "xterm"})
-    assert not colours.wanted(writer, {})
+    assert text.colours_wanted(terminal, {})
+    assert text.colours_wanted(terminal, {"NO_COLOR": "", "TERM": "xterm"})
+    assert not text.colours_wanted(writer, {})
     for unwanted in ({"NO_COLOR": "1"}, {"NO_COLOR": "0"}, {"TERM": "dumb"}):
-        assert not colours.wanted(terminal, unwanted)
+        assert not text.colours_wanted(terminal, unwanted)
     os.close(reader)
     os.close(writer)
 
 
 def test_a_program_has_the_colour_of_its_service_whichever_replica_it_is():
-    assert {colours.service_colour(name) for name in ("stock", "stock-1", "stock-16")} == {"yellow"}
-    assert len({colours.service_colour(name) for name in (*TOPICS, "gateway")}) == 5
-    assert colours.service_colour("firestore") is None
+    assert {text.service_colour(name) for name in ("stock", "stock-1", "stock-16")} == {"yellow"}
+    assert len({text.service_colour(name) for name in (*TOPICS, "gateway")}) == 5
+    assert text.service_colour("firestore") is None
 
 
 def test_every_status_that_is_said_has_a_colour():
-    assert colours.STATUS_COLOURS.keys() >= set.union(*map(set, PUBLISHED_BY.values()))
+    assert text.STATUS_COLOURS.keys() >= set.union(*map(set, PUBLISHED_BY.values()))
 
 
 def test_a_line_is_the_same_text_in_colours():
-    painted = Highlighter(wanted=True).line(LINE)
+    painted = Highlighter(enabled=True).line(LINE)
 
     assert click.unstyle(painted) == LINE
     assert f"status={click.style('approved', fg='green')}" in painted
     assert click.style("[info     ]", fg="green", bold=False) in painted
-    assert click.unstyle(Highlighter(wanted=True).program("stock", "stock | ")) == "stock | "
+    assert click.unstyle(Highlighter(enabled=True).program("stock", "stock | ")) == "stock | "
 
 
 def test_the_colour_says_how_bad_it_is():
-    levels = [Highlighter(wanted=True).line(f"now [{level:<9}] said").split()[1] for level in LEVELS]
+    levels = [Highlighter(enabled=True).line(f"now [{level:<9}] said").split()[1] for level in LEVELS]
 
     assert len({level.partition("[")[2].partition("m")[0] for level in levels}) == len(LEVELS)
 
 
 def test_without_colours_everything_stays_as_it_is():
-    assert Highlighter(wanted=False).line(LINE) == LINE
-    assert Highlighter(wanted=False).program("stock", "stock | ") == "stock | "
+    assert Highlighter(enabled=False).line(LINE) == LINE
+    assert Highlighter(enabled=False).program("stock", "stock | ") == "stock | "
 
 
 @pytest.mark.parametrize("line", ["", "  File x, line 3", '{"severity": "INFO"}', "[info] no time"])
 def test_what_is_no_line_of_a_service_stays_as_it_is(line):
-    assert Highlighter(wanted=True).line(line) == line
+    assert Highlighter(enabled=True).line(line) == line

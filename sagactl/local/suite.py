@@ -1,0 +1,168 @@
+"""A running suite: emulators, services and gateway, started in order, restarted, and stopped completely."""
+
+import asyncio
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from sagactl.errors import CommandError
+from sagactl.local import emulators, programs
+from sagactl.local.child import Program, ignore_line, run_once
+from sagactl.local.emulators import Emulator
+from sagactl.local.logs import tail
+from sagactl.local.plan import DATASTORE_HOST, PUBSUB_HOST, Plan
+from sagactl.local.ports import LOOPBACK, wait_until_listens, wait_until_responds
+from sagactl.local.signals import StopSignals
+from sagactl.local.supervisor import SupervisedProcess, Supervisor
+from sagactl.local.terminal import Terminal
+from sagactl.text import highlighter
+from sagakit.concurrency import first_completed
+from sagakit.errors import NotFound, Unavailable
+
+READY_TIMEOUT_SECONDS = 60.0
+RUNNING_TIMEOUT_SECONDS = 5.0
+"""For emulators that the environment says are running."""
+DRAIN_TIMEOUT_SECONDS = 9.0
+LISTEN_TIMEOUT_SECONDS = 30.0
+RECONNECT_SECONDS = 2.5
+"""Time for clients to find a restarted process again: their reconnect backoff is at most 2 s."""
+RETRY_INTERVAL_SECONDS = 5.0
+
+
+class LocalSuite:
+    """The processes of one plan."""
+
+    def __init__(self, plan: Plan, terminal: Terminal, stop: StopSignals) -> None:
+        self._plan = plan
+        self._terminal = terminal
+        self._stop = stop
+        self._highlighter = highlighter()
+        self._emulators = Supervisor(terminal.say, emulators.STOP_TIMEOUT_SECONDS)
+        self._services = Supervisor(terminal.say, DRAIN_TIMEOUT_SECONDS)
+
+    async def start(self, control: Path) -> bool:
+        """Return True once the suite is ready, or False if a stop was requested before.
+
+        `control`: path of the socket that serves `self.control`. Raises CommandError if a process keeps
+        failing or does not respond in time.
+        """
+        return await first_completed(
+            self._start_all(control),
+            self._stop_requested(),
+            _gave_up(self._emulators),
+            _gave_up(self._services),
+        )
+
+    async def run(self) -> None:
+        """Return once a stop is requested; until then processes that end are restarted."""
+        await first_completed(self._stop_requested(), self._emulators.failed(), self._services.failed())
+
+    async def stop(self) -> None:
+        """Return once all processes are gone: services drained, or killed if forced."""
+        await self._services.stop(self._stop.force)
+        await self._emulators.stop(self._stop.force)
+
+    async def control(self, action: str, name: str) -> list[dict[str, Any]]:
+        """Handle a request of the control socket (ps, stop, start or restart); return the processes' states.
+
+        Raises NotFound if there is no such process, Unavailable if one does not start listening.
+        """
+        found = [*self._emulators.find(name), *self._services.find(name)]
+        if not found:
+            names = [each.program.name for each in (*self._emulators.find(""), *self._services.find(""))]
+            raise NotFound("unknown-program", f"no process is named {name}; processes: {', '.join(names)}")
+        for number, each in enumerate(found):
+            if action == "restart" and number:
+                await asyncio.sleep(RECONNECT_SECONDS)
+            if action in {"stop", "restart"}:
+                await each.stop(DRAIN_TIMEOUT_SECONDS)
+            if action in {"start", "restart"}:
+                each.start()
+                await self._until_listening(each)
+        return [each.status() for each in found]
+
+    async def _until_listening(self, process: SupervisedProcess) -> None:
+        host, port = process.program.environ.get("HOST"), process.program.environ.get("PORT")
+        if host and port and process in self._services.find(process.program.name):
+            try:
+                await wait_until_listens(host, int(port), LISTEN_TIMEOUT_SECONDS)
+            except TimeoutError as error:
+                raise Unavailable(f"{process.program.name} does not start: {error}") from error
+
+    async def _start_all(self, control: Path) -> bool:
+        self._start_emulators()
+        await self._until_emulators_respond()
+        await self._run_tool("provision")
+        self._start_services(control)
+        await self._run_tool("seed")
+        await self._until_responds("the gateway", f"{LOOPBACK}:{self._plan.gateway_port}", "readyz?all=true")
+        return True
+
+    async def _stop_requested(self) -> bool:
+        await self._stop.requested.wait()
+        return False
+
+    def _start_emulators(self) -> None:
+        for emulator, port in self._plan.emulators.items():
+            name = emulator.component
+            argv = emulators.command(emulator, port, self._plan.run_dir)
+            program = Program(name, argv, self._plan.environ, self._plan.logs / f"{name}.log")
+            self._emulators.add(program, echo=ignore_line, recover=partial(self._recover, emulator))
+
+    async def _until_emulators_respond(self) -> None:
+        hosts = {name: self._plan.backend_environ.get(name) for name in (DATASTORE_HOST, PUBSUB_HOST)}
+        is_up = self._until_responds if self._plan.emulators else self._until_reachable
+        await asyncio.gather(*(is_up(f"{name}={host}", host) for name, host in hosts.items() if host))
+
+    async def _until_reachable(self, what: str, address: str) -> None:
+        # A proxy before a running emulator may speak gRPC only, so a connection has to do.
+        host, _, port = address.rpartition(":")
+        try:
+            await wait_until_listens(host, int(port), RUNNING_TIMEOUT_SECONDS)
+        except (TimeoutError, ValueError) as error:
+            raise CommandError(f"{what} does not respond; logs: {self._plan.logs}") from error
+
+    async def _until_responds(self, what: str, address: str, path: str = "") -> None:
+        try:
+            await wait_until_responds(f"http://{address}/{path}", READY_TIMEOUT_SECONDS)
+        except TimeoutError as error:
+            raise CommandError(f"{what} does not respond; logs: {self._plan.logs}") from error
+
+    async def _recover(self, emulator: Emulator) -> None:
+        """Provision and seed again after an emulator's restart, until it succeeds."""
+        self._terminal.say(f"the {emulator.title} has restarted empty: its data is lost")
+        while True:
+            try:
+                await self._until_emulators_respond()
+                await self._run_tool("provision")
+                await self._run_tool("seed")
+            except CommandError as error:
+                self._terminal.say(error.message)
+                await asyncio.sleep(RETRY_INTERVAL_SECONDS)
+            else:
+                self._terminal.say(f"the {emulator.title} is provisioned again")
+                return
+
+    def _start_services(self, control: Path) -> None:
+        plan = self._plan
+        environ = {**plan.environ, programs.CONTROL: str(control)}
+        started = [
+            *programs.service_programs(plan.addresses, plan.environ, plan.logs, plan.metrics),
+            programs.gateway_program(plan.addresses, plan.gateway_port, environ, plan.logs, plan.metrics),
+        ]
+        width = max(len(program.name) for program in started)
+        for program in started:
+            self._services.add(program, echo=partial(self._echo, program.name, width))
+
+    async def _run_tool(self, command: str) -> None:
+        own = {"STOCK_ADDRESS": self._plan.addresses["stock"][0], "RUN_DIR": str(self._plan.run_dir)}
+        await run_once(programs.tool_program(command, {**self._plan.environ, **own}, self._plan.logs))
+
+    def _echo(self, name: str, width: int, line: str) -> None:
+        prefix = self._highlighter.program(name, f"{name:<{width}} | ")
+        self._terminal.say(prefix + self._highlighter.line(line))
+
+
+async def _gave_up(supervisor: Supervisor) -> bool:
+    program = await supervisor.gave_up()
+    raise CommandError(f"{program.name} does not start; {program.log} ends:\n{tail(program.log)}")

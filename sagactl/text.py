@@ -1,0 +1,92 @@
+"""Text for a terminal: colours of services, levels and statuses, and durations."""
+
+import os
+import re
+import sys
+from collections.abc import Mapping
+
+import click
+
+from contract.tickets import (
+    APPROVED,
+    CANCELED,
+    DELIVERY_ARRANGED,
+    PAID,
+    PAYMENT_FAILED,
+    PRE_APPROVED,
+    RESERVE_FAILED,
+    RESERVED,
+)
+
+SERVICE_COLOURS = {
+    "purchase": "cyan",
+    "stock": "yellow",
+    "payment": "magenta",
+    "delivery": "blue",
+    "gateway": "green",
+}
+STATUS_COLOURS = {
+    PRE_APPROVED: "cyan",
+    RESERVED: "yellow",
+    PAID: "magenta",
+    APPROVED: "green",
+    DELIVERY_ARRANGED: "blue",
+    RESERVE_FAILED: "red",
+    PAYMENT_FAILED: "red",
+    CANCELED: "red",
+}
+_LEVEL_COLOURS = {"debug": "bright_black", "info": "green", "warning": "yellow", "error": "red"}
+
+_LINE = re.compile(r"(?P<time>\S+) \[(?P<level>debug|info|warning|error) *\] (?P<event>.*)")
+_STATUS = re.compile(r"\b(?P<name>status)=(?P<status>[a-z-]+)\b")
+
+
+def colours_wanted(output: int, environ: Mapping[str, str] = os.environ) -> bool:
+    """Return whether the file descriptor is a terminal that should get colours (https://no-color.org)."""
+    return os.isatty(output) and not environ.get("NO_COLOR") and environ.get("TERM") != "dumb"
+
+
+def service_colour(name: str) -> str | None:
+    """Return the colour of a service or of one of its replicas; None for other programs."""
+    return SERVICE_COLOURS.get(name) or SERVICE_COLOURS.get(name.rpartition("-")[0])
+
+
+def format_duration(seconds: float) -> str:
+    """Return a duration in its two largest units: 1h 5m, 2m 10s, 9s."""
+    minutes, seconds = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}h {minutes}m" if hours else f"{minutes}m {seconds}s" if minutes else f"{seconds}s"
+
+
+class Highlighter:
+    """Colours the output of processes if `enabled`, else returns it unchanged."""
+
+    def __init__(self, *, enabled: bool) -> None:
+        self._enabled = enabled
+
+    def program(self, name: str, text: str) -> str:
+        """Return `text` in the colour of the program."""
+        return click.style(text, fg=service_colour(name), bold=True) if self._enabled else text
+
+    def line(self, line: str) -> str:
+        """Return a service's log line with level and status in their colours; other lines unchanged."""
+        match = _LINE.fullmatch(line) if self._enabled else None
+        if match is None:
+            return line
+        level = f"[{match['level']:<9}]"
+        return " ".join(
+            [
+                click.style(match["time"], dim=True),
+                click.style(level, fg=_LEVEL_COLOURS[match["level"]], bold=match["level"] == "error"),
+                _STATUS.sub(_status, match["event"]),
+            ]
+        )
+
+
+def _status(match: re.Match[str]) -> str:
+    return f"{match['name']}={click.style(match['status'], fg=STATUS_COLOURS.get(match['status']))}"
+
+
+def highlighter() -> Highlighter:
+    """Return the highlighter for this process's standard output."""
+    return Highlighter(enabled=colours_wanted(sys.stdout.fileno()))
