@@ -1,4 +1,4 @@
-"""The Datastore adapter, where no emulator can be made to misbehave: a server that answers as it is told."""
+"""The Datastore adapter against a scripted server: errors and batches that no emulator produces."""
 
 import asyncio
 from collections.abc import Callable
@@ -31,12 +31,12 @@ NO_MORE_RESULTS = types.QueryResultBatch.MoreResultsType.NO_MORE_RESULTS
 
 def failing(code: grpc.StatusCode) -> dict[str, Callable[[bytes, Any], Any]]:
     async def fail(request: bytes, context: Any) -> bytes:
-        await context.abort(code, "as told")
+        await context.abort(code, "scripted")
 
     return {"Lookup": fail, "Commit": fail, "RunQuery": fail}
 
 
-# What Datastore's documentation of errors, and the emulators, mean by a code of a commit.
+# The meaning of a commit's code, by Datastore's documentation of errors and the emulators.
 COMMIT_ERRORS = {
     grpc.StatusCode.ABORTED: Contention,
     grpc.StatusCode.ALREADY_EXISTS: Contention,
@@ -58,7 +58,7 @@ COMMIT_ERRORS = {
 
 
 @pytest.mark.parametrize("code", sorted(COMMIT_ERRORS, key=str))
-async def test_what_a_failed_commit_means(code: grpc.StatusCode):
+async def test_failed_commit_is_translated(code: grpc.StatusCode):
     async with serving(SERVICE, failing(code)) as address, open_datastore("project", "", address) as tables:
         with pytest.raises(SagaError) as raised:
             await tables.commit([Insert(A, {})])
@@ -68,7 +68,7 @@ async def test_what_a_failed_commit_means(code: grpc.StatusCode):
 
 
 @pytest.mark.parametrize("code", sorted(COMMIT_ERRORS, key=str))
-async def test_a_failed_read_is_unavailable_whatever_the_reason(code: grpc.StatusCode):
+async def test_failed_read_is_unavailable(code: grpc.StatusCode):
     async with serving(SERVICE, failing(code)) as address, open_datastore("project", "", address) as tables:
         for read in (tables.lookup([A]), tables.due("Thing", "0", "9", 10)):
             with pytest.raises(Unavailable) as raised:
@@ -76,8 +76,8 @@ async def test_a_failed_read_is_unavailable_whatever_the_reason(code: grpc.Statu
             assert type(raised.value) is Unavailable
 
 
-async def test_a_commit_is_sent_once():
-    """Nobody repeats it behind our back: it may have been applied."""
+async def test_commit_is_not_retried():
+    """It may have been applied, so that gRPC must not repeat it either."""
     sent = []
 
     async def fail(request: bytes, context: Any) -> bytes:
@@ -93,7 +93,7 @@ async def test_a_commit_is_sent_once():
     assert len(sent) == 1
 
 
-async def test_a_server_that_does_not_answer_is_not_waited_for_without_end():
+async def test_calls_time_out():
     async def hang(request: bytes, context: Any) -> bytes:
         await asyncio.Event().wait()
 
@@ -105,14 +105,14 @@ async def test_a_server_that_does_not_answer_is_not_waited_for_without_end():
                 await tables.commit([Insert(A, {})])
 
 
-async def test_what_is_left_of_a_calls_time_is_handed_on():
-    given: list[float] = []
+async def test_deadline_of_a_call_is_passed_on():
+    timeouts: list[float] = []
 
-    async def remember(request: bytes, context: Any) -> bytes:
-        given.append(context.time_remaining())
+    async def record(request: bytes, context: Any) -> bytes:
+        timeouts.append(context.time_remaining())
         return b""
 
-    async with serving(SERVICE, {"Lookup": remember, "Commit": remember}) as address:
+    async with serving(SERVICE, {"Lookup": record, "Commit": record}) as address:
         async with open_datastore("project", "", address) as tables:
             await tables.lookup([A])
             with deadline.set_deadline(1):
@@ -120,7 +120,7 @@ async def test_what_is_left_of_a_calls_time_is_handed_on():
                 await tables.commit([Insert(A, {})])
             await tables.commit([Insert(A, {})])
 
-    before, lookup, commit, after = given
+    before, lookup, commit, after = timeouts
     # gRPC rounds up.
     assert lookup < 1.1
     assert commit < 1.1
@@ -129,20 +129,20 @@ async def test_what_is_left_of_a_calls_time_is_handed_on():
 
 
 def deferring(rounds: int) -> Callable[[bytes, Any], Any]:
-    """Finds the first key of those asked for, and defers the others, so often."""
+    """Return the first key of a lookup and defer the others, for that number of rounds."""
 
     async def lookup(request: bytes, context: Any) -> bytes:
         nonlocal rounds
         keys = list(LookupRequest.FromString(request).keys)
         rounds -= 1
-        answered = keys if rounds < 0 else keys[:1]
-        found = [EntityResult(entity=to_entity(key, {"n": 1}), version=7) for key in answered]
-        return LookupResponse(found=found, deferred=keys[len(answered) :]).SerializeToString()
+        returned = keys if rounds < 0 else keys[:1]
+        found = [EntityResult(entity=to_entity(key, {"n": 1}), version=7) for key in returned]
+        return LookupResponse(found=found, deferred=keys[len(returned) :]).SerializeToString()
 
     return lookup
 
 
-async def test_deferred_keys_are_asked_again():
+async def test_deferred_keys_are_looked_up_again():
     keys = [Key("Thing", str(number)) for number in range(5)]
     async with serving(SERVICE, {"Lookup": deferring(3)}) as address:
         async with open_datastore("project", "", address) as tables:
@@ -152,7 +152,7 @@ async def test_deferred_keys_are_asked_again():
     assert {row.version for row in found.values()} == {7}
 
 
-async def test_keys_that_are_deferred_for_ever_are_an_outage():
+async def test_endlessly_deferred_keys_are_unavailable():
     keys = [Key("Thing", str(number)) for number in range(DEFERRED_ROUNDS + 2)]
     async with serving(SERVICE, {"Lookup": deferring(1_000)}) as address:
         async with open_datastore("project", "", address) as tables:
@@ -161,7 +161,7 @@ async def test_keys_that_are_deferred_for_ever_are_an_outage():
 
 
 def in_batches(keys: list[Key], sizes: list[int]) -> tuple[Callable[[bytes, Any], Any], list[int]]:
-    """Answers a query in batches of those sizes, and the limits it was asked with."""
+    """Return a behaviour that answers a query in batches of those sizes, and the limits it receives."""
     limits: list[int] = []
 
     async def run_query(request: bytes, context: Any) -> bytes:
@@ -173,15 +173,15 @@ def in_batches(keys: list[Key], sizes: list[int]) -> tuple[Callable[[bytes, Any]
             for key in keys[start : start + size]
         ]
         more = NO_MORE_RESULTS if len(limits) == len(sizes) else NOT_FINISHED
-        answer = {"entity_results": batch, "end_cursor": b"%d" % (start + size), "more_results": more}
-        return RunQueryResponse(batch=answer).SerializeToString()
+        response = {"entity_results": batch, "end_cursor": b"%d" % (start + size), "more_results": more}
+        return RunQueryResponse(batch=response).SerializeToString()
 
     return run_query, limits
 
 
 @pytest.mark.parametrize("method", ["due", "page"])
-async def test_a_query_is_read_to_its_end_in_however_many_batches(method: str):
-    """Some of them empty: Datastore stops where it likes. A short answer would be taken for the last."""
+async def test_query_is_read_to_its_end_in_several_batches(method: str):
+    """Some are empty, as a batch may end anywhere. A short result would be taken for the last page."""
     keys = [Key("Thing", str(number)) for number in range(9)]
     run_query, limits = in_batches(keys, [3, 0, 4, 9])
     async with serving(SERVICE, {"RunQuery": run_query}) as address:
@@ -193,13 +193,13 @@ async def test_a_query_is_read_to_its_end_in_however_many_batches(method: str):
     assert limits == [8, 5, 5, 1]
 
 
-def test_names_that_datastore_keeps_for_itself_are_escaped():
+def test_reserved_names_are_escaped():
     assert to_key(Partition(), Key("Thing", "__a__")).path[0].name == "~__a__"
     assert to_key(Partition(), Key("Thing", "a__")).path[0].name == "a__"
 
 
 def test_only_due_is_indexed():
-    """An index that nobody asks is paid for with every write, and caps what a value may be."""
+    """Unused indexes cost with every write, and limit the size of values."""
     entity = to_entity(
         to_key(Partition(), A),
         {"due": "1", "text": "x" * 2_000, "list": ["x" * 2_000], "dict": {"inner": "x" * 2_000, "due": "1"}},
@@ -212,6 +212,6 @@ def test_only_due_is_indexed():
     assert all(each.exclude_from_indexes for each in inner.values())
 
 
-def test_what_cannot_be_stored_is_refused():
+def test_unsupported_type_is_rejected():
     with pytest.raises(TypeError, match="object cannot be stored"):
         to_entity(to_key(Partition(), A), {"value": object()})

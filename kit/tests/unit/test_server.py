@@ -1,4 +1,4 @@
-"""The gRPC server of a service: health, reflection, deadlines, and what a caller hears of an error."""
+"""The gRPC server of a service: health, reflection, deadlines, and the status of errors."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -82,12 +82,12 @@ async def health(channel: grpc.aio.Channel, service: str = "") -> int:
     return (await health_pb2_grpc.HealthStub(channel).Check(request, timeout=5)).status
 
 
-async def test_calls_are_answered():
+async def test_call_returns_its_response():
     async with a_server(echo) as (_, channel):
         assert await call(channel, b"hello") == b"hello"
 
 
-async def test_what_a_call_calls_has_what_is_left_of_its_time():
+async def test_deadline_of_a_call_is_passed_on():
     async def left(request: bytes, context: Any) -> bytes:
         return b"%.3f" % deadline.remaining(100)
 
@@ -97,7 +97,7 @@ async def test_what_a_call_calls_has_what_is_left_of_its_time():
     assert deadline.remaining(100) == 100
 
 
-async def test_it_is_not_serving_until_it_is_told_so_and_again_when_it_drains():
+async def test_health_is_not_serving_before_start_and_while_draining():
     async with a_server(echo) as (server, channel):
         for service in ("", PURCHASE):
             assert await health(channel, service) == NOT_SERVING
@@ -111,10 +111,10 @@ async def test_it_is_not_serving_until_it_is_told_so_and_again_when_it_drains():
             assert await health(channel, service) == NOT_SERVING
 
 
-async def test_the_health_of_an_unknown_service_is_not_found_and_no_defect():
+async def test_health_of_an_unknown_service_is_not_found():
     async with a_server(echo) as (_, channel):
         with capture_logs() as logs, pytest.raises(grpc.aio.AioRpcError) as raised:
-            await health(channel, "unheard.Of")
+            await health(channel, "unknown.Service")
 
     assert raised.value.code() == grpc.StatusCode.NOT_FOUND
     assert logs == []
@@ -132,41 +132,41 @@ async def test_reflection_lists_the_services():
     assert services == {PURCHASE, "grpc.health.v1.Health", "grpc.reflection.v1alpha.ServerReflection"}
 
 
-async def test_a_server_that_is_not_reflected_says_nothing_of_its_services():
+async def test_reflection_can_be_turned_off():
     async with a_server(echo, reflection=False) as (server, channel):
 
         def listed() -> None:
             with grpc.insecure_channel(f"127.0.0.1:{server.port}") as channel:
                 ProtoReflectionDescriptorDatabase(channel).get_services()
 
-        with pytest.raises(grpc.RpcError) as refused:
+        with pytest.raises(grpc.RpcError) as raised:
             await asyncio.to_thread(listed)
 
-        assert refused.value.code() is grpc.StatusCode.UNIMPLEMENTED
-        assert await call(channel, b"served all the same") == b"served all the same"
+        assert raised.value.code() is grpc.StatusCode.UNIMPLEMENTED
+        assert await call(channel, b"hello") == b"hello"
 
 
 @pytest.mark.parametrize(
     ("error", "code", "reason"),
     [
         (InvalidArgument("count", "too many"), grpc.StatusCode.INVALID_ARGUMENT, "invalid-argument"),
-        (NotFound("unknown-cart", "no such cart"), grpc.StatusCode.NOT_FOUND, "unknown-cart"),
+        (NotFound("unknown-cart", "unknown cart"), grpc.StatusCode.NOT_FOUND, "unknown-cart"),
         (
-            FailedPrecondition("cart-closed", "it is closed"),
+            FailedPrecondition("cart-closed", "the cart is closed"),
             grpc.StatusCode.FAILED_PRECONDITION,
             "cart-closed",
         ),
-        (Unauthenticated("who is it?"), grpc.StatusCode.UNAUTHENTICATED, "unauthenticated"),
+        (Unauthenticated("a token is needed"), grpc.StatusCode.UNAUTHENTICATED, "unauthenticated"),
         (Forbidden("not-an-operator", "no"), grpc.StatusCode.PERMISSION_DENIED, "not-an-operator"),
         (Contention("others"), grpc.StatusCode.ABORTED, "contention"),
-        (Unavailable("gone"), grpc.StatusCode.UNAVAILABLE, "unavailable"),
-        (OutcomeUnknown("no answer"), grpc.StatusCode.DEADLINE_EXCEEDED, "outcomeunknown"),
+        (Unavailable("unreachable"), grpc.StatusCode.UNAVAILABLE, "unavailable"),
+        (OutcomeUnknown("no response"), grpc.StatusCode.DEADLINE_EXCEEDED, "outcomeunknown"),
         (Poison("unstorable"), grpc.StatusCode.INTERNAL, "poison"),
         (Rejected("odd", "odd"), grpc.StatusCode.INTERNAL, "odd"),
         (SagaError("odd"), grpc.StatusCode.INTERNAL, "sagaerror"),
     ],
 )
-async def test_every_error_has_its_code_and_its_reason(error: SagaError, code: grpc.StatusCode, reason: str):
+async def test_error_becomes_a_status(error: SagaError, code: grpc.StatusCode, reason: str):
     raised = await failure(raising(error))
 
     assert raised.code() == code
@@ -179,14 +179,14 @@ async def test_every_error_has_its_code_and_its_reason(error: SagaError, code: g
 
 
 def reason_of(raised: grpc.aio.AioRpcError) -> str:
-    """The reason that AIP-193 has every error say."""
+    """Return the reason, which AIP-193 requires of every error."""
     info = error_details_pb2.ErrorInfo()
     status = rpc_status.from_call(raised)
     assert (status.details[0].Unpack(info), info.domain) == (True, APP.error_domain)
     return info.reason
 
 
-async def test_what_is_no_message_is_the_callers_fault():
+async def test_malformed_message_is_an_invalid_argument():
     server = GrpcServer(
         "127.0.0.1", 0, [partial(add_PurchaseServicer_to_server, PurchaseServicer())], [], application=APP
     )
@@ -202,7 +202,7 @@ async def test_what_is_no_message_is_the_callers_fault():
     )
 
 
-async def test_a_method_that_there_is_not_is_unimplemented_and_says_why():
+async def test_unknown_method_is_unimplemented():
     async with a_server(echo) as (_, channel):
         with pytest.raises(grpc.aio.AioRpcError) as raised:
             await channel.unary_unary(f"/{PURCHASE}/Undo")(b"", timeout=5)
@@ -213,32 +213,25 @@ async def test_a_method_that_there_is_not_is_unimplemented_and_says_why():
     )
 
 
-async def test_why_an_argument_is_invalid_is_said_where_there_is_more_to_say():
-    raised = await failure(raising(InvalidArgument("commandid", "used", "commandid-reused")))
-
-    request = error_details_pb2.BadRequest()
-    assert rpc_status.from_call(raised).details[1].Unpack(request)
-    assert [violation.reason for violation in request.field_violations] == ["commandid-reused"]
-
-
-async def test_a_malformed_argument_is_named():
-    raised = await failure(raising(InvalidArgument("count", "count must be from 1 to 5")))
+async def test_invalid_argument_names_its_field_and_why():
+    raised = await failure(raising(InvalidArgument("commandid", "was used", "commandid-reused")))
 
     request = error_details_pb2.BadRequest()
     assert rpc_status.from_call(raised).details[1].Unpack(request)
     [violation] = request.field_violations
-    assert (violation.field, violation.description) == ("count", "count must be from 1 to 5")
+    expected = ("commandid", "was used", "commandid-reused")
+    assert (violation.field, violation.description, violation.reason) == expected
 
 
-async def test_every_error_of_the_tree_is_tried_above():
+async def test_every_error_class_is_among_those_tested():
     def below(kind: type[SagaError]) -> set[type[SagaError]]:
         return {kind}.union(*(below(each) for each in kind.__subclasses__()))
 
-    marks = test_every_error_has_its_code_and_its_reason.pytestmark
+    marks = test_error_becomes_a_status.pytestmark
     assert {type(error) for error, _, _ in marks[0].args[1]} == below(SagaError)
 
 
-async def test_a_defect_tells_the_caller_nothing_and_the_log_everything():
+async def test_unexpected_error_is_logged_and_hidden_from_the_caller():
     with capture_logs() as logs:
         raised = await failure(raising(RuntimeError("the password is 1234")))
 
@@ -248,18 +241,18 @@ async def test_a_defect_tells_the_caller_nothing_and_the_log_everything():
     assert (line["event"], line["log_level"], line["exc_info"]) == ("call failed", "error", True)
 
 
-async def test_a_refusal_is_no_news_but_a_backend_that_is_away_is():
+async def test_rejected_calls_are_not_logged_and_outages_are():
     with capture_logs() as logs:
-        await failure(raising(NotFound("unknown-cart", "no such cart")))
+        await failure(raising(NotFound("unknown-cart", "unknown cart")))
     assert logs == []
 
     with capture_logs() as logs:
-        await failure(raising(Unavailable("gone")))
+        await failure(raising(Unavailable("unreachable")))
     assert [line["log_level"] for line in logs] == ["warning"]
 
 
-async def test_a_defect_ends_no_server():
-    """The trap: exiting the process on an error."""
+async def test_server_survives_an_unexpected_error():
+    """The trap: the process exits on an error."""
 
     async def behaviour(request: bytes, context: Any) -> bytes:
         return b"%d" % (1 // len(request))
@@ -271,7 +264,7 @@ async def test_a_defect_ends_no_server():
         assert await call(channel, b"x") == b"1"
 
 
-async def test_a_call_past_its_deadline_is_cancelled():
+async def test_call_is_cancelled_at_its_deadline():
     cancelled = asyncio.Event()
 
     async def behaviour(request: bytes, context: Any) -> bytes:
@@ -288,9 +281,9 @@ async def test_a_call_past_its_deadline_is_cancelled():
     assert raised.value.code() == grpc.StatusCode.DEADLINE_EXCEEDED
 
 
-async def test_a_call_without_a_deadline_gets_one():
+async def test_call_without_a_deadline_gets_the_default():
     async def behaviour(request: bytes, context: Any) -> bytes:
-        # Nothing else has a timer that far ahead.
+        # No other timer is that far ahead.
         loop = asyncio.get_running_loop()
         latest = max(timer.when() for timer in loop._scheduled if not timer.cancelled())
         return b"%f" % (latest - loop.time())
@@ -301,40 +294,40 @@ async def test_a_call_without_a_deadline_gets_one():
     assert DEFAULT_DEADLINE_SECONDS - 1 < seconds <= DEFAULT_DEADLINE_SECONDS
 
 
-async def test_a_message_that_is_too_big_is_refused():
+async def test_message_above_the_size_limit_is_rejected():
     raised = await failure(echo, request=b"x" * (MAX_MESSAGE_BYTES + 1))
 
     assert raised.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
 
 
-async def test_a_port_that_is_taken_is_an_error():
+async def test_port_in_use_is_an_error():
     async with a_server(echo) as (server, _):
         with pytest.raises(OSError, match=f"127.0.0.1:{server.port}"):
             await GrpcServer("127.0.0.1", server.port, [], []).start()
 
 
-async def test_stop_lets_calls_under_way_finish():
-    begun, go_on = asyncio.Event(), asyncio.Event()
+async def test_stop_waits_for_current_calls():
+    begun, proceed = asyncio.Event(), asyncio.Event()
 
     async def behaviour(request: bytes, context: Any) -> bytes:
         begun.set()
-        await go_on.wait()
+        await proceed.wait()
         return b"done"
 
     async with a_server(behaviour) as (server, channel):
-        answer = asyncio.ensure_future(call(channel))
+        response = asyncio.ensure_future(call(channel))
         await begun.wait()
         stopping = asyncio.create_task(server.stop(5))
         await asyncio.sleep(0.05)
         assert not stopping.done()
-        go_on.set()
+        proceed.set()
 
-        assert await answer == b"done"
+        assert await response == b"done"
         await asyncio.wait_for(stopping, 5)
 
 
-async def test_stop_lets_calls_that_are_given_up_tidy_up():
-    begun, tidied = asyncio.Event(), asyncio.Event()
+async def test_stop_waits_for_the_cleanup_of_cancelled_calls():
+    begun, cleaned_up = asyncio.Event(), asyncio.Event()
 
     async def behaviour(request: bytes, context: Any) -> bytes:
         begun.set()
@@ -342,17 +335,17 @@ async def test_stop_lets_calls_that_are_given_up_tidy_up():
             await asyncio.Event().wait()
         finally:
             await asyncio.sleep(0.05)
-            tidied.set()
+            cleaned_up.set()
         return b"never"
 
     async with a_server(behaviour) as (server, channel):
-        answer = asyncio.ensure_future(call(channel))
+        response = asyncio.ensure_future(call(channel))
         await begun.wait()
-        answer.cancel()
+        response.cancel()
         await server.stop(5)
 
-        assert tidied.is_set()
+        assert cleaned_up.is_set()
 
 
-async def test_stopping_what_never_started_is_fine():
+async def test_server_that_was_not_started_can_be_stopped():
     await GrpcServer("127.0.0.1", 0, [], []).stop(1)

@@ -25,7 +25,7 @@ def read(**environ: str) -> ServiceSettings:
     return ServiceSettings.from_environ({**MINIMAL, **environ})
 
 
-def test_a_service_needs_no_more_than_the_wire_contract_says():
+def test_required_variables_are_those_of_the_wire_contract():
     settings = read()
 
     assert settings.publish_topic == "com.example.stock"

@@ -1,4 +1,4 @@
-"""Logs: every line a process prints is of its format, whoever says it, and joins its trace."""
+"""Logs: every line of a process has the configured format, and names its trace."""
 
 import json
 import subprocess
@@ -18,11 +18,11 @@ logs.configure("stock", settings, ("orderid", "status", "eventid", "attempt"))
 log = structlog.get_logger()
 """
 
-EVERYTHING_THAT_TALKS = """
+EVERY_SOURCE = """
 structlog.contextvars.bind_contextvars(orderid="o-1")
 log.info("event applied", attempt=1, odd=object(), half="\\ud800", lines="a\\nb")
-log.warning("pulling paused", message="a field that is called as a special one", severity=3)
-log.info("to be seen by nobody else", level_of_detail=float("inf"))
+log.warning("pulling paused", message="a field named like a special one", severity=3)
+log.info("not for libraries", level_of_detail=float("inf"))
 try:
     1 / 0
 except ZeroDivisionError:
@@ -32,23 +32,23 @@ logging.getLogger("a.library").warning("beware")
 logging.getLogger("a.library").info("chatter")
 warnings.warn("old")
 
-async def forgets():
+async def main():
     async def fails():
-        raise ValueError("nobody waits for me")
+        raise ValueError("never retrieved")
     asyncio.create_task(fails())
     await asyncio.sleep(0)
     await asyncio.sleep(0)
 
-asyncio.run(forgets())
+asyncio.run(main())
 thread = threading.Thread(target=lambda: 1 / 0)
 thread.start()
 thread.join()
 
-class Ends:
+class Finalized:
     def __del__(self):
         raise ValueError("in a finalizer")
 
-Ends()
+Finalized()
 raise SystemError("at last")
 """
 
@@ -58,15 +58,15 @@ def run(code, format="json", level="info"):
     return subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
 
 
-def said(code, **settings):
+def lines_of(code, **settings):
     return [json.loads(line) for line in run(code, **settings).stdout.splitlines()]
 
 
 def strict(line):
-    def refuse(constant):
+    def reject(constant):
         raise ValueError(constant)
 
-    return json.loads(line, parse_constant=refuse)
+    return json.loads(line, parse_constant=reject)
 
 
 @pytest.fixture
@@ -76,8 +76,8 @@ def span():
         yield span.get_span_context()
 
 
-def test_whoever_says_something_says_it_as_one_json_object_a_line():
-    process = run(EVERYTHING_THAT_TALKS)
+def test_every_source_logs_one_json_object_per_line():
+    process = run(EVERY_SOURCE)
 
     lines = [strict(line) for line in process.stdout.splitlines()]
 
@@ -86,7 +86,7 @@ def test_whoever_says_something_says_it_as_one_json_object_a_line():
     assert [(line["severity"], line["message"]) for line in lines] == [
         ("INFO", "event applied"),
         ("WARNING", "pulling paused"),
-        ("INFO", "to be seen by nobody else"),
+        ("INFO", "not for libraries"),
         ("ERROR", "event failed"),
         ("ERROR", "went\nwrong: here"),
         ("WARNING", "beware"),
@@ -105,8 +105,8 @@ def test_whoever_says_something_says_it_as_one_json_object_a_line():
     assert lines[5]["logger"] == "a.library"
 
 
-def test_a_traceback_is_inside_its_line_and_reported_as_an_error():
-    lines = said(EVERYTHING_THAT_TALKS)
+def test_traceback_is_a_field_and_reported_as_an_error():
+    lines = lines_of(EVERY_SOURCE)
     with_traceback = [line for line in lines if "stack_trace" in line]
 
     assert [line["@type"] for line in with_traceback] == [REPORTED_ERROR] * 6
@@ -115,24 +115,24 @@ def test_a_traceback_is_inside_its_line_and_reported_as_an_error():
     assert all("@type" not in line for line in lines if "stack_trace" not in line)
 
 
-def test_the_level_decides_what_is_said():
+def test_level_filters_lines():
     code = """
 for level in ("debug", "info", "warning", "error"):
     getattr(log, level)(level)
     getattr(logging.getLogger("a.library"), level)("library " + level)
 """
 
-    def heard(level):
-        return [line["message"] for line in said(code, level=level)]
+    def messages(level):
+        return [line["message"] for line in lines_of(code, level=level)]
 
     everything = ["debug", "info", "warning", "library warning", "error", "library error"]
-    assert heard("debug") == everything
-    assert heard("info") == everything[1:]
-    assert heard("warning") == everything[2:]
-    assert heard("error") == everything[4:]
+    assert messages("debug") == everything
+    assert messages("info") == everything[1:]
+    assert messages("warning") == everything[2:]
+    assert messages("error") == everything[4:]
 
 
-def test_at_a_terminal_the_order_comes_first_and_a_library_speaks_alike():
+def test_console_lines_begin_with_the_first_fields():
     code = """
 structlog.contextvars.bind_contextvars(eventid="e-1", subscription="s", orderid="o-1", status="paid")
 log.info("event applied", attempt=2)
@@ -140,18 +140,18 @@ logging.getLogger("a.library").warning("beware")
 """
     ours, theirs = run(code, format="console").stdout.splitlines()
 
-    facts = "orderid=o-1 status=paid eventid=e-1 attempt=2 subscription=s"
-    assert " ".join(ours[27:].split()) == f"[info ] event applied {facts}"
+    fields = "orderid=o-1 status=paid eventid=e-1 attempt=2 subscription=s"
+    assert " ".join(ours[27:].split()) == f"[info ] event applied {fields}"
     assert ours[:4].isdecimal()
     assert "[warning  ] beware" in theirs
     assert "a.library" in theirs
 
 
 def entry(project="a-project"):
-    return to_entry("stock", project)(None, "", {"event": "said", "level": "info", "time": "now"})
+    return to_entry("stock", project)(None, "", {"event": "logged", "level": "info", "time": "now"})
 
 
-def test_a_line_is_joined_with_the_trace_it_was_written_under(span):
+def test_line_names_its_trace(span):
     line = entry()
 
     assert line[TRACE] == f"projects/a-project/traces/{span.trace_id:032x}"
@@ -161,11 +161,11 @@ def test_a_line_is_joined_with_the_trace_it_was_written_under(span):
     assert add_trace(None, "", {}) == {"trace": f"{span.trace_id:032x}"}
 
 
-def test_without_a_trace_none_is_named():
+def test_line_outside_of_a_trace_names_none():
     assert entry() == {
         "severity": "INFO",
         "time": "now",
-        "message": "said",
+        "message": "logged",
         "serviceContext": {"service": "stock"},
     }
     assert add_trace(None, "", {}) == {}

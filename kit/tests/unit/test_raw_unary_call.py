@@ -1,4 +1,4 @@
-"""Calls over plain stubs tell Google's front ends what the generated clients would."""
+"""Raw calls send the same Google headers as the generated clients."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -20,28 +20,28 @@ KEY = Key("Thing", "a")
 Headers = dict[str, str]
 
 
-def hearing(heard: list[Headers]) -> Behaviour:
-    """Remembers what Google's front ends look at."""
+def recording(received: list[Headers]) -> Behaviour:
+    """Record the headers that Google's front ends read."""
 
-    async def hear(request: bytes, context: Any) -> bytes:
-        heard.append({name: value for name, value in context.invocation_metadata() if "goog" in name})
+    async def record(request: bytes, context: Any) -> bytes:
+        received.append({name: value for name, value in context.invocation_metadata() if "goog" in name})
         return b""
 
-    return hear
+    return record
 
 
-async def heard(service: str, method: str, *calls: Callable[[str], Awaitable[None]]) -> list[Headers]:
-    said: list[Headers] = []
-    async with serving(service, {method: hearing(said)}) as address:
+async def headers_of(service: str, method: str, *calls: Callable[[str], Awaitable[None]]) -> list[Headers]:
+    received: list[Headers] = []
+    async with serving(service, {method: recording(received)}) as address:
         for call in calls:
             await call(address)
-    return said
+    return received
 
 
 @pytest.mark.parametrize("database", ["", "orders"])
 @pytest.mark.parametrize("method", ["Lookup", "Commit"])
-async def test_datastore_is_told_the_same(method: str, database: str):
-    async def plain(address: str) -> None:
+async def test_datastore_receives_the_same_headers(method: str, database: str):
+    async def raw(address: str) -> None:
         async with open_datastore("a-project", database, address) as tables:
             await (tables.lookup([KEY]) if method == "Lookup" else tables.commit([Insert(KEY, {})]))
 
@@ -52,14 +52,14 @@ async def test_datastore_is_told_the_same(method: str, database: str):
         await call({"project_id": "a-project", "database_id": database})
         await transport.close()
 
-    ours, theirs = await heard("google.datastore.v1.Datastore", method, plain, generated)
+    ours, theirs = await headers_of("google.datastore.v1.Datastore", method, raw, generated)
 
     assert ours == theirs
     assert set(ours) == {"x-goog-api-client", "x-goog-request-params"}
 
 
-async def test_pubsub_is_told_the_same():
-    async def plain(address: str) -> None:
+async def test_pubsub_receives_the_same_headers():
+    async def raw(address: str) -> None:
         async with open_pubsub("a-project", address) as bus:
             await bus.publish("a.topic", [Message(b"", {})])
 
@@ -68,7 +68,7 @@ async def test_pubsub_is_told_the_same():
         await PublisherAsyncClient(transport=transport).publish(topic="projects/a-project/topics/a.topic")
         await transport.close()
 
-    ours, theirs = await heard("google.pubsub.v1.Publisher", "Publish", plain, generated)
+    ours, theirs = await headers_of("google.pubsub.v1.Publisher", "Publish", raw, generated)
 
     assert ours == theirs
     assert set(ours) == {"x-goog-api-client", "x-goog-request-params"}

@@ -1,4 +1,4 @@
-"""The garbage collector of a server."""
+"""Garbage-collector tuning for servers."""
 
 import subprocess
 import sys
@@ -7,14 +7,14 @@ PROGRAM = """
 import gc
 import sagakit.grpc.server
 from sagakit.run import GC_THRESHOLDS, tune_gc
-there = len(gc.get_objects())
+before = len(gc.get_objects())
 tune_gc()
 print(gc.get_threshold() == GC_THRESHOLDS)
-print(gc.get_freeze_count() > there / 2, len(gc.get_objects()) < there / 10)
+print(gc.get_freeze_count() > before / 2, len(gc.get_objects()) < before / 10)
 """
 
 
-def test_what_is_there_is_never_looked_through_again_and_the_rest_rarely():
+def test_existing_objects_are_frozen_and_collections_are_rare():
     done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True)
 
     assert done.stdout.split() == ["True"] * 3
