@@ -1,5 +1,5 @@
-"""What a process lets be seen of itself: traces, metrics, logs.
+"""Traces, metrics and logs of a process.
 
-The core of the kit and the services use `spans`, `measures` and `metrics`; `tracing`, `exposition` and `log`
-are where it leaves the process.
+`recorder` records what the core reports to its observer, by `spans` and `metrics`; services declare
+metrics of their own with `instruments`. `tracing`, `prometheus` and `logging` export them.
 """
