@@ -50,36 +50,34 @@ def machine(tmp_path: Path) -> Machine:
     return Machine(tmp_path)
 
 
-def built(machine: Machine) -> list[str]:
-    return [call for call in machine.calls if not call.startswith("docker info")]
+@pytest.mark.parametrize(
+    ("tools", "arguments", "call"),
+    [
+        (
+            {"docker": ""},
+            ("build",),
+            f"docker build --build-arg BASE={BASE} --target {{0}} --tag r/s/{{0}}:v7 .",
+        ),
+        (
+            {"podman": ""},
+            ("build", "b:1"),
+            "podman build --build-arg BASE=b:1 --target {0} --tag r/s/{0}:v7 .",
+        ),
+        ({"docker": "exit 1", "buildah": ""}, ("push",), "buildah push r/s/{0}:v7"),
+    ],
+    ids=["docker", "podman with another base", "buildah, as docker has no daemon"],
+)
+def test_every_image_is_built_or_pushed_by_the_available_tool(
+    tools: Mapping[str, str], arguments: tuple[str, ...], call: str, machine: Machine
+):
+    for name, code in tools.items():
+        machine.install(name, code)
 
+    action, *base = arguments
+    assert machine.run("deploy/images", action, "r/s", "v7", *base).returncode == 0
 
-@pytest.mark.parametrize("tool", ["docker", "podman"])
-def test_images_are_built_by_the_available_tool(tool: str, machine: Machine):
-    machine.install(tool)
-
-    assert machine.run("deploy/images", "build", "reg/saga", "v7").returncode == 0
-
-    assert built(machine) == [
-        f"{tool} build --build-arg BASE={BASE} --target {name} --tag reg/saga/{name}:v7 ." for name in IMAGES
-    ]
-
-
-def test_docker_without_daemon_is_skipped(machine: Machine):
-    machine.install("docker", "exit 1")
-    machine.install("buildah")
-
-    assert machine.run("deploy/images", "push", "reg/saga", "v7").returncode == 0
-
-    assert built(machine) == [f"buildah push reg/saga/{name}:v7" for name in IMAGES]
-
-
-def test_base_image_can_be_chosen(machine: Machine):
-    machine.install("podman")
-
-    machine.run("deploy/images", "build", "reg/saga", "v7", "my/base:1")
-
-    assert all("--build-arg BASE=my/base:1 " in call for call in machine.calls)
+    calls = [each for each in machine.calls if not each.startswith("docker info")]
+    assert calls == [call.format(name) for name in IMAGES]
 
 
 def test_failing_build_stops_the_script(machine: Machine):
