@@ -51,9 +51,7 @@ def test_open_order_is_shown_and_audited_until_it_balances(tmp_path):
         ended = local.sagactl("order", orderid).stdout
 
         assert orderid in waiting
-        assert (
-            "still open: the ticket is reserved; what is reserved is neither sold nor released" in while_open
-        )
+        assert "open: the ticket is reserved; the reservation is neither sold nor released" in while_open
         assert unbalanced.returncode == 1
         assert f"order {orderid}: its ticket is still reserved" in unbalanced.stdout
         assert provider == "unavailable: False\ndelay seconds: 0.1\ndrop responses: False\n"
@@ -99,7 +97,7 @@ def test_unknown_names_and_a_missing_suite_are_reported(tmp_path):
         no_log = local.sagactl("logs", "nonsense")
     no_suite = [local.sagactl("ps"), local.sagactl("audit"), sagactl("audit")]
 
-    assert no_order.stderr == "Error: there is no order nonsense\n"
+    assert no_order.stderr == "Error: order nonsense does not exist\n"
     assert (
         "no process is named nonsense; processes: purchase, stock, payment, delivery, gateway"
         in no_service.stderr

@@ -1,4 +1,4 @@
-"""All that is known of an order, told in the order it happened."""
+"""`sagactl order`: one order from the records of all services, in the order in which things happened."""
 
 from dataclasses import replace
 
@@ -27,11 +27,11 @@ CHARGE = Charge("o", charges.CHARGED, 4.0, WANTED, 300)
 
 UNTIL_RESERVED = [
     "  1970-01-01T00:00:01.000Z  purchase  pre-approved, by checkout",
-    "  1970-01-01T00:00:02.000Z  stock     reserved",
+    "  1970-01-01T00:00:02.000Z  stock     reserved, for 300",
 ]
 
 
-async def told(
+async def described(
     ticket: Ticket,
     reservation: Reservation | None = None,
     charge: Charge | None = None,
@@ -46,18 +46,17 @@ async def told(
     if shipment is not None:
         entities[delivery_key("o")] = shipment_entity(shipment)
     await tables.commit([Insert(key, entity) for key, entity in entities.items()])
-    return await described(tables)
+    return await describe_in_one_call(tables)
 
 
-async def described(tables: Tables) -> list[str]:
-    """Asked for in one call, whatever it is."""
+async def describe_in_one_call(tables: Tables) -> list[str]:
     counted = CountedTables(tables)
     lines = await describe(counted, "o")
     assert counted.calls == {"lookup": 1}
     return lines
 
 
-async def test_an_order_that_was_delivered_is_told_from_checkout_to_its_delivery():
+async def test_delivered_order_is_described_from_checkout_to_delivery():
     ticket = TICKET
     for eventid, status, time in (
         ("e1", "reserved", 3.0),
@@ -66,7 +65,7 @@ async def test_an_order_that_was_delivered_is_told_from_checkout_to_its_delivery
     ):
         ticket, _ = reported(ticket, Report(eventid, status, time, amount=300))
 
-    lines = await told(
+    lines = await described(
         ticket,
         inventory.settled(RESERVATION, inventory.SOLD, 6.0),
         charges.settled(CHARGE, 7.0),
@@ -79,20 +78,20 @@ async def test_an_order_that_was_delivered_is_told_from_checkout_to_its_delivery
         "history:",
         *UNTIL_RESERVED,
         "  1970-01-01T00:00:03.000Z  purchase  reserved, by reserved (event e1)",
-        "  1970-01-01T00:00:04.000Z  payment   charged, for 300",
+        "  1970-01-01T00:00:04.000Z  payment   paid, for 300",
         "  1970-01-01T00:00:05.000Z  purchase  approved, by paid (event e2)",
         "  1970-01-01T00:00:06.000Z  stock     sold",
         "  1970-01-01T00:00:07.000Z  payment   settled",
-        "  1970-01-01T00:00:08.000Z  delivery  arranged",
+        "  1970-01-01T00:00:08.000Z  delivery  delivery-arranged",
         "  1970-01-01T00:00:09.000Z  purchase  delivery-arranged, by delivery-arranged (event e3)",
         "still open: nothing",
     ]
 
 
-async def test_a_canceled_order_is_told_with_what_was_given_back():
+async def test_canceled_order_is_described_with_its_refund():
     ticket = cancel(TICKET, "client", 5.0)
 
-    lines = await told(
+    lines = await described(
         ticket,
         inventory.settled(RESERVATION, inventory.RELEASED, 6.0),
         charges.canceled(CHARGE, "o", 300, 7.0),
@@ -103,16 +102,16 @@ async def test_a_canceled_order_is_told_with_what_was_given_back():
         "  3 blue, 1 green",
         "history:",
         *UNTIL_RESERVED,
-        "  1970-01-01T00:00:04.000Z  payment   charged, for 300",
+        "  1970-01-01T00:00:04.000Z  payment   paid, for 300",
         "  1970-01-01T00:00:05.000Z  purchase  canceled, by client",
         "  1970-01-01T00:00:06.000Z  stock     released",
-        "  1970-01-01T00:00:07.000Z  payment   canceled, 300 given back",
+        "  1970-01-01T00:00:07.000Z  payment   canceled, 300 refunded",
         "still open: nothing",
     ]
 
 
-async def test_an_order_that_nobody_has_heard_of_yet_is_open():
-    assert await told(TICKET) == [
+async def test_new_order_is_open():
+    assert await described(TICKET) == [
         "order o: pre-approved",
         "  3 blue, 1 green",
         "history:",
@@ -121,14 +120,14 @@ async def test_an_order_that_nobody_has_heard_of_yet_is_open():
     ]
 
 
-async def test_whatever_is_open_is_named():
+async def test_open_delivery_reservation_and_charge_are_named():
     approved, _ = reported(TICKET, Report("e", "paid", 3.0))
 
-    lines = await told(approved, RESERVATION, CHARGE)
+    lines = await described(approved, RESERVATION, CHARGE)
 
     assert lines[-1] == (
-        "still open: its delivery is not arranged; what is reserved is neither sold nor released;"
-        " what is charged is neither settled nor given back"
+        "still open: the delivery is not arranged; the reservation is neither sold nor released;"
+        " the charge is neither settled nor refunded"
     )
 
 
@@ -137,14 +136,14 @@ async def test_whatever_is_open_is_named():
     [
         (
             Reservation("o", inventory.REFUSED, WANTED, 2.0, reason="sold-out: blue"),
-            "refused (sold-out: blue)",
+            "reserve-failed (sold-out: blue)",
         ),
-        (Reservation("o", inventory.REFUSED, (), 2.0, reason="no-items"), "refused (no-items)"),
+        (Reservation("o", inventory.REFUSED, (), 2.0, reason="no-items"), "reserve-failed (no-items)"),
         (inventory.tombstone("o", 2.0), "released"),
     ],
 )
-async def test_what_stock_decided_for_good_is_told_once(reservation: Reservation, line: str):
-    lines = await told(TICKET, reservation)
+async def test_final_decision_of_stock_is_listed_once(reservation: Reservation, line: str):
+    lines = await described(TICKET, reservation)
 
     assert [each for each in lines if "stock" in each] == [f"  1970-01-01T00:00:02.000Z  stock     {line}"]
 
@@ -152,16 +151,16 @@ async def test_what_stock_decided_for_good_is_told_once(reservation: Reservation
 @pytest.mark.parametrize(
     ("charge", "line"),
     [
-        (replace(CHARGE, status=charges.DECLINED, reason="too much"), "declined, for 300 (too much)"),
+        (replace(CHARGE, status=charges.DECLINED, reason="too much"), "payment-failed, for 300 (too much)"),
         (charges.canceled(None, "o", 0, 4.0), "canceled"),
     ],
 )
-async def test_what_payment_decided_for_good_is_told_once(charge: Charge, line: str):
-    lines = await told(TICKET, charge=charge)
+async def test_final_decision_of_payment_is_listed_once(charge: Charge, line: str):
+    lines = await described(TICKET, charge=charge)
 
     assert [each for each in lines if "payment" in each] == [f"  1970-01-01T00:00:04.000Z  payment   {line}"]
 
 
-async def test_an_order_that_is_not_there_is_said_so():
-    with pytest.raises(CommandError, match="there is no order o"):
-        await described(MemoryTables())
+async def test_unknown_order_is_an_error():
+    with pytest.raises(CommandError, match="order o does not exist"):
+        await describe_in_one_call(MemoryTables())

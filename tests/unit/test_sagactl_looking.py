@@ -83,7 +83,7 @@ def test_an_order_is_shown(file: Path):
 def test_an_order_that_is_not_there_is_said_so(file: Path):
     shown = looking_into(file, "order", "o")
 
-    assert (shown.exit_code, shown.stdout, shown.stderr) == (1, "", "Error: there is no order o\n")
+    assert (shown.exit_code, shown.stdout, shown.stderr) == (1, "", "Error: order o does not exist\n")
 
 
 def test_what_waits_is_listed_the_oldest_first(file: Path):
