@@ -11,14 +11,14 @@ from xml.etree import ElementTree as ET
 import pytest
 from PIL import Image
 
-from tests.screenshots.page import RECORDING, STILLS
-from tests.screenshots.terminal import WATCH
+from tests.screenshots.terminal import DASHBOARD
+from tests.screenshots.web_ui import RECORDING, STILLS
 
 pytestmark = pytest.mark.timeout(300)
 
 ROOT = Path(__file__).parents[2]
 IMAGES = ROOT / "docs/images"
-PICTURES = {*STILLS, RECORDING, WATCH}
+PICTURES = {*STILLS, RECORDING, DASHBOARD}
 MADE = ROOT / "build/ui/documentation"
 """CI stores this directory."""
 
@@ -65,7 +65,7 @@ def test_recording_is_animated_and_small(made):
 
 def test_dashboard_picture_shows_a_waiting_order_without_external_fonts(made):
     for directory in (made, IMAGES):
-        drawn = (directory / WATCH).read_text()
+        drawn = (directory / DASHBOARD).read_text()
         text = "".join(ET.fromstring(drawn).itertext()).replace("\xa0", " ")
         assert "payment stopped" in text
         assert re.search(r"reserved *1", text)
