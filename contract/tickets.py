@@ -56,8 +56,8 @@ CAUSES: Mapping[str, tuple[str, ...]] = {
     "payment.settled": _APPROVAL,
     "payment.canceled": _FAILURE,
 }
-"""What happens to an order (`service.status`) → what may have caused it. A cancellation has no cause among
-these: it follows the checkout."""
+"""Step of an order (`service.status`, published or recorded) → the steps that cause it. `reserve-failed`
+causes no compensation: nothing was reserved or charged. A cancellation follows the checkout."""
 
 _SPELLINGS = {"reserve_failed": RESERVE_FAILED}
 
