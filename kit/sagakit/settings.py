@@ -4,10 +4,9 @@ An application adds settings of its own in the same way; `variables` lists them 
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass as plain_dataclass
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar, get_args
+from typing import Annotated, Any, Literal, NamedTuple, TypeVar, get_args
 from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, ConfigDict, Field, SkipValidation, TypeAdapter, ValidationError
@@ -68,8 +67,7 @@ def _fields(settings: Any) -> dict[str, FieldInfo]:
     return fields
 
 
-@plain_dataclass(frozen=True, slots=True)
-class Variable:
+class Variable(NamedTuple):
     """An environment variable, as documentation describes it."""
 
     name: str

@@ -10,10 +10,11 @@ import jwt
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from contract.shop import SHOP
+
 ISSUER = "https://saga.localhost"
 """Names under .localhost are reserved for the local machine (RFC 6761)."""
 AUDIENCE = "saga-suite"
-OPERATOR_SCOPE = "saga.operator"
 TOOL_TOKEN_SECONDS = 300
 ALGORITHM = "ES256"
 
@@ -26,7 +27,7 @@ def environ(run_dir: Path) -> dict[str, str]:
     return {
         "AUTH_ISSUER": ISSUER,
         "AUTH_AUDIENCE": AUDIENCE,
-        "AUTH_OPERATOR_SCOPE": OPERATOR_SCOPE,
+        "AUTH_OPERATOR_SCOPE": SHOP.operator_scope,
         "AUTH_KEYS_FILE": str(run_dir / _JWKS),
     }
 
@@ -35,7 +36,7 @@ def mint(run_dir: Path, sub: str, *, operator: bool, seconds: float) -> str:
     """Return a token for `sub`, signed with the development key and valid for `seconds`."""
     now = time.time()
     claims = {"iss": ISSUER, "aud": AUDIENCE, "sub": sub, "iat": now, "exp": now + seconds}
-    scope = {"scope": OPERATOR_SCOPE} if operator else {}
+    scope = {"scope": SHOP.operator_scope} if operator else {}
     return jwt.encode({**claims, **scope}, _key(run_dir), ALGORITHM, headers={"kid": _KID})
 
 

@@ -16,9 +16,7 @@ from sagakit.backends.embedded.database import Database, write_ahead
 from sagakit.backends.embedded.wake import Waker
 from sagakit.errors import Unavailable
 from sagakit.runtime import Runtime
-from sagakit.tables import Insert, Key
 from tests.support.brokers import Broker, Listener, a_message, ack, keep, nack
-from tests.support.counter import a_store, count_in, counting
 from tests.support.eventually import eventually
 from tests.support.peer import ECHOES
 from tests.support.stores import OpenTables, opener
@@ -38,48 +36,27 @@ def open_tables(tmp_path: Path) -> OpenTables:
     return opener("embedded", tmp_path / "data.sqlite3", "", "")
 
 
-async def test_messages_survive_a_restart(broker: Broker):
-    await broker.provision(TOPIC, ONE)
+async def test_messages_and_their_settlement_survive_a_restart(broker: Broker):
+    """A nacked message keeps its delay and its attempt; an acknowledged one is not delivered again."""
+    await broker.provision(TOPIC, ONE, min_retry_seconds=1, max_retry_seconds=1)
     async with broker.open() as bus:
+        before = Listener(
+            lambda delivery: nack(delivery) if delivery.message.data == b"nacked" else ack(delivery)
+        )
+        pull = bus.subscribe(ONE, before, 10)
+        await bus.publish(TOPIC, [a_message("acknowledged"), a_message("nacked")])
+        await before.has(2)
+        await pull.close()
         await bus.publish(TOPIC, [a_message("waiting")])
 
     async with broker.open() as bus:
         listener = Listener()
         bus.subscribe(ONE, listener, 10)
 
-        assert await listener.has(1) == ["waiting"]
-
-
-async def test_redelivery_survives_a_restart_with_its_delay_and_attempt(broker: Broker):
-    await broker.provision(TOPIC, ONE, min_retry_seconds=1, max_retry_seconds=1)
-    async with broker.open() as bus:
-        before = Listener(nack)
-        bus.subscribe(ONE, before, 10)
-        await bus.publish(TOPIC, [a_message()])
-        await before.has(1)
-
-    async with broker.open() as bus:
-        listener = Listener()
-        bus.subscribe(ONE, listener, 10)
-        await listener.has(1)
-
-        assert listener.attempts == [2]
-        assert listener.times[0] - before.times[0] >= 0.95
-
-
-async def test_acknowledgement_survives_a_restart(broker: Broker):
-    await broker.provision(TOPIC, ONE)
-    async with broker.open() as bus:
-        listener = Listener()
-        bus.subscribe(ONE, listener, 10)
-        await bus.publish(TOPIC, [a_message()])
-        await listener.has(1)
-
-    async with broker.open() as bus:
-        later = Listener()
-        bus.subscribe(ONE, later, 10)
-
-        assert await later.stays_silent(1.3 * broker.lease_seconds)
+        assert await listener.has(2) == ["waiting", "nacked"]
+        assert listener.attempts == [1, 2]
+        assert listener.times[1] - before.times[1] >= 0.95
+        assert await listener.stays_silent(1.3 * broker.lease_seconds)
 
 
 async def test_waiting_process_is_woken_without_polling(broker: Broker):
@@ -130,32 +107,19 @@ class CountedDatabase(Database):
         return await super().write(work)
 
 
-async def test_idle_pull_does_not_use_the_file(broker: Broker):
-    await broker.provision(TOPIC, ONE)
-    database = CountedDatabase(broker.file)
-    bus = EmbeddedBus(database, Runtime())
-    bus.subscribe(ONE, Listener(), 10)
-    await asyncio.sleep(0.2)
-
-    before = database.transactions
-    await asyncio.sleep(0.5)
-
-    assert database.transactions == before
-    await bus.close()
-    await database.close()
-
-
-async def test_closed_pull_with_an_unsettled_delivery_does_not_use_the_file(broker: Broker):
-    """Even if the subscription has more messages, for other pulls."""
+@pytest.mark.parametrize("published", [0, 5], ids=["idle", "closed with an unsettled delivery"])
+async def test_waiting_pull_does_not_use_the_file(broker: Broker, published: int):
+    """Not even a closed one with a delivery in flight, while the subscription has more messages."""
     await broker.provision(TOPIC, ONE, ack_deadline_seconds=10)
     database = CountedDatabase(broker.file)
     bus = EmbeddedBus(database, Runtime())
     listener = Listener(keep)
     pull = bus.subscribe(ONE, listener, 2)
-    await bus.publish(TOPIC, [a_message(str(number)) for number in range(5)])
-    await listener.has(2)
-    listener.deliveries[0].ack()
-    await pull.close()
+    if published:
+        await bus.publish(TOPIC, [a_message(str(number)) for number in range(published)])
+        await listener.has(2)
+        listener.deliveries[0].ack()
+        await pull.close()
     await asyncio.sleep(0.2)
 
     before = database.transactions
@@ -238,26 +202,6 @@ async def test_message_that_crashes_its_holders_becomes_a_dead_letter(broker: Br
 
         assert sorted(await dead_letters.has(2, seconds=5)) == ["deadly", "deadly too"]
         assert survivor.deliveries == []
-
-
-async def test_processes_can_open_a_new_file_at_the_same_time(open_tables: OpenTables):
-    async def increment() -> None:
-        async with open_tables() as tables:
-            await a_store(tables).transact([Key("Counter", "a")], counting())
-
-    await asyncio.gather(*(increment() for _ in range(12)))
-
-    async with open_tables() as tables:
-        assert await count_in(tables) == 12
-
-
-async def test_processes_at_one_file_see_each_others_commits_immediately(open_tables: OpenTables):
-    async with open_tables() as here, open_tables() as there:
-        for number in range(20):
-            key = Key("Thing", str(number))
-            await here.commit([Insert(key, {"n": number})])
-
-            assert (await there.lookup([key]))[key].entity == {"n": number}
 
 
 async def test_exception_rolls_the_transaction_back(tmp_path: Path):
