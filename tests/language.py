@@ -48,6 +48,8 @@ PATTERNS = {
     r"withdrawals?": "cancellation",
     r"steer(s|ed|ing)?": "service control",
     r"nothing~wrong~with|business~of": "the reason, plainly",
+    r"\"\"\"(What|Whatever|\N{HORIZONTAL ELLIPSIS})": "a noun, or an imperative verb",
+    r"pieces|be~rid~of|call(s|ed)?~off|mend(s|ed|ing)?": "units, remove, cancel, fix",
     r"burie[sd]|bury": "move to the dead letters",
     r"(all|the|no|their|its|our|these|of)~books|books~(balance|agree)": "records, ledger",
 }
