@@ -1,1 +1,1 @@
-"""What the services agree on beside the protos: topics, the event body, statuses, rules for fields."""
+"""The contract of the services, beside the protos: topics, the event body, statuses, rules for fields."""

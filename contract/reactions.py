@@ -14,7 +14,7 @@ from sagakit.telemetry.spans import set_attribute
 
 @dataclass(frozen=True, slots=True)
 class Reaction:
-    """What a service does when it receives a ticket with some status."""
+    """A service's reaction to a ticket with some status."""
 
     do: Callable[[Any, str, TicketMessage], Awaitable[Outcome]]
     """A method of the service's use cases, called with the eventid and the ticket."""

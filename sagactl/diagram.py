@@ -12,7 +12,7 @@ from services.purchase.ticket import CANCELLATION, REPORTS, TRANSITIONS, Transit
 from services.stock.handlers import REACTIONS as STOCK
 
 REACTIONS: Mapping[str, Mapping[str, Reaction]] = {"stock": STOCK, "payment": PAYMENT, "delivery": DELIVERY}
-"""What each service that replies to purchase does, by the status it receives."""
+"""The reactions of each service that replies to purchase, by the status it receives."""
 
 BEGIN, END = "<!-- drawn from the tables: {} -->", "<!-- end -->"
 _NOTHING = "\N{EN DASH}"

@@ -1,4 +1,4 @@
-"""What distinguishes an application that is built on the kit: its names on the wire and in telemetry."""
+"""The names of an application that is built on the kit, on the wire and in telemetry."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass

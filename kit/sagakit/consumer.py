@@ -26,7 +26,7 @@ SATURATION_WINDOW_SECONDS = 5.0
 
 
 class Outcome(StrEnum):
-    """What a handler made of an event; the value is the log message."""
+    """Outcome of a handler's work on an event; the value is the log message."""
 
     APPLIED = "event applied"
     DUPLICATE = "event duplicate"

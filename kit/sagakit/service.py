@@ -16,7 +16,7 @@ from sagakit.telemetry.overdue import WaitingSince
 
 @dataclass(frozen=True, slots=True)
 class Kit:
-    """What a service is built with: its store, inbox, clocks and settings."""
+    """The parts that a service is built with: its store, inbox, clocks and settings."""
 
     store: Store
     inbox: Inbox

@@ -29,7 +29,7 @@ Programs = Sequence[Mapping[str, Any]]
 
 @dataclass(frozen=True, slots=True)
 class DataSources:
-    """What the dashboard reads."""
+    """The sources that the dashboard reads."""
 
     where: str
     """The suite, for the title."""

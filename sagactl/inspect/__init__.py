@@ -1,1 +1,1 @@
-"""What the backend of a suite holds: records, audit, timelines, pending orders, dead letters."""
+"""Contents of a suite's backend: records, audit, timelines, pending orders, dead letters."""

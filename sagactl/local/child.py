@@ -18,7 +18,7 @@ _OUTPUT_DRAIN_SECONDS = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """What to run, and the file that keeps its output."""
+    """A command to run, and the file for its output."""
 
     name: str
     argv: tuple[str, ...]

@@ -28,7 +28,7 @@ CHECKOUT, CLIENT, TIMEOUT = "checkout", "client", "timeout"
 
 @dataclass(frozen=True, slots=True)
 class Transition:
-    """What a report does to a ticket."""
+    """The effect of a report on a ticket."""
 
     to: str | None = None
     """The ticket's next status; None: it stays as it is."""

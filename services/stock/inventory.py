@@ -205,7 +205,7 @@ def put(before: Item | None, shards: Mapping[int, Shard], item: Item) -> dict[in
     units = stocked(item, shards).units
     taken = units.reserved + units.sold
     if item.stock < taken:
-        raise FailedPrecondition("stock-below-taken", f"{taken} pieces of {item.itemid} are reserved or sold")
+        raise FailedPrecondition("stock-below-taken", f"{taken} units of {item.itemid} are reserved or sold")
     each, rest = divmod(item.stock - taken, item.shards)
     return {
         number: replace(shards.get(number, Shard()), available=each + (number < rest))

@@ -17,7 +17,7 @@ EVERYWHERE = {
     "x-content-type-options": "nosniff",
     "x-frame-options": "DENY",
 }
-"""What an answer has unless something else is shown."""
+"""The expected headers of an answer; only differences are recorded."""
 UNSTABLE = {"content-length", "last-modified", "date"}
 MAX_SHOWN = 200
 

@@ -16,7 +16,7 @@ FILES = Path(__file__).parent / "files"
 
 
 def drive() -> Mapping[str, str]:
-    """What is seen now, by file."""
+    """Return the recordings of the current state, by file."""
     with tempfile.TemporaryDirectory() as directory:
         return asyncio.run(_drive(Seen(Path(directory))))
 

@@ -1,4 +1,4 @@
-"""What is seen of the suites, under readable names; and what every part of the drive does with them."""
+"""The recordings, with readable names for ids; shared by all parts of the drive."""
 
 import re
 from collections import defaultdict
@@ -75,7 +75,7 @@ class Seen:
         self._printed.append("\n".join([f"## sagactl {' '.join(arguments)}", *lines, ""]))
 
     def record(self, prefix: str, watched: Watched, *, exact: bool) -> None:
-        """What was published and stored, each once: how often, and in which order, is left to chance."""
+        """Record the published events and stored entities, each once, because number and order vary."""
         published = defaultdict(set)
         for topic, message in watched.published:
             order, status = self._order_of(message), body_of(message).get("status")

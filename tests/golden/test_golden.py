@@ -9,7 +9,7 @@ from tests.golden.record import FILES, drive
 
 NAMES = sorted(str(file.relative_to(FILES)) for file in FILES.rglob("*") if file.is_file())
 AT_LEAST = {"openapi.txt"}
-"""What may grow, and never shrink."""
+"""Files that may gain lines, but not lose any."""
 
 
 @pytest.fixture(scope="module")

@@ -22,7 +22,7 @@ class Sent:
 
 
 async def events(response: httpx.Response) -> AsyncIterator[Sent]:
-    """What arrives, until the server ends it; comments are left out."""
+    """Yield the events until the server ends the stream, without comments."""
     fields: dict[str, str] = {}
     async for line in response.aiter_lines():
         if line.startswith(":"):

@@ -104,7 +104,7 @@ def test_money_that_is_nobodys_is_found():
         (Shard(-2, sold=12), "item blue: shard 0 has a negative count"),
     ],
 )
-def test_pieces_that_do_not_add_up_are_found(shard: Shard, found: str):
+def test_units_that_do_not_add_up_are_found(shard: Shard, found: str):
     records = agreeing()
     records.shards["blue", 0] = shard
 
@@ -112,7 +112,7 @@ def test_pieces_that_do_not_add_up_are_found(shard: Shard, found: str):
 
 
 @pytest.mark.parametrize("status", ["reserved", "sold"])
-def test_pieces_of_a_shard_that_is_not_there_are_found(status: str):
+def test_units_of_a_missing_shard_are_found(status: str):
     records = agreeing()
     records.allocated["blue", 5, status] = 2
 

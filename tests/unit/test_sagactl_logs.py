@@ -1,4 +1,4 @@
-"""What children print, cut into lines and fit for a terminal."""
+"""The output of child processes, split into lines and made safe for a terminal."""
 
 from sagactl.local.logs import MAX_LINE_BYTES, Lines, tail
 

@@ -1,4 +1,4 @@
-"""What a local run will consist of."""
+"""The plan of a local run."""
 
 import socket
 

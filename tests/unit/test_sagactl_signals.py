@@ -1,4 +1,4 @@
-"""What counts as being asked to stop."""
+"""Signals that stop a process."""
 
 import asyncio
 import os

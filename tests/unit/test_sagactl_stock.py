@@ -1,4 +1,4 @@
-"""What the tool asks of the stock service: the catalogue it seeds, the items it changes."""
+"""Calls of the stock service: seeding the catalogue, changing items."""
 
 from contextlib import asynccontextmanager
 

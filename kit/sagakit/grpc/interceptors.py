@@ -1,4 +1,4 @@
-"""What the interceptors share: the skeleton that wraps a unary method, metadata, names of codes."""
+"""Shared parts of the interceptors: the skeleton that wraps a unary method, metadata, names of codes."""
 
 from collections.abc import Awaitable, Callable
 from functools import partial

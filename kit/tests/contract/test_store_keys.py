@@ -41,7 +41,7 @@ async def test_required_keys_restart_the_transaction(tables: Tables):
 
 
 async def test_restarted_transaction_decides_on_fresh_reads(tables: Tables):
-    """What was read before may have changed since."""
+    """The rows read before may have changed since."""
     await tables.commit([Insert(COUNTER, {"n": 1}), Insert(OTHER, {"n": 10})])
 
     class ChangedBeforeTheSecondLookup(CountedTables):
