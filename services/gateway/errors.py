@@ -70,7 +70,7 @@ class Problem(HTTPException):
 
     @classmethod
     def not_found(cls) -> "Problem":
-        return cls(404, "no-such-path", "There is nothing at this path.")
+        return cls(404, "not-found", "There is nothing at this path.")
 
     @classmethod
     def invalid_field(cls, field: str, message: str) -> "Problem":

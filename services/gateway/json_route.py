@@ -87,7 +87,7 @@ class JsonRoute(APIRoute):
                 async with asyncio.timeout(deadline.remaining(_MAX_BODY_SECONDS)):
                     body = await request.body() or self.default_body
             except TimeoutError:
-                raise Problem(408, "body-too-slow", "The body did not arrive in time.") from None
+                raise Problem(408, "request-timeout", "The body did not arrive in time.") from None
             if self.body_field is None:
                 _validate_no_body(body)
             return await handle(_JsonRequest(request, body))

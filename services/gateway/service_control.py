@@ -43,7 +43,7 @@ async def _control(socket: Path, action: str, name: str) -> Sequence[Mapping[str
     try:
         return await control(socket, action, name)
     except SagaError as error:
-        raise Problem(503, "no-control", f"{error}.") from error
+        raise Problem(503, "control-unavailable", f"{error}.") from error
 
 
 def _service(name: str, processes: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -67,7 +67,7 @@ def require_same_origin(request: Request) -> None:
         and is_local(request)
     )
     if not trusted:
-        raise Problem(403, "not-from-here", f"Only this machine's own page may do that, with {UI_HEADER}.")
+        raise Problem(403, "cross-origin-forbidden", f"Only this machine's own page may do that, with {UI_HEADER}.")
 
 
 def is_local(request: Request) -> bool:

@@ -121,7 +121,7 @@ def test_cart_survives_a_reload(visit):
 def test_history_is_polled_if_streams_do_not_get_through(visit):
     visitor = visit()
     visitor.expected_errors = {501}
-    problem = {"reason": "no-events", "detail": "No broker."}
+    problem = {"reason": "streams-unavailable", "detail": "No broker."}
     visitor.page.route("**/events", lambda route: route.fulfill(status=501, json=problem))
 
     visitor.run("paid", "approved")

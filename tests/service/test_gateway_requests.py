@@ -184,13 +184,13 @@ async def test_body_that_does_not_arrive_in_time_is_a_408(method, path):
     async with suite(timeout_seconds=0.05) as (client, _):
         response = await client.request(method, path, content=stuck())
 
-    assert_problem(response, 408, "body-too-slow")
+    assert_problem(response, 408, "request-timeout")
 
 
 @pytest.mark.parametrize("path", ["/purchase/api", "/%00", "/v1/carts", "/v1/carts/a:b:close"])
 async def test_unknown_path_is_not_found(path):
     async with suite() as (client, _):
-        assert_problem(await client.get(path), 404, "no-such-path")
+        assert_problem(await client.get(path), 404, "not-found")
 
 
 async def test_requests_over_the_concurrency_limit_are_rejected_except_probes():

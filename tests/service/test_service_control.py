@@ -80,7 +80,7 @@ async def test_other_processes_and_actions_are_not_found(target):
     async with gateway_of(suite) as client:
         answer = await client.post(f"/ui/services/{target}", headers=FROM_THE_UI)
 
-    assert_problem(answer, 404, "no-such-path")
+    assert_problem(answer, 404, "not-found")
     assert suite.requests == []
 
 
@@ -105,8 +105,8 @@ async def test_cross_origin_requests_are_rejected(headers):
         stopped = await client.post("/ui/services/stock:stop", headers=headers)
         listed = await client.get("/ui/services", headers=headers)
 
-    assert_problem(stopped, 403, "not-from-here")
-    assert_problem(listed, 403, "not-from-here")
+    assert_problem(stopped, 403, "cross-origin-forbidden")
+    assert_problem(listed, 403, "cross-origin-forbidden")
     assert suite.requests == []
 
 
@@ -138,7 +138,7 @@ async def test_failed_action_returns_503_with_its_reason():
     async with gateway_of(Suite()) as client:
         answer = await client.post("/ui/services/delivery:start", headers=FROM_THE_UI)
 
-    problem = assert_problem(answer, 503, "no-control")
+    problem = assert_problem(answer, 503, "control-unavailable")
     assert "does not become ready" in problem["detail"]
 
 
@@ -146,7 +146,7 @@ async def test_missing_suite_returns_503(tmp_path):
     clients = Clients(dict.fromkeys(SERVICES, "ipv4:127.0.0.1:1"), 1)
 
     async with client_of(create_app(clients, Lifecycle(), control=tmp_path / "gone")) as client:
-        assert_problem(await client.get("/ui/services", headers=FROM_THE_UI), 503, "no-control")
+        assert_problem(await client.get("/ui/services", headers=FROM_THE_UI), 503, "control-unavailable")
 
 
 async def test_without_a_control_socket_the_routes_do_not_exist():

@@ -72,7 +72,7 @@ async def test_unchanged_files_are_revalidated_with_304():
 @pytest.mark.parametrize("path", ["/ui/nothing.js", "/ui/../app.py", "/ui/%2e%2e/app.py", "/ui/services"])
 async def test_other_paths_are_not_found(path):
     async with gateway({}) as client:
-        assert_problem(await client.get(path), 404, "no-such-path")
+        assert_problem(await client.get(path), 404, "not-found")
 
 
 async def test_configuration_without_settings():

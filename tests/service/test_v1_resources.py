@@ -174,8 +174,8 @@ async def test_a_body_that_is_no_json_is_refused(client: httpx.AsyncClient):
         ("GET", "/v1/orders/none/history", "unknown-order"),
         ("POST", "/v1/orders/none:cancel", "unknown-order"),
         ("GET", "/v1/items/none", "unknown-item"),
-        ("GET", "/v1/carts", "no-such-path"),
-        ("GET", "/v1/carts/a:b:close", "no-such-path"),
+        ("GET", "/v1/carts", "not-found"),
+        ("GET", "/v1/carts/a:b:close", "not-found"),
     ],
 )
 async def test_what_is_not_there_is_not_found(client: httpx.AsyncClient, method, path, reason):
