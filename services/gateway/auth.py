@@ -84,7 +84,7 @@ class AuthMiddleware:
                 challenge = {"WWW-Authenticate": 'Bearer error="invalid_token"'}
                 problem = Problem(401, "unauthenticated", f"{error}.".capitalize(), headers=challenge)
             except Unavailable:
-                problem = Problem(503, "unavailable", "Nobody can be recognized at the moment; try again.")
+                problem = Problem(503, "unavailable", "Authentication is temporarily unavailable.")
         # Failed attempts count against the client's address, which limits guessing as well.
         if self.bucket is not None and (retry_after := self.bucket.acquire(client)):
             problem = rate_limited(retry_after, "client")

@@ -36,10 +36,10 @@ _HTTP_STATUSES = {
 }
 # A service's own message about its failure names hosts and ports: that is for logs.
 _FAILURES = {
-    500: "Something went wrong here; nothing is known to be wrong with the request.",
-    501: "The service behind this does not know how to do it.",
-    503: "A service this needs is away; try again.",
-    504: "A service this needs took too long. What was asked for may have been done.",
+    500: "An unexpected error occurred.",
+    501: "The service does not implement this.",
+    503: "A required service is unavailable; try again.",
+    504: "A required service did not answer in time. The request may have taken effect.",
 }
 _COMMANDID_REUSED = "commandid-reused"
 _RETRY_AFTER = {429: "1", 503: "1"}
@@ -70,7 +70,7 @@ class Problem(HTTPException):
 
     @classmethod
     def not_found(cls) -> "Problem":
-        return cls(404, "not-found", "There is nothing at this path.")
+        return cls(404, "not-found", "This path does not exist.")
 
     @classmethod
     def invalid_field(cls, field: str, message: str) -> "Problem":
@@ -147,7 +147,7 @@ async def on_rpc_error(request: Request, error: AioRpcError) -> Response:
     status = _HTTP_STATUSES.get(error.code(), 500)
     if request.url.path.startswith("/v1/"):
         if any(each.reason == _COMMANDID_REUSED for each in bad.field_violations):
-            message = "This key was used for another request."
+            message = "This key was used for a different request."
             errors = [{"field": "Idempotency-Key", "message": message}]
             return Problem(422, "idempotency-key-reused", message, errors).response()
         if error.code() is grpc.StatusCode.FAILED_PRECONDITION:

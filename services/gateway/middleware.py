@@ -142,7 +142,7 @@ class ConcurrencyLimitMiddleware:
             await self.app(scope, receive, send)
             return
         if self.running >= self.limit:
-            problem = Problem(503, "overloaded", "Too many requests at once; try again.")
+            problem = Problem(503, "overloaded", "Too many concurrent requests; try again.")
             await problem.response()(scope, receive, send)
             return
         self.running += 1

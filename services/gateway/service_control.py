@@ -67,7 +67,11 @@ def require_same_origin(request: Request) -> None:
         and is_local(request)
     )
     if not trusted:
-        raise Problem(403, "cross-origin-forbidden", f"Only this machine's own page may do that, with {UI_HEADER}.")
+        raise Problem(
+            403,
+            "cross-origin-forbidden",
+            f"This endpoint accepts only same-origin requests from localhost with the header {UI_HEADER}.",
+        )
 
 
 def is_local(request: Request) -> bool:

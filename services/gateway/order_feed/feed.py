@@ -197,7 +197,7 @@ class FollowerSlots:
     def acquire(self) -> None:
         """Take a slot. Raises Problem (503) if none is free."""
         if not self._free:
-            raise Problem(503, "too-many-followers", "Too many orders are followed here at once; try again.")
+            raise Problem(503, "too-many-followers", "Too many orders are being followed; try again.")
         self._free -= 1
 
     def release(self) -> None:

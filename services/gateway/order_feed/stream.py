@@ -69,7 +69,7 @@ class OrderStream:
         Raises Problem (501, 503) if there is no stream, AioRpcError if the order does not exist.
         """
         if self._feeds is None:
-            raise Problem(501, "streams-unavailable", "This gateway is connected to no message broker.")
+            raise Problem(501, "streams-unavailable", "This gateway is not connected to a message broker.")
         # Also authorizes the caller, before anything is sent.
         await self._clients.purchase.GetOrderTicket(GetOrderTicketRequest(orderid=orderid))
         seen = _keys(last_event_id)

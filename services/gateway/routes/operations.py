@@ -61,7 +61,7 @@ async def readyz(
     ] = False,
 ) -> dict[str, str]:
     if request.app.state.lifecycle.draining:
-        raise Problem(503, "draining", "This gateway is about to stop.")
+        raise Problem(503, "draining", "This gateway is draining.")
     if missing := await services.not_serving(SERVICES if all else NEEDED):
         raise Problem(503, "not-ready", f"Not serving: {', '.join(missing)}.")
     return {"status": "ok"}
