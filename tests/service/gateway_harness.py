@@ -1,7 +1,6 @@
-"""What the gateway's tests share: fake services behind real gRPC, and a gateway in front of them."""
+"""Fake services behind real gRPC, and a gateway in front of them."""
 
-import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -34,8 +33,8 @@ class Failure:
 
 @dataclass
 class FakeService:
-    """Stands in for a service: answers what it is told to (a message, a Failure, or a coroutine function
-    that gives one), the last of it again and again; everything else with an empty message."""
+    """Stands in for a service. `answers` by RPC: messages, Failures, or coroutine functions that return one;
+    the last is repeated. Other RPCs are answered with default values."""
 
     name: str
     answers: dict[str, Sequence[Any]] = field(default_factory=dict)
@@ -43,11 +42,11 @@ class FakeService:
     health: HealthServicer = field(default_factory=HealthServicer)
     port: int = 0
     deadlines: list[float | None] = field(default_factory=list)
-    """The seconds that each call was given."""
+    """Remaining seconds of each call."""
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator["FakeService"]:
-        """Listens at a free port, and again at the same one when started again."""
+        """Context manager: listen at a free port, and at the same one when entered again."""
         server = grpc.aio.server(options=(("grpc.so_reuseport", 0),))
         methods = SERVICES[self.name].methods
         handlers = {method.name: self._handler(method) for method in methods}
@@ -97,7 +96,7 @@ def _empty(method: Any) -> Message:
 
 @asynccontextmanager
 async def fakes(**answers: Sequence[Any]) -> AsyncIterator[dict[str, FakeService]]:
-    """Every service by its name, running; `answers` by the RPCs' names."""
+    """Context manager: all services by name, running; `answers` by RPC."""
     async with AsyncExitStack() as stack:
         yield {
             name: await stack.enter_async_context(FakeService(name, answers).running()) for name in SERVICES
@@ -106,7 +105,7 @@ async def fakes(**answers: Sequence[Any]) -> AsyncIterator[dict[str, FakeService
 
 @asynccontextmanager
 async def client_of(app: Any) -> AsyncIterator[httpx.AsyncClient]:
-    """A client of `app`, which is started and stopped around it."""
+    """Context manager: a client of `app`, which is started and stopped with it."""
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(app.router.lifespan_context(app))
         transport = httpx.ASGITransport(app, raise_app_exceptions=False)
@@ -121,10 +120,10 @@ async def gateway(
     limit: int = 100,
     lifecycle: Lifecycle | None = None,
 ) -> AsyncIterator[httpx.AsyncClient]:
-    """A client of a gateway to those gRPC targets; nobody is at those that are left out."""
-    nobody = dict.fromkeys(SERVICES, "ipv4:127.0.0.1:1")
+    """Context manager: a client of a gateway to those gRPC targets; the others cannot be reached."""
+    unreachable = dict.fromkeys(SERVICES, "ipv4:127.0.0.1:1")
     app = create_app(
-        Clients({**nobody, **targets}, timeout_seconds),
+        Clients({**unreachable, **targets}, timeout_seconds),
         lifecycle or Lifecycle(),
         MiddlewareConfig(RequestLimits(request_seconds=timeout_seconds, concurrent_requests=limit)),
     )
@@ -140,7 +139,7 @@ def targets_of(services: Iterable[FakeService]) -> dict[str, str]:
 async def suite(
     *, timeout_seconds: float = WAIT_SECONDS, limit: int = 100, **answers: Sequence[Any]
 ) -> AsyncIterator[tuple[httpx.AsyncClient, FakeService]]:
-    """A gateway in front of fakes of every service, and the fake of purchase."""
+    """Context manager: a client of a gateway to fakes of every service, and the fake of purchase."""
     async with fakes(**answers) as services:
         targets = targets_of(services.values())
         async with gateway(targets, timeout_seconds=timeout_seconds, limit=limit) as client:
@@ -148,7 +147,7 @@ async def suite(
 
 
 def assert_problem(response: httpx.Response, status: int, reason: str) -> dict[str, Any]:
-    """The problem in `response`, which has everything RFC 9457 and the README promise."""
+    """Return the problem in `response`, with everything RFC 9457 and docs/api.md promise."""
     assert response.status_code == status, response.text
     assert response.headers["content-type"] == "application/problem+json"
     problem: dict[str, Any] = response.json()
@@ -156,10 +155,3 @@ def assert_problem(response: httpx.Response, status: int, reason: str) -> dict[s
     assert problem["title"]
     assert problem["detail"]
     return problem
-
-
-async def until(holds: Callable[[], Awaitable[bool]], seconds: float = WAIT_SECONDS) -> None:
-    """Return once it holds; fail at the deadline."""
-    async with asyncio.timeout(seconds):
-        while not await holds():  # noqa: ASYNC110 - what is waited for cannot set an event
-            await asyncio.sleep(0.01)

@@ -12,7 +12,8 @@ from contract.calls import DEADLINE_SECONDS, service_config
 from rpc import purchase_pb2 as pb
 from rpc.purchase_pb2_grpc import PurchaseStub
 from services.gateway.clients import SERVICES
-from tests.service.gateway_harness import NOT_SERVING, SERVING, Failure, FakeService, until
+from tests.service.gateway_harness import NOT_SERVING, SERVING, Failure, FakeService
+from tests.support.eventually import eventually
 
 PURCHASE = SERVICES["purchase"].full_name
 GET = pb.GetCartRequest(cartid="c")
@@ -69,12 +70,12 @@ async def test_draining_process_gets_no_calls_until_it_serves_again():
                 await stub.GetCart(GET)
             return {number for number, service in ((1, one), (2, two)) if service.asked}
 
-        await until(lambda: holds(asked, {1, 2}))
+        await eventually(lambda: holds(asked, {1, 2}))
         await one.health.set("", NOT_SERVING)
-        await until(lambda: holds(asked, {2}))
+        await eventually(lambda: holds(asked, {2}))
         assert await asked() == {2}
         await one.health.set("", SERVING)
-        await until(lambda: holds(asked, {1, 2}))
+        await eventually(lambda: holds(asked, {1, 2}))
 
 
 async def holds(asked, expected: set[int]) -> bool:

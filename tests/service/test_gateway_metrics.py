@@ -1,4 +1,4 @@
-"""The gateway's metrics: requests by route, status and method, none of which a client can multiply."""
+"""The gateway's metrics: requests by route, status and method, which clients cannot make up."""
 
 import grpc
 
@@ -16,8 +16,8 @@ COUNT = "http_server_request_duration_seconds_count"
 NO_LIMITS = RequestLimits()
 
 
-async def requested(*requests: tuple[str, str], limits: RequestLimits = NO_LIMITS, **answers) -> Measured:
-    """What was measured of these requests, one after the other."""
+async def send(*requests: tuple[str, str], limits: RequestLimits = NO_LIMITS, **answers) -> Measured:
+    """Send the requests one after the other; return what was measured."""
     measured = Measured()
     async with fakes(**answers) as services:
         clients = Clients(targets_of(services.values()), 5)
@@ -28,18 +28,18 @@ async def requested(*requests: tuple[str, str], limits: RequestLimits = NO_LIMIT
     return measured
 
 
-async def test_a_request_counts_with_the_template_of_its_route():
+async def test_requests_are_counted_by_route_template():
     ticket = GetOrderTicketResponse(order_ticket=OrderTicket(orderid="a", status="approved"))
 
-    measured = await requested(("GET", "/v1/orders/a"), ("GET", "/v1/orders/b"), GetOrderTicket=[ticket])
+    measured = await send(("GET", "/v1/orders/a"), ("GET", "/v1/orders/b"), GetOrderTicket=[ticket])
 
     labels = {"http_route": "/v1/orders/{orderid}", "http_response_status_code": "200"}
     assert measured.value(COUNT, http_request_method="GET", **labels) == 2
     assert measured.value(COUNT) == 2
 
 
-async def test_failures_count_with_the_status_the_client_hears():
-    measured = await requested(
+async def test_failures_are_counted_by_the_status_answered():
+    measured = await send(
         ("POST", "/purchase/api/get_order_ticket"),
         GetOrderTicket=[Failure(grpc.StatusCode.UNAVAILABLE)],
     )
@@ -48,16 +48,16 @@ async def test_failures_count_with_the_status_the_client_hears():
     assert measured.value(COUNT, **labels) == 1
 
 
-async def test_paths_and_methods_that_somebody_makes_up_make_no_labels():
-    measured = await requested(("GET", "/a"), ("GET", "/b/c"), ("BREW", "/a"))
+async def test_unknown_paths_and_methods_create_no_labels():
+    measured = await send(("GET", "/a"), ("GET", "/b/c"), ("BREW", "/a"))
 
     samples = [labels for name, labels, _ in measured.samples() if name == COUNT]
     assert {labels["http_route"] for labels in samples} == {""}
     assert {labels["http_request_method"] for labels in samples} == {"GET", "_OTHER"}
 
 
-async def test_who_is_turned_away_before_the_routes_counts_as_well():
-    measured = await requested(
+async def test_requests_rejected_by_middleware_are_counted():
+    measured = await send(
         ("GET", "/v1/orders/a"), ("GET", "/v1/orders/a"), limits=RequestLimits(rate_per_client=0.5)
     )
 

@@ -15,10 +15,11 @@ import pytest
 from rpc import purchase_pb2
 from services.gateway.clients import SERVICES
 from services.gateway.server import MAX_HEADER_BYTES, listen
-from tests.service.gateway_harness import WAIT_SECONDS, assert_problem, fakes, until
+from tests.service.gateway_harness import WAIT_SECONDS, assert_problem, fakes
+from tests.support.eventually import eventually
 
 CREATE_CART = "/purchase/api/create_cart"
-AWAY = {**{f"{name.upper()}_ADDRESS": "127.0.0.1:1" for name in SERVICES}, "PORT": "0"}
+UNREACHABLE = {**{f"{name.upper()}_ADDRESS": "127.0.0.1:1" for name in SERVICES}, "PORT": "0"}
 
 
 async def spawn(environ, *arguments):
@@ -33,12 +34,12 @@ async def spawn(environ, *arguments):
 
 @asynccontextmanager
 async def running(**environ):
-    """A process that serves, and a client of it."""
-    process = await spawn({**AWAY, **environ})
+    """A gateway process, and a client of it."""
+    process = await spawn({**UNREACHABLE, **environ})
     try:
         async with asyncio.timeout(WAIT_SECONDS):
-            said = await serving(process)
-        base_url = f"http://{said['host']}:{said['port']}"
+            line = await serving(process)
+        base_url = f"http://{line['host']}:{line['port']}"
         async with httpx.AsyncClient(base_url=base_url, trust_env=False, timeout=WAIT_SECONDS) as client:
             yield process, client
     finally:
@@ -48,22 +49,22 @@ async def running(**environ):
 
 
 async def serving(process):
-    """The line it says so with; others may come before it."""
-    while (said := json.loads(await process.stdout.readline()))["message"] != "serving":
+    """The log line that names the address; others may precede it."""
+    while (line := json.loads(await process.stdout.readline()))["message"] != "serving":
         pass
-    return said
+    return line
 
 
 async def failure(**environ):
-    """The exit code and the lines on standard error of a process that cannot start."""
+    """The exit code, and the lines on standard error, of a process that cannot start."""
     process = await spawn(environ)
     async with asyncio.timeout(WAIT_SECONDS):
-        said, complaint = await process.communicate()
-    assert said == b""
-    return process.returncode, complaint.decode().splitlines()
+        output, errors = await process.communicate()
+    assert output == b""
+    return process.returncode, errors.decode().splitlines()
 
 
-async def refused(client):
+async def is_refused(client):
     try:
         await client.get("/healthz")
     except httpx.TransportError:
@@ -74,29 +75,29 @@ async def refused(client):
 async def test_sigterm_lets_a_request_finish_and_exits_with_zero():
     release = asyncio.Event()
 
-    async def held():
+    async def hold():
         await release.wait()
         return purchase_pb2.CreateCartResponse(cart={"cartid": "1", "status": "open"})
 
-    async with fakes(CreateCart=[held]) as services:
+    async with fakes(CreateCart=[hold]) as services:
         purchase = services["purchase"]
         addresses = {f"{name.upper()}_ADDRESS": service.address for name, service in services.items()}
         async with running(**addresses, DRAIN_DELAY_SECONDS="1") as (process, client):
             ready = await client.get("/readyz")
             under_way = asyncio.create_task(client.post(CREATE_CART, json={"cartid": "1"}))
-            await until(lambda: asyncio.sleep(0, bool(purchase.asked)))
+            await eventually(lambda: purchase.asked)
 
-            told_at = time.monotonic()
+            signalled_at = time.monotonic()
             process.send_signal(signal.SIGTERM)
 
             async def not_ready():
                 return (await client.get("/readyz")).status_code == 503
 
-            await until(not_ready)
+            await eventually(not_ready)
             draining = await client.get("/readyz")
             last = await client.get("/")
-            await until(lambda: refused(client))
-            refused_after = time.monotonic() - told_at
+            await eventually(lambda: is_refused(client))
+            refused_after = time.monotonic() - signalled_at
             release.set()
             finished = await under_way
             exit_code = await asyncio.wait_for(process.wait(), WAIT_SECONDS)
@@ -111,7 +112,7 @@ async def test_sigterm_lets_a_request_finish_and_exits_with_zero():
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-async def test_an_idle_gateway_ends_at_once_even_with_connections_open(number):
+async def test_idle_gateway_exits_at_once_even_with_open_connections(number):
     async with running() as (process, client):
         await client.get("/")
 
@@ -121,26 +122,26 @@ async def test_an_idle_gateway_ends_at_once_even_with_connections_open(number):
         assert await process.stderr.read() == b""
 
 
-async def test_a_port_that_is_taken_is_one_clear_line():
+async def test_port_in_use_is_reported_in_one_line():
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
-        exit_code, complaint = await failure(**{**AWAY, "PORT": port})
+        exit_code, lines = await failure(**{**UNREACHABLE, "PORT": port})
 
     assert exit_code == 1
-    assert len(complaint) == 1
-    assert complaint[0].startswith("gateway: PORT cannot be used: Address already in use")
-    assert port in complaint[0]
+    assert len(lines) == 1
+    assert lines[0].startswith("gateway: PORT cannot be used: Address already in use")
+    assert port in lines[0]
 
 
-async def test_a_host_that_is_not_here_is_one_clear_line():
-    exit_code, complaint = await failure(**{**AWAY, "HOST": "192.0.2.1"})
+async def test_unknown_host_is_reported_in_one_line():
+    exit_code, lines = await failure(**{**UNREACHABLE, "HOST": "192.0.2.1"})
 
     assert exit_code == 1
-    assert len(complaint) == 1
-    assert complaint[0].startswith("gateway: HOST cannot be used: ")
+    assert len(lines) == 1
+    assert lines[0].startswith("gateway: HOST cannot be used: ")
 
 
-def test_small_answers_are_not_held_back():
+def test_small_answers_are_sent_without_delay():
     with listen("127.0.0.1", 0) as at, socket.create_connection(at.getsockname()):
         connection, _ = at.accept()
         with connection:
@@ -151,14 +152,14 @@ def test_small_answers_are_not_held_back():
     ("environ", "complaint"),
     [
         ({"STOCK_ADDRESS": "127.0.0.1:1"}, "gateway: PURCHASE_ADDRESS is not set"),
-        ({**AWAY, "PORT": "http"}, "gateway: PORT must be an integer, not 'http'"),
+        ({**UNREACHABLE, "PORT": "http"}, "gateway: PORT must be an integer, not 'http'"),
     ],
 )
-async def test_a_bad_setting_is_one_clear_line(environ, complaint):
+async def test_invalid_setting_is_reported_in_one_line(environ, complaint):
     assert await failure(**environ) == (1, [complaint])
 
 
-async def test_a_body_that_is_too_large_gets_its_answer_over_a_real_connection():
+async def test_too_large_body_is_answered_over_a_real_connection():
     async def megabytes():
         for _ in range(64):
             yield b" " * 64 * 1024
@@ -173,7 +174,7 @@ async def test_a_body_that_is_too_large_gets_its_answer_over_a_real_connection()
     assert after.text == "api-gateway"
 
 
-async def test_services_that_are_away_end_no_process():
+async def test_process_keeps_running_without_services():
     async with running() as (process, client):
         answer = await client.post(CREATE_CART, json={"cartid": "1"})
         ready = await client.get("/readyz")
@@ -185,7 +186,7 @@ async def test_services_that_are_away_end_no_process():
     assert "server" not in answer.headers
 
 
-async def test_it_starts_without_googles_clients():
+async def test_gateway_starts_without_googles_clients():
     # They take longer to import than the gateway has to start.
     process = await spawn(
         {}, "-c", "import sys, services.gateway.__main__; print('google.cloud' in ' '.join(sys.modules))"
@@ -194,7 +195,7 @@ async def test_it_starts_without_googles_clients():
     assert await process.communicate() == (b"False\n", b"")
 
 
-async def test_headers_that_are_too_large_are_refused_unread():
+async def test_too_large_headers_are_rejected_unread():
     async with running() as (_, client):
         async with asyncio.timeout(WAIT_SECONDS):
             reader, writer = await asyncio.open_connection(client.base_url.host, client.base_url.port)
@@ -208,20 +209,20 @@ async def test_headers_that_are_too_large_are_refused_unread():
     assert b"Traceback" not in answer
 
 
-async def test_no_request_on_a_connection_that_is_kept_alive_is_cut_off_when_a_gateway_stops():
-    """New connections a balancer sends elsewhere; those that are there it does not know how to end."""
+async def test_no_request_on_an_idle_connection_is_lost_when_a_gateway_drains():
+    """A load balancer sends new connections elsewhere, but keeps the open ones."""
     answered = []
 
-    async def ask_until_it_says_farewell(client):
-        farewell = False
-        while not farewell:
+    async def ask_until_closed(client):
+        closed = False
+        while not closed:
             answer = await client.get("/")
-            farewell = answer.headers.get("connection") == "close"
+            closed = answer.headers.get("connection") == "close"
             answered.append(answer.status_code)
 
     async with running(DRAIN_DELAY_SECONDS="1") as (process, client):
-        asking = [asyncio.create_task(ask_until_it_says_farewell(client)) for _ in range(16)]
-        await until(lambda: asyncio.sleep(0, len(answered) > 100))
+        asking = [asyncio.create_task(ask_until_closed(client)) for _ in range(16)]
+        await eventually(lambda: len(answered) > 100)
 
         process.send_signal(signal.SIGTERM)
         await asyncio.wait_for(asyncio.gather(*asking), WAIT_SECONDS)

@@ -1,4 +1,4 @@
-"""How often a client may ask."""
+"""Token buckets."""
 
 from services.gateway.rate_limits import BURST_SECONDS, TokenBucket
 
@@ -7,25 +7,25 @@ class Clock:
     now = 100.0
 
 
-def rate(clock: Clock, per_second: float = 5, **more) -> TokenBucket:
+def bucket(clock: Clock, per_second: float = 5, **more) -> TokenBucket:
     return TokenBucket(per_second, lambda: clock.now, **more)
 
 
-def taken(rate: TokenBucket, client: str, times: int) -> list[bool]:
-    return [rate.acquire(client) == 0 for _ in range(times)]
+def acquired(bucket: TokenBucket, client: str, times: int) -> list[bool]:
+    return [bucket.acquire(client) == 0 for _ in range(times)]
 
 
-def test_a_quiet_client_may_ask_a_burst_and_then_has_to_wait():
-    limited = rate(Clock())
+def test_idle_client_may_send_a_burst_and_then_has_to_wait():
+    limited = bucket(Clock())
     burst = int(5 * BURST_SECONDS)
 
-    assert taken(limited, "a", burst + 2) == [True] * burst + [False] * 2
+    assert acquired(limited, "a", burst + 2) == [True] * burst + [False] * 2
 
 
-def test_it_is_told_how_long():
+def test_acquire_returns_the_seconds_to_wait():
     clock = Clock()
-    limited = rate(clock)
-    taken(limited, "a", 10)
+    limited = bucket(clock)
+    acquired(limited, "a", 10)
 
     wait = limited.acquire("a")
     clock.now += wait - 0.001
@@ -37,41 +37,41 @@ def test_it_is_told_how_long():
     assert limited.acquire("a") == 0
 
 
-def test_being_refused_costs_nothing():
+def test_rejected_requests_cost_no_tokens():
     clock = Clock()
-    limited = rate(clock)
-    taken(limited, "a", 1_000)
+    limited = bucket(clock)
+    acquired(limited, "a", 1_000)
 
     clock.now += 1
 
-    assert sum(taken(limited, "a", 10)) == 5
+    assert sum(acquired(limited, "a", 10)) == 5
 
 
-def test_clients_are_counted_apart():
-    limited = rate(Clock())
-    taken(limited, "a", 20)
+def test_each_client_has_its_own_tokens():
+    limited = bucket(Clock())
+    acquired(limited, "a", 20)
 
     assert limited.acquire("b") == 0
 
 
-def test_a_rate_below_one_a_second_lets_one_through():
+def test_rate_below_one_per_second_allows_one_request():
     clock = Clock()
-    limited = rate(clock, per_second=0.1)
+    limited = bucket(clock, per_second=0.1)
 
-    assert taken(limited, "a", 2) == [True, False]
+    assert acquired(limited, "a", 2) == [True, False]
     clock.now += 10
     assert limited.acquire("a") == 0
 
 
-def test_so_many_clients_are_remembered_and_no_more():
-    limited = rate(Clock(), max_clients=3)
-    taken(limited, "a", 20)
+def test_least_recently_seen_clients_are_dropped():
+    limited = bucket(Clock(), max_clients=3)
+    acquired(limited, "a", 20)
     for client in "bcd":
         limited.acquire(client)
 
-    forgotten = limited.acquire("a")
-    taken(limited, "d", 20)
+    dropped = limited.acquire("a")
+    acquired(limited, "d", 20)
 
-    assert forgotten == 0
+    assert dropped == 0
     assert limited.acquire("d") > 0
     assert len(limited._levels) == 3

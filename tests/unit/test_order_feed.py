@@ -1,0 +1,258 @@
+"""The feed of one order: read once, then kept up to date by events."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+
+import pytest
+from structlog.testing import capture_logs
+
+from contract.order_history import OrderSnapshot
+from contract.tickets import TicketMessage
+from sagakit.errors import Unavailable
+from sagakit.runtime import Runtime
+from sagakit.telemetry.spans import in_span
+from sagakit.telemetry.traceparent import current_trace_id
+from services.gateway.auth import Credentials
+from services.gateway.order_feed.feed import OrderFeed, OrderFeeds
+from tests.support.eventually import eventually
+from tests.support.traces import Traces, trace_id_of
+from tests.unit.test_order_history import (
+    APPROVED,
+    CHARGED,
+    REJECTED,
+    RESERVED,
+    SETTLED,
+    SHIPPED,
+    SOLD,
+    moment,
+    snapshot,
+)
+
+ME = Credentials("token")
+
+
+class Records:
+    """Stands in for the services' records: counts reads, and fails or blocks on demand."""
+
+    def __init__(self, found: OrderSnapshot) -> None:
+        self.found = found
+        self.available = True
+        self.reads: list[str] = []
+        """The token of each read."""
+        self.traces: set[str | None] = set()
+        self.unblocked = asyncio.Event()
+        self.unblocked.set()
+
+    async def fetch(self, orderid: str, credentials: Credentials) -> OrderSnapshot:
+        self.reads.append(credentials.token)
+        self.traces.add(current_trace_id())
+        found = self.found
+        await self.unblocked.wait()
+        if not self.available:
+            raise Unavailable("purchase is unavailable")
+        return found
+
+
+@asynccontextmanager
+async def followed(found: OrderSnapshot) -> AsyncIterator[tuple[Records, OrderFeeds, OrderFeed]]:
+    """An order being followed, whose history has been read."""
+    records = Records(found)
+    feeds = OrderFeeds(records.fetch, Runtime())
+    async with feeds.follow("o-1", ME) as feed:
+        await eventually(lambda: feed.events)
+        yield records, feeds, feed
+
+
+def ticket(status: str, **more) -> TicketMessage:
+    return TicketMessage("o-1", status, (), **more)
+
+
+def keys(feed: OrderFeed) -> list[str]:
+    return [event.key for event in feed.events]
+
+
+async def idle() -> None:
+    """Let every ready task run until it waits."""
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
+async def test_reads_belong_to_the_trace_of_the_first_follower():
+    traces = Traces()
+    with in_span(traces.tracer("gateway").start_span("GET")):
+        async with followed(snapshot("pre-approved")) as (records, _, _):
+            pass
+
+    assert records.traces == {trace_id_of(traces.spans[0])}
+
+
+async def test_events_are_added_without_reading():
+    async with followed(snapshot("pre-approved")) as (records, feeds, feed):
+        feeds.receive("stock", ticket("reserved", amount=300), moment(1), False)
+        feeds.receive("payment", ticket("paid", amount=300), moment(2), False)
+        await idle()
+
+        assert keys(feed) == ["purchase.pre-approved", "stock.reserved", "payment.paid"]
+        assert (feed.events[1].time, feed.events[1].amount) == (moment(1), 300)
+        assert len(records.reads) == 1
+
+
+async def test_event_on_record_is_not_added_again():
+    async with followed(snapshot("pre-approved", reservation=RESERVED)) as (_, feeds, feed):
+        feeds.receive("stock", ticket("reserved"), moment(5), False)
+        await idle()
+
+        assert keys(feed) == ["purchase.pre-approved", "stock.reserved"]
+
+
+async def test_two_services_may_publish_the_same_status():
+    async with followed(snapshot("pre-approved")) as (_, feeds, feed):
+        feeds.receive("payment", ticket("payment-failed"), moment(1), False)
+        feeds.receive("purchase", ticket("payment-failed"), moment(2), False)
+
+        assert keys(feed)[1:] == ["payment.payment-failed", "purchase.payment-failed"]
+
+
+async def test_events_of_other_orders_are_ignored():
+    async with followed(snapshot("pre-approved")) as (records, feeds, feed):
+        feeds.receive("stock", replace(ticket("reserved"), orderid="o-2"), moment(1), False)
+        await idle()
+
+        assert keys(feed) == ["purchase.pre-approved"]
+        assert len(records.reads) == 1
+
+
+@pytest.mark.parametrize(
+    ("service", "status", "is_reminder"),
+    [("stock", "reserved", True), ("stock", "made-up", False), ("purchase", "reserve-failed", False)],
+)
+async def test_reminder_or_unknown_or_republished_status_triggers_a_read(service, status, is_reminder):
+    """The sender of a reminder has missed an event, so this process may have missed it as well."""
+    async with followed(snapshot("pre-approved")) as (records, feeds, feed):
+        records.found = snapshot("pre-approved", reservation=RESERVED)
+
+        feeds.receive(service, ticket(status), moment(30), is_reminder)
+
+        await eventually(lambda: keys(feed)[1:] == ["stock.reserved"])
+        assert feed.events[1].time == moment(1)
+
+
+async def test_every_followed_order_is_read_after_a_gap():
+    async with followed(snapshot("pre-approved")) as (records, feeds, feed):
+        records.found = snapshot("pre-approved", reservation=RESERVED, charge=CHARGED)
+
+        feeds.refresh()
+
+        await eventually(lambda: "payment.paid" in keys(feed))
+
+
+async def test_event_during_the_first_read_is_not_shown_before_the_history():
+    records = Records(snapshot("pre-approved"))
+    records.unblocked.clear()
+    feeds = OrderFeeds(records.fetch, Runtime())
+    async with feeds.follow("o-1", ME) as feed:
+        await eventually(lambda: records.reads)
+        records.found = snapshot("pre-approved", reservation=RESERVED)
+        feeds.receive("stock", ticket("reserved"), moment(1), False)
+        assert not feed.events
+
+        records.unblocked.set()
+
+        await eventually(lambda: keys(feed) == ["purchase.pre-approved", "stock.reserved"])
+
+
+async def test_terminal_order_is_read_until_it_is_settled():
+    open_order = snapshot("pre-approved", reservation=RESERVED, charge=CHARGED)
+    async with followed(open_order) as (records, feeds, feed):
+        records.found = snapshot(*APPROVED, reservation=RESERVED, charge=CHARGED, shipment=SHIPPED)
+        feeds.receive("purchase", ticket("approved"), moment(3), False)
+        assert feed.is_terminal
+        await eventually(lambda: len(records.reads) >= 4)
+        assert not feed.is_settled
+
+        records.found = snapshot(*APPROVED, reservation=SOLD, charge=SETTLED, shipment=SHIPPED)
+        await eventually(lambda: feed.is_settled)
+
+        reads = len(records.reads)
+        await idle()
+        assert len(records.reads) == reads
+        assert {"stock.sold", "payment.settled"} <= set(keys(feed))
+
+
+async def test_order_without_stock_is_read_until_purchase_has_recorded_it():
+    async with followed(snapshot("pre-approved")) as (records, feeds, feed):
+        feeds.receive("stock", ticket("reserve-failed", reason="sold-out"), moment(1), False)
+        await eventually(lambda: len(records.reads) >= 3)
+
+        records.found = snapshot("pre-approved", "reserve-failed", reservation=REJECTED)
+
+        await eventually(lambda: feed.is_settled)
+        assert keys(feed)[-1] == "purchase.reserve-failed"
+
+
+async def test_open_order_is_not_read_without_events():
+    async with followed(snapshot("pre-approved", "reserved", reservation=RESERVED)) as (records, _, _):
+        await asyncio.sleep(0.5)
+
+        assert len(records.reads) == 1
+
+
+async def test_order_is_read_again_while_a_service_is_unavailable():
+    async with followed(snapshot("pre-approved", complete=False)) as (records, _, feed):
+        records.available = False
+        await eventually(lambda: len(records.reads) >= 3)
+        records.available, records.found = True, snapshot("pre-approved", reservation=RESERVED)
+
+        await eventually(lambda: "stock.reserved" in keys(feed))
+
+
+async def test_followers_share_reads_with_the_latest_ones_token():
+    async with followed(snapshot("pre-approved")) as (records, feeds, feed):
+        async with feeds.follow("o-1", Credentials("other")) as second:
+            assert second is feed
+            await idle()
+            assert records.reads == ["token"]
+            feed.wake()
+            await eventually(lambda: records.reads == ["token", "other"])
+        feed.wake()
+        await eventually(lambda: records.reads == ["token", "other", "token"])
+
+
+async def test_feed_ends_with_its_last_follower():
+    async with followed(snapshot("pre-approved")) as (records, feeds, feed):
+        pass
+
+    feeds.receive("stock", ticket("reserved"), moment(1), True)
+    feed.wake()
+    await idle()
+
+    assert len(records.reads) == 1
+    async with feeds.follow("o-1", ME) as another:
+        assert another is not feed
+
+
+async def test_followers_are_disconnected_when_the_process_stops():
+    async with followed(snapshot("pre-approved")) as (_, feeds, feed):
+        waiting = asyncio.create_task(feed.until(lambda: feed.closed))
+        await idle()
+
+        feeds.close()
+
+        async with asyncio.timeout(5):
+            await waiting
+        async with feeds.follow("o-2", ME) as late:
+            assert late.closed
+
+
+async def test_followers_of_a_failed_feed_are_disconnected():
+    async def fetch(orderid: str, credentials: Credentials) -> OrderSnapshot:
+        raise ZeroDivisionError
+
+    feeds = OrderFeeds(fetch, Runtime())
+    with capture_logs() as logs:
+        async with feeds.follow("o-1", ME) as feed, asyncio.timeout(5):
+            await feed.until(lambda: feed.closed)
+
+    assert [line["event"] for line in logs] == ["order feed failed"]
