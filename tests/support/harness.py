@@ -148,6 +148,12 @@ def raises(error: Exception) -> Callable[[Event], Any]:
     return handle
 
 
+async def until(event: asyncio.Event) -> Outcome:
+    """Handle an event as soon as `event` is set."""
+    await event.wait()
+    return Outcome.APPLIED
+
+
 @dataclass
 class ConsumerHarness:
     """A consumer of two subscriptions."""
