@@ -1,4 +1,4 @@
-"""Topics and subscriptions as the topology wants them."""
+"""`sagactl provision`: the topics and subscriptions of the topology."""
 
 import asyncio
 import os
@@ -31,7 +31,7 @@ async def test_provisioning_can_be_repeated(tmp_path):
     assert "subscription stock-service.com.example.purchase of com.example.purchase" in first
 
 
-def test_every_subscription_has_dead_letters_but_their_own():
+def test_every_subscription_but_the_dead_letters_has_a_dead_letter_topic():
     specs = {spec.name: spec for spec in subscription_specs()}
 
     assert specs.pop("dead-letter").dead_letter_topic is None
@@ -39,22 +39,17 @@ def test_every_subscription_has_dead_letters_but_their_own():
     assert specs.keys() == topology.subscriptions().keys()
 
 
-def test_every_topic_that_is_subscribed_to_is_made():
+def test_every_subscribed_topic_is_created():
     assert {spec.topic for spec in subscription_specs()} <= set(topics())
 
 
-async def test_an_environment_that_names_no_backend_is_refused():
-    with pytest.raises(CommandError, match="GOOGLE_CLOUD_PROJECT is not set"):
-        await ensure_provisioned({"BACKEND": "gcp"})
-
-
-async def test_a_backend_that_is_named_wrongly_is_not_waited_for():
+async def test_invalid_settings_are_an_error_at_once():
     with pytest.raises(CommandError, match="GOOGLE_CLOUD_PROJECT is not set"):
         await asyncio.wait_for(provision_with_retries({"BACKEND": "gcp"}, 60), 10)
 
 
 @pytest.mark.emulators
-async def test_a_backend_that_is_only_just_starting_is_waited_for(tmp_path):
+async def test_provisioning_waits_for_a_starting_backend(tmp_path):
     missing = why_unavailable(PUBSUB)
     if missing is not None:
         (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(missing)
@@ -66,33 +61,33 @@ async def test_a_backend_that_is_only_just_starting_is_waited_for(tmp_path):
     async with running(PUBSUB, tmp_path / "log", port):
         lines = await asyncio.wait_for(waiting, 90)
         no_store = {**environ, "DATASTORE_EMULATOR_HOST": "127.0.0.1:1"}
-        with pytest.raises(CommandError, match="the store is away"):
+        with pytest.raises(CommandError, match="the store is unavailable"):
             await asyncio.wait_for(provision_with_retries(no_store, 0, check_store=True), 60)
 
     assert "topic com.example.dead-letter" in lines
 
 
-async def test_what_is_kept_provisioned_is_made_again_and_said_once(tmp_path):
+async def test_deleted_subscription_is_created_again(tmp_path):
     file = tmp_path / "embedded.sqlite3"
     environ = {"BACKEND": "embedded", "EMBEDDED_FILE": str(file)}
-    said: list[str] = []
+    printed: list[str] = []
 
-    async def kept() -> set[str]:
+    async def existing() -> set[str]:
         database = Database(file)
         try:
             return set(await database.read(lambda db: queue.subscription_names(db, "")))
         finally:
             await database.close()
 
-    async def all_there() -> bool:
-        return await kept() >= topology.subscriptions().keys()
+    async def is_complete() -> bool:
+        return await existing() >= topology.subscriptions().keys()
 
-    keeping = asyncio.create_task(keep_provisioned(environ, 0.05, said.append))
-    await eventually(lambda: bool(said))
-    assert await all_there()
+    provisioning = asyncio.create_task(keep_provisioned(environ, 0.05, printed.append))
+    await eventually(lambda: bool(printed))
+    assert await is_complete()
     async with open_provisioner(environ) as provisioner:
         await provisioner.remove_subscription("stock-service.com.example.purchase")
 
-    await eventually(all_there)
-    assert said == ["provisioned"]
-    keeping.cancel()
+    await eventually(is_complete)
+    assert printed == ["provisioned"]
+    provisioning.cancel()

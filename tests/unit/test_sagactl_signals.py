@@ -1,4 +1,4 @@
-"""Signals that stop a process."""
+"""Signals that request a stop."""
 
 import asyncio
 import os
@@ -19,14 +19,14 @@ async def stop():
 
 
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-async def test_any_of_them_asks(stop, signum):
+async def test_signal_requests_a_stop(stop, signum):
     os.kill(os.getpid(), signum)
 
     await asyncio.wait_for(stop.requested.wait(), 5)
     assert not stop.force.is_set()
 
 
-async def test_a_second_ctrl_c_is_in_a_hurry(stop):
+async def test_second_ctrl_c_forces_the_stop(stop):
     os.kill(os.getpid(), signal.SIGINT)
     await asyncio.wait_for(stop.requested.wait(), 5)
     os.kill(os.getpid(), signal.SIGINT)
@@ -34,13 +34,13 @@ async def test_a_second_ctrl_c_is_in_a_hurry(stop):
     await asyncio.wait_for(stop.force.wait(), 5)
 
 
-async def test_a_second_sigterm_is_not(stop):
+async def test_second_sigterm_does_not(stop):
     os.kill(os.getpid(), signal.SIGTERM)
     await asyncio.wait_for(stop.requested.wait(), 5)
     os.kill(os.getpid(), signal.SIGTERM)
     os.kill(os.getpid(), signal.SIGHUP)
 
-    # Signals are handled in the order they come, so both have been once a third has.
+    # Signals are handled in order, so both have been handled once a third has.
     third = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, third.set)
     os.kill(os.getpid(), signal.SIGUSR1)

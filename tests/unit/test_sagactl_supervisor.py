@@ -1,7 +1,8 @@
-"""Programs that are supervised running: small real processes stand in for the services."""
+"""The supervisor, with small real processes in place of the services."""
 
 import asyncio
 import os
+import random
 import signal
 import sys
 from pathlib import Path
@@ -11,14 +12,18 @@ import pytest
 from sagactl.errors import CommandError
 from sagactl.local.child import Program, run_once
 from sagactl.local.logs import MAX_LINE_BYTES
-from sagactl.local.supervisor import Supervisor
+from sagactl.local.supervisor import RESTART_BACKOFF, STABLE_AFTER_SECONDS, RestartPolicy, Supervisor
 from sagakit.runtime import Backoff
+from tests.support.eventually import eventually
 
 WAIT_SECONDS = 20
 SHORT = Backoff(first_seconds=0.01, cap_seconds=0.05, attempts=100)
 
 IDLE = "import os, time; print('up', os.getpid(), flush=True); time.sleep(600)"
-DEAF = f"import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); {IDLE}"
+IGNORES_SIGTERM = f"import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); {IDLE}"
+PRINTS_ON_SIGTERM = (
+    f"import signal, sys; signal.signal(signal.SIGTERM, lambda *_: sys.exit(print('bye'))); {IDLE}"
+)
 FAILING = "print('no such setting'); raise SystemExit(3)"
 WITH_GRANDCHILD = f"""
 import subprocess, sys
@@ -26,265 +31,269 @@ print(subprocess.Popen([sys.executable, "-c", {IDLE!r}]).pid, flush=True)
 raise SystemExit(0)
 """
 
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
-class Watched:
-    """A supervisor, what it says and what its programs print."""
 
-    def __init__(self, tmp_path, grace_seconds=5.0, pauses=SHORT):
-        self.said: list[str] = []
-        self.printed: list[str] = []
+class Harness:
+    """A supervisor of one program, its messages, and the program's output."""
+
+    def __init__(self, tmp_path, grace_seconds=5.0, backoff=SHORT):
+        self.messages: list[str] = []
+        self.output: list[str] = []
         self.force = asyncio.Event()
-        self._tmp_path = tmp_path
-        self._supervisor = Supervisor(self.said.append, grace_seconds, pauses)
+        self.log_path = tmp_path / "stub.log"
+        self.supervisor = Supervisor(self.messages.append, grace_seconds, backoff)
 
-    def keep(self, code, recover=None):
-        self._supervisor.add(self.program(code), self.printed.append, recover)
+    async def start(self, code, recover=None):
+        """Supervise a program, and wait until it has printed something or the supervisor has."""
+        self.supervisor.add(self.program(code), self.output.append, recover)
+        await eventually(lambda: self.output or self.messages)
 
     def program(self, code):
-        return Program("stub", (sys.executable, "-c", code), os.environ, self._tmp_path / "stub.log")
+        return Program("stub", (sys.executable, "-c", code), os.environ, self.log_path)
 
     @property
     def log(self):
-        log = self._tmp_path / "stub.log"
-        return log.read_bytes() if log.exists() else b""
+        return self.log_path.read_bytes() if self.log_path.exists() else b""
 
     @property
     def pids(self):
-        """Of the lives that have said they are up."""
-        return [int(line.split()[1]) for line in self.printed if line.startswith("up ")]
-
-    async def gave_up(self):
-        return await asyncio.wait_for(self._supervisor.gave_up(), WAIT_SECONDS)
+        """The process ids that the program has printed, one for each start."""
+        return [int(line.split()[1]) for line in self.output if line.startswith("up ")]
 
     async def stop(self):
-        await asyncio.wait_for(self._supervisor.stop(self.force), WAIT_SECONDS)
-
-
-async def until(condition):
-    async with asyncio.timeout(WAIT_SECONDS):
-        while not condition():  # noqa: ASYNC110 - what is waited for happens in other processes
-            await asyncio.sleep(0.01)
+        await asyncio.wait_for(self.supervisor.stop(self.force), WAIT_SECONDS)
 
 
 def children():
     return set(Path(f"/proc/self/task/{os.getpid()}/children").read_text().split())
 
 
-def alive(pid):
+def is_running(pid):
     try:
         return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] not in "ZX"
     except OSError:
         return False
 
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
-
-
 @pytest.fixture
-async def watched(tmp_path):
-    watched = Watched(tmp_path)
-    yield watched
-    watched.force.set()
-    await watched.stop()
-    for pid in filter(alive, watched.pids):  # Only where a test failed.
+async def harness(tmp_path):
+    harness = Harness(tmp_path)
+    yield harness
+    harness.force.set()
+    await harness.stop()
+    for pid in filter(is_running, harness.pids):  # only if the test failed
         os.kill(pid, signal.SIGKILL)
 
 
-async def test_a_program_that_is_killed_is_started_again(watched):
-    watched.keep(IDLE)
-    await until(lambda: watched.pids)
-
-    os.kill(watched.pids[0], signal.SIGKILL)
-
-    await until(lambda: len(watched.pids) == 2)
-    assert watched.said[0].startswith("stub ended (killed by SIGKILL); restarting in")
-
-
-async def test_the_log_outlives_the_program(watched):
-    watched.keep(FAILING)
-
-    await until(lambda: watched.log.count(b"no such setting\n") >= 3)
-
-
-async def test_a_program_that_cannot_start_is_hopeless(watched):
-    watched.keep(FAILING)
-
-    assert (await watched.gave_up()).name == "stub"
-    assert "exit status 3" in watched.said[0]
-
-
-async def test_a_crash_loop_is_reported_with_the_end_of_the_log_and_tried_on(watched):
-    watched.keep(FAILING)
-
-    await until(lambda: any("log ends" in line for line in watched.said))
-
-    report, log_end = next(
-        (a, b) for a, b in zip(watched.said, watched.said[1:], strict=False) if "log ends" in b
-    )
-    assert report.startswith("stub is crash-looping (5 exits in a row; exit status 3)")
-    assert log_end.endswith("  no such setting")
-    await until(lambda: any("6 exits in a row" in line for line in watched.said))
-
-
-async def test_a_program_that_is_not_there_is_reported(watched, tmp_path):
-    missing = Program("stub", (str(tmp_path / "nothing"),), {}, tmp_path / "stub.log")
-    watched._supervisor.add(missing, watched.printed.append)
-
-    await watched.gave_up()
-
-    assert "cannot be started: [Errno 2] No such file or directory" in watched.said[0]
-
-
-async def test_recovery_follows_every_start_but_the_first(watched):
-    recovered = asyncio.Event()
+async def test_killed_program_is_restarted_and_recovery_runs(harness):
+    recoveries = []
 
     async def recover():
-        recovered.set()
+        recoveries.append(len(harness.pids))
 
-    watched.keep(IDLE, recover)
-    await until(lambda: watched.pids)
-    assert not recovered.is_set()
-    os.kill(watched.pids[0], signal.SIGKILL)
+    await harness.start(IDLE, recover)
+    assert recoveries == [], "the first start is no recovery"
 
-    await asyncio.wait_for(recovered.wait(), WAIT_SECONDS)
+    os.kill(harness.pids[0], signal.SIGKILL)
 
-
-async def test_stopping_asks_first(watched):
-    says_goodbye = "import signal, sys; signal.signal(signal.SIGTERM, lambda *_: sys.exit(print('bye')))"
-    watched.keep(f"{says_goodbye}; {IDLE}")
-    await until(lambda: watched.pids)
-
-    await watched.stop()
-
-    assert watched.printed[1:] == ["bye"]
-    assert not alive(watched.pids[0])
+    await eventually(lambda: len(harness.pids) == 2 and recoveries)
+    assert harness.messages[0].startswith("stub ended (killed by SIGKILL); restarting in")
 
 
-async def test_who_does_not_listen_is_killed_after_the_grace(tmp_path):
-    watched = Watched(tmp_path, grace_seconds=0.1)
-    watched.keep(DEAF)
-    await until(lambda: watched.pids)
+async def test_supervisor_gives_up_on_a_program_that_cannot_start(harness):
+    await harness.start(FAILING)
 
-    await watched.stop()
+    failed = await asyncio.wait_for(harness.supervisor.gave_up(), WAIT_SECONDS)
 
-    assert watched.said == ["stub did not end within 0.1 s and was killed"]
-    assert not alive(watched.pids[0])
-
-
-async def test_who_was_stopped_by_a_signal_is_killed_as_well(tmp_path):
-    watched = Watched(tmp_path, grace_seconds=0.1)
-    watched.keep(IDLE)
-    await until(lambda: watched.pids)
-    os.kill(watched.pids[0], signal.SIGSTOP)
-
-    await watched.stop()
-
-    assert not alive(watched.pids[0])
+    assert failed.name == "stub"
+    assert "exit status 3" in harness.messages[0]
+    assert harness.log.count(b"no such setting\n") >= 3, "the log continues over restarts"
 
 
-async def test_in_a_hurry_nobody_is_waited_for(tmp_path):
-    watched = Watched(tmp_path, grace_seconds=600)
-    watched.keep(DEAF)
-    await until(lambda: watched.pids)
-    watched.force.set()
+async def test_crash_loop_is_reported_with_the_end_of_the_log_and_restarts_continue(harness):
+    await harness.start(FAILING)
 
-    await watched.stop()
+    await eventually(lambda: any("6 exits in a row" in line for line in harness.messages))
 
-    assert not alive(watched.pids[0])
-
-
-async def test_a_program_that_waits_for_its_next_start_is_not_started_any_more(tmp_path):
-    watched = Watched(tmp_path, pauses=Backoff(first_seconds=600, cap_seconds=600, attempts=1))
-    watched.keep(FAILING)
-    await until(lambda: watched.said)
-
-    await watched.stop()
-
-    assert watched.log == b"no such setting\n"
+    log_end = next(line for line in harness.messages if "log ends" in line)
+    report = harness.messages[harness.messages.index(log_end) - 1]
+    assert report.startswith("stub is crash-looping (5 exits in a row; exit status 3)")
+    assert log_end.endswith("  no such setting")
 
 
-async def test_a_program_that_is_only_just_starting_is_stopped_too(watched):
+async def test_missing_executable_is_reported(harness, tmp_path):
+    missing = Program("stub", (str(tmp_path / "nothing"),), {}, harness.log_path)
+    harness.supervisor.add(missing, harness.output.append)
+
+    await asyncio.wait_for(harness.supervisor.gave_up(), WAIT_SECONDS)
+
+    assert "cannot be started: [Errno 2] No such file or directory" in harness.messages[0]
+
+
+async def test_stop_sends_sigterm_first(harness):
+    await harness.start(PRINTS_ON_SIGTERM)
+
+    await harness.stop()
+
+    assert harness.output[1:] == ["bye"]
+    assert not is_running(harness.pids[0])
+
+
+@pytest.mark.parametrize(
+    ("code", "grace_seconds", "suspend", "force", "messages"),
+    [
+        (IGNORES_SIGTERM, 0.1, False, False, ["stub did not end within 0.1 s and was killed"]),
+        (IDLE, 0.1, True, False, None),
+        (IGNORES_SIGTERM, 600, False, True, []),
+    ],
+    ids=["ignores SIGTERM", "suspended", "forced"],
+)
+async def test_program_that_does_not_end_is_killed(tmp_path, code, grace_seconds, suspend, force, messages):
+    harness = Harness(tmp_path, grace_seconds)
+    await harness.start(code)
+    if suspend:
+        os.kill(harness.pids[0], signal.SIGSTOP)
+    if force:
+        harness.force.set()
+
+    await harness.stop()
+
+    assert not is_running(harness.pids[0])
+    if messages is not None:  # SIGTERM, if both are pending, is delivered before SIGSTOP
+        assert harness.messages == messages
+
+
+async def test_stopped_program_is_not_restarted(tmp_path):
+    harness = Harness(tmp_path, backoff=Backoff(first_seconds=600, cap_seconds=600, attempts=1))
+    await harness.start(FAILING)
+    await eventually(lambda: harness.messages)
+
+    await harness.stop()
+
+    assert harness.log == b"no such setting\n"
+
+
+async def test_program_is_stopped_while_it_starts(harness):
     before = children()
-    watched.keep(IDLE)
+    harness.supervisor.add(harness.program(IDLE), harness.output.append)
     async with asyncio.timeout(WAIT_SECONDS):
         while children() == before:  # noqa: ASYNC110 - the kernel sets no event
             await asyncio.sleep(0)
 
-    await watched.stop()
+    await harness.stop()
 
     assert children() == before
 
 
-async def test_what_a_program_has_started_ends_with_it(watched):
-    watched.keep(WITH_GRANDCHILD)
-    await until(lambda: watched.said)
+async def test_processes_of_a_program_end_with_it(harness):
+    await harness.start(WITH_GRANDCHILD)
+    await eventually(lambda: harness.messages)
 
-    grandchild = next(int(line) for line in watched.printed if line.isdecimal())
+    grandchild = next(int(line) for line in harness.output if line.isdecimal())
 
-    await until(lambda: not alive(grandchild))
-
-
-async def test_a_program_that_prints_garbage_without_end_upsets_nobody(watched):
-    watched.keep(f"import sys; sys.stdout.buffer.write(bytes(range(256)) * 8192); print('\\nend'); {IDLE}")
-
-    await until(lambda: watched.pids)
-
-    assert max(len(line) for line in watched.printed) <= MAX_LINE_BYTES
-    assert not any("\x00" in line for line in watched.printed)
-    assert watched.log.startswith(bytes(range(256)) * 8192)
+    await eventually(lambda: not is_running(grandchild))
 
 
-async def test_a_ctrl_c_at_the_terminal_does_not_reach_the_programs(watched):
-    watched.keep("import os; print(os.getsid(0), os.getpgid(0), os.getpid(), flush=True); " + IDLE)
+async def test_long_binary_output_is_logged_and_printed_in_bounded_lines(harness):
+    garbage = "import sys; sys.stdout.buffer.write(bytes(range(256)) * 8192); print('\\nend')"
+    await harness.start(f"{garbage}; {IDLE}")
 
-    await until(lambda: watched.printed)
+    await eventually(lambda: harness.pids)
 
-    assert len(set(watched.printed[0].split())) == 1
+    assert max(len(line) for line in harness.output) <= MAX_LINE_BYTES
+    assert not any("\x00" in line for line in harness.output)
+    assert harness.log.startswith(bytes(range(256)) * 8192)
 
 
-async def test_a_tool_that_fails_is_reported_with_what_it_said(watched):
-    await run_once(watched.program("print('fine')"))
+async def test_program_has_its_own_session_so_that_ctrl_c_does_not_reach_it(harness):
+    await harness.start("import os; print(os.getsid(0), os.getpgid(0), os.getpid(), flush=True); " + IDLE)
+
+    assert len(set(harness.output[0].split())) == 1
+
+
+async def test_failed_tool_is_reported_with_its_output(harness):
+    await run_once(harness.program("print('fine')"))
 
     with pytest.raises(CommandError, match=r"stub failed \(exit status 3\).*\n  no such setting"):
-        await run_once(watched.program(FAILING))
+        await run_once(harness.program(FAILING))
 
 
-async def test_a_tool_ends_with_who_waits_for_it(watched):
-    running = asyncio.create_task(run_once(watched.program(IDLE)))
-    await until(lambda: watched.log.endswith(b"\n"))
+async def test_tool_ends_when_its_caller_is_cancelled(harness):
+    running = asyncio.create_task(run_once(harness.program(IDLE)))
+    await eventually(lambda: harness.log.endswith(b"\n"))
 
     running.cancel()
     await asyncio.wait([running], timeout=WAIT_SECONDS)
 
-    assert not alive(int(watched.log.split()[1]))
+    assert not is_running(int(harness.log.split()[1]))
 
 
-async def test_programs_end_with_a_supervisor_that_is_killed(tmp_path):
-    keeper = f"""
+async def test_programs_end_with_a_killed_supervisor(tmp_path):
+    code = f"""
 import asyncio, os, sys
 from pathlib import Path
 from sagactl.local.child import Program
 from sagactl.local.supervisor import Supervisor
 
 async def main():
-    code = "import os; print(os.getpid(), flush=True); " + {DEAF!r}
+    code = "import os; print(os.getpid(), flush=True); " + {IGNORES_SIGTERM!r}
     program = Program("stub", (sys.executable, "-c", code), os.environ, Path({str(tmp_path)!r}) / "stub.log")
     Supervisor(print, 5).add(program, lambda line: print(line, flush=True))
     await asyncio.Event().wait()
 
 asyncio.run(main())
 """
+    environ = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     supervisor = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-c",
-        keeper,
-        stdout=asyncio.subprocess.PIPE,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        sys.executable, "-c", code, stdout=asyncio.subprocess.PIPE, env=environ
     )
     program = int(await asyncio.wait_for(supervisor.stdout.readline(), WAIT_SECONDS))
-    assert alive(program)
+    assert is_running(program)
 
     supervisor.kill()
     await supervisor.communicate()
 
-    await until(lambda: not alive(program))
+    await eventually(lambda: not is_running(program))
+
+
+class MaxRandom(random.Random):
+    """Always draws the upper bound."""
+
+    def uniform(self, a, b):
+        return b
+
+
+def test_restart_delays_double_up_to_30_seconds():
+    policy = RestartPolicy(RESTART_BACKOFF, MaxRandom())
+
+    delays = [policy.delay_after(lived_seconds=1) for _ in range(9)]
+
+    assert delays == [0.5, 1, 2, 4, 8, 16, 30, 30, 30]
+
+
+def test_restart_delays_are_jittered():
+    delays = {RestartPolicy(RESTART_BACKOFF, random.Random(seed)).delay_after(1) for seed in range(10)}
+
+    assert len(delays) == 10
+    assert all(0.25 <= delay <= 0.5 for delay in delays)
+
+
+def test_stable_run_resets_the_restart_delay():
+    policy = RestartPolicy(RESTART_BACKOFF, MaxRandom())
+    for _ in range(5):
+        policy.delay_after(lived_seconds=1)
+
+    assert policy.delay_after(lived_seconds=STABLE_AFTER_SECONDS) == 0.5
+    assert not policy.crash_looping
+
+
+def test_third_exit_in_a_row_is_given_up_and_the_fifth_is_a_crash_loop():
+    policy = RestartPolicy(RESTART_BACKOFF, random.Random())
+    seen = []
+
+    for _ in range(5):
+        policy.delay_after(lived_seconds=1)
+        seen.append((policy.gave_up, policy.crash_looping))
+
+    assert seen == [(False, False), (False, False), (True, False), (True, False), (True, True)]

@@ -1,4 +1,4 @@
-"""The lines for whoever watches, even if nobody does."""
+"""Output to a terminal that may be slow, blocked or closed."""
 
 import os
 import time
@@ -23,20 +23,20 @@ def test_lines_are_written_in_order():
     assert read_all(reader) == [f"line {number}" for number in range(1000)]
 
 
-def test_a_reader_who_is_stuck_holds_nobody_up():
+def test_blocked_reader_does_not_block_the_writer():
     reader, writer = os.pipe()
     terminal = Terminal(writer)
-    began = time.monotonic()
+    started_at = time.monotonic()
 
     for number in range(20_000):
         terminal.say(f"line {number}")
     terminal.close(timeout_seconds=0.05)
 
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - started_at < 5
     os.close(reader)
 
 
-def test_lines_that_found_no_room_are_counted():
+def test_dropped_lines_are_counted():
     reader, writer = os.pipe()
     terminal = Terminal(writer)
     for number in range(20_000):
@@ -52,7 +52,7 @@ def test_lines_that_found_no_room_are_counted():
     assert any("lines left out here" in line for line in [*first.decode().splitlines(), *read_all(reader)])
 
 
-def test_a_reader_who_went_away_is_no_error():
+def test_closed_reader_is_no_error():
     reader, writer = os.pipe()
     os.close(reader)
     terminal = Terminal(writer)

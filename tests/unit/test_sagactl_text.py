@@ -1,4 +1,4 @@
-"""Colours for whoever sees them and wants them, and for nobody else."""
+"""Coloured output, at terminals that want it only."""
 
 import os
 import pty
@@ -23,7 +23,7 @@ def terminal():
     os.close(slave)
 
 
-def test_colours_are_for_terminals_only(terminal):
+def test_colours_are_used_at_terminals_only(terminal):
     reader, writer = os.pipe()
 
     assert text.colours_wanted(terminal, {})
@@ -35,36 +35,36 @@ def test_colours_are_for_terminals_only(terminal):
     os.close(writer)
 
 
-def test_a_program_has_the_colour_of_its_service_whichever_replica_it_is():
+def test_replicas_have_the_colour_of_their_service():
     assert {text.service_colour(name) for name in ("stock", "stock-1", "stock-16")} == {"yellow"}
     assert len({text.service_colour(name) for name in (*TOPICS, "gateway")}) == 5
     assert text.service_colour("firestore") is None
 
 
-def test_every_status_that_is_said_has_a_colour():
+def test_every_published_status_has_a_colour():
     assert text.STATUS_COLOURS.keys() >= set.union(*map(set, PUBLISHED_BY.values()))
 
 
-def test_a_line_is_the_same_text_in_colours():
-    painted = Highlighter(enabled=True).line(LINE)
+def test_colours_do_not_change_the_text():
+    coloured = Highlighter(enabled=True).line(LINE)
 
-    assert click.unstyle(painted) == LINE
-    assert f"status={click.style('approved', fg='green')}" in painted
-    assert click.style("[info     ]", fg="green", bold=False) in painted
+    assert click.unstyle(coloured) == LINE
+    assert f"status={click.style('approved', fg='green')}" in coloured
+    assert click.style("[info     ]", fg="green", bold=False) in coloured
     assert click.unstyle(Highlighter(enabled=True).program("stock", "stock | ")) == "stock | "
 
 
-def test_the_colour_says_how_bad_it_is():
-    levels = [Highlighter(enabled=True).line(f"now [{level:<9}] said").split()[1] for level in LEVELS]
+def test_each_level_has_its_own_colour():
+    levels = [Highlighter(enabled=True).line(f"now [{level:<9}] event").split()[1] for level in LEVELS]
 
     assert len({level.partition("[")[2].partition("m")[0] for level in levels}) == len(LEVELS)
 
 
-def test_without_colours_everything_stays_as_it_is():
+def test_without_colours_nothing_changes():
     assert Highlighter(enabled=False).line(LINE) == LINE
     assert Highlighter(enabled=False).program("stock", "stock | ") == "stock | "
 
 
 @pytest.mark.parametrize("line", ["", "  File x, line 3", '{"severity": "INFO"}', "[info] no time"])
-def test_what_is_no_line_of_a_service_stays_as_it_is(line):
+def test_other_lines_are_not_changed(line):
     assert Highlighter(enabled=True).line(line) == line
