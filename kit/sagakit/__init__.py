@@ -1,4 +1,86 @@
-"""Reliable messaging for services that share no database: steps, outbox, inbox, relay, consumer.
+"""sagakit: event-driven services with a transactional outbox, an inbox and reminders.
 
-It knows no service: what the suite's services agree on is in `contract`.
+A service declares its parts as a `Service`, built from a `Kit`, and runs with `sagakit.run.main`, which says
+what it reads from the environment, its exit codes and the signals it handles. Backends and provisioning are
+in `sagakit.backends`. Everything named here is public; other modules may change.
+
+| to…                                         | see                                              |
+|---------------------------------------------|--------------------------------------------------|
+| declare a service                           | `Service`, `ServiceFactory`, `Kit`, `Application`|
+| handle an event                             | `Handler`, `Outcome`, `Event`                    |
+| read and write in one transaction           | `Store`, `Snapshot`, `Changes`, `Key`, `Entity`  |
+| apply an event or command once              | `Inbox`                                          |
+| publish again until a reply arrives         | `RemindFn`, `ReminderSchedule`, `due_property`   |
+| report an error                             | `SagaError` and its subclasses                   |
+| use time, randomness and ids in tests too   | `Runtime`, `Backoff`                             |
+| describe topics and subscriptions           | `SubscriptionSpec`, `subscription_name`          |
 """
+
+from sagakit.application import Application
+from sagakit.bus import Bus, Message, Provisioner, SubscriptionSpec, subscription_name
+from sagakit.consumer import Handler, Outcome
+from sagakit.errors import (
+    Contention,
+    FailedPrecondition,
+    Forbidden,
+    InvalidArgument,
+    NotFound,
+    OutcomeUnknown,
+    Poison,
+    Rejected,
+    SagaError,
+    Unauthenticated,
+    Unavailable,
+)
+from sagakit.events import Event, published_at, timestamp
+from sagakit.inbox import Inbox
+from sagakit.reminders import ReminderSchedule, RemindFn, due_property
+from sagakit.runtime import Backoff, Runtime
+from sagakit.service import Kit, Service, ServiceFactory
+from sagakit.settings import BackendSettings, ServiceSettings, SettingsError
+from sagakit.store import Changes, Decide, Snapshot, Store
+from sagakit.tables import Entity, Key, Tables
+
+__all__ = [
+    "Application",
+    "BackendSettings",
+    "Backoff",
+    "Bus",
+    "Changes",
+    "Contention",
+    "Decide",
+    "Entity",
+    "Event",
+    "FailedPrecondition",
+    "Forbidden",
+    "Handler",
+    "Inbox",
+    "InvalidArgument",
+    "Key",
+    "Kit",
+    "Message",
+    "NotFound",
+    "Outcome",
+    "OutcomeUnknown",
+    "Poison",
+    "Provisioner",
+    "Rejected",
+    "RemindFn",
+    "ReminderSchedule",
+    "Runtime",
+    "SagaError",
+    "Service",
+    "ServiceFactory",
+    "ServiceSettings",
+    "SettingsError",
+    "Snapshot",
+    "Store",
+    "SubscriptionSpec",
+    "Tables",
+    "Unauthenticated",
+    "Unavailable",
+    "due_property",
+    "published_at",
+    "subscription_name",
+    "timestamp",
+]

@@ -34,6 +34,8 @@ GC_THRESHOLDS = (50_000, 20, 100)
 """Allocations before a generation-0 collection (CPython's default of 700 is reached within a request or
 two), and collections of each generation before one of the next."""
 
+DEFAULT_APPLICATION = Application()
+
 
 class Process:
     """One service over an open backend: events and gRPC calls. The constructor starts nothing."""
@@ -114,7 +116,7 @@ def _authentication(
     return AuthServerInterceptor(verifier)
 
 
-def main(name: str, build: ServiceFactory, application: Application) -> None:
+def main(name: str, build: ServiceFactory, application: Application = DEFAULT_APPLICATION) -> None:
     """Run the service called `name` until SIGTERM or SIGINT.
 
     Reads the environment once (the variables of `ServiceSettings`, and OTEL_* for traces). On a signal it

@@ -34,11 +34,11 @@ class Kit:
 class Service:
     """The parts of a service. Everything is wired and run by the kit."""
 
-    servicers: Sequence[Callable[[Any], None]]
+    servicers: Sequence[Callable[[Any], None]] = ()
     """Each is called with the gRPC server, and registers a servicer with it."""
-    reflection_names: Sequence[str]
+    reflection_names: Sequence[str] = ()
     """The full names of its gRPC services, for reflection."""
-    handlers: Mapping[str, Handler]
+    handlers: Mapping[str, Handler] = field(default_factory=dict)
     """By event type. Events of other types are acknowledged and ignored. See `Handler` for the contract."""
     reminders: Mapping[str, RemindFn] = field(default_factory=dict)
     """By the kind of entities that may wait for a reply."""

@@ -1,0 +1,116 @@
+"""The kit as a stranger uses it: its wheel in an empty environment, and the example beside it."""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import venv
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.eventually import eventually
+
+ROOT = Path(__file__).parents[2]
+HELLO_SAGA = ROOT / "kit/examples/hello_saga/hello_saga.py"
+SHOP_ONLY = ("fastapi", "click", "rich", "uvicorn", "google.cloud.datastore")
+
+PIP = ("pip", "--quiet", "--disable-pip-version-check")
+
+pytestmark = pytest.mark.timeout(300)
+
+
+@pytest.fixture(scope="module")
+def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The Python of an environment in which nothing is installed but the kit's wheel with gRPC."""
+    directory = tmp_path_factory.mktemp("kit")
+    build = ("wheel", "--no-deps", "--no-build-isolation", "-w", directory, ROOT / "kit")
+    subprocess.run((sys.executable, "-m", *PIP, *build), check=True)
+    (wheel,) = directory.glob("sagakit-*.whl")
+    venv.create(directory / "venv", with_pip=True)
+    python = directory / "venv/bin/python"
+    pinned = unhashed(ROOT / "requirements.txt", directory)
+    subprocess.run((python, "-m", *PIP, "install", "-c", pinned, f"{wheel}[grpc]"), check=True)
+    return python
+
+
+def unhashed(requirements: Path, directory: Path) -> Path:
+    """The pinned versions as constraints, which take no hashes."""
+    pins = re.findall(r"^([\w.-]+)(?:\[[\w,]+\])?(==[\w.]+)", requirements.read_text(), re.MULTILINE)
+    constraints = directory / "constraints.txt"
+    constraints.write_text("\n".join(map("".join, pins)))
+    return constraints
+
+
+@pytest.fixture
+def hello(python: Path, tmp_path: Path) -> Iterator:
+    """Runs `hello_saga.py` with arguments, in an empty directory; what still runs at the end is stopped."""
+    shutil.copy(HELLO_SAGA, tmp_path)
+    environ = {"PATH": os.environ["PATH"], "REMINDER_INTERVAL_SECONDS": "0.5", "SWEEP_SECONDS": "0.5"}
+    running: list[subprocess.Popen] = []
+
+    def start(*arguments: str) -> subprocess.Popen:
+        process = subprocess.Popen(
+            (python, HELLO_SAGA.name, *arguments),
+            cwd=tmp_path,
+            env=environ,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        running.append(process)
+        return process
+
+    yield start
+    for process in running:
+        process.kill()
+        process.communicate()
+
+
+def test_kit_needs_nothing_of_the_shop(python: Path):
+    missing = "; ".join(f"assert not find_spec('{name}')" for name in SHOP_ONLY if "." not in name)
+
+    subprocess.run(
+        (python, "-c", f"from importlib.util import find_spec; import sagakit; {missing}"), check=True
+    )
+
+
+def test_public_api_is_typed_and_documented(python: Path):
+    code = (
+        "import inspect, sagakit, pathlib;"
+        "assert (pathlib.Path(sagakit.__file__).parent / 'py.typed').exists();"
+        "classes = [each for each in map(vars(sagakit).get, sagakit.__all__) if inspect.isclass(each)];"
+        "undocumented = [each for each in classes if not each.__doc__];"
+        "assert not undocumented, undocumented"
+    )
+
+    subprocess.run((python, "-c", code), check=True)
+
+
+async def test_two_services_exchange_events_of_their_own(hello):
+    assert hello("provision").wait(30) == 0
+    services = [hello("greeter"), hello("translator")]
+
+    greet = hello("greet", "Ada")
+
+    await eventually(lambda: greet.poll() is not None, seconds=30)
+    assert greet.stdout.read() == "Ada: bonjour\n"
+    for service in services:
+        service.send_signal(signal.SIGTERM)
+    assert [service.wait(30) for service in services] == [0, 0]
+
+
+async def test_lost_answer_is_asked_for_again(hello):
+    """The translator is killed before it answers, and started again."""
+    assert hello("provision").wait(30) == 0
+    hello("greeter")
+    greet = hello("greet", "Grace")
+    doomed = hello("translator")
+    doomed.kill()
+
+    hello("translator")
+
+    await eventually(lambda: greet.poll() is not None, seconds=60)
+    assert greet.stdout.read() == "Grace: bonjour\n"
