@@ -42,20 +42,6 @@ async def open_backend(settings: BackendSettings, runtime: Runtime) -> AsyncIter
             yield Backend(tables, pubsub)
 
 
-@asynccontextmanager
-async def open_provisioner(environ: Mapping[str, str]) -> AsyncIterator[Provisioner]:
-    """Open the provisioner of the backend that the environment names. Raises SettingsError."""
-    settings = BackendSettings.from_environ(environ)
-    if settings.backend == "embedded":
-        async with _embedded(settings, Runtime()) as (_, bus):
-            yield bus
-    else:
-        from sagakit.backends.gcp.provision import open_pubsub_provisioner
-
-        async with open_pubsub_provisioner(settings.project, settings.pubsub_emulator) as provisioner:
-            yield provisioner
-
-
 @dataclass(frozen=True, slots=True)
 class Broker:
     """An open broker, for processes that create subscriptions of their own."""
@@ -82,24 +68,25 @@ async def open_broker(settings: BackendSettings, runtime: Runtime) -> AsyncItera
 
 
 @asynccontextmanager
+async def open_provisioner(environ: Mapping[str, str]) -> AsyncIterator[Provisioner]:
+    """Open the provisioner of the backend that the environment names. Raises SettingsError."""
+    async with open_broker(BackendSettings.from_environ(environ), Runtime()) as broker:
+        yield broker.provisioner
+
+
+@asynccontextmanager
 async def open_pull_subscription(settings: BackendSettings, name: str) -> AsyncIterator[PullSubscription]:
     """Open the subscription `name` for pulling on request."""
     if settings.backend == "embedded":
-        from sagakit.backends.embedded.database import Database
         from sagakit.backends.embedded.pull import EmbeddedPullSubscription
 
-        database = Database(settings.embedded_file)
-        try:
+        async with _embedded(settings, Runtime()) as (database, _):
             yield EmbeddedPullSubscription(database, Runtime(), name)
-        finally:
-            await database.close()
     else:
         from sagakit.backends.gcp.pull import open_pubsub_pull_subscription
 
-        async with open_pubsub_pull_subscription(
-            settings.project, settings.pubsub_emulator, name
-        ) as subscription:
-            yield subscription
+        async with open_pubsub_pull_subscription(settings.project, settings.pubsub_emulator, name) as pull:
+            yield pull
 
 
 @asynccontextmanager
