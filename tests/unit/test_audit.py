@@ -1,4 +1,4 @@
-"""The audit: every way in which books can disagree is found, and named."""
+"""The audit: every kind of disagreement between records is found and named."""
 
 import copy
 from dataclasses import asdict, replace
@@ -27,8 +27,8 @@ from tests.support.clock import START
 from tests.support.tables import MemoryTables
 
 
-def agreeing() -> Records:
-    """Three orders of 3 blue: one approved and paid, one whose payment was waived, one that failed."""
+def balanced() -> Records:
+    """Return three orders of 3 blue: one approved and paid, one whose payment was waived, one that failed."""
     records = Records()
     records.items["blue"] = Item("blue", 100, 20, shards=2)
     records.shards["blue", 0] = Shard(4, sold=6)
@@ -45,9 +45,9 @@ def agreeing() -> Records:
     return records
 
 
-def test_books_that_agree_have_no_problems():
-    assert problems(agreeing()) == []
-    assert summary(agreeing()) == [
+def test_balanced_records_have_no_problems():
+    assert problems(balanced()) == []
+    assert summary(balanced()) == [
         "orders: 3",
         "  approved: 2",
         "  canceled: 1",
@@ -79,16 +79,16 @@ def test_books_that_agree_have_no_problems():
         ("failed", {"delivered": True}, "order failed: it is canceled, but delivered"),
     ],
 )
-def test_an_order_that_does_not_agree_is_named(orderid: str, change: dict, found: str):
-    records = agreeing()
+def test_order_that_does_not_balance_is_named(orderid: str, change: dict, found: str):
+    records = balanced()
     for name, value in change.items():
         setattr(records.orders[orderid], name, value)
 
     assert found in problems(records)
 
 
-def test_money_that_is_nobodys_is_found():
-    records = agreeing()
+def test_unaccounted_money_is_found():
+    records = balanced()
     records.orders["paid"].charged = 500
 
     assert "500 was charged for approved orders of 300" in problems(records)
@@ -104,8 +104,8 @@ def test_money_that_is_nobodys_is_found():
         (Shard(-2, sold=12), "item blue: shard 0 has a negative count"),
     ],
 )
-def test_units_that_do_not_add_up_are_found(shard: Shard, found: str):
-    records = agreeing()
+def test_unaccounted_units_are_found(shard: Shard, found: str):
+    records = balanced()
     records.shards["blue", 0] = shard
 
     assert found in problems(records)
@@ -113,28 +113,28 @@ def test_units_that_do_not_add_up_are_found(shard: Shard, found: str):
 
 @pytest.mark.parametrize("status", ["reserved", "sold"])
 def test_units_of_a_missing_shard_are_found(status: str):
-    records = agreeing()
+    records = balanced()
     records.allocated["blue", 5, status] = 2
 
     assert problems(records) == [f"item blue: shard 5 has 0 units {status}, orders have 2"]
 
 
-def test_a_shard_of_an_item_that_is_not_there_is_found():
-    records = agreeing()
+def test_shard_of_a_missing_item_is_found():
+    records = balanced()
     records.shards["ghost", 0] = Shard(4)
 
     assert problems(records) == ["item ghost: it has shards but no record of its own"]
 
 
-def test_an_event_that_waits_is_found():
-    records = agreeing()
+def test_unpublished_event_is_found():
+    records = balanced()
     records.outboxes["stock"] = 2
 
     assert problems(records) == ["outbox of stock: 2 unpublished events"]
 
 
 async def tables_with(orders: int) -> MemoryTables:
-    """Everything that is kept of so many orders of 2 blue, none of which has come to its end."""
+    """Return the records of `orders` open orders of 2 blue."""
     tables = MemoryTables()
     await tables.commit([Insert(item_key("blue"), item_entity(Item("blue", 100, 9_000, shards=2)))])
     units = {0: Shard(4_000, 300, 200), 1: Shard(4_000, 300, 200)}
@@ -157,7 +157,7 @@ async def tables_with(orders: int) -> MemoryTables:
     return tables
 
 
-async def test_all_books_are_read_to_their_end():
+async def test_all_pages_are_read():
     records = await load_records(await tables_with(2 * PAGE + 1))
 
     assert len(records.orders) == 2 * PAGE + 1
@@ -179,14 +179,14 @@ async def test_all_books_are_read_to_their_end():
 
 
 @pytest.mark.parametrize("kind", ["Reservation", "Payment", "Delivery", LEDGER])
-async def test_whatever_is_kept_of_an_order_that_has_no_ticket_is_found(kind: str):
+async def test_record_without_a_ticket_is_found(kind: str):
     tables = await tables_with(1)
     tables.rows = {key: row for key, row in tables.rows.items() if key.kind == kind}
 
     assert "order order-0: it has no ticket" in problems(await load_records(tables))
 
 
-async def test_reading_changes_nothing():
+async def test_audit_changes_nothing():
     tables = MemoryTables()
     await tables.commit([Insert(Key("StockPublishEvent", "e"), {"due": "00:0"})])
     before = copy.copy(tables.rows)

@@ -1,4 +1,4 @@
-"""Whether Google's emulators can be started here, and what is missing."""
+"""Whether Google's emulators can be started, and the missing component if not."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from sagactl.local.emulators import FIRESTORE, PUBSUB, why_unavailable
 
 @pytest.fixture
 def machine(tmp_path):
-    """Puts programs on a PATH of its own, and components beside gcloud."""
+    """Return an object that installs programs on a PATH of its own, and components of gcloud."""
 
     class Machine:
         def __init__(self):
@@ -26,17 +26,17 @@ def machine(tmp_path):
     return Machine()
 
 
-def test_without_gcloud_there_are_none(machine):
+def test_missing_gcloud_is_the_reason(machine):
     assert why_unavailable(FIRESTORE, environ=machine.environ) == "no gcloud on the PATH"
 
 
-def test_without_java_there_are_none(machine):
+def test_missing_java_is_the_reason(machine):
     machine.links_gcloud()
 
     assert why_unavailable(FIRESTORE, environ=machine.environ) == "no java on the PATH"
 
 
-def test_a_component_that_is_not_installed_is_named(machine):
+def test_missing_component_is_the_reason(machine):
     machine.links_gcloud()
     machine.has("bin/java")
     machine.has(f"sdk/platform/{FIRESTORE.jar}")

@@ -1,4 +1,4 @@
-"""Which orders wait, however many, and however many share a moment."""
+"""Pending orders: listed over all pages, also if many are due at the same time."""
 
 from sagactl.cli.pending import PAGE, pending_orders
 from sagakit.tables import Insert, Key, Row, Update
@@ -9,17 +9,17 @@ from tests.support.tables import MemoryTables
 
 
 async def tables_with(orders: int, due: float | None, apart: float = 0.0) -> MemoryTables:
-    """Orders that were opened a second after one another, and are due so far `apart`."""
+    """Return orders that were opened one second apart and are due `apart` seconds apart."""
     tables = MemoryTables()
     for number in range(orders):
         ticket = opened(f"order-{number}", "cart", (), START + number)
-        when = None if due is None else due + number * apart
-        await tables.commit([Insert(ticket_key(ticket.orderid), ticket_entity(ticket, when))])
+        due_at = None if due is None else due + number * apart
+        await tables.commit([Insert(ticket_key(ticket.orderid), ticket_entity(ticket, due_at))])
     return tables
 
 
-async def test_every_order_that_waits_is_listed_once_the_oldest_first():
-    """All of them are due at the same moment, far more than a page of each shard."""
+async def test_each_pending_order_is_listed_once_oldest_first():
+    """All are due at the same time, and are more than a page in each shard."""
     count = 20 * PAGE
     tables = await tables_with(count, due=START)
 
@@ -28,7 +28,7 @@ async def test_every_order_that_waits_is_listed_once_the_oldest_first():
     assert [each.ticket.orderid for each in found] == [f"order-{number}" for number in range(count)]
 
 
-async def test_only_orders_of_an_age_are_listed():
+async def test_younger_orders_are_not_listed():
     tables = await tables_with(100, due=START + 5)
 
     found = await pending_orders(tables, START + 100, older_than_seconds=91)
@@ -37,26 +37,24 @@ async def test_only_orders_of_an_age_are_listed():
     assert str(found[0]) == "order-0  pre-approved      1m 40s  0 reminders"
 
 
-async def test_what_has_come_to_rest_is_not_listed():
+async def test_settled_orders_are_not_listed():
     assert await pending_orders(await tables_with(10, due=None), START + 100, older_than_seconds=0) == []
 
 
-async def put_off_once_seen(tables: MemoryTables, page: list[tuple[Key, Row]]) -> None:
-    """As the watch does it, meanwhile."""
-    late = {key: ticket_entity(to_ticket(key.name, row.entity), 2 * START) for key, row in page}
-    await tables.commit([Update(key, late[key], row.version) for key, row in page])
+class RescheduledTables(MemoryTables):
+    """Postpones every ticket that a query returns, as a reminder would."""
 
-
-class WatchedTables(MemoryTables):
     async def due(self, kind: str, start: str, end: str, limit: int) -> list[tuple[Key, Row]]:
         page = await super().due(kind, start, end, limit)
-        await put_off_once_seen(self, page)
+        for key, row in page:
+            postponed = ticket_entity(to_ticket(key.name, row.entity), 2 * START)
+            await self.commit([Update(key, postponed, row.version)])
         return page
 
 
-async def test_orders_that_are_put_off_meanwhile_are_listed_all_the_same_and_once():
+async def test_orders_that_are_rescheduled_meanwhile_are_listed_once():
     count = 20 * PAGE
-    tables = WatchedTables()
+    tables = RescheduledTables()
     for key, row in (await tables_with(count, due=START, apart=1.0)).rows.items():
         await tables.commit([Insert(key, row.entity)])
 

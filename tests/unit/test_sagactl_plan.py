@@ -1,4 +1,4 @@
-"""The plan of a local run."""
+"""The plan of a local suite: backend, ports and programs."""
 
 import socket
 
@@ -8,94 +8,94 @@ from sagactl.errors import CommandError
 from sagactl.local.plan import EMBEDDED, EMULATORS, Options, choose, make_plan
 from sagactl.local.programs import gateway_program, place, service_programs
 
-NAMED = {"DATASTORE_EMULATOR_HOST": "localhost:1", "PUBSUB_EMULATOR_HOST": "localhost:2"}
-NOTHING_HERE = {"PATH": ""}
+HOSTS = {"DATASTORE_EMULATOR_HOST": "localhost:1", "PUBSUB_EMULATOR_HOST": "localhost:2"}
+EMPTY_PATH = {"PATH": ""}
 
 
 def planned(tmp_path, environ, backend="embedded", port=0, replicas=1):
     return make_plan(Options(backend, port, replicas, tmp_path), environ)
 
 
-def test_auto_uses_emulators_that_run_already():
-    choice = choose("auto", NAMED, missing="no gcloud on the PATH")
+def test_auto_uses_running_emulators():
+    choice = choose("auto", HOSTS, missing="no gcloud on the PATH")
 
     assert choice.backend == EMULATORS
-    assert choice.hosts == NAMED
+    assert choice.hosts == HOSTS
 
 
-def test_auto_starts_emulators_where_it_can():
+def test_auto_starts_installed_emulators():
     choice = choose("auto", {}, missing=None)
 
     assert (choice.backend, choice.hosts) == (EMULATORS, None)
 
 
-def test_auto_is_embedded_where_there_are_no_emulators_and_says_why():
+def test_auto_is_embedded_without_emulators_and_has_the_reason():
     choice = choose("auto", {}, missing="no gcloud on the PATH")
 
     assert (choice.backend, choice.why) == (EMBEDDED, "no gcloud on the PATH")
 
 
-def test_emulators_that_cannot_be_had_are_refused_with_the_reason():
+def test_missing_emulators_are_an_error_with_the_reason():
     with pytest.raises(CommandError, match="no java on the PATH"):
         choose("emulators", {}, missing="no java on the PATH")
 
 
-@pytest.mark.parametrize("name", NAMED)
-def test_one_emulator_without_the_other_is_refused(name):
+@pytest.mark.parametrize("name", HOSTS)
+def test_one_emulator_without_the_other_is_an_error(name):
     with pytest.raises(CommandError, match=f"{name} is set"):
         choose("auto", {name: "localhost:1"}, missing=None)
 
 
-def test_embedded_ignores_whatever_emulators_there_are():
+def test_embedded_ignores_emulators():
     assert choose("embedded", {"PUBSUB_EMULATOR_HOST": "localhost:2"}, missing=None).backend == EMBEDDED
 
 
-def test_an_empty_variable_names_no_emulator():
-    assert choose("auto", dict.fromkeys(NAMED, ""), missing="no java").backend == EMBEDDED
+def test_empty_variable_is_not_set():
+    assert choose("auto", dict.fromkeys(HOSTS, ""), missing="no java").backend == EMBEDDED
 
 
 def test_embedded_data_is_kept_in_the_run_directory(tmp_path):
-    environ = planned(tmp_path, NOTHING_HERE).environ
+    environ = planned(tmp_path, EMPTY_PATH).environ
 
     assert environ["BACKEND"] == "embedded"
     assert environ["EMBEDDED_FILE"] == str(tmp_path / "embedded.sqlite3")
 
 
 def test_named_emulators_reach_the_services_and_none_is_started(tmp_path):
-    plan = planned(tmp_path, {**NOTHING_HERE, **NAMED}, backend="auto")
+    plan = planned(tmp_path, {**EMPTY_PATH, **HOSTS}, backend="auto")
 
     assert plan.environ["BACKEND"] == "gcp"
-    assert {name: plan.environ[name] for name in NAMED} == NAMED
+    assert {name: plan.environ[name] for name in HOSTS} == HOSTS
     assert plan.emulators == {}
 
 
-def test_the_project_of_the_environment_is_kept(tmp_path):
-    assert planned(tmp_path, NOTHING_HERE).environ["GOOGLE_CLOUD_PROJECT"] == "saga-local"
-    mine = planned(tmp_path, {**NOTHING_HERE, "GOOGLE_CLOUD_PROJECT": "mine"})
-    assert mine.environ["GOOGLE_CLOUD_PROJECT"] == "mine"
+def test_project_of_the_environment_is_used(tmp_path):
+    assert planned(tmp_path, EMPTY_PATH).environ["GOOGLE_CLOUD_PROJECT"] == "saga-local"
+    own = planned(tmp_path, {**EMPTY_PATH, "GOOGLE_CLOUD_PROJECT": "mine"})
+    assert own.environ["GOOGLE_CLOUD_PROJECT"] == "mine"
 
 
-def test_no_proxy_stands_between_the_processes(tmp_path):
-    environ = planned(tmp_path, {**NOTHING_HERE, "NO_PROXY": "corp.example"}).environ
+def test_processes_reach_each_other_without_a_proxy(tmp_path):
+    environ = planned(tmp_path, {**EMPTY_PATH, "NO_PROXY": "corp.example"}).environ
 
     assert environ["no_proxy"] == environ["NO_PROXY"] == "corp.example,127.0.0.1,localhost"
 
 
-def test_a_taken_port_is_refused(tmp_path):
+def test_port_in_use_is_an_error(tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
         with pytest.raises(CommandError, match=f"port {port} is in use"):
-            planned(tmp_path, NOTHING_HERE, port=port)
+            planned(tmp_path, EMPTY_PATH, port=port)
 
 
-def test_every_process_listens_somewhere_else(tmp_path):
-    plan = planned(tmp_path, NOTHING_HERE, replicas=3)
-    everywhere = [address for listening in plan.addresses.values() for address in listening]
+def test_every_process_has_its_own_address(tmp_path):
+    plan = planned(tmp_path, EMPTY_PATH, replicas=3)
+    addresses = [address for replicas in plan.addresses.values() for address in replicas]
 
-    assert len({*everywhere, f"127.0.0.1:{plan.gateway_port}"}) == 3 * len(plan.addresses) + 1
+    assert len({*addresses, f"127.0.0.1:{plan.gateway_port}"}) == 3 * len(plan.addresses) + 1
 
 
-def test_a_service_is_told_its_topics_and_where_to_listen(tmp_path):
+def test_environment_of_a_service_has_its_topics_and_address(tmp_path):
     purchase, *_ = service_programs(place([1, 2, 3, 4], replicas=1), {"BACKEND": "embedded"}, tmp_path)
 
     assert purchase.argv[1:] == ("-m", "services.purchase")
@@ -109,7 +109,7 @@ def test_a_service_is_told_its_topics_and_where_to_listen(tmp_path):
     }
 
 
-def test_the_gateway_is_told_of_every_replica(tmp_path):
+def test_gateway_has_the_addresses_of_every_replica(tmp_path):
     addresses = place(range(1, 9), replicas=2)
 
     names = [program.name for program in service_programs(addresses, {}, tmp_path)]

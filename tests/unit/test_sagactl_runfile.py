@@ -1,4 +1,4 @@
-"""The directory of a running suite."""
+"""The run directory of a local suite."""
 
 import os
 
@@ -19,14 +19,14 @@ def suite(pid):
     )
 
 
-def test_a_directory_belongs_to_one_suite_at_a_time(tmp_path):
-    refusal = pytest.raises(CommandError, match=rf"runs in .* already \(process {os.getpid()}\)")
+def test_directory_belongs_to_one_suite_at_a_time(tmp_path):
+    rejected = pytest.raises(CommandError, match=rf"runs in .* already \(process {os.getpid()}\)")
 
-    with locked(tmp_path), refusal, locked(tmp_path):
+    with locked(tmp_path), rejected, locked(tmp_path):
         pass
 
 
-def test_a_directory_is_free_again_afterwards(tmp_path):
+def test_directory_is_released(tmp_path):
     with locked(tmp_path / "new"):
         pass
 
@@ -34,14 +34,14 @@ def test_a_directory_is_free_again_afterwards(tmp_path):
         pass
 
 
-def test_a_directory_that_cannot_be_made_is_refused(tmp_path):
+def test_directory_that_cannot_be_created_is_an_error(tmp_path):
     (tmp_path / "file").touch()
 
     with pytest.raises(CommandError, match="cannot write to"), locked(tmp_path / "file"):
         pass
 
 
-def test_an_earlier_suite_leaves_its_data_and_nothing_else(tmp_path):
+def test_reset_keeps_only_the_data_of_an_earlier_suite(tmp_path):
     write_suite(tmp_path, suite(os.getpid()))
     (tmp_path / "logs").mkdir()
     (tmp_path / "logs/purchase-2.log").touch()
@@ -49,20 +49,18 @@ def test_an_earlier_suite_leaves_its_data_and_nothing_else(tmp_path):
 
     reset(tmp_path, tmp_path / "logs")
 
-    assert {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*")} == {
-        "logs",
-        "embedded.sqlite3",
-    }
+    left = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*")}
+    assert left == {"logs", "embedded.sqlite3"}
 
 
-def test_logs_that_cannot_be_kept_are_refused(tmp_path):
+def test_unwritable_log_directory_is_an_error(tmp_path):
     (tmp_path / "logs").touch()
 
     with pytest.raises(CommandError, match=r"cannot write to .*logs: Not a directory"):
         reset(tmp_path, tmp_path / "logs")
 
 
-def test_a_suite_that_was_written_is_found_until_it_is_forgotten(tmp_path):
+def test_suite_is_found_until_it_is_removed(tmp_path):
     assert read_suite(tmp_path) is None
 
     write_suite(tmp_path, suite(os.getpid()))
@@ -73,7 +71,7 @@ def test_a_suite_that_was_written_is_found_until_it_is_forgotten(tmp_path):
     assert read_suite(tmp_path) is None
 
 
-def test_a_suite_whose_process_is_gone_is_not_found(tmp_path):
+def test_suite_whose_process_has_ended_is_not_found(tmp_path):
     pid = os.posix_spawn("/bin/true", ["true"], {})
     os.waitpid(pid, 0)
 
@@ -83,7 +81,7 @@ def test_a_suite_whose_process_is_gone_is_not_found(tmp_path):
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"pid": 1}'])
-def test_a_damaged_file_is_no_suite(tmp_path, content):
+def test_damaged_file_is_no_suite(tmp_path, content):
     (tmp_path / "suite.json").write_text(content)
 
     assert read_suite(tmp_path) is None

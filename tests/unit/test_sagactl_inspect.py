@@ -1,4 +1,4 @@
-"""The commands that look into a suite: where they look, what they print, how they end."""
+"""The commands that inspect a suite: which backend they read, their output and exit status."""
 
 import asyncio
 import os
@@ -22,18 +22,18 @@ from services.purchase.ticket import Report, opened, reported
 from services.stock.inventory import SOLD, Reservation
 from services.stock.storage import reservation_entity, reservation_key
 
-NOTHING_NAMED = dict.fromkeys(
+NO_BACKEND = dict.fromkeys(
     ("BACKEND", "EMBEDDED_FILE", "GOOGLE_CLOUD_PROJECT", "DATASTORE_EMULATOR_HOST", "PUBSUB_EMULATOR_HOST")
 )
 
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
-    return stored(tmp_path / "data.sqlite3")
+    return write_to(tmp_path / "data.sqlite3")
 
 
-def stored(file: Path, mutations: Sequence[Mutation] = ()) -> Path:
-    """The file of an embedded backend, with that in it too."""
+def write_to(file: Path, mutations: Sequence[Mutation] = ()) -> Path:
+    """Write to the file of an embedded backend, and return it."""
 
     async def store() -> None:
         database = Database(file)
@@ -45,20 +45,20 @@ def stored(file: Path, mutations: Sequence[Mutation] = ()) -> Path:
 
 
 def sagactl(*args: str, run_dir: Path, **environ: str) -> Result:
-    told = {**NOTHING_NAMED, "RUN_DIR": str(run_dir), **environ}
-    return CliRunner().invoke(main, args, env=told, prog_name="sagactl")
+    variables = {**NO_BACKEND, "RUN_DIR": str(run_dir), **environ}
+    return CliRunner().invoke(main, args, env=variables, prog_name="sagactl")
 
 
-def looking_into(file: Path, *args: str) -> Result:
+def inspect(file: Path, *args: str) -> Result:
     return sagactl(*args, run_dir=file.parent / "none", BACKEND="embedded", EMBEDDED_FILE=str(file))
 
 
-def waiting(orderid: str, opened_at: float) -> Mutation:
+def open_order(orderid: str, opened_at: float) -> Mutation:
     return Insert(ticket_key(orderid), ticket_entity(opened(orderid, "cart", (), opened_at), opened_at + 15))
 
 
 def delivered(orderid: str) -> list[Mutation]:
-    """All that is kept of an order for 300 that went well."""
+    """Return all records of a delivered order for 300."""
     ticket = opened(orderid, "cart", (), 1.0)
     for status, amount in (("reserved", 300), ("paid", None), ("delivery-arranged", None)):
         ticket, _ = reported(ticket, Report("e", status, 2.0, amount))
@@ -70,26 +70,26 @@ def delivered(orderid: str) -> list[Mutation]:
     ]
 
 
-def test_an_order_is_shown(file: Path):
-    stored(file, delivered("o"))
+def test_order_is_shown(file: Path):
+    write_to(file, delivered("o"))
 
-    shown = looking_into(file, "order", "o")
+    shown = inspect(file, "order", "o")
 
     assert shown.exit_code == 0
     assert shown.stdout.startswith("order o: approved\n")
     assert shown.stdout.endswith("still open: nothing\n")
 
 
-def test_an_order_that_is_not_there_is_said_so(file: Path):
-    shown = looking_into(file, "order", "o")
+def test_unknown_order_is_an_error(file: Path):
+    shown = inspect(file, "order", "o")
 
     assert (shown.exit_code, shown.stdout, shown.stderr) == (1, "", "Error: order o does not exist\n")
 
 
-def test_what_waits_is_listed_the_oldest_first(file: Path):
-    stored(file, [waiting("younger", 2_000.0), waiting("older", 1_000.0), *delivered("o")])
+def test_pending_orders_are_listed_oldest_first(file: Path):
+    write_to(file, [open_order("younger", 2_000.0), open_order("older", 1_000.0), *delivered("o")])
 
-    listed = looking_into(file, "pending")
+    listed = inspect(file, "pending")
 
     assert listed.exit_code == 0
     assert [line.split()[:2] for line in listed.stdout.splitlines()] == [
@@ -98,18 +98,18 @@ def test_what_waits_is_listed_the_oldest_first(file: Path):
     ]
 
 
-def test_where_nothing_has_waited_for_so_long_nothing_is_listed(file: Path):
-    stored(file, [waiting("old", 1_000.0)])
+def test_younger_orders_are_not_listed(file: Path):
+    write_to(file, [open_order("old", 1_000.0)])
 
-    listed = looking_into(file, "pending", "--older-than", "1e11")
+    listed = inspect(file, "pending", "--older-than", "1e11")
 
     assert (listed.exit_code, listed.stdout) == (0, "no pending orders\n")
 
 
-def test_an_audit_of_books_that_agree_ends_well(file: Path):
-    stored(file, delivered("o"))
+def test_balanced_audit_succeeds(file: Path):
+    write_to(file, delivered("o"))
 
-    audited = looking_into(file, "audit")
+    audited = inspect(file, "audit")
 
     assert (audited.exit_code, audited.stdout.splitlines()) == (
         0,
@@ -123,10 +123,10 @@ def test_an_audit_of_books_that_agree_ends_well(file: Path):
     )
 
 
-def test_an_audit_of_books_that_do_not_agree_names_the_order_and_fails(file: Path):
-    stored(file, [each for each in delivered("o") if each.key.kind != LEDGER])
+def test_unbalanced_audit_names_the_order_and_fails(file: Path):
+    write_to(file, [each for each in delivered("o") if each.key.kind != LEDGER])
 
-    audited = looking_into(file, "audit", "--wait", "0.1")
+    audited = inspect(file, "audit", "--wait", "0.1")
 
     assert audited.exit_code == 1
     assert audited.stdout.splitlines()[-2:] == [
@@ -135,36 +135,36 @@ def test_an_audit_of_books_that_do_not_agree_names_the_order_and_fails(file: Pat
     ]
 
 
-def test_the_provider_is_told_what_is_given_and_keeps_the_rest(file: Path):
-    before = looking_into(file, "provider")
-    looking_into(file, "provider", "--unavailable", "--delay", "2.5")
+def test_provider_changes_only_the_given_settings(file: Path):
+    before = inspect(file, "provider")
+    inspect(file, "provider", "--unavailable", "--delay", "2.5")
 
-    after = looking_into(file, "provider", "--available", "--drop-responses")
+    after = inspect(file, "provider", "--available", "--drop-responses")
 
     assert before.stdout == "unavailable: False\ndelay seconds: 0.0\ndrop responses: False\n"
     assert after.stdout == "unavailable: False\ndelay seconds: 2.5\ndrop responses: True\n"
-    assert looking_into(file, "provider").stdout == after.stdout
+    assert inspect(file, "provider").stdout == after.stdout
 
 
 def local_suite(run_dir: Path, file: Path) -> Path:
-    """A suite runs there, over that file."""
+    """Record a running suite whose backend is that file."""
     run_dir.mkdir()
     environ = {"BACKEND": "embedded", "EMBEDDED_FILE": str(file)}
     write_suite(run_dir, Suite(os.getpid(), "embedded", "http://gateway", {}, environ, "/nowhere"))
     return run_dir
 
 
-def test_where_no_backend_is_named_it_is_that_of_the_local_suite(tmp_path: Path, file: Path):
-    stored(file, delivered("o"))
+def test_backend_is_by_default_that_of_the_local_suite(tmp_path: Path, file: Path):
+    write_to(file, delivered("o"))
 
     shown = sagactl("order", "o", run_dir=local_suite(tmp_path / "run", file))
 
     assert shown.stdout.startswith("order o: approved\n")
 
 
-def test_a_backend_that_is_named_comes_before_the_local_suite(tmp_path: Path, file: Path):
-    stored(file, delivered("o"))
-    run_dir = local_suite(tmp_path / "run", stored(tmp_path / "other.sqlite3"))
+def test_backend_of_the_environment_comes_before_the_local_suite(tmp_path: Path, file: Path):
+    write_to(file, delivered("o"))
+    run_dir = local_suite(tmp_path / "run", write_to(tmp_path / "other.sqlite3"))
 
     shown = sagactl("order", "o", run_dir=run_dir, BACKEND="embedded", EMBEDDED_FILE=str(file))
 
@@ -175,7 +175,7 @@ COMMANDS = [["order", "o"], ["pending"], ["audit"], ["provider"], ["dlq", "list"
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_where_there_is_no_backend_it_is_said_so(tmp_path: Path, command: list[str]):
+def test_missing_backend_is_an_error(tmp_path: Path, command: list[str]):
     ended = sagactl(*command, run_dir=tmp_path)
 
     assert (ended.exit_code, ended.stdout) == (1, "")
@@ -183,8 +183,8 @@ def test_where_there_is_no_backend_it_is_said_so(tmp_path: Path, command: list[s
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_a_file_that_is_not_there_is_not_taken_for_books_that_agree(tmp_path: Path, command: list[str]):
-    ended = looking_into(tmp_path / "typo.sqlite3", *command)
+def test_missing_file_is_an_error_and_is_not_created(tmp_path: Path, command: list[str]):
+    ended = inspect(tmp_path / "typo.sqlite3", *command)
 
     assert (ended.exit_code, ended.stdout) == (1, "")
     assert ended.stderr == f"Error: no embedded backend in {tmp_path / 'typo.sqlite3'}\n"
@@ -192,7 +192,7 @@ def test_a_file_that_is_not_there_is_not_taken_for_books_that_agree(tmp_path: Pa
 
 
 @pytest.mark.parametrize("command", [["order", "o"], ["pending"], ["audit"], ["provider", "--unavailable"]])
-def test_a_backend_that_is_away_is_said_so(tmp_path: Path, command: list[str]):
+def test_unavailable_backend_is_an_error(tmp_path: Path, command: list[str]):
     emulators = dict.fromkeys(("DATASTORE_EMULATOR_HOST", "PUBSUB_EMULATOR_HOST"), "127.0.0.1:1")
 
     ended = sagactl(*command, run_dir=tmp_path, GOOGLE_CLOUD_PROJECT="project", **emulators)
