@@ -10,7 +10,7 @@ from google.cloud import pubsub_v1
 
 from contract.topology import EPHEMERAL_PREFIX
 from tests.support.eventually import wait_until
-from tests.support.local_suite import SAGACTL, environment, ready_suite, sagactl
+from tests.support.local_suite import SAGACTL, environment, ready_suite
 from tests.support.pseudoterminal import at_a_terminal
 
 ALTERNATE, NORMAL = "\x1b[?1049h", "\x1b[?1049l"
@@ -103,13 +103,6 @@ def test_without_a_terminal_one_snapshot_is_printed_as_text_or_json(tmp_path):
         assert [each["state"] for each in facts["programs"]] == ["running"] * 5
         assert facts["listening"] is True
         assert count == 4, "the gateway's"
-
-
-def test_missing_suite_is_reported(tmp_path):
-    failed = sagactl("top", "--once", "--run-dir", str(tmp_path / "none"))
-
-    assert failed.returncode == 1
-    assert "no suite runs in" in failed.stderr
 
 
 @pytest.mark.emulators

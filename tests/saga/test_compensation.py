@@ -11,10 +11,8 @@ from rpc import purchase_pb2 as pb
 from sagakit.backends import Backend
 from sagakit.errors import Unavailable
 from sagakit.tables import Key, Mutation, Tables
-from services.payment.simulated import FaultSettings, save_faults
 from services.payment.storage import payment_key
 from tests.support.eventually import eventually
-from tests.support.lossy import losing
 from tests.support.suite import Suite, running_suite
 
 
@@ -31,63 +29,10 @@ async def exists(suite: Suite, kind: str, orderid: str) -> None:
     await eventually(found)
 
 
-async def test_order_canceled_during_a_slow_payment_is_not_charged(
-    backend_environ: Mapping[str, str],
-):
-    async with running_suite(backend_environ) as suite:
-        await save_faults(suite.backend.tables, FaultSettings(delay_seconds=1.5))
-        ticket = await suite.order("c", blue=3)
-        await suite.ticket_becomes(ticket.orderid, "reserved")
-
-        canceled = await cancel(suite, ticket.orderid)
-
-        assert (canceled.status, canceled.reason) == ("canceled", "client")
-        assert await cancel(suite, ticket.orderid) == canceled
-        await suite.balances()
-        # The provider rejects the charge in flight when it arrives.
-        await eventually(lambda: is_canceled_at_the_provider(suite, ticket.orderid))
-        await asyncio.sleep(2)
-        await suite.balances()
-        assert (await suite.item("blue")).available == 100_000
-        assert await suite.history(ticket.orderid) == ["pre-approved", "reserved", "canceled"]
-
-
 async def is_canceled_at_the_provider(suite: Suite, orderid: str) -> bool:
     key = Key("SimulatedCharge", orderid)
     row = (await suite.backend.tables.lookup([key])).get(key)
     return row is not None and row.entity["canceled"]
-
-
-async def test_order_canceled_after_the_charge_is_refunded(
-    backend_environ: Mapping[str, str],
-):
-    """Purchase has not received `paid` when the client cancels."""
-    between = losing(lambda topic, status: status == "paid")
-    async with running_suite(
-        {**backend_environ, "REMINDER_INTERVAL_SECONDS": "60"}, between=between
-    ) as suite:
-        ticket = await suite.order("c", blue=3)
-        await exists(suite, "Payment", ticket.orderid)
-
-        assert (await cancel(suite, ticket.orderid)).status == "canceled"
-
-        await suite.balances()
-        charge = await suite.charge(ticket.orderid)
-        assert (charge.status, charge.amount, charge.refunded) == ("canceled", 300, 300)
-        assert (await suite.item("blue")).available == 100_000
-
-
-async def test_lost_provider_response_is_requested_again(
-    backend_environ: Mapping[str, str],
-):
-    async with running_suite(backend_environ) as suite:
-        await save_faults(suite.backend.tables, FaultSettings(drop_responses=True))
-        ticket = await suite.order("c", blue=3)
-
-        await suite.ticket_becomes(ticket.orderid, "approved", seconds=40)
-
-        await suite.balances(40)
-        assert (await suite.charge(ticket.orderid)).amount == 300
 
 
 async def canceled_or_approved(suite: Suite, orderid: str) -> pb.OrderTicket:
@@ -96,22 +41,6 @@ async def canceled_or_approved(suite: Suite, orderid: str) -> pb.OrderTicket:
     except grpc.aio.AioRpcError as error:
         assert error.code() is grpc.StatusCode.FAILED_PRECONDITION
         return await suite.ticket(orderid)
-
-
-async def test_approved_order_cannot_be_canceled(backend_environ: Mapping[str, str]):
-    async with running_suite(backend_environ) as suite:
-        ticket = await suite.order("c", blue=3)
-        await suite.ticket_becomes(ticket.orderid, "approved")
-        await suite.balances()
-        before = await suite.history(ticket.orderid)
-
-        with pytest.raises(grpc.aio.AioRpcError) as rejected:
-            await cancel(suite, ticket.orderid)
-
-        assert rejected.value.code() is grpc.StatusCode.FAILED_PRECONDITION
-        assert "the order is approved" in rejected.value.details()
-        assert await suite.history(ticket.orderid) == before
-        await suite.balances()
 
 
 class Halt:

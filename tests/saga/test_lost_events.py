@@ -106,20 +106,3 @@ async def test_orders_end_although_the_first_of_every_event_was_lost(backend_env
 
         assert ends == ["approved", "approved", "payment-failed"]
         await suite.balances()
-
-
-async def test_order_without_a_reply_is_canceled_at_its_deadline(backend_environ: Mapping[str, str]):
-    environ = {**backend_environ, **QUICK, "ORDER_DEADLINE": "1.5"}
-    async with running_suite(environ, without=["payment"]) as suite:
-        ticket = await suite.order("c", blue=3)
-
-        canceled = await suite.ticket_becomes(ticket.orderid, "canceled")
-
-        assert canceled.reason == "timeout"
-        assert await suite.history(ticket.orderid) == ["pre-approved", "reserved", "canceled"]
-        await eventually(lambda: is_released(suite, ticket.orderid))
-        assert (await suite.item("blue")).available == 100_000
-
-
-async def is_released(suite: Suite, orderid: str) -> bool:
-    return (await suite.reservation(orderid)).status == "released"

@@ -180,6 +180,7 @@ async def test_payment_that_starts_after_the_deadline_charges_nothing(
         await suite.services.start("payment")
 
         assert canceled.reason == "timeout"
+        assert await suite.history(ticket.orderid) == ["pre-approved", "reserved", "canceled"]
         await eventually(lambda: is_recorded(suite, ticket.orderid), seconds=60)
         await suite.balances(60)
         charge = await suite.charge(ticket.orderid)
