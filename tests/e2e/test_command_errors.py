@@ -85,7 +85,7 @@ DEAD = "127.0.0.1:1"
             "cannot start Google's emulators: no gcloud on the PATH",
         ),
         ({"PUBSUB_EMULATOR_HOST": DEAD}, "PUBSUB_EMULATOR_HOST is set, DATASTORE_EMULATOR_HOST is not"),
-        ({"PUBSUB_EMULATOR_HOST": DEAD, "DATASTORE_EMULATOR_HOST": DEAD}, "=127.0.0.1:1 does not answer"),
+        ({"PUBSUB_EMULATOR_HOST": DEAD, "DATASTORE_EMULATOR_HOST": DEAD}, "=127.0.0.1:1 does not respond"),
     ],
 )
 def test_emulators_that_cannot_be_used(tmp_path, environ, message):
@@ -122,7 +122,7 @@ def test_clean_keeps_data_in_use(tmp_path):
     [
         (("stock", "set", "blue", "--run-dir", "/nowhere"), "no suite runs in"),
         (("stock", "set", "blue", "--stock-address", DEAD), "127.0.0.1:1: UNAVAILABLE"),
-        (("demo", "--gateway", f"http://{DEAD}"), "http://127.0.0.1:1: no answer to PUT /v1/carts/"),
+        (("demo", "--gateway", f"http://{DEAD}"), "http://127.0.0.1:1: no response to PUT /v1/carts/"),
         (("top", "--once", "--run-dir", "/nowhere"), "no suite runs in"),
     ],
 )
@@ -142,8 +142,8 @@ def test_stock_set_of_an_invalid_item(tmp_path):
     [
         (200, b'{"cartid":"else","status":"closed","cart_items":[]}', "expected open, got closed"),
         (503, b'{"reason":"away","detail":"gone"}', "503 away: gone"),
-        (200, b"<html>", "was answered with what is no JSON"),
-        (200, b"[]", "cannot be made of []"),
+        (200, b"<html>", "the response is not JSON"),
+        (200, b"[]", "unexpected response: []"),
     ],
 )
 def test_demo_with_unexpected_answers(status, body, words):

@@ -11,7 +11,7 @@ def test_demo_passes(tmp_path):
 
     assert demo.returncode == 0, demo.stderr
     assert all(f'"{status}"' in demo.stdout for status in ("approved", "reserve-failed", "payment-failed"))
-    assert demo.stdout.endswith("Everything went as it is to go.\n")
+    assert demo.stdout.endswith("All scenarios ended as expected.\n")
 
 
 def test_stock_set_changes_only_what_is_named(tmp_path):

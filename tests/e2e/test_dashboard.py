@@ -96,7 +96,7 @@ def test_without_a_terminal_one_snapshot_is_printed_as_text_or_json(tmp_path):
 
         assert text.returncode == 0, text.stderr
         assert "\x1b" not in text.stdout
-        assert re.search(r"reserved +1 +\d+ s", text.stdout)
+        assert re.search(r"reserved +1 +\d+s", text.stdout)
         assert "● payment" in text.stdout
         assert facts["backlog"]["tickets"]["reserved"]["count"] == 1
         assert facts["dead_letters"] == {"count": 0, "oldest_seconds": None, "more": False}
