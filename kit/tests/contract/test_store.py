@@ -7,7 +7,7 @@ import pytest
 
 from sagakit.errors import Contention, FailedPrecondition, OutcomeUnknown, Unavailable
 from sagakit.store import Changes, Snapshot
-from sagakit.tables import Insert, Key, Mutation, Tables
+from sagakit.tables import Insert, Key, Tables
 from tests.support.clock import impatient
 from tests.support.counter import (
     COUNTER,
@@ -170,19 +170,6 @@ async def test_transaction_costs_two_calls_and_no_query(tables: Tables):
     await a_store(counted).transact(keys, once("e1", counting(events=[an_event()])))
 
     assert counted.calls == {"lookup": 1, "commit": 1}
-
-
-async def test_each_conflict_costs_two_more_calls(tables: Tables, rival):
-    def another() -> list[Mutation]:
-        return [Insert(INBOX_ROW, {"answer": 50})]
-
-    counted = CountedTables(ConflictingTables(tables, rival, another))
-
-    changes = await a_store(counted).transact([COUNTER], once("e1", counting()))
-
-    # Two conflicts, the second with a duplicate of the event, which ends it without a commit.
-    assert changes.result == 50
-    assert counted.calls == {"lookup": 3, "commit": 2}
 
 
 async def test_transaction_without_reads_costs_one_call(tables: Tables):

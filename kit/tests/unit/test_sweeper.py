@@ -181,14 +181,6 @@ async def test_full_scan_happens_every_ten_minutes(harness: SweeperHarness):
     assert due_bound(0, 0) not in [start for start, _ in harness.tables.ranges]
 
 
-async def test_new_sweeper_scans_everything(harness: SweeperHarness):
-    await harness.put("ancient", 1.0)
-
-    await harness.a_sweeper(OUTBOX, harness.claim).sweep()
-
-    assert harness.claimed == ["ancient"]
-
-
 async def test_failed_visit_does_not_move_the_low_water_mark(harness: SweeperHarness):
     names = in_one_shard(3)
     await harness.commit_events(*names)
