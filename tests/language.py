@@ -27,7 +27,7 @@ PATTERNS = {
     r"no~good": "invalid",
     r"(come|comes|came|coming)~again": "is redelivered",
     r"(is|are|was|were|be|been)~told(?!~apart)": "receives, is configured with",
-    r"there~(is|are|was|were)~(no|none)~such|(?<!if\s)there~(is|are|was)~none": "does not exist, None if",
+    r"(?<!if\s)there~(is|are|was|were)~((no|none)~such|none)": "does not exist, None if",
     r"(give|gives|given|gave|giving)[ -]back": "released, refunded, compensated",
     r"(go|goes|went|going)~on(?!~to)\b": "continues",
     r"by~(it|them)sel(f|ves)": "automatically",
@@ -73,6 +73,8 @@ def prose(path: Path, text: str) -> str:
         if token.type == tokenize.STRING and " " not in token.string:  # a key or an identifier
             continue
         (row, column), shown = token.start, token.string.replace("_", " ") if name else token.string
+        if shown[0] in "fF":
+            shown = re.sub(r"\{[^{}]*\}", lambda found: "\0" * len(found[0]), shown)
         for line in shown.splitlines(keepends=True):
             lines[row - 1] = lines[row - 1][:column] + line + lines[row - 1][column + len(line) :]
             row, column = row + 1, 0

@@ -1,8 +1,8 @@
 """sagakit: event-driven services with a transactional outbox, an inbox and reminders.
 
-A service declares its parts as a `Service`, built from a `Kit`, and runs with `sagakit.run.main`, which says
-what it reads from the environment, its exit codes and the signals it handles. Backends and provisioning are
-in `sagakit.backends`. Everything named here is public; other modules may change.
+A service declares its parts as a `Service`, built from a `Kit`, and runs with `sagakit.run.main`, which
+documents what it reads from the environment, its exit codes and the signals it handles. Backends and
+provisioning are in `sagakit.backends`. Everything named here is public; other modules may change.
 
 | to…                                         | see                                              |
 |---------------------------------------------|--------------------------------------------------|

@@ -21,7 +21,7 @@ from sagakit.errors import NotFound, Unavailable
 
 READY_TIMEOUT_SECONDS = 60.0
 RUNNING_TIMEOUT_SECONDS = 5.0
-"""For emulators that the environment says are running."""
+"""For emulators that are running according to the environment."""
 DRAIN_TIMEOUT_SECONDS = 9.0
 LISTEN_TIMEOUT_SECONDS = 30.0
 RECONNECT_SECONDS = 2.5
