@@ -65,7 +65,7 @@ async def test_dead_letters_stay_listed_until_dropped(backend_environ: Mapping[s
         assert {letter.eventid for letter in both} == {letter.eventid for letter in again} == {"e1", "e2"}
         assert {letter.eventid for letter in dropped} == {"e1"}
         assert str(left) == ("e2  purchase-service.com.example.delivery  unknown-order  order unknown: paid")
-        assert dead_letters.describe(left)[-1].strip().startswith('{"orderid": "unknown"')
+        assert left.describe()[-1].strip().startswith('{"orderid": "unknown"')
 
 
 async def test_redriven_event_is_applied_once_its_cause_is_fixed(
