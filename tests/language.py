@@ -1,7 +1,7 @@
 """Check that prose uses plain, standard terms (docs/glossary.md): `python -m tests.language [PATH…]`.
 
-In Python it reads docstrings, comments, strings and the names of tests; in other files all text. What has to
-stay is in language_allowed.toml, each entry with its reason.
+In Python it reads docstrings, comments, strings and the names of tests; in other files all text. The
+phrases are in language.toml, with exceptions and their reasons.
 """
 
 import fnmatch
@@ -15,50 +15,25 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 SUFFIXES = {".css", ".html", ".js", ".json", ".md", ".proto", ".py", ".toml", ".yaml", ".yml", ""}
-SKIPPED = ("rpc/*", "*.pb", "tests/golden/*.json", "tests/language*", "LICENSE", "*/LICENSE")
+SKIPPED = (
+    "rpc/*",
+    "*.pb",
+    "tests/golden/*.json",
+    "tests/language*",
+    "*/test_language.py",
+    "LICENSE",
+    "*/LICENSE",
+)
 
-# Regular expression: what to write instead. A "~" is white space, line breaks included.
-PATTERNS = {
-    r"who(so)?ever|whomever": "name the role: caller, client, sender, receiver, process, operator",
-    r"(no|some|any|every)body(?!~of~)('s)?|(some|any|every)one(?!~of~)\b": "name the role",
-    r"no~one": "name the role",
-    r"(so|that|(?<!twice\s)(?<!times\s)as)~many(?!~as)\b|so~long(?!~as)": "the count, the duration",
-    r"(be|is|are|was|were)~had": "available, obtained",
-    r"no~good": "invalid",
-    r"(come|comes|came|coming)~again": "is redelivered",
-    r"(is|are|was|were|be|been)~told(?!~apart)": "receives, is configured with",
-    r"(?<!if\s)there~(is|are|was|were)~((no|none)~such|none)": "does not exist, None if",
-    r"(give|gives|given|gave|giving)[ -]back": "released, refunded, compensated",
-    r"(go|goes|went|going)~on(?!~to)\b": "continues",
-    r"by~(it|them)sel(f|ves)": "automatically",
-    r"again~and~again": "repeatedly",
-    r"last~words?|(?<!a )words?~of~its~own": "last event",
-    r"in~hand|hands?~(is|are|was|were)~full|hands~full|full~hands": "in flight, saturated",
-    r"(put|puts|putting)[ -]off": "nacked, deferred",
-    r"(lost|lose|loses|losing)~(a~|the~)?races?": "conflict",
-    r"(is|are|was|were|be|been|being|stays?|while)~away|away~too": "unavailable",
-    r"(?<!dead)(?<!dead[ \n._-])letters?": "dead letter",
-    r"says|said|hears?|heard|unheard": "publishes, receives",
-    r"believ(e|es|ed|ing)": "trusted, accepted",
-    r"sign(s|ed|ing)?[ -]in|sign-?ins?": "authenticate, authentication",
-    r"(?<!connection )refus(e|es|ed|al|als|ing)": "reject, rejected, error",
-    r"looked~at|cannot~look|looks~of": "read, query, check",
-    r"farewells?|weather|misfortunes?|patience|nobodys?": "the standard term",
-    r"lags|lagging|stirs?": "saturated",
-    r"withdrawals?": "cancellation",
-    r"steer(s|ed|ing)?": "service control",
-    r"nothing~wrong~with|business~of": "the reason, plainly",
-    r"\"\"\"(What|Whatever|\N{HORIZONTAL ELLIPSIS})": "a noun, or an imperative verb",
-    r"pieces|be~rid~of|call(s|ed)?~off|mend(s|ed|ing)?": "units, remove, cancel, fix",
-    r"burie[sd]|bury": "move to the dead letters",
-    r"(all|the|no|their|its|our|these|of)~books|books~(balance|agree)": "records, ledger",
-}
+CONFIG = tomllib.loads(ROOT.joinpath("tests/language.toml").read_text())
 GAP = r"[\s#*>\"']+"
 FOUND = re.compile(
-    "|".join(rf"(?P<p{i}>(?<![\w-])(?:{p.replace('~', GAP)})(?![\w-]))" for i, p in enumerate(PATTERNS)),
+    "|".join(
+        rf"(?P<p{i}>(?<![\w-])(?:{p.replace('~', GAP)})(?![\w-]))" for i, p in enumerate(CONFIG["rejected"])
+    ),
     re.IGNORECASE,
 )
-INSTEAD = list(PATTERNS.values())
+INSTEAD = list(CONFIG["rejected"].values())
 
 
 def prose(path: Path, text: str) -> str:
@@ -100,7 +75,7 @@ def files(arguments: list[str]) -> list[str]:
 
 
 def main(arguments: list[str]) -> int:
-    allowed = tomllib.loads(ROOT.joinpath("tests/language_allowed.toml").read_text())["allowed"]
+    allowed = CONFIG["allowed"]
     unused = set() if arguments else set(range(len(allowed)))
     failed = 0
     for name in files(arguments):
@@ -113,7 +88,7 @@ def main(arguments: list[str]) -> int:
                 failed += 1
                 print(f"{name}:{line}: {words!r}: {advice}")  # noqa: T201
     for i in unused:
-        print(f"tests/language_allowed.toml: not needed any more: {allowed[i]}")  # noqa: T201
+        print(f"tests/language.toml: not needed any more: {allowed[i]}")  # noqa: T201
     return 1 if failed or unused else 0
 
 
