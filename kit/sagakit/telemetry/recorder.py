@@ -91,8 +91,7 @@ class Recorder(Observer):
     def annotate(
         self, topic: str, writes: Mapping[Key, Entity], events: Sequence[Event]
     ) -> tuple[Mapping[Key, Entity], Sequence[Event]]:
-        events = self.spans.producer_spans(topic, events)
-        return self.spans.with_trace_context(writes), events
+        return self.spans.annotate(topic, writes, events)
 
     def committed(self, keys: Iterable[Key]) -> None:
         self.overdue.discard(keys)
@@ -100,7 +99,7 @@ class Recorder(Observer):
     def enqueued(self, topic: str, event: Event, claims: int) -> None:
         self._outbox.enqueued(event)
         # A row that is taken over while its event is still in the relay continues under its first span.
-        if self.spans.enabled and event.eventid not in self._publish_spans:
+        if self.spans.tracer and event.eventid not in self._publish_spans:
             self._publish_spans[event.eventid] = self.spans.publishing(topic, event, claims)
 
     @contextmanager

@@ -61,36 +61,26 @@ class Spans:
 
     def __init__(self, tracer: Tracer | None = None, system: str = "") -> None:
         """`system` is OpenTelemetry's name of the message broker (`messaging.system`)."""
-        self._tracer = tracer
+        self.tracer = tracer
         self._system = system
-
-    @property
-    def tracer(self) -> Tracer | None:
-        return self._tracer
-
-    @property
-    def enabled(self) -> bool:
-        return self._tracer is not None
 
     def transaction(self) -> AbstractContextManager[Span]:
         """Return the span of a transaction with all its attempts."""
-        return _NOTHING if self._tracer is None else in_span(self._tracer.start_span("transaction"))
+        return _NOTHING if self.tracer is None else in_span(self.tracer.start_span("transaction"))
 
-    def with_trace_context(self, writes: Mapping[Key, Entity]) -> Mapping[Key, Entity]:
-        """Store the current trace context in entities that wait for a reply.
+    def annotate(
+        self, topic: str, writes: Mapping[Key, Entity], events: Sequence[Event]
+    ) -> tuple[Mapping[Key, Entity], Sequence[Event]]:
+        """Add the trace context to the entities that wait for a reply, and to events.
 
-        A later reminder of the entity continues the same trace.
+        Each event gets that of a PRODUCER span of its own; an entity that of the current span, so that
+        a later reminder continues the same trace.
         """
-        if self._tracer is None:
-            return writes
-        mark = {TRACEPARENT: traceparent_of(trace.get_current_span())}
-        return {key: {**entity, **mark} if DUE in entity else entity for key, entity in writes.items()}
-
-    def producer_spans(self, topic: str, events: Sequence[Event]) -> Sequence[Event]:
-        """Return the events, each with the trace context of a PRODUCER span of its own."""
-        if self._tracer is None:
-            return events
-        return [self._created(self._tracer, topic, event) for event in events]
+        if self.tracer is None:
+            return writes, events
+        context = {TRACEPARENT: traceparent_of(trace.get_current_span())}
+        marked = {key: {**entity, **context} if DUE in entity else entity for key, entity in writes.items()}
+        return marked, [self._created(self.tracer, topic, event) for event in events]
 
     def _created(self, tracer: Tracer, topic: str, event: Event) -> Event:
         span = tracer.start_span(f"create {topic}", kind=SpanKind.PRODUCER)
@@ -101,10 +91,10 @@ class Spans:
 
     def publishing(self, topic: str, event: Event, claims: int = 0) -> Span:
         """Start the span from the relay's queue to the broker's answer. A claimed row links to its sweep."""
-        if self._tracer is None:
+        if self.tracer is None:
             return INVALID_SPAN
         found_by = trace.get_current_span().get_span_context()
-        span = self._tracer.start_span(
+        span = self.tracer.start_span(
             f"publish {topic}",
             context_of(event.attributes.get(TRACEPARENT)),
             SpanKind.CLIENT,
@@ -117,51 +107,51 @@ class Spans:
 
     def processing(self, subscription: str, delivery: Delivery) -> AbstractContextManager[Span]:
         """Return the span of processing an event, until it is acknowledged or nacked."""
-        if self._tracer is None:
+        if self.tracer is None:
             return _NOTHING
         # Subscriptions are named `<service>-service.<topic>`.
         topic = subscription.partition(".")[2]
         attributes = delivery.message.attributes
-        span = self._tracer.start_span(
+        span = self.tracer.start_span(
             f"process {topic}", context_of(attributes.get(TRACEPARENT)), SpanKind.CONSUMER
         )
         if span.is_recording():
             eventid = attributes.get("eventid", "")
-            span.set_attributes(self._messaging("process", "process", topic, eventid))
+            span.set_attributes(self._messaging("process", "process", topic, eventid, {}))
             span.set_attribute("messaging.destination.subscription.name", subscription)
             span.set_attribute("attempt", delivery.attempt)
         return in_span(span)
 
     def sweeping(self, kind: str, found: int) -> AbstractContextManager[Span]:
         """Return the span of a sweep that found something: the root of a trace of its own."""
-        if self._tracer is None or not found:
+        if self.tracer is None or not found:
             return _NOTHING
-        span = self._tracer.start_span(f"sweep {kind}", Context())
+        span = self.tracer.start_span(f"sweep {kind}", Context())
         span.set_attribute("found", found)
         return in_span(span)
 
     def claiming(self, key: Key, row: Row) -> AbstractContextManager[Span]:
         """Return the span of a claim: in the trace of the row, with a link to the sweep."""
-        if self._tracer is None:
+        if self.tracer is None:
             return _NOTHING
         sweep = trace.get_current_span().get_span_context()
         context = context_of(_traceparent_in(row.entity))
-        span = self._tracer.start_span(f"claim {key.kind}", context, links=[Link(sweep)])
+        span = self.tracer.start_span(f"claim {key.kind}", context, links=[Link(sweep)])
         span.set_attribute("name", key.name)
         return in_span(span)
 
     def _messaging(
-        self, name: str, type_: str, topic: str, eventid: str, about: Mapping[str, str] | None = None
+        self, name: str, type_: str, topic: str, eventid: str, about: Mapping[str, str]
     ) -> Mapping[str, AttributeValue]:
-        attributes = {
+        return {
             "messaging.system": self._system,
             "messaging.operation.name": name,
             "messaging.operation.type": type_,
             "messaging.destination.name": topic,
             "messaging.message.id": eventid,
             "eventid": eventid,
+            **about,
         }
-        return {**attributes, **(about or {})}
 
 
 def _traceparent_in(entity: Entity) -> object:

@@ -57,9 +57,8 @@ def test_spans_that_are_off_touch_nothing_and_return_their_arguments():
     off, anything = Spans(), Untouchable()
     events, writes = [anything], {anything: anything}
 
-    assert not off.enabled
-    assert off.producer_spans(anything, events) is events
-    assert off.with_trace_context(writes) is writes
+    annotated = off.annotate(anything, writes, events)
+    assert (annotated[0] is writes, annotated[1] is events) == (True, True)
     assert not off.publishing(anything, anything).is_recording()
     nothing = off.transaction()
     assert off.processing(anything, anything) is nothing
@@ -183,7 +182,7 @@ def test_only_waiting_entities_store_the_trace_context():
     waits, settled_ = Key("Ticket", "a"), Key("Ticket", "b")
 
     with spans.transaction() as transaction:
-        marked = spans.with_trace_context({waits: {DUE: "due"}, settled_: {"status": "sold"}})
+        marked, _ = spans.annotate(TOPIC, {waits: {DUE: "due"}, settled_: {"status": "sold"}}, [])
 
     assert marked == {
         waits: {DUE: "due", TRACEPARENT: traceparent_of(transaction)},
@@ -196,7 +195,7 @@ def test_unsampled_trace_is_passed_on_and_not_recorded():
     spans = Spans(traces.tracer("one", ALWAYS_OFF))
 
     with spans.transaction():
-        (event,) = spans.producer_spans(TOPIC, [an_event("e1")])
+        _, (event,) = spans.annotate(TOPIC, {}, [an_event("e1")])
         span = spans.publishing(TOPIC, replace(event, about={"parcelid": "p"}))
 
     assert not span.is_recording()
