@@ -7,10 +7,21 @@ Python callers pass it to their channels; callers in other languages can use the
 import ipaddress
 import json
 import re
+from typing import Any
 
 DEADLINE_SECONDS = 10.0
 """Timeout of a call, whatever its caller allows; longer than a transaction retries after conflicts."""
 
+_CHANNEL_OPTIONS = (
+    # By default gRPC waits up to two minutes before it reconnects, 20 seconds for an address that does not
+    # answer, and queries DNS for new replicas only twice a minute.
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.min_reconnect_backoff_ms", 1_000),
+    ("grpc.max_reconnect_backoff_ms", 2_000),
+    ("grpc.dns_min_time_between_resolutions_ms", 2_000),
+    # The services are in the same network: a proxy for outgoing traffic is not meant for them.
+    ("grpc.enable_http_proxy", 0),
+)
 _TARGET = re.compile(r"(dns|ipv4|ipv6|unix|xds):")
 _HOST_AND_PORT = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):(?P<port>[0-9]{1,5})")
 
@@ -38,6 +49,11 @@ def service_config(service: str, deadline_seconds: float = DEADLINE_SECONDS) -> 
             ],
         }
     )
+
+
+def channel_options(service: str) -> tuple[tuple[str, Any], ...]:
+    """Return the options of a channel to the gRPC service with that full name."""
+    return (*_CHANNEL_OPTIONS, ("grpc.service_config", service_config(service)))
 
 
 def grpc_target(address: str) -> str:

@@ -10,9 +10,8 @@ from fastapi import FastAPI
 from services.gateway import documentation, errors, middleware
 from services.gateway.clients import Clients
 from services.gateway.middleware import MiddlewareConfig
-from services.gateway.order_feed.feed import FollowerSlots, OrderFeeds
-from services.gateway.order_feed.long_polling import LongPolling
-from services.gateway.order_feed.stream import OrderStream
+from services.gateway.order_feed.feed import OrderFeeds
+from services.gateway.order_feed.live import LiveOrders
 from services.gateway.routes import carts, items, legacy, operations, orders
 from services.gateway.service_control import service_control
 from services.gateway.settings import StreamLimits
@@ -57,11 +56,9 @@ def create_app(
         redirect_slashes=False,
         redoc_url=None,
     )
-    slots = FollowerSlots(stream_limits.max_streams)
     app.state.clients = clients
     app.state.lifecycle = lifecycle
-    app.state.long_polling = LongPolling(clients, feeds, slots)
-    app.state.order_stream = OrderStream(clients, feeds, slots, stream_limits)
+    app.state.live_orders = LiveOrders(clients, feeds, stream_limits)
     app.state.ui = UIFiles()
     for router in (legacy.purchase, legacy.payment, legacy.delivery, legacy.stock):
         app.include_router(router)

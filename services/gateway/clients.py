@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from contextlib import AsyncExitStack
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self, cast
 
 import grpc
 from google.protobuf.descriptor import ServiceDescriptor
@@ -13,7 +13,7 @@ from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from grpc_health.v1.health_pb2_grpc import HealthStub
 from opentelemetry.trace import Tracer
 
-from contract.calls import service_config
+from contract.calls import channel_options
 from contract.shop import message_attributes
 from rpc import delivery_pb2, payment_pb2, purchase_pb2, stock_pb2
 from rpc.delivery_pb2_grpc import DeliveryStub
@@ -23,12 +23,6 @@ from rpc.stock_pb2_grpc import StockStub
 from sagakit import deadline
 from sagakit.grpc.tracing import TracingClientInterceptor
 from services.gateway import auth
-
-if TYPE_CHECKING:  # these exist only in the stubs' type hints
-    from rpc.delivery_pb2_grpc import DeliveryAsyncStub
-    from rpc.payment_pb2_grpc import PaymentAsyncStub
-    from rpc.purchase_pb2_grpc import PurchaseAsyncStub
-    from rpc.stock_pb2_grpc import StockAsyncStub
 
 SERVICES: Mapping[str, ServiceDescriptor] = {
     "purchase": purchase_pb2.DESCRIPTOR.services_by_name["Purchase"],
@@ -43,16 +37,6 @@ Not payment and delivery: while they are unavailable orders are accepted, and wa
 """
 
 _HEALTH_TIMEOUT_SECONDS = 1.0
-_CHANNEL_OPTIONS = (
-    # By default gRPC waits up to two minutes before it reconnects, 20 seconds for an address that does not
-    # answer, and queries DNS for new replicas only twice a minute.
-    ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.min_reconnect_backoff_ms", 1_000),
-    ("grpc.max_reconnect_backoff_ms", 2_000),
-    ("grpc.dns_min_time_between_resolutions_ms", 2_000),
-    # The services are in the same network: a proxy for outgoing traffic is not meant for them.
-    ("grpc.enable_http_proxy", 0),
-)
 
 
 class Clients:
@@ -61,11 +45,6 @@ class Clients:
     Calls carry the caller's token and take at most the request's remaining time. They raise AioRpcError:
     UNAVAILABLE only after retries.
     """
-
-    purchase: "PurchaseAsyncStub"
-    stock: "StockAsyncStub"
-    payment: "PaymentAsyncStub"
-    delivery: "DeliveryAsyncStub"
 
     def __init__(
         self, targets: Mapping[str, str], timeout_seconds: float, tracer: Tracer | None = None
@@ -96,14 +75,14 @@ class Clients:
         serving = await asyncio.gather(*(self._serves(name) for name in names))
         return [name for name, serves in zip(names, serving, strict=True) if not serves]
 
-    async def _connect(self, name: str) -> Any:
+    async def _connect(self, name: str) -> grpc.aio.Channel:
         # A channel belongs to the loop that runs when it is made.
-        options = _options(SERVICES[name])
+        options = channel_options(SERVICES[name].full_name)
         channel = grpc.aio.insecure_channel(self._targets[name], options, interceptors=self._interceptors)
         await self._channels.enter_async_context(channel)
         channel.get_state(try_to_connect=True)
         self._health[name] = HealthStub(channel)
-        return _CallerChannel(channel, self._timeout_seconds)
+        return cast(grpc.aio.Channel, _CallerChannel(channel, self._timeout_seconds))
 
     async def _serves(self, name: str) -> bool:
         try:
@@ -133,7 +112,3 @@ class _CallerChannel:
             return response
 
         return invoke
-
-
-def _options(service: ServiceDescriptor) -> tuple[tuple[str, Any], ...]:
-    return (*_CHANNEL_OPTIONS, ("grpc.service_config", service_config(service.full_name)))

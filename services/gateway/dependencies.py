@@ -12,8 +12,7 @@ from contract.fields import ID_PATTERN
 from sagakit.inbox import INBOX_RETENTION
 from services.gateway.clients import Clients
 from services.gateway.errors import Problem
-from services.gateway.order_feed.long_polling import LongPolling
-from services.gateway.order_feed.stream import OrderStream
+from services.gateway.order_feed.live import LiveOrders
 
 _ETAG = re.compile(r'"[^"]*"')
 """Without the W/ of a weak tag, which matches as well (https://www.rfc-editor.org/rfc/rfc9110#section-13.1.2)."""
@@ -31,14 +30,9 @@ async def _clients(request: Request) -> Clients:
     return clients
 
 
-async def _long_polling(request: Request) -> LongPolling:
-    polling: LongPolling = request.app.state.long_polling
-    return polling
-
-
-async def _order_stream(request: Request) -> OrderStream:
-    stream: OrderStream = request.app.state.order_stream
-    return stream
+async def _live_orders(request: Request) -> LiveOrders:
+    live: LiveOrders = request.app.state.live_orders
+    return live
 
 
 async def _idempotency_key(
@@ -95,7 +89,6 @@ class ConditionalAnswer:
 
 
 Services = Annotated[Clients, Depends(_clients)]
-Polling = Annotated[LongPolling, Depends(_long_polling)]
-Stream = Annotated[OrderStream, Depends(_order_stream)]
+Live = Annotated[LiveOrders, Depends(_live_orders)]
 IdempotencyKey = Annotated[str, Depends(_idempotency_key)]
 Conditional = Annotated[ConditionalAnswer, Depends()]

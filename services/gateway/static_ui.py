@@ -11,7 +11,7 @@ from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
-from contract.tickets import CAUSES, FAILED, OPEN, PUBLISHED_BY, TERMINAL
+from contract.vocabulary import vocabulary
 from services.gateway.service_control import is_local
 
 UI = "/ui"
@@ -77,30 +77,11 @@ def static_ui(files: UIFiles, config: UIConfig) -> APIRouter:
     return router
 
 
-def vocabulary() -> Mapping[str, Any]:
-    """Return what the UI has to know of statuses, services and causes, from `contract`."""
-    return {
-        "services": list(PUBLISHED_BY),
-        "statuses": {
-            status: {"class": _class_of(status), "terminal": status in TERMINAL}
-            for status in sorted(OPEN | TERMINAL)
-        },
-        "published_by": {service: sorted(statuses) for service, statuses in PUBLISHED_BY.items()},
-        "causes": CAUSES,
-        "failed": sorted(FAILED),
-        "terminal": sorted(TERMINAL),
-    }
-
-
 def prefers_html(accept: str) -> bool:
     """Whether the Accept header is a browser's: it names HTML, and ranks nothing higher."""
     qualities = dict(_quality(each) for each in accept.split(","))
     html = qualities.get("text/html", 0.0)
     return html > 0 and html >= max(qualities.values())
-
-
-def _class_of(status: str) -> str:
-    return "open" if status in OPEN else "failed" if status in FAILED else "approved"
 
 
 def _quality(media_range: str) -> tuple[str, float]:

@@ -15,8 +15,8 @@ from services.gateway.app import Lifecycle, create_app
 from services.gateway.clients import Clients
 from services.gateway.middleware import MiddlewareConfig
 from services.gateway.order_feed.feed import OrderFeeds
+from services.gateway.order_feed.live import HEARTBEAT
 from services.gateway.order_feed.snapshot import SnapshotReader
-from services.gateway.order_feed.stream import HEARTBEAT
 from services.gateway.settings import RequestLimits, StreamLimits
 from tests.service.gateway_harness import Failure, assert_problem, client_of, fakes, targets_of
 from tests.support.eventually import eventually

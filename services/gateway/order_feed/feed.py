@@ -2,8 +2,8 @@
 
 import asyncio
 import contextvars
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import asynccontextmanager, suppress
 
 import structlog
 from opentelemetry import context
@@ -13,7 +13,6 @@ from contract.tickets import RESERVE_FAILED, TERMINAL, TicketMessage
 from sagakit.errors import Unavailable
 from sagakit.runtime import Backoff, Runtime
 from services.gateway.auth import Credentials
-from services.gateway.errors import Problem
 
 log = structlog.get_logger()
 
@@ -186,28 +185,3 @@ def _close_failed(feed: OrderFeed, task: "asyncio.Task[None]") -> None:
     if error is not None:
         log.error("order feed failed", orderid=feed.orderid, exc_info=error)
         feed.close()
-
-
-class FollowerSlots:
-    """Limits how many streams and long polls there are at once."""
-
-    def __init__(self, limit: int) -> None:
-        self._free = limit
-
-    def acquire(self) -> None:
-        """Take a slot. Raises Problem (503) if none is free."""
-        if not self._free:
-            raise Problem(503, "too-many-followers", "Too many orders are being followed; try again.")
-        self._free -= 1
-
-    def release(self) -> None:
-        self._free += 1
-
-    @contextmanager
-    def slot(self) -> Iterator[None]:
-        """Context manager: hold a slot inside the block. Raises Problem (503) if none is free."""
-        self.acquire()
-        try:
-            yield
-        finally:
-            self.release()

@@ -6,10 +6,10 @@ from fastapi import APIRouter, Header, Path, Query, Request, Response
 
 from contract.fields import ID_PATTERN
 from rpc import purchase_pb2 as pb
-from services.gateway.dependencies import Conditional, IdempotencyKey, Polling, Services, Stream
+from services.gateway.dependencies import Conditional, IdempotencyKey, Live, Services
 from services.gateway.documentation import CHANGE_PROBLEMS, conditional, problems
 from services.gateway.models import OrderHistory, OrderId, OrderTicket
-from services.gateway.order_feed.stream import EXAMPLE, MEDIA_TYPE
+from services.gateway.order_feed.live import EXAMPLE, MEDIA_TYPE
 from services.gateway.routes import resource_router
 
 router = resource_router("orders")
@@ -34,12 +34,12 @@ async def get_order(
     request: Request,
     orderid: OrderId,
     services: Services,
-    polling: Polling,
+    live: Live,
     conditional: Conditional,
     wait: Wait = 0,
 ) -> Response:
     if wait:
-        await polling.until_terminal(request, orderid, wait)
+        await live.until_terminal(request, orderid, wait)
     answer = await services.purchase.GetOrderTicket(pb.GetOrderTicketRequest(orderid=orderid))
     return conditional(OrderTicket.from_message(answer.order_ticket))
 
@@ -77,7 +77,7 @@ async def get_order_history(orderid: OrderId, services: Services, conditional: C
     },
 )
 async def stream_order_events(
-    request: Request, orderid: StreamedOrderId, stream: Stream, last_event_id: LastEventId = ""
+    request: Request, orderid: StreamedOrderId, live: Live, last_event_id: LastEventId = ""
 ) -> Response:
     """Server-sent events: a `move` for each thing that a service has done for the order, then for each as it
     happens, and an `end` once nothing more will. A client that reconnects, to any gateway, with the
@@ -85,4 +85,4 @@ async def stream_order_events(
     breaks off now and then (the gateway stops, the token expires): reconnect. There is a comment at least
     every 10 seconds, so a longer silence means that the connection is lost.
     """
-    return await stream.response(request, orderid, last_event_id)
+    return await live.stream(request, orderid, last_event_id)

@@ -1,7 +1,7 @@
-"""An order's feed as server-sent events (https://html.spec.whatwg.org/multipage/server-sent-events.html).
+"""Answers that follow an order: event streams and long polls.
 
-The id of an event lists all events the client has received by then. So any gateway it reconnects to, in
-whatever order that one learned of the events, sends each of the others exactly once.
+The id of a stream's event lists all events the client has received by then. So any gateway it reconnects to,
+in whatever order that one learned of the events, sends each of the others exactly once.
 """
 
 import asyncio
@@ -9,7 +9,7 @@ import json
 import re
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import asdict
 from typing import Any
 
@@ -19,13 +19,15 @@ from starlette.responses import Response, StreamingResponse
 from starlette.types import Message, Receive, Scope, Send
 
 from contract.order_history import OrderEvent
-from rpc.purchase_pb2 import GetOrderTicketRequest
+from contract.tickets import TERMINAL
+from rpc.purchase_pb2 import GetOrderTicketRequest, OrderTicket
+from sagakit import deadline
 from services.gateway import auth
 from services.gateway.auth import Credentials
 from services.gateway.clients import Clients
 from services.gateway.errors import Problem
 from services.gateway.middleware import RELEASE_SLOT
-from services.gateway.order_feed.feed import FollowerSlots, OrderFeed, OrderFeeds
+from services.gateway.order_feed.feed import OrderFeed, OrderFeeds
 from services.gateway.settings import StreamLimits
 
 log = structlog.get_logger()
@@ -40,45 +42,71 @@ _KEY = re.compile(r"[a-z-]{1,40}\.[a-z-]{1,40}|" + END)
 
 
 def sse(name: str, id_: str, data: Mapping[str, Any]) -> str:
-    """Format one event; clients send `id_` as Last-Event-ID when they reconnect."""
+    """Format one event (https://html.spec.whatwg.org/multipage/server-sent-events.html)."""
     return f"event: {name}\nid: {id_}\ndata: {json.dumps(data, separators=(',', ':'))}\n\n"
 
 
-EXAMPLE = sse(
-    "move",
-    "purchase.pre-approved",
-    {"service": "purchase", "status": "pre-approved", "time": "2026-11-21T12:00:00.000Z"},
-) + sse("end", "purchase.pre-approved,purchase.canceled,end", {"orderid": "…", "status": "canceled"})
+_FIRST = {"service": "purchase", "status": "pre-approved", "time": "2026-11-21T12:00:00.000Z"}
+_LAST = {"orderid": "…", "status": "canceled"}
+EXAMPLE = sse("move", "purchase.pre-approved", _FIRST) + sse(
+    END, "purchase.pre-approved,purchase.canceled,end", _LAST
+)
 
 
-class OrderStream:
-    """Answers requests for an order's events."""
+class LiveOrders:
+    """Follows orders on behalf of requests, up to a limit of followers at once."""
 
-    def __init__(
-        self, clients: Clients, feeds: OrderFeeds | None, slots: FollowerSlots, limits: StreamLimits
-    ) -> None:
-        """Without `feeds` no events are received, and there are no streams."""
+    def __init__(self, clients: Clients, feeds: OrderFeeds | None, limits: StreamLimits) -> None:
+        """Without `feeds` no events are received: there are no streams, and long polls do not wait."""
         self._clients = clients
         self._feeds = feeds
-        self._slots = slots
         self._limits = limits
+        self._free_slots = limits.max_streams
 
-    async def response(self, request: Request, orderid: str, last_event_id: str) -> Response:
-        """Return the stream, or 204 if the client has received the end.
+    async def until_terminal(self, request: Request, orderid: str, seconds: float) -> None:
+        """Return once the order's status is terminal, or after `seconds`.
+
+        Raises Problem (503) if there are too many followers, AioRpcError if the order does not exist.
+        """
+        if self._feeds is None or (await self._authorize(orderid)).status in TERMINAL:
+            return
+        self._acquire_slot(request)
+        try:
+            deadline.extend(seconds)
+            async with self._feeds.follow(orderid, auth.current()) as feed:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(seconds):
+                        await feed.until(lambda: feed.is_terminal or feed.closed)
+        finally:
+            self._release_slot()
+
+    async def stream(self, request: Request, orderid: str, last_event_id: str) -> Response:
+        """Return the order's events as a stream, or 204 if the client has received the end.
 
         Raises Problem (501, 503) if there is no stream, AioRpcError if the order does not exist.
         """
         if self._feeds is None:
             raise Problem(501, "streams-unavailable", "This gateway is not connected to a message broker.")
-        # Also authorizes the caller, before anything is sent.
-        await self._clients.purchase.GetOrderTicket(GetOrderTicketRequest(orderid=orderid))
-        seen = _keys(last_event_id)
+        await self._authorize(orderid)
+        seen = [key for key in last_event_id.split(",")[:MAX_SEEN] if _KEY.fullmatch(key)]
         if END in seen:
             return Response(status_code=204)
-        self._slots.acquire()
-        request.scope[RELEASE_SLOT]()
+        self._acquire_slot(request)
         content = self._events(self._feeds, orderid, auth.current(), seen)
-        return _EventStream(content, self._limits.send_seconds, self._slots.release)
+        return _EventStream(content, self._limits.send_seconds, self._release_slot)
+
+    async def _authorize(self, orderid: str) -> OrderTicket:
+        answer = await self._clients.purchase.GetOrderTicket(GetOrderTicketRequest(orderid=orderid))
+        return answer.order_ticket
+
+    def _acquire_slot(self, request: Request) -> None:
+        if not self._free_slots:
+            raise Problem(503, "too-many-followers", "Too many orders are being followed; try again.")
+        self._free_slots -= 1
+        request.scope[RELEASE_SLOT]()
+
+    def _release_slot(self) -> None:
+        self._free_slots += 1
 
     async def _events(
         self, feeds: OrderFeeds, orderid: str, credentials: Credentials, seen: list[str]
@@ -89,12 +117,20 @@ class OrderStream:
             while not feed.closed and time.monotonic() < ends_at:
                 for event in _unseen(feed, seen):
                     seen.append(event.key)
-                    yield sse("move", ",".join(seen), _json(event))
+                    data = {name: value for name, value in asdict(event).items() if value is not None}
+                    yield sse("move", ",".join(seen), data)
                 if feed.is_settled:
                     yield sse(END, ",".join([*seen, END]), {"orderid": orderid, "status": feed.status})
                     return
-                if not await _has_news(feed, seen, self._limits.heartbeat_seconds):
+                try:
+                    async with asyncio.timeout(self._limits.heartbeat_seconds):
+                        await feed.until(lambda: feed.closed or feed.is_settled or bool(_unseen(feed, seen)))
+                except TimeoutError:
                     yield HEARTBEAT
+
+
+def _unseen(feed: OrderFeed, seen: list[str]) -> list[OrderEvent]:
+    return [event for event in feed.events if event.key not in seen]
 
 
 class _EventStream(StreamingResponse):
@@ -126,26 +162,3 @@ class _EventStream(StreamingResponse):
             log.info("slow client disconnected", path=scope["path"])
         finally:
             self._on_close()
-
-
-def _keys(last_event_id: str) -> list[str]:
-    """Return the keys of the events the client has received; anything malformed is left out."""
-    return [key for key in last_event_id.split(",")[:MAX_SEEN] if _KEY.fullmatch(key)]
-
-
-def _unseen(feed: OrderFeed, seen: list[str]) -> list[OrderEvent]:
-    return [event for event in feed.events if event.key not in seen]
-
-
-async def _has_news(feed: OrderFeed, seen: list[str], seconds: float) -> bool:
-    """Return True once there is something to send, or False after `seconds`."""
-    try:
-        async with asyncio.timeout(seconds):
-            await feed.until(lambda: feed.closed or feed.is_settled or bool(_unseen(feed, seen)))
-    except TimeoutError:
-        return False
-    return True
-
-
-def _json(event: OrderEvent) -> dict[str, Any]:
-    return {name: value for name, value in asdict(event).items() if value is not None}
