@@ -72,12 +72,11 @@ async def _run(settings: Settings, listener: socket.socket) -> None:
 
 
 def middleware_config(settings: Settings, metrics: Metrics, tracer: Tracer | None) -> MiddlewareConfig:
-    """Return what the settings say of middleware."""
+    """Return the configuration of the middleware."""
+    auth, scope = settings.auth, SHOP.operator_scope
     return MiddlewareConfig(
         settings.limits,
-        tokens=TokenVerifier.from_settings(settings.auth, Runtime(), SHOP.operator_scope)
-        if settings.auth
-        else None,
+        tokens=TokenVerifier.from_settings(auth, Runtime(), scope) if auth else None,
         cors_origins=settings.cors_origins,
         https_only=settings.production,
         metrics=metrics,

@@ -15,7 +15,7 @@ from services.gateway.order_feed.live import LiveOrders
 from services.gateway.routes import carts, items, legacy, operations, orders
 from services.gateway.service_control import service_control
 from services.gateway.settings import StreamLimits
-from services.gateway.static_ui import UI, UIConfig, UIFiles, static_ui
+from services.gateway.static_ui import UI, UIFiles, static_ui
 
 _DEFAULT_CONFIG = MiddlewareConfig()
 _DEFAULT_STREAM_LIMITS = StreamLimits()
@@ -67,7 +67,10 @@ def create_app(
     if control is not None:
         app.include_router(service_control(control))
     authenticated = config.tokens is not None
-    app.include_router(static_ui(app.state.ui, UIConfig(authenticated, control is not None, trace_url)))
+    can_control = control is not None
+    app.include_router(
+        static_ui(app.state.ui, sign_in=authenticated, can_control=can_control, trace_url=trace_url)
+    )
     app.mount(UI, app.state.ui)
     errors.install(app)
     middleware.install(app, config, lambda: lifecycle.draining)

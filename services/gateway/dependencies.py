@@ -80,7 +80,7 @@ class ConditionalAnswer:
         self._known = ", ".join(request.headers.getlist("if-none-match"))
 
     def __call__(self, answer: BaseModel) -> Response:
-        body = answer.model_dump_json(exclude_unset=True)
+        body = answer.model_dump_json()
         tag = f'"{hashlib.sha256(body.encode()).hexdigest()[:32]}"'
         headers = {"ETag": tag, "Cache-Control": "private, no-cache"}
         if self._known.strip() == "*" or tag in _ETAG.findall(self._known):

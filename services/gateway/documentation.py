@@ -36,12 +36,12 @@ COMMON_PROBLEMS = problems(400, 401, 408, 413, 429, 503, 504)
 """The failures of every route that calls a service."""
 CHANGE_PROBLEMS = problems(409, 422)
 """The further failures of a route under /v1 that changes something."""
-NOT_MODIFIED: Responses = {304: {"description": "Not Modified", "headers": _ETAG}}
 
 
-def conditional(links: dict[str, Any] | None = None) -> Responses:
-    """Document a route that answers with an entity tag."""
-    return {200: {"headers": _ETAG, "links": links or {}}, **NOT_MODIFIED}
+def conditional(**links: Any) -> Responses:
+    """Document a route that answers with an entity tag, and the `links` of its answer."""
+    not_modified = {"description": "Not Modified", "headers": _ETAG}
+    return {200: {"headers": _ETAG, "links": links}, 304: not_modified}
 
 
 def links(*operations: str, **parameters: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""How routes read bodies and write answers, beyond FastAPI's defaults (its "Custom Request and APIRoute")."""
+"""How routes read bodies and write answers (FastAPI's "Custom Request and APIRoute")."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -9,7 +9,7 @@ from fastapi.routing import APIRoute
 from google.protobuf.message import Message
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from pydantic_core import PydanticKnownError, from_json
-from starlette.convertors import Convertor, register_url_convertor
+from starlette.convertors import StringConvertor, register_url_convertor
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -45,20 +45,14 @@ class JsonAnswer(BaseModel):
 
     @classmethod
     def from_message(cls, message: Message) -> Self:
-        """Copy the fields. Optional fields that the message lacks stay unset, and are not written."""
+        """Copy the fields; those that the message lacks have their default, and are left out."""
         return cls.model_validate(to_json(message))
 
 
-class _NameConvertor(Convertor[str]):
+class _NameConvertor(StringConvertor):
     """A segment of a path up to a colon, which separates a resource from a custom method (AIP-136)."""
 
     regex = "[^/:]+"
-
-    def convert(self, value: str) -> str:
-        return value
-
-    def to_string(self, value: str) -> str:
-        return value
 
 
 # Before any route is declared: a path is compiled with the convertors known by then.
@@ -66,7 +60,7 @@ register_url_convertor("name", _NameConvertor())
 
 
 class JsonRoute(APIRoute):
-    """Parses every body as JSON, and leaves unset fields out of answers.
+    """Parses every body as JSON.
 
     FastAPI parses only what is declared as JSON, but `curl -d` declares a form. A page of another origin can
     therefore post here from a visitor's browser without a preflight. It gains nothing as long as neither
@@ -75,9 +69,6 @@ class JsonRoute(APIRoute):
 
     default_body = b""
     """Stands in for an empty body."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **{**kwargs, "response_model_exclude_unset": True})
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()

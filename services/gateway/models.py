@@ -24,7 +24,8 @@ CartStatus = Annotated[str, Field(description="open, closed or checked-out", exa
 
 def unset(description: str, example: Any) -> Any:
     """A field left out of the answer if unset; a default of None would be documented as null."""
-    return Field(default_factory=lambda: None, description=description, examples=[example])
+    none, is_none = (lambda: None), (lambda value: value is None)
+    return Field(default_factory=none, exclude_if=is_none, description=description, examples=[example])
 
 
 def _to_integer(value: Any) -> Any:

@@ -109,7 +109,7 @@ class Settings:
 
     @property
     def targets(self) -> Mapping[str, str]:
-        """What gRPC dials for each service."""
+        """The gRPC target of each service."""
         return {service: getattr(self, service) for service in TOPICS}
 
     @property

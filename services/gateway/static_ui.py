@@ -1,7 +1,6 @@
 """The web UI at /ui: a shop that shows its orders live, from static files, with its configuration."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,23 +28,6 @@ _HEADERS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class UIConfig:
-    """How the web UI is to behave here."""
-
-    sign_in: bool = False
-    """Whether it asks for a token."""
-    can_control: bool = False
-    """Whether services can be stopped and started from it."""
-    trace_url: str = ""
-    """Where a trace is shown, with `{trace_id}` in it; empty: nowhere."""
-
-    def to_json(self, is_local: bool) -> Mapping[str, Any]:
-        """`is_local`: whether it is opened by a loopback name; services are controlled only from there."""
-        traces = {"trace_url": self.trace_url} if self.trace_url else {}
-        return {"sign_in": self.sign_in, "can_control": self.can_control and is_local, **traces}
-
-
 class UIFiles(StaticFiles):
     """The files, with headers that restrict what a browser does with them."""
 
@@ -61,14 +43,18 @@ class UIFiles(StaticFiles):
         return await self.get_response(_INDEX, request.scope)
 
 
-def static_ui(files: UIFiles, config: UIConfig) -> APIRouter:
-    """Routes beside the files, which are mounted; none of them is part of the API or in its document."""
+def static_ui(files: UIFiles, *, sign_in: bool, can_control: bool, trace_url: str) -> APIRouter:
+    """Routes beside the files, which are mounted; none of them is part of the API or in its document.
+
+    `sign_in`: whether the UI asks for a token; `can_control`: whether it can stop and start services.
+    """
     router = APIRouter(prefix=UI, include_in_schema=False)
     router.add_api_route("", files.index, methods=["GET", "HEAD"], response_class=Response)
 
     @router.get("/config")
     async def get_config(request: Request) -> Mapping[str, Any]:
-        return config.to_json(is_local(request))
+        traces = {"trace_url": trace_url} if trace_url else {}
+        return {"sign_in": sign_in, "can_control": can_control and is_local(request), **traces}
 
     @router.get("/vocabulary.json")
     async def get_vocabulary() -> Mapping[str, Any]:

@@ -311,7 +311,7 @@ async def test_stream_ends_when_its_token_expires(suite: AuthSuite):
     async with asyncio.timeout(20):
         sent = await follow(suite.client, orderid)
 
-    assert [each.word for each in sent] == ["purchase.pre-approved", "stock.reserved"]
+    assert [each.key for each in sent] == ["purchase.pre-approved", "stock.reserved"]
     response = await suite.client.get(f"/v1/orders/{orderid}/events", headers=suite.as_("alice", exp=1))
     assert_problem(response, 401, "unauthenticated")
 

@@ -1,4 +1,4 @@
-"""What the gateway passes on to services, and the limits of what it accepts. Golden files hold the rest."""
+"""Requests passed on to services, and limits of bodies and concurrency. Golden files hold the rest."""
 
 import asyncio
 from uuid import UUID

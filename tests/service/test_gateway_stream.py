@@ -1,4 +1,4 @@
-"""What a stream sends to whom, and for how long."""
+"""Event streams: limits, resuming, and clients that are slow or gone."""
 
 import asyncio
 import time
@@ -24,7 +24,7 @@ from tests.support.sse import follow
 
 STREAM_LIMITS, REQUEST_LIMITS = StreamLimits(), RequestLimits()
 EVENTS = "/v1/orders/o-1/events"
-REFUSED = ["purchase.pre-approved", "stock.reserve-failed", "purchase.reserve-failed", "end"]
+NO_STOCK = ["purchase.pre-approved", "stock.reserve-failed", "purchase.reserve-failed", "end"]
 
 
 def noon(second: int) -> str:
@@ -32,7 +32,7 @@ def noon(second: int) -> str:
 
 
 def history(*statuses: str) -> purchase_pb2.GetOrderHistoryResponse:
-    """A history of those, one after the other."""
+    """A history of those statuses, one after the other."""
     moves = [{"status": status, "time": noon(2 * at), "cause": status} for at, status in enumerate(statuses)]
     return purchase_pb2.GetOrderHistoryResponse(orderid="o-1", history=moves)
 
@@ -42,17 +42,17 @@ async def gateway(
     stream_limits: StreamLimits = STREAM_LIMITS,
     limits: RequestLimits = REQUEST_LIMITS,
     *,
-    hears: bool = True,
+    has_broker: bool = True,
     **answers: Sequence[Any],
 ):
-    """A client of a gateway before fakes that know one order, which stays as it is; with its feeds."""
+    """A client of a gateway to fakes with one order that does not change; its feeds, and its application."""
     nothing = [Failure(grpc.StatusCode.NOT_FOUND)]
     only = {"GetReservation": nothing, "GetPayment": nothing, "GetDelivery": nothing}
     async with fakes(**{"GetOrderHistory": [history("pre-approved")], **only, **answers}) as services:
         clients = Clients(targets_of(services.values()), 10)
         feeds = OrderFeeds(SnapshotReader(clients).read, Runtime())
         app = create_app(
-            clients, Lifecycle(), MiddlewareConfig(limits), feeds if hears else None, stream_limits
+            clients, Lifecycle(), MiddlewareConfig(limits), feeds if has_broker else None, stream_limits
         )
         async with client_of(app) as client:
             yield client, feeds, app
@@ -74,20 +74,20 @@ async def get(app, path: str, headers=(), receive=None) -> "Answer":
 
 
 async def followed(app) -> "Answer":
-    """A stream that has begun."""
+    """A stream that has sent its first event."""
     answer = await get(app, EVENTS)
     await eventually(lambda: b"move" in answer.body)
     return answer
 
 
 class Answer:
-    """What a server sends to a client that may stop taking it, or go."""
+    """An answer as received by a client that may stop reading, or disconnect."""
 
     def __init__(self) -> None:
         self.started: list[int] = []
         self.body = b""
-        self.takes = asyncio.Event()
-        self.takes.set()
+        self.reads = asyncio.Event()
+        self.reads.set()
         self.gone = asyncio.Event()
         self.task: asyncio.Task[None]
         self._asked = False
@@ -100,14 +100,14 @@ class Answer:
         return {"type": "http.disconnect"}
 
     async def send(self, message) -> None:
-        await self.takes.wait()
+        await self.reads.wait()
         if message["type"] == "http.response.start":
             self.started.append(message["status"])
         else:
             self.body += message["body"]
 
 
-async def test_silence_is_filled_with_comments():
+async def test_heartbeats_are_sent_without_events():
     async with gateway(StreamLimits(heartbeat_seconds=0.02)) as (_, _, app):
         answer = await get(app, EVENTS)
 
@@ -117,29 +117,29 @@ async def test_silence_is_filled_with_comments():
         await answer.task
 
 
-async def test_a_stream_lasts_so_long_and_can_be_gone_on_with():
+async def test_stream_ends_after_its_maximum_duration_and_can_be_resumed():
     async with gateway(StreamLimits(stream_seconds=2, heartbeat_seconds=0.05)) as (client, _, _):
         async with asyncio.timeout(20):
             first = await follow(client, "o-1")
             second = await follow(client, "o-1", first[-1].id)
 
-    assert [each.word for each in first] == ["purchase.pre-approved"]
+    assert [each.key for each in first] == ["purchase.pre-approved"]
     assert second == []
 
 
 @pytest.mark.parametrize(
-    ("seen", "told"),
+    ("seen", "expected"),
     [
         *(
-            (seen, REFUSED)
+            (seen, NO_STOCK)
             for seen in ("", "nonsense", ",,,", "purchase.approved", "a" * 4000, "stock.reserved-")
         ),
-        ("purchase.pre-approved", REFUSED[1:]),
-        ("stock.reserve-failed,purchase.pre-approved", REFUSED[2:]),
+        ("purchase.pre-approved", NO_STOCK[1:]),
+        ("stock.reserve-failed,purchase.pre-approved", NO_STOCK[2:]),
         ("purchase.pre-approved,stock.reserve-failed,purchase.reserve-failed", ["end"]),
     ],
 )
-async def test_what_the_last_id_names_is_not_told_again_and_all_else_is(seen: str, told: list[str]):
+async def test_resumed_stream_sends_what_the_last_id_does_not_name(seen: str, expected: list[str]):
     answers = {
         "GetOrderHistory": [history("pre-approved", "reserve-failed")],
         "GetReservation": [
@@ -149,24 +149,17 @@ async def test_what_the_last_id_names_is_not_told_again_and_all_else_is(seen: st
     async with gateway(**answers) as (client, _, _):
         sent = await follow(client, "o-1", seen)
 
-    assert [each.word for each in sent] == told
+    assert [each.key for each in sent] == expected
 
 
-async def test_who_has_seen_the_end_is_not_to_come_back():
-    async with gateway() as (client, _, _):
-        answer = await client.get(EVENTS, headers={"Last-Event-ID": "purchase.pre-approved,end"})
-
-    assert answer.status_code == 204
-
-
-async def test_so_many_follow_and_no_more_until_one_goes():
+async def test_followers_over_the_limit_are_rejected_until_one_leaves():
     async with gateway(StreamLimits(max_streams=2)) as (client, feeds, app):
         answers = [await followed(app) for _ in range(2)]
 
         for path in (EVENTS, "/v1/orders/o-1?wait=5"):
-            refused = await client.get(path)
-            assert_problem(refused, 503, "too-many-followers")
-            assert refused.headers["retry-after"]
+            rejected = await client.get(path)
+            assert_problem(rejected, 503, "too-many-followers")
+            assert rejected.headers["retry-after"]
         answers[0].gone.set()
         await answers[0].task
         third = await followed(app)
@@ -177,7 +170,7 @@ async def test_so_many_follow_and_no_more_until_one_goes():
         assert not feeds._feeds
 
 
-async def test_followers_keep_no_requests_out():
+async def test_followers_do_not_count_as_concurrent_requests():
     async with gateway(limits=RequestLimits(concurrent_requests=1)) as (client, _, app):
         answers = [await followed(app) for _ in range(3)]
 
@@ -188,18 +181,18 @@ async def test_followers_keep_no_requests_out():
             await answer.task
 
 
-async def test_a_client_that_takes_nothing_is_cut_off():
+async def test_client_that_does_not_read_is_disconnected():
     async with gateway(StreamLimits(heartbeat_seconds=0.02, send_seconds=0.1)) as (_, feeds, app):
         answer = await followed(app)
 
-        answer.takes.clear()
+        answer.reads.clear()
 
         async with asyncio.timeout(5):
             await answer.task
         assert not feeds._feeds
 
 
-async def test_a_client_that_goes_is_forgotten_at_once():
+async def test_feed_ends_when_its_client_disconnects():
     async with gateway() as (_, feeds, app):
         answer = await followed(app)
         assert feeds._feeds
@@ -211,7 +204,7 @@ async def test_a_client_that_goes_is_forgotten_at_once():
         assert not feeds._feeds
 
 
-async def test_streams_end_when_the_process_stops():
+async def test_streams_end_when_the_gateway_stops():
     async with gateway() as (_, feeds, app):
         answer = await followed(app)
 
@@ -222,8 +215,8 @@ async def test_streams_end_when_the_process_stops():
         assert b"event: end" not in answer.body
 
 
-async def test_a_gateway_that_hears_nothing_says_so_and_keeps_nobody_waiting():
-    async with gateway(hears=False) as (client, _, _):
+async def test_gateway_without_broker_has_no_streams_and_does_not_wait():
+    async with gateway(has_broker=False) as (client, _, _):
         began = time.monotonic()
         streamed = await client.get(EVENTS)
         polled = await client.get("/v1/orders/o-1", params={"wait": 20})

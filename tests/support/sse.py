@@ -10,14 +10,14 @@ import httpx
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """An event that was dispatched."""
+    """An event of a stream."""
 
     name: str
     id: str
     data: dict[str, Any]
 
     @property
-    def word(self) -> str:
+    def key(self) -> str:
         return self.name if self.name == "end" else f"{self.data['service']}.{self.data['status']}"
 
 
@@ -36,7 +36,7 @@ async def events(response: httpx.Response) -> AsyncIterator[Sent]:
 
 
 async def follow(client: httpx.AsyncClient, orderid: str, seen: str = "") -> list[Sent]:
-    """Everything until the stream ends."""
+    """All events until the stream ends."""
     headers = {"Last-Event-ID": seen} if seen else {}
     async with client.stream("GET", f"/v1/orders/{orderid}/events", headers=headers) as response:
         assert response.status_code == 200, await response.aread()

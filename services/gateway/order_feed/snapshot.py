@@ -1,6 +1,7 @@
 """Reads what all services have on record about one order, concurrently."""
 
 import asyncio
+from dataclasses import dataclass
 from typing import Any
 
 import grpc
@@ -17,15 +18,15 @@ from services.gateway.auth import Credentials
 from services.gateway.clients import Clients
 
 
+@dataclass(frozen=True, slots=True)
 class SnapshotReader:
     """Reads through the services' gRPC APIs, never their tables."""
 
-    def __init__(self, clients: Clients) -> None:
-        self._clients = clients
+    clients: Clients
 
     async def read(self, orderid: str, credentials: Credentials) -> OrderSnapshot:
         """Return the records that `credentials` may see. Raises Unavailable if purchase does not reply."""
-        to = self._clients
+        to = self.clients
         with auth.use(credentials):
             found: tuple[Any, ...] = await asyncio.gather(
                 to.purchase.GetOrderHistory(GetOrderHistoryRequest(orderid=orderid)),

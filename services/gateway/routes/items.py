@@ -17,7 +17,7 @@ _LINKS = links("get_item", itemid="$response.body#/items/0/itemid") | links("lis
 
 
 @router.get(
-    "", summary="List the catalogue, page by page", response_model=ItemPage, responses=conditional(_LINKS)
+    "", summary="List the catalogue, page by page", response_model=ItemPage, responses=conditional(**_LINKS)
 )
 async def list_items(
     services: Services,
