@@ -30,6 +30,7 @@ fast-tests: $(VENV)/.dev
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/python -m tests.language
 
 types: $(VENV)/.dev
 	$(BIN)/mypy
