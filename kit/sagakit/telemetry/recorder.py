@@ -18,7 +18,7 @@ from sagakit.telemetry import metrics
 from sagakit.telemetry.instruments import NO_METRICS, Metrics
 from sagakit.telemetry.outbox_metrics import OutboxMetrics
 from sagakit.telemetry.overdue import Overdue
-from sagakit.telemetry.spans import Spans, fail, failed, set_attribute
+from sagakit.telemetry.spans import Spans, record_error, set_attribute
 
 _MESSAGES = {outcome.label: outcome.value for outcome in Outcome}
 
@@ -132,7 +132,7 @@ class Recorder(Observer):
             span = self._publish_spans.pop(event.eventid, INVALID_SPAN)
             span.set_attribute("messaging.batch.message_count", len(events))
             if error is not None:
-                fail(span, type(error).__name__, str(error))
+                record_error(error, span)
             span.end()
 
     @contextmanager
@@ -144,7 +144,7 @@ class Recorder(Observer):
         def report(outcome: str, error: Exception | None = None) -> None:
             labels["outcome"] = outcome
             if error is not None:
-                failed(error)
+                record_error(error)
             if isinstance(error, Poison):
                 self._dead_letters.add(1, {"reason": metrics.known(error.reason, self._reasons)})
             if outcome in _MESSAGES:

@@ -29,9 +29,9 @@ def set_attribute(name: str, value: AttributeValue) -> None:
         span.set_attribute(name, value)
 
 
-def failed(error: BaseException) -> None:
-    """Mark the current span as failed with `error`."""
-    fail(trace.get_current_span(), type(error).__name__, str(error))
+def record_error(error: BaseException, span: Span | None = None) -> None:
+    """Mark the span, by default the current one, as failed with `error`."""
+    fail(span or trace.get_current_span(), type(error).__name__, str(error))
 
 
 @contextmanager
@@ -42,7 +42,7 @@ def in_span(span: Span, no_failure: type[BaseException] = Rejected) -> Iterator[
             yield span
     except BaseException as error:
         if not isinstance(error, no_failure):
-            fail(span, type(error).__name__, str(error))
+            record_error(error, span)
         raise
     finally:
         span.end()
