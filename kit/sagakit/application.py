@@ -26,3 +26,6 @@ class Application:
     dead_letter_reasons: tuple[str, ...] = ()
     """Reasons of Poison that handlers raise, up to a colon: values of the metric's attribute `reason`."""
     message_attributes: MessageAttributes = no_attributes
+
+
+DEFAULT_APPLICATION = Application()

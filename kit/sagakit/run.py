@@ -10,7 +10,7 @@ from contextlib import AsyncExitStack
 import grpc
 import structlog
 
-from sagakit.application import Application
+from sagakit.application import DEFAULT_APPLICATION, Application
 from sagakit.backends import Backend, open_backend
 from sagakit.concurrency import first_completed
 from sagakit.grpc.server import GrpcServer
@@ -33,8 +33,6 @@ PROGRESS_CHECK_INTERVAL_SECONDS = 5.0
 GC_THRESHOLDS = (50_000, 20, 100)
 """Allocations before a generation-0 collection (CPython's default of 700 is reached within a request or
 two), and collections of each generation before one of the next."""
-
-DEFAULT_APPLICATION = Application()
 
 
 class Process:

@@ -31,7 +31,7 @@ from services.gateway.settings import StreamLimits
 from tests.service.gateway_harness import WAIT_SECONDS, assert_problem, client_of
 from tests.support.brokers import Listener
 from tests.support.eventually import eventually
-from tests.support.issuer import Issuer, an_issuer, rsa_key
+from tests.support.issuer import Issuer, an_issuer
 from tests.support.sse import follow
 from tests.support.suite import Suite, running_suite
 
@@ -129,67 +129,41 @@ async def found(client: httpx.AsyncClient, path: str, orderid: str, headers) -> 
     return response if response.is_success else None
 
 
+# Invalid tokens of every kind are in kit/tests/unit/test_tokens.py.
 TOKENS = {
     "none": lambda issuer: {},
     "another scheme": lambda issuer: {"Authorization": "Basic YWxpY2U6YWxpY2U="},
     "nothing after the scheme": lambda issuer: {"Authorization": "Bearer "},
     "expired": lambda issuer: bearer(issuer.token(exp=time.time() - 60)),
-    "wrong audience": lambda issuer: bearer(issuer.token(aud="another")),
-    "wrong issuer": lambda issuer: bearer(issuer.token(iss="https://issuer.example")),
-    "another key": lambda issuer: bearer(issuer.token(key=rsa_key())),
     "alg none": lambda issuer: bearer("eyJhbGciOiJub25lIn0.eyJzdWIiOiJhbGljZSJ9."),
 }
 
 
-async def test_gateway_rejects_requests_without_a_valid_token(suite: AuthSuite):
-    for headers in TOKENS.values():
+async def test_gateway_rejects_requests_without_one_valid_token(suite: AuthSuite):
+    two = [("Authorization", f"Bearer {suite.issuer.token(sub)}") for sub in ("alice", "bob")]
+    for headers in (*(make(suite.issuer) for make in TOKENS.values()), two):
         for method, path in (
             ("GET", "/v1/items"),
             ("PUT", "/v1/carts/c-1"),
             ("GET", "/v1/orders/0/events"),
             ("POST", "/purchase/api/create_cart"),
             ("GET", "/no/such/path"),
+            ("GET", "/ui/services"),
+            ("POST", "/ui/services/stock:stop"),
         ):
-            response = await suite.client.request(method, path, headers=headers(suite.issuer))
+            response = await suite.client.request(method, path, headers=headers)
 
             assert_problem(response, 401, "unauthenticated")
             assert response.headers["www-authenticate"].startswith("Bearer")
 
 
-async def test_two_tokens_are_rejected(suite: AuthSuite):
-    headers = [("Authorization", f"Bearer {suite.issuer.token(sub)}") for sub in ("alice", "bob")]
+async def test_probes_documentation_and_web_ui_need_no_token(suite: AuthSuite):
+    pages = ("/", "/healthz", "/readyz", "/docs", "/ui", "/ui/services.js", "/openapi.json", "/ui/config")
+    responses = {path: await suite.client.get(path) for path in pages}
 
-    response = await suite.client.get("/v1/items", headers=headers)
-
-    assert_problem(response, 401, "unauthenticated")
-
-
-async def test_probes_and_documentation_need_no_token(suite: AuthSuite):
-    for path in (
-        "/",
-        "/healthz",
-        "/readyz",
-        "/docs",
-        "/openapi.json",
-        "/ui",
-        "/ui/services.js",
-        "/ui/config",
-    ):
-        assert (await suite.client.get(path)).status_code == 200
-    document = (await suite.client.get("/openapi.json")).json()
-    assert document["security"] == [{"bearer": []}]
-
-
-async def test_web_ui_learns_that_a_token_is_needed(suite: AuthSuite):
-    assert (await suite.client.get("/ui/config")).json()["sign_in"] is True
-
-
-async def test_service_control_needs_a_token(suite: AuthSuite):
-    for response in (
-        await suite.client.get("/ui/services"),
-        await suite.client.post("/ui/services/stock:stop"),
-    ):
-        assert_problem(response, 401, "unauthenticated")
+    assert {response.status_code for response in responses.values()} == {200}
+    assert responses["/openapi.json"].json()["security"] == [{"bearer": []}]
+    assert responses["/ui/config"].json()["sign_in"] is True
 
 
 async def test_services_reject_calls_without_a_valid_token(suite: AuthSuite):
@@ -236,21 +210,16 @@ async def test_idempotency_key_of_another_caller_returns_nothing_of_theirs(
     suite: AuthSuite,
 ):
     alice, bob = suite.as_("alice"), suite.as_("bob")
-    keyed = {"Idempotency-Key": "k-1"}
-    await suite.client.put("/v1/carts/c-1", headers={**alice, **keyed})
-    await suite.client.put(
-        "/v1/carts/c-1/items/blue", json={"count": 3}, headers={**alice, "Idempotency-Key": "k-2"}
-    )
+    cart, item = "/v1/carts/c-1", "/v1/carts/c-1/items/blue"
+    await suite.client.put(cart, headers={**alice, "Idempotency-Key": "k-1"})
+    await suite.client.put(item, json={"count": 3}, headers={**alice, "Idempotency-Key": "k-2"})
 
-    opened = await suite.client.put("/v1/carts/c-1", headers={**bob, **keyed})
-    filled = await suite.client.put(
-        "/v1/carts/c-1/items/blue", json={"count": 3}, headers={**bob, "Idempotency-Key": "k-2"}
-    )
-    other = await suite.client.put(
-        "/v1/carts/c-1/items/blue", json={"count": 4}, headers={**bob, "Idempotency-Key": "k-2"}
-    )
-
-    for response in (opened, filled, other):
+    for path, key, body in (
+        (cart, "k-1", None),
+        (item, "k-2", {"count": 3}),
+        (item, "k-2", {"count": 4}),
+    ):
+        response = await suite.client.put(path, json=body, headers={**bob, "Idempotency-Key": key})
         assert_problem(response, 404, "unknown-cart")
 
 
@@ -283,11 +252,8 @@ async def test_operator_sees_every_cart_and_order(suite: AuthSuite):
     orderid = await order(suite, "alice", "c-1")
     operator = suite.as_("root", scope=SCOPE)
 
-    responses = [
-        await suite.client.get(path, headers=operator) for path in ("/v1/carts/c-1", f"/v1/orders/{orderid}")
-    ]
-
-    assert [response.status_code for response in responses] == [200, 200]
+    for path in ("/v1/carts/c-1", f"/v1/orders/{orderid}"):
+        assert (await suite.client.get(path, headers=operator)).status_code == 200
 
 
 async def test_only_operators_change_the_catalogue(suite: AuthSuite):

@@ -8,7 +8,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1._async import HealthServicer
 from grpc_reflection.v1alpha import reflection
 
-from sagakit.application import Application
+from sagakit.application import DEFAULT_APPLICATION, Application
 from sagakit.grpc.errors import ErrorServerInterceptor
 from sagakit.grpc.metrics import MetricsInterceptor
 from sagakit.telemetry import metrics as names
@@ -26,7 +26,6 @@ SERVER_OPTIONS = (
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
 )
 
-DEFAULT_APPLICATION = Application()
 
 Register = Callable[[grpc.aio.Server], None]
 
