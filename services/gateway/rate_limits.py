@@ -13,7 +13,7 @@ from services.gateway.errors import Problem
 BURST_SECONDS = 2.0
 """A bucket holds at most this many seconds' allowance."""
 MAX_CLIENTS = 50_000
-"""Beyond this number the least recently seen client is dropped; its bucket is full by then."""
+"""Beyond this number the least recently seen client is dropped, and starts with a full bucket again."""
 
 
 @dataclass(slots=True)
