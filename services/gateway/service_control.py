@@ -53,7 +53,7 @@ def _service(name: str, processes: Sequence[Mapping[str, Any]]) -> dict[str, Any
     return {"name": name, "processes": len(own), "running": running}
 
 
-def require_same_origin(request: Request) -> None:
+async def require_same_origin(request: Request) -> None:
     """Reject cross-origin browser requests (CSRF and DNS-rebinding protection). Non-browser clients pass.
 
     A page of another origin cannot send the header; one whose host name was rebound to this machine can, but
