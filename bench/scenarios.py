@@ -9,7 +9,7 @@ from bench.raw import SETTLED, TO_APPROVED, raw_chain, raw_rate
 from bench.run import HOPS, RED_ONLY, BenchRun
 from bench.suite import RunningSuite, running_baseline
 from bench.wire import Meter
-from sagactl.local.stock import CatalogueItem, put_if_absent
+from sagactl.cli.stock import CatalogueItem, put_if_absent
 
 DIFFERENT_ITEMS = 64
 WARM_RAW_ORDERS = 3_000

@@ -20,7 +20,7 @@ COMMANDS = {
     "stock": "sagactl.cli.stock",
     "provider": "sagactl.cli.provider",
     "provision": "sagactl.cli.provision",
-    "seed": "sagactl.cli.seed",
+    "seed": "sagactl.cli.stock",
     "token": "sagactl.cli.token",
     "clean": "sagactl.cli.clean",
 }

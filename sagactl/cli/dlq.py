@@ -40,16 +40,16 @@ def dlq() -> None:
 @filtered
 def list_(run_dir: Path, **selection: Any) -> None:
     """List dead letters, one per line: event id, subscription, reason, order."""
-    for letter in _read(run_dir, Filter(**selection)):
-        click.echo(letter)
+    for each in _read(run_dir, Filter(**selection)):
+        click.echo(each)
 
 
 @dlq.command()
 @filtered
 def show(run_dir: Path, **selection: Any) -> None:
     """Show dead letters with all attributes and the body."""
-    for letter in _read(run_dir, Filter(**selection)):
-        click.echo("\n".join(letter.describe()))
+    for each in _read(run_dir, Filter(**selection)):
+        click.echo("\n".join(each.describe()))
 
 
 @dlq.command()
@@ -62,7 +62,7 @@ def redrive(run_dir: Path, execute: bool, **selection: Any) -> None:
         _print("redriven", asyncio.run(_redrive(run_dir, wanted)))
         return
     found = _read(run_dir, wanted)
-    _print("would be redriven", [letter for letter in found if letter.topic is not None])
+    _print("would be redriven", [each for each in found if each.topic is not None])
     _print("cannot be redriven: their topic is unknown", [each for each in found if each.topic is None])
 
 
@@ -78,10 +78,10 @@ def drop(run_dir: Path, execute: bool, **selection: Any) -> None:
         _print("would be dropped", _read(run_dir, wanted))
 
 
-def _print(what: str, letters: list[DeadLetter]) -> None:
-    for letter in letters:
-        click.echo(letter)
-    click.echo(f"{len(letters)} {what}")
+def _print(what: str, found: list[DeadLetter]) -> None:
+    for each in found:
+        click.echo(each)
+    click.echo(f"{len(found)} {what}")
 
 
 def _read(run_dir: Path, wanted: Filter) -> list[DeadLetter]:

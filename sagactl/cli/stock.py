@@ -1,15 +1,84 @@
-"""`sagactl stock`: change the inventory."""
+"""`sagactl stock` and `sagactl seed`: change the inventory, add the starting catalogue."""
 
 import asyncio
+import json
 import os
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+import grpc
 
+from rpc.stock_pb2 import GetItemRequest, Item, PutItemRequest
+from rpc.stock_pb2_grpc import StockStub
 from sagactl.cli import options
+from sagactl.errors import CommandError
 from sagactl.local.dev_tokens import tool_token
-from sagactl.local.stock import Change, change_item, describe
-from sagactl.local.stock import stock_address as address_of
+from sagactl.local.runfile import read_suite
+from sagakit.grpc.authentication import BearerClientInterceptor
+
+if TYPE_CHECKING:
+    from rpc.stock_pb2_grpc import StockAsyncStub  # It exists for the type checker only.
+
+CALL_TIMEOUT_SECONDS = 10.0
+START_TIMEOUT_SECONDS = 60.0
+"""For a stock service that is only just starting."""
+
+# Every call of this module is idempotent.
+_RETRY = {
+    "methodConfig": [
+        {
+            "name": [{}],
+            "retryPolicy": {
+                "maxAttempts": 5,
+                "initialBackoff": "0.2s",
+                "maxBackoff": "2s",
+                "backoffMultiplier": 2,
+                "retryableStatusCodes": ["UNAVAILABLE"],
+            },
+        }
+    ]
+}
+_CHANNEL_OPTIONS = (
+    ("grpc.service_config", json.dumps(_RETRY)),
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 500),
+    ("grpc.enable_http_proxy", 0),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogueItem:
+    """An item of the starting catalogue."""
+
+    itemid: str
+    price: int
+    """Price of one unit, in minor units of the currency."""
+    stock: int
+    waives_payment: bool = False
+    shards: int = 1
+
+
+CATALOGUE = (
+    CatalogueItem("blue", price=100, stock=100_000, shards=8),
+    CatalogueItem("red", price=50, stock=100_000, waives_payment=True, shards=8),
+    CatalogueItem("yellow", price=100, stock=0),  # sold out
+    CatalogueItem("gold", price=1_000_000, stock=10),  # above the payment limit
+)
+"""One item for each way an order can end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """New values of an item; None keeps the value."""
+
+    price: int | None = None
+    stock: int | None = None
+    waives_payment: bool | None = None
+    shards: int | None = None
 
 
 @click.group()
@@ -43,6 +112,102 @@ def set_(
     run_dir: Path,
 ) -> None:
     """Change an item, or add one. Options that are left out keep their value; of a new item they are 0."""
-    address, token = address_of(stock_address, run_dir), tool_token(run_dir, os.environ)
+    address, token = service_address(stock_address, run_dir), tool_token(run_dir, os.environ)
     item = asyncio.run(change_item(address, itemid, Change(price, stock, waives_payment, shards), token))
     click.echo(describe(item))
+
+
+@click.command()
+@click.option(
+    "--wait",
+    type=click.FloatRange(0),
+    default=START_TIMEOUT_SECONDS,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long to wait for the stock service to start.",
+)
+@options.stock_address
+@options.run_dir
+def seed(wait: float, stock_address: str | None, run_dir: Path) -> None:
+    """Add the items of the starting catalogue that are missing; existing items stay unchanged."""
+    address, token = service_address(stock_address, run_dir), tool_token(run_dir, os.environ)
+    for item in asyncio.run(put_if_absent(address, CATALOGUE, token, wait)):
+        click.echo(describe(item))
+
+
+def service_address(address: str | None, run_dir: Path) -> str:
+    """Return the first of the addresses given, else that of the suite in `run_dir`. Raises CommandError."""
+    if address:
+        return address.split(",")[0].strip()
+    suite = read_suite(run_dir)
+    if suite is None:
+        raise CommandError(f"no suite runs in {run_dir}: start one, or give --stock-address")
+    return suite.addresses["stock"][0]
+
+
+async def put_if_absent(
+    address: str,
+    items: Iterable[CatalogueItem],
+    token: str = "",
+    timeout_seconds: float = START_TIMEOUT_SECONDS,
+) -> list[Item]:
+    """Add the items that are missing and return all of them. Waits for a service that is starting."""
+    async with _connect(address, token) as stock:
+        return [
+            (await stock.PutItem(_request(item), timeout=timeout_seconds, wait_for_ready=True)).item
+            for item in items
+        ]
+
+
+async def change_item(address: str, itemid: str, change: Change, token: str = "") -> Item:
+    """Change an item and return it; a new one starts with 0 units at a price of 0."""
+    async with _connect(address, token) as stock:
+        item = await _get(stock, itemid)
+        request = PutItemRequest(
+            itemid=itemid,
+            price=item.price if change.price is None else change.price,
+            stock=item.stock if change.stock is None else change.stock,
+            waives_payment=item.waives_payment if change.waives_payment is None else change.waives_payment,
+            shards=change.shards or 0,
+        )
+        return (await stock.PutItem(request, timeout=CALL_TIMEOUT_SECONDS)).item
+
+
+def describe(item: Item) -> str:
+    """Return an item in one line."""
+    free = ", waives payment" if item.waives_payment else ""
+    shards = f", in {item.shards} shards" if item.shards > 1 else ""
+    units = f"{item.stock} units ({item.available} available, {item.reserved} reserved, {item.sold} sold)"
+    return f"{item.itemid}: price {item.price}, {units}{shards}{free}"
+
+
+@asynccontextmanager
+async def _connect(address: str, token: str) -> AsyncIterator["StockAsyncStub"]:
+    interceptors = [BearerClientInterceptor(token)] if token else []
+    async with grpc.aio.insecure_channel(
+        address, options=_CHANNEL_OPTIONS, interceptors=interceptors
+    ) as channel:
+        try:
+            yield StockStub(channel)
+        except grpc.aio.AioRpcError as error:
+            raise CommandError(f"stock at {address}: {error.code().name}, {error.details()}") from error
+
+
+def _request(item: CatalogueItem) -> PutItemRequest:
+    return PutItemRequest(
+        itemid=item.itemid,
+        price=item.price,
+        stock=item.stock,
+        waives_payment=item.waives_payment,
+        only_if_absent=True,
+        shards=item.shards,
+    )
+
+
+async def _get(stock: "StockAsyncStub", itemid: str) -> Item:
+    try:
+        return (await stock.GetItem(GetItemRequest(itemid=itemid), timeout=CALL_TIMEOUT_SECONDS)).item
+    except grpc.aio.AioRpcError as error:
+        if error.code() is not grpc.StatusCode.NOT_FOUND:
+            raise
+        return Item(itemid=itemid)

@@ -5,7 +5,10 @@ import json
 import logging
 import os
 import sys
-from contextlib import suppress
+import termios
+import tty
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import click
@@ -15,7 +18,6 @@ from rich.live import Live
 
 from sagactl.cli import options
 from sagactl.dashboard.dashboard import Dashboard, DataSources
-from sagactl.dashboard.keyboard import quitting
 from sagactl.dashboard.screen import screen
 from sagactl.inspect.connect import open_data_sources
 from sagactl.local.signals import StopSignals
@@ -25,6 +27,7 @@ from sagakit.runtime import Runtime
 REFRESH_INTERVAL_SECONDS = 0.25
 LOAD_TIMEOUT_SECONDS = 30.0
 PLAIN_WIDTH, PLAIN_HEIGHT = 100, 40
+_QUIT_KEYS = frozenset(b"qQ")
 
 
 @click.command()
@@ -89,3 +92,32 @@ def _dashboard(sources: DataSources) -> Dashboard:
     dashboard = Dashboard(sources, Runtime())
     structlog.configure(processors=[dashboard.warn])
     return dashboard
+
+
+@contextmanager
+def quitting(quit_: Callable[[], None]) -> Iterator[None]:
+    """Context manager: call `quit_` when q is pressed inside the block. A no-op without a terminal."""
+    try:
+        descriptor = sys.stdin.fileno()
+        before = termios.tcgetattr(descriptor)
+    except (OSError, ValueError, termios.error):
+        yield
+        return
+
+    def pressed() -> None:
+        keys = b""
+        with suppress(OSError):
+            keys = os.read(descriptor, 64)
+        if not keys:
+            loop.remove_reader(descriptor)
+        if _QUIT_KEYS & set(keys):
+            quit_()
+
+    loop = asyncio.get_running_loop()
+    tty.setcbreak(descriptor)
+    loop.add_reader(descriptor, pressed)
+    try:
+        yield
+    finally:
+        loop.remove_reader(descriptor)
+        termios.tcsetattr(descriptor, termios.TCSADRAIN, before)

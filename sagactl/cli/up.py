@@ -12,11 +12,11 @@ from pathlib import Path
 
 import click
 
-from contract.control import serve_control
 from sagactl.cli import options
 from sagactl.local import runfile
+from sagactl.local.child import end_with_parent
+from sagactl.local.control import serve_control
 from sagactl.local.plan import AUTO, BACKENDS, EMBEDDED, Options, Plan, make_plan
-from sagactl.local.processes import end_with_parent
 from sagactl.local.signals import StopSignals
 from sagactl.local.suite import LocalSuite
 from sagactl.local.terminal import Terminal
@@ -77,20 +77,20 @@ async def _up(options: Options) -> None:
 
 async def _run(plan: Plan, terminal: Terminal, stop: StopSignals) -> None:
     """Return once nothing is left running. Raises CommandError, likewise, if the suite does not start."""
-    terminal.say(_backend_line(plan))
+    terminal.print(_backend_line(plan))
     runfile.reset(plan.run_dir, plan.logs)
     suite = LocalSuite(plan, terminal, stop)
     try:
         async with serve_control(suite.control) as control:
             if await suite.start(control):
                 runfile.write_suite(plan.run_dir, _run_file(plan, control))
-                terminal.say(_ready_lines(plan))
+                terminal.print(_ready_lines(plan))
                 await suite.run()
-        terminal.say("stopping; a second Ctrl-C stops at once")
+        terminal.print("stopping; a second Ctrl-C stops at once")
     finally:
         runfile.remove_suite(plan.run_dir)
         await suite.stop()
-    terminal.say("stopped")
+    terminal.print("stopped")
 
 
 def _run_file(plan: Plan, control: Path) -> runfile.Suite:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sagactl.errors import CommandError
-from sagactl.local import processes
+from sagactl.local.child import start_process, stop_process
 from sagactl.local.logs import tail
 from sagactl.local.ports import LOOPBACK, free_ports, wait_until_responds
 from sagakit.concurrency import first_completed
@@ -94,12 +94,12 @@ async def running(emulator: Emulator, log: Path, port: int | None = None) -> Asy
     """
     port = free_ports(1)[0] if port is None else port
     with tempfile.TemporaryDirectory() as data, log.open("wb") as output:
-        process = await processes.start(command(emulator, port, Path(data)), os.environ, output.fileno())
+        process = await start_process(command(emulator, port, Path(data)), os.environ, output.fileno())
         try:
             await _wait_until_up(emulator, process, port, log)
             yield f"{LOOPBACK}:{port}"
         finally:
-            await processes.stop(process, STOP_TIMEOUT_SECONDS)
+            await stop_process(process, STOP_TIMEOUT_SECONDS)
 
 
 async def _wait_until_up(

@@ -37,8 +37,8 @@ class LocalSuite:
         self._terminal = terminal
         self._stop = stop
         self._highlighter = highlighter()
-        self._emulators = Supervisor(terminal.say, emulators.STOP_TIMEOUT_SECONDS)
-        self._services = Supervisor(terminal.say, DRAIN_TIMEOUT_SECONDS)
+        self._emulators = Supervisor(terminal.print, emulators.STOP_TIMEOUT_SECONDS)
+        self._services = Supervisor(terminal.print, DRAIN_TIMEOUT_SECONDS)
 
     async def start(self, control: Path) -> bool:
         """Return True once the suite is ready, or False if a stop was requested before.
@@ -65,7 +65,7 @@ class LocalSuite:
     async def control(self, action: str, name: str) -> list[dict[str, Any]]:
         """Handle a request of the control socket (ps, stop, start or restart); return the processes' states.
 
-        Raises NotFound if there is no such process, Unavailable if one does not start listening.
+        Raises NotFound if no process has that name, Unavailable if one does not start listening.
         """
         found = [*self._emulators.find(name), *self._services.find(name)]
         if not found:
@@ -130,17 +130,17 @@ class LocalSuite:
 
     async def _recover(self, emulator: Emulator) -> None:
         """Provision and seed again after an emulator's restart, until it succeeds."""
-        self._terminal.say(f"the {emulator.title} has restarted empty: its data is lost")
+        self._terminal.print(f"the {emulator.title} has restarted empty: its data is lost")
         while True:
             try:
                 await self._until_emulators_respond()
                 await self._run_tool("provision")
                 await self._run_tool("seed")
             except CommandError as error:
-                self._terminal.say(error.message)
+                self._terminal.print(error.message)
                 await asyncio.sleep(RETRY_INTERVAL_SECONDS)
             else:
-                self._terminal.say(f"the {emulator.title} is provisioned again")
+                self._terminal.print(f"the {emulator.title} is provisioned again")
                 return
 
     def _start_services(self, control: Path) -> None:
@@ -160,7 +160,7 @@ class LocalSuite:
 
     def _echo(self, name: str, width: int, line: str) -> None:
         prefix = self._highlighter.program(name, f"{name:<{width}} | ")
-        self._terminal.say(prefix + self._highlighter.line(line))
+        self._terminal.print(prefix + self._highlighter.line(line))
 
 
 async def _gave_up(supervisor: Supervisor) -> bool:

@@ -5,9 +5,8 @@ import random
 from collections.abc import Awaitable, Callable
 from typing import Any, BinaryIO
 
-from sagactl.local.child import Child, OnLine, Program
+from sagactl.local.child import Child, OnLine, Program, describe_exit
 from sagactl.local.logs import tail
-from sagactl.local.processes import describe_exit
 from sagakit.concurrency import first_completed
 from sagakit.runtime import Backoff
 
@@ -48,11 +47,11 @@ class SupervisedProcess:
     """A program that is restarted whenever it ends."""
 
     def __init__(
-        self, program: Program, restarts: RestartPolicy, say: OnLine, echo: OnLine, recover: Recover | None
+        self, program: Program, restarts: RestartPolicy, print_: OnLine, echo: OnLine, recover: Recover | None
     ) -> None:
         self.program = program
         self.restarts = restarts
-        self._say = say
+        self._print = print_
         self._echo = echo
         self._recover = recover
         self._child: Child | None = None
@@ -91,7 +90,7 @@ class SupervisedProcess:
                 end = await self._run(log, grace_seconds)
                 if self._stop_requested:
                     self._stop_requested = False
-                    self._say(f"{self.program.name} was stopped ({end})")
+                    self._print(f"{self.program.name} was stopped ({end})")
                     continue
                 delay = self.restarts.delay_after(loop.time() - self._started_at)
                 self._report(end, delay)
@@ -115,7 +114,7 @@ class SupervisedProcess:
         finally:
             recovery.cancel()
             if not await self._child.stop(grace_seconds):
-                self._say(f"{self.program.name} did not end within {grace_seconds:g} s and was killed")
+                self._print(f"{self.program.name} did not end within {grace_seconds:g} s and was killed")
 
     async def _after_restart(self) -> None:
         if self._recover is not None and self.restarts.in_a_row:
@@ -124,20 +123,20 @@ class SupervisedProcess:
     def _report(self, end: str, delay: float) -> None:
         name, log = self.program.name, self.program.log
         if not self.restarts.crash_looping:
-            self._say(f"{name} ended ({end}); restarting in {delay:.1f} s")
+            self._print(f"{name} ended ({end}); restarting in {delay:.1f} s")
             return
         times = self.restarts.in_a_row
-        self._say(f"{name} is crash-looping ({times} exits in a row; {end}); next try in {delay:.0f} s")
+        self._print(f"{name} is crash-looping ({times} exits in a row; {end}); next try in {delay:.0f} s")
         if times % CRASH_LOOP_RESTARTS == 0:
-            self._say(f"{log} ends:\n{tail(log)}")
+            self._print(f"{log} ends:\n{tail(log)}")
 
 
 class Supervisor:
     """Keeps programs running until `stop`."""
 
-    def __init__(self, say: OnLine, grace_seconds: float, backoff: Backoff = RESTART_BACKOFF) -> None:
+    def __init__(self, print_: OnLine, grace_seconds: float, backoff: Backoff = RESTART_BACKOFF) -> None:
         """`grace_seconds`: time between a request to end and the kill."""
-        self._say = say
+        self._print = print_
         self._grace_seconds = grace_seconds
         self._backoff = backoff
         self._tasks: dict[SupervisedProcess, asyncio.Task[None]] = {}
@@ -146,7 +145,7 @@ class Supervisor:
     def add(self, program: Program, echo: OnLine, recover: Recover | None = None) -> None:
         """Start a program and restart it whenever it ends; each restart is followed by `recover`."""
         restarts = RestartPolicy(self._backoff, random.Random())
-        process = SupervisedProcess(program, restarts, self._say, echo, recover)
+        process = SupervisedProcess(program, restarts, self._print, echo, recover)
         self._tasks[process] = asyncio.create_task(
             process.supervise(self._grace_seconds, self._gave_up.put_nowait)
         )

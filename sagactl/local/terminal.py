@@ -18,7 +18,7 @@ class Terminal:
         self._writer = threading.Thread(target=self._write_all, daemon=True)
         self._writer.start()
 
-    def say(self, text: str) -> None:
+    def print(self, text: str) -> None:
         """Queue a line, or several. Never blocks."""
         try:
             if self._dropped:

@@ -11,10 +11,10 @@ from pathlib import Path
 from bench.proxy import proxied
 from bench.suite import used
 from sagactl.cli.provision import ensure_provisioned
+from sagactl.cli.stock import CATALOGUE, put_if_absent
 from sagactl.local import programs
 from sagactl.local.emulators import FIRESTORE, PUBSUB, running
 from sagactl.local.ports import LOOPBACK, free_ports, wait_until_responds
-from sagactl.local.stock import CATALOGUE, put_if_absent
 from sagactl.local.supervisor import SupervisedProcess, Supervisor
 from sagakit.runtime import Backoff
 from tests.chaos.faults import Faults

@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 import httpx
 import pytest
 
-from contract.control import serve_control
+from sagactl.local.control import serve_control
 from sagakit.errors import Unavailable
 from services.gateway.app import Lifecycle, create_app
 from services.gateway.clients import SERVICES, Clients

@@ -13,9 +13,9 @@ import structlog
 
 from contract.topology import TOPICS
 from rpc import purchase_pb2, stock_pb2
+from sagactl.cli.stock import CATALOGUE
 from sagactl.inspect.audit import problems
 from sagactl.inspect.records import load_records
-from sagactl.local.stock import CATALOGUE
 from sagakit.errors import FailedPrecondition, SagaError
 from sagakit.service import Kit, Service, ServiceFactory
 from services.delivery.__main__ import build as build_delivery

@@ -19,10 +19,10 @@ from rpc.payment_pb2_grpc import PaymentStub
 from rpc.purchase_pb2_grpc import PurchaseStub
 from rpc.stock_pb2_grpc import StockStub
 from sagactl.cli.provision import ensure_provisioned
+from sagactl.cli.stock import CATALOGUE, put_if_absent
 from sagactl.inspect.audit import problems
 from sagactl.inspect.records import load_records
 from sagactl.local import programs
-from sagactl.local.stock import CATALOGUE, put_if_absent
 from sagakit.backends import Backend, open_backend
 from sagakit.run import Process
 from sagakit.runtime import Runtime

@@ -1,8 +1,8 @@
 """The scenarios of the demo: one for each final status, over all items of the catalogue."""
 
 from sagactl.cli.demo import SCENARIOS
+from sagactl.cli.stock import CATALOGUE
 from sagactl.cli.up import curl_examples
-from sagactl.local.stock import CATALOGUE
 
 
 def test_scenarios_reach_every_final_status_but_canceled():

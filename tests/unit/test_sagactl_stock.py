@@ -7,9 +7,8 @@ import pytest
 from click.testing import CliRunner
 
 from rpc.stock_pb2 import GetItemRequest, GetItemResponse, Item, PutItemRequest, PutItemResponse
-from sagactl.cli.stock import stock
+from sagactl.cli.stock import CATALOGUE, Change, change_item, describe, put_if_absent, stock
 from sagactl.errors import CommandError
-from sagactl.local.stock import CATALOGUE, Change, change_item, describe, put_if_absent
 from tests.support.grpcserver import serving
 
 BLUE = Item(itemid="blue", price=100, stock=5, available=5, shards=4)

@@ -16,7 +16,7 @@ def test_lines_are_written_in_order():
     terminal = Terminal(writer)
 
     for number in range(1000):
-        terminal.say(f"line {number}")
+        terminal.print(f"line {number}")
     terminal.close()
     os.close(writer)
 
@@ -29,7 +29,7 @@ def test_blocked_reader_does_not_block_the_writer():
     started_at = time.monotonic()
 
     for number in range(20_000):
-        terminal.say(f"line {number}")
+        terminal.print(f"line {number}")
     terminal.close(timeout_seconds=0.05)
 
     assert time.monotonic() - started_at < 5
@@ -40,11 +40,11 @@ def test_dropped_lines_are_counted():
     reader, writer = os.pipe()
     terminal = Terminal(writer)
     for number in range(20_000):
-        terminal.say(f"line {number}")
+        terminal.print(f"line {number}")
 
     first = os.read(reader, 1_000_000)
     while len(first.splitlines()) < 6_000:
-        terminal.say("more")
+        terminal.print("more")
         first += os.read(reader, 1_000_000)
     terminal.close()
     os.close(writer)
@@ -58,7 +58,7 @@ def test_closed_reader_is_no_error():
     terminal = Terminal(writer)
 
     for _ in range(20_000):
-        terminal.say("line")
+        terminal.print("line")
     terminal.close()
 
     os.close(writer)
