@@ -2,17 +2,17 @@
 
 from collections.abc import Iterator, Mapping
 
-from bench.figures import Summary, Target, at_least, at_most
+from bench.figures import Figures, Target, at_least, at_most
 
 EMBEDDED_IDLE_MS = 30
 OVER_RAW_CHAIN_MS = 25
 
 
-def targets(results: Mapping[str, Summary]) -> list[Target]:
+def targets(results: Mapping[str, Figures]) -> list[Target]:
     return [*_idle(results), *_throughput(results), *_others(results), *_growth(results)]
 
 
-def _idle(results: Mapping[str, Summary]) -> Iterator[Target]:
+def _idle(results: Mapping[str, Figures]) -> Iterator[Target]:
     for itemid, hops in (("red", 2), ("blue", 3)):
         saga, raw = _p50(results, f"saga, {itemid}, idle"), _p50(results, f"raw chain, {hops} hops")
         if saga and raw:
@@ -21,7 +21,7 @@ def _idle(results: Mapping[str, Summary]) -> Iterator[Target]:
             yield at_most("idle saga p50, red, embedded", saga, EMBEDDED_IDLE_MS, "ms")
 
 
-def _throughput(results: Mapping[str, Summary]) -> Iterator[Target]:
+def _throughput(results: Mapping[str, Figures]) -> Iterator[Target]:
     rate, raw = _rate(results, "red, 64 clients"), _rate(results, "raw rate, 64 clients")
     if rate and raw:
         yield at_least("throughput, 64 clients, of the raw rate", 100 * rate / raw, 50, "%")
@@ -35,7 +35,7 @@ def _throughput(results: Mapping[str, Summary]) -> Iterator[Target]:
         yield at_least("a hot item, of different items", 100 * hot / different, 70, "%")
 
 
-def _others(results: Mapping[str, Summary]) -> Iterator[Target]:
+def _others(results: Mapping[str, Figures]) -> Iterator[Target]:
     busy = results.get("red, 64 clients")
     if busy and "raw rate, 64 clients" in results:
         yield at_most("CPU of all our processes per order", busy["cpu_ms"], 15, "ms")
@@ -48,7 +48,7 @@ def _others(results: Mapping[str, Summary]) -> Iterator[Target]:
         yield at_most("start of a service to serving", start["median_s"], 1.5, "s")
 
 
-def _growth(results: Mapping[str, Summary]) -> Iterator[Target]:
+def _growth(results: Mapping[str, Figures]) -> Iterator[Target]:
     if "grown tables, idle" not in results:
         return
     empty, grown = _p50(results, "empty tables, idle"), _p50(results, "grown tables, idle")
@@ -60,9 +60,9 @@ def _growth(results: Mapping[str, Summary]) -> Iterator[Target]:
     yield at_most("operations, grown tables, of empty ones", 100 * many / few, 110, "%")
 
 
-def _p50(results: Mapping[str, Summary], name: str) -> float:
+def _p50(results: Mapping[str, Figures], name: str) -> float:
     return float(results.get(name, {}).get("p50_ms", 0))
 
 
-def _rate(results: Mapping[str, Summary], name: str) -> float:
+def _rate(results: Mapping[str, Figures], name: str) -> float:
     return float(results.get(name, {}).get("orders_per_s", 0))
