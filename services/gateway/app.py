@@ -17,6 +17,10 @@ from services.gateway.service_control import service_control
 from services.gateway.settings import StreamLimits
 from services.gateway.static_ui import UI, UIFiles, static_ui
 
+_ROUTERS = (
+    *(legacy.purchase, legacy.payment, legacy.delivery, legacy.stock),
+    *(carts.router, orders.router, orders.events_router, items.router, operations.router),
+)
 _DEFAULT_CONFIG = MiddlewareConfig()
 _DEFAULT_STREAM_LIMITS = StreamLimits()
 
@@ -48,29 +52,18 @@ def create_app(
         async with clients:
             yield
 
-    app = FastAPI(
-        title="api-gateway",
-        version="1",
-        summary="Carts, order tickets and the catalogue",
-        lifespan=lifespan,
-        redirect_slashes=False,
-        redoc_url=None,
-    )
+    app = FastAPI(title="api-gateway", version="1", lifespan=lifespan, redirect_slashes=False, redoc_url=None)
+    app.summary = "Carts, order tickets and the catalogue"
     app.state.clients = clients
     app.state.lifecycle = lifecycle
     app.state.live_orders = LiveOrders(clients, feeds, stream_limits)
     app.state.ui = UIFiles()
-    for router in (legacy.purchase, legacy.payment, legacy.delivery, legacy.stock):
-        app.include_router(router)
-    for router in (carts.router, orders.router, orders.events_router, items.router, operations.router):
+    for router in _ROUTERS:
         app.include_router(router)
     if control is not None:
         app.include_router(service_control(control))
-    authenticated = config.tokens is not None
-    can_control = control is not None
-    app.include_router(
-        static_ui(app.state.ui, sign_in=authenticated, can_control=can_control, trace_url=trace_url)
-    )
+    authenticated, can_control = config.tokens is not None, control is not None
+    app.include_router(static_ui(app.state.ui, authenticated, can_control, trace_url))
     app.mount(UI, app.state.ui)
     errors.install(app)
     middleware.install(app, config, lambda: lifecycle.draining)

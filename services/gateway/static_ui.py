@@ -43,7 +43,7 @@ class UIFiles(StaticFiles):
         return await self.get_response(_INDEX, request.scope)
 
 
-def static_ui(files: UIFiles, *, sign_in: bool, can_control: bool, trace_url: str) -> APIRouter:
+def static_ui(files: UIFiles, sign_in: bool, can_control: bool, trace_url: str) -> APIRouter:
     """Routes beside the files, which are mounted; none of them is part of the API or in its document.
 
     `sign_in`: whether the UI asks for a token; `can_control`: whether it can stop and start services.
