@@ -96,9 +96,9 @@ class Settings:
     cors_origins: Annotated[Texts, AfterValidator(_origins), variable("CORS_ORIGINS")] = ()
     """Comma-separated origins of web pages whose scripts may read answers."""
     trace_url: Annotated[str, AfterValidator(_trace_url), variable("TRACE_URL")] = ""
-    """URL that shows a trace, with `{trace_id}` in it, for links on the page."""
+    """URL that shows a trace, with `{trace_id}` in it, for links in the web UI."""
     control: Annotated[Path | None, variable("CONTROL_SOCKET")] = None
-    """Socket of `sagactl up`, through which the page stops and starts services; not in `production`."""
+    """Socket of `sagactl up`, through which the web UI stops and starts services; not in `production`."""
     limits: RequestLimits = RequestLimits()
     stream_limits: StreamLimits = StreamLimits()
     messages: BackendSettings | None = None
