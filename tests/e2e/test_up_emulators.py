@@ -51,7 +51,7 @@ def test_running_emulators_are_used_and_left_running(tmp_path, named):
 def test_own_emulators_are_ready_in_time_and_end_with_the_suite(tmp_path):
     with suite(tmp_path, "--backend", "auto") as local:
         assert local.until_ready() < 20
-        assert "backend: emulators (found gcloud and Java); they keep nothing" in local.output
+        assert "backend: emulators (found gcloud and Java); they lose all data when" in local.output
         processes = local.pids()
         assert len(processes) == 7
 
