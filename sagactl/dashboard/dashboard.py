@@ -68,7 +68,7 @@ class Dashboard:
     def __init__(self, sources: DataSources, runtime: Runtime) -> None:
         self._sources = sources
         self._runtime = runtime
-        self._stats = OrderStats(runtime.now)
+        self._stats = OrderStats(runtime.now, runtime.monotonic)
         self._subscribed_topics = 0
         self._backlog: Backlog | None = None
         self._dead_letters: QueueDepth | None = None

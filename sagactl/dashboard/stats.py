@@ -82,9 +82,11 @@ class _Order:
 class OrderStats:
     """Collects events and summarizes them."""
 
-    def __init__(self, now: Callable[[], float]) -> None:
+    def __init__(self, now: Callable[[], float], monotonic: Callable[[], float]) -> None:
+        """`now`: seconds since the epoch, for events without a valid time; `monotonic`: for the windows."""
         self._now = now
-        self._started_at = now()
+        self._monotonic = monotonic
+        self._started_at = monotonic()
         self._orders: OrderedDict[str, _Order] = OrderedDict()
         self._outcomes: deque[tuple[float, str]] = deque()
         self._ended: deque[tuple[float, _Order]] = deque()
@@ -103,12 +105,12 @@ class OrderStats:
         at = _seconds(time, self._now())
         if key == ("purchase", PRE_APPROVED):
             order.opened_at = at
-            self._outcomes.append((self._now(), ACCEPTED))
+            self._outcomes.append((self._monotonic(), ACCEPTED))
         self._events.append((at, service, ticket, order))
         if key in _FINAL_EVENTS and order.ended_at is None:
             order.ended_at = at
-            self._outcomes.append((self._now(), _outcome(ticket)))
-            self._ended.append((self._now(), order))
+            self._outcomes.append((self._monotonic(), _outcome(ticket)))
+            self._ended.append((self._monotonic(), order))
 
     def add_dead_letter(self) -> None:
         """Count a dead letter."""
@@ -133,7 +135,7 @@ class OrderStats:
         )
 
     def _rates(self, window: int) -> Rates:
-        now = self._now()
+        now = self._monotonic()
         counts = Counter(outcome for at, outcome in self._outcomes if at > now - window)
         seconds = min(window, max(1.0, now - self._started_at))
         return Rates(window, {outcome: count / seconds for outcome, count in counts.most_common()})
@@ -147,7 +149,7 @@ class OrderStats:
 
     def _expire(self) -> None:
         for recent in (self._outcomes, self._ended):
-            while recent and recent[0][0] <= self._now() - max(WINDOWS):
+            while recent and recent[0][0] <= self._monotonic() - max(WINDOWS):
                 recent.popleft()
 
 

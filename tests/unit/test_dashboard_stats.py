@@ -15,7 +15,8 @@ class Listener:
 
     def __init__(self):
         self.now = START
-        self.stats = OrderStats(lambda: self.now)
+        self.stepped = 0.0
+        self.stats = OrderStats(lambda: self.now + self.stepped, lambda: self.now - START)
 
     def publish(self, service, status, orderid="o", reason=None, again=False, time=None):
         ticket = TicketMessage(orderid, status, (CartItem("blue", 1),), None, reason)
@@ -131,6 +132,16 @@ def test_order_without_its_checkout_has_no_duration(listener):
 
     assert (summary.ended, summary.p50) == (1, None)
     assert [event.since_checkout for event in summary.events] == [None, None]
+
+
+def test_step_of_the_wall_clock_changes_no_rate(listener):
+    listener.now += 100
+    listener.saga("o")
+    before = listener.rates()
+
+    for listener.stepped in (3_600, -3_600):
+        assert listener.rates() == before
+        assert listener.stats.summary().ended == 1
 
 
 def test_events_are_sorted_by_their_time(listener):
