@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,9 @@ from sagactl.cli import options
 from sagactl.inspect import dead_letters
 from sagactl.inspect.connect import open_dead_letters
 from sagactl.inspect.dead_letters import DeadLetter, Filter
+from sagakit.bus import Bus, PullSubscription
+
+Work = Callable[[PullSubscription, Bus], Awaitable[list[DeadLetter]]]
 
 
 def filtered(command: Callable[..., None]) -> Callable[..., None]:
@@ -59,7 +62,8 @@ def redrive(run_dir: Path, execute: bool, **selection: Any) -> None:
     """Publish dead letters to their topic again. Safe at any time: inboxes ignore applied events."""
     wanted = Filter(**selection)
     if execute:
-        _print("redriven", asyncio.run(_redrive(run_dir, wanted)))
+        redriven = _run(run_dir, lambda source, bus: dead_letters.redrive(source, bus, wanted, time.time()))
+        _print("redriven", redriven)
         return
     found = _read(run_dir, wanted)
     _print("would be redriven", [each for each in found if each.topic is not None])
@@ -73,7 +77,7 @@ def drop(run_dir: Path, execute: bool, **selection: Any) -> None:
     """Remove dead letters for good."""
     wanted = Filter(**selection)
     if execute:
-        _print("dropped", asyncio.run(_drop(run_dir, wanted)))
+        _print("dropped", _run(run_dir, lambda source, _: dead_letters.drop(source, wanted)))
     else:
         _print("would be dropped", _read(run_dir, wanted))
 
@@ -85,18 +89,12 @@ def _print(what: str, found: list[DeadLetter]) -> None:
 
 
 def _read(run_dir: Path, wanted: Filter) -> list[DeadLetter]:
-    async def read() -> list[DeadLetter]:
-        async with open_dead_letters(run_dir) as (subscription, _):
-            return await dead_letters.read(subscription, wanted)
-
-    return asyncio.run(read())
+    return _run(run_dir, lambda source, _: dead_letters.read(source, wanted))
 
 
-async def _redrive(run_dir: Path, wanted: Filter) -> list[DeadLetter]:
-    async with open_dead_letters(run_dir) as (subscription, bus):
-        return await dead_letters.redrive(subscription, bus, wanted, time.time())
+def _run(run_dir: Path, work: Work) -> list[DeadLetter]:
+    async def run() -> list[DeadLetter]:
+        async with open_dead_letters(run_dir) as (subscription, bus):
+            return await work(subscription, bus)
 
-
-async def _drop(run_dir: Path, wanted: Filter) -> list[DeadLetter]:
-    async with open_dead_letters(run_dir) as (subscription, _):
-        return await dead_letters.drop(subscription, wanted)
+    return asyncio.run(run())

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 from contract.tickets import APPROVED, PRE_APPROVED, RESERVED
 from contract.topology import TOPICS
-from sagakit.bus import PulledMessage, PullSubscription
+from sagactl.inspect.dead_letters import pull
+from sagakit.bus import PullSubscription
 from sagakit.due import SHARDS, due_bound
 from sagakit.events import published_at
 from sagakit.outbox import outbox_kind
@@ -19,7 +20,6 @@ IDLE_FACTOR = 20
 """Idle time after a query, as a multiple of its duration: the Firestore emulator reads a whole kind for each
 query, and monitoring must not become a significant load itself."""
 MAX_IDLE_SECONDS = 120.0
-_PAGE = 100
 MAX_TIME = 1e11
 """Seconds since the epoch, later than any `due`."""
 AWAITING = (PRE_APPROVED, RESERVED, APPROVED)
@@ -74,9 +74,7 @@ def _depth(since: Iterable[float | None], now: float, more: bool) -> QueueDepth:
 
 async def count_dead_letters(subscription: PullSubscription) -> QueueDepth:
     """Count up to MAX_ROWS dead letters: each is pulled and released, as Pub/Sub has no other exact count."""
-    pulled: list[PulledMessage] = []
-    while len(pulled) < MAX_ROWS and (page := await subscription.pull(_PAGE)):
-        pulled += page
+    pulled = await pull(subscription, MAX_ROWS)
     await subscription.release(pulled)
     return QueueDepth(len(pulled), None, len(pulled) >= MAX_ROWS)
 

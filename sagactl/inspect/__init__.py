@@ -1,1 +1,1 @@
-"""Contents of a suite's backend: records, audit, timelines, pending orders, dead letters."""
+"""Contents of a suite's backend: records, audit, dead letters."""

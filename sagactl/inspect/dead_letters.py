@@ -1,7 +1,7 @@
 """Dead letters: listed with their reasons, published again (redriven), or removed."""
 
 import json
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from contract.topology import subscriptions
@@ -98,9 +98,9 @@ Wanted = Callable[[DeadLetter], bool]
 
 async def read(subscription: PullSubscription, wanted: Wanted) -> list[DeadLetter]:
     """Return the wanted ones of the first MAX_ROWS dead letters; all of them stay."""
-    letters = [letter async for letter in _pull(subscription)]
-    await subscription.release([letter.pulled for letter in letters])
-    return [letter for letter in letters if wanted(letter)]
+    chosen, others = await _select(subscription, wanted)
+    await subscription.release([letter.pulled for letter in (*chosen, *others)])
+    return chosen
 
 
 async def redrive(subscription: PullSubscription, bus: Bus, wanted: Wanted, now: float) -> list[DeadLetter]:
@@ -109,31 +109,37 @@ async def redrive(subscription: PullSubscription, bus: Bus, wanted: Wanted, now:
     Every subscriber of the topic receives them; inboxes ignore events that were applied. Dead letters
     without a topic of the suite stay.
     """
-    letters = [letter async for letter in _pull(subscription)]
-    chosen = [letter for letter in letters if wanted(letter) and letter.topic is not None]
+    chosen, others = await _select(subscription, lambda each: wanted(each) and each.topic is not None)
     for letter in chosen:
         await bus.publish(str(letter.topic), [letter.to_redrive(now)])
         # Only now: after a crash in between it is published twice, which is harmless.
         await subscription.acknowledge([letter.pulled])
-    await subscription.release([letter.pulled for letter in letters if letter not in chosen])
+    await subscription.release([letter.pulled for letter in others])
     return chosen
 
 
 async def drop(subscription: PullSubscription, wanted: Wanted) -> list[DeadLetter]:
     """Remove the wanted dead letters for good; return them."""
-    letters = [letter async for letter in _pull(subscription)]
-    chosen = [letter for letter in letters if wanted(letter)]
+    chosen, others = await _select(subscription, wanted)
     await subscription.acknowledge([letter.pulled for letter in chosen])
-    await subscription.release([letter.pulled for letter in letters if letter not in chosen])
+    await subscription.release([letter.pulled for letter in others])
     return chosen
 
 
-async def _pull(subscription: PullSubscription) -> AsyncIterator[DeadLetter]:
-    seen = 0
-    while seen < MAX_ROWS and (page := await subscription.pull(PAGE)):
-        seen += len(page)
-        for pulled in page:
-            yield DeadLetter(pulled)
+async def pull(subscription: PullSubscription, max_rows: int) -> list[PulledMessage]:
+    """Pull messages until there are none, or `max_rows` and at most a page more."""
+    pulled: list[PulledMessage] = []
+    while len(pulled) < max_rows and (page := await subscription.pull(PAGE)):
+        pulled += page
+    return pulled
+
+
+async def _select(
+    subscription: PullSubscription, wanted: Wanted
+) -> tuple[list[DeadLetter], list[DeadLetter]]:
+    """Pull dead letters; return those that are wanted, and the others."""
+    letters = [DeadLetter(each) for each in await pull(subscription, MAX_ROWS)]
+    return [each for each in letters if wanted(each)], [each for each in letters if not wanted(each)]
 
 
 def _subject(message: Message) -> str:

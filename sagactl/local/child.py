@@ -13,11 +13,10 @@ from pathlib import Path
 from typing import BinaryIO
 
 from sagactl.errors import CommandError
-from sagactl.local.logs import Lines, tail
+from sagactl.local.logs import MAX_LINE_BYTES, printable, read_line, tail
 
 _PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None) if sys.platform == "linux" else None
-_CHUNK_BYTES = 65_536
 _OUTPUT_DRAIN_SECONDS = 1.0
 
 
@@ -105,20 +104,16 @@ class Child:
 
 
 async def _pass_on(read_end: int, log: BinaryIO, on_line: OnLine) -> None:
-    reader = asyncio.StreamReader()
+    reader = asyncio.StreamReader(limit=MAX_LINE_BYTES)
     pipe = os.fdopen(read_end, "rb", buffering=0)
     transport, _ = await asyncio.get_running_loop().connect_read_pipe(
         lambda: asyncio.StreamReaderProtocol(reader), pipe
     )
-    lines = Lines()
     try:
-        while data := await reader.read(_CHUNK_BYTES):
+        while line := await read_line(reader):
             with suppress(OSError):  # A full disk must not stop the child.
-                log.write(data)
-            for line in lines.feed(data):
-                on_line(line)
-        for line in lines.rest():
-            on_line(line)
+                log.write(line)
+            on_line(printable(line))
     finally:
         transport.close()
 

@@ -1,5 +1,6 @@
 """Output of child processes: kept in files as it came, and cut into lines that are safe for a terminal."""
 
+import asyncio
 import re
 from pathlib import Path
 
@@ -10,24 +11,17 @@ _TAIL_BYTES = 16_384
 _UNSAFE = re.compile(r"\x1b(?!\[[0-9;]{0,16}m)|[\x00-\x08\x0a-\x1a\x1c-\x1f\x7f-\x9f]")
 
 
-class Lines:
-    """Splits a stream of bytes into lines of at most MAX_LINE_BYTES."""
+async def read_line(reader: asyncio.StreamReader) -> bytes:
+    """Return the next line with its end, or the next MAX_LINE_BYTES of a longer one; b"" at the end.
 
-    def __init__(self) -> None:
-        self._partial = b""
-
-    def feed(self, data: bytes) -> list[str]:
-        """Return the lines that `data` completes."""
-        *complete, self._partial = (self._partial + data).split(b"\n")
-        while len(self._partial) > MAX_LINE_BYTES:
-            complete.append(self._partial[:MAX_LINE_BYTES])
-            self._partial = self._partial[MAX_LINE_BYTES:]
-        return [part for line in complete for part in _parts(line)]
-
-    def rest(self) -> list[str]:
-        """Return what has no line end yet."""
-        partial, self._partial = self._partial, b""
-        return _parts(partial) if partial else []
+    `reader`: has MAX_LINE_BYTES as its limit.
+    """
+    try:
+        return await reader.readuntil()
+    except asyncio.IncompleteReadError as error:
+        return error.partial
+    except asyncio.LimitOverrunError:
+        return await reader.readexactly(MAX_LINE_BYTES)
 
 
 def tail(log: Path, lines: int = 15) -> str:
@@ -49,7 +43,3 @@ def last_lines(log: Path, lines: int) -> list[str]:
 def printable(line: bytes) -> str:
     """Return the text without control characters, except colours."""
     return _UNSAFE.sub("", line.decode(errors="replace"))
-
-
-def _parts(line: bytes) -> list[str]:
-    return [printable(line[at : at + MAX_LINE_BYTES]) for at in range(0, max(len(line), 1), MAX_LINE_BYTES)]

@@ -41,14 +41,22 @@ def locked(run_dir: Path) -> Iterator[None]:
 
     Creates it if it is missing. Raises CommandError if it is not writable or another suite holds it.
     """
-    descriptor = _open_lock(run_dir)
     try:
-        _lock(descriptor, run_dir)
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        run_dir.mkdir(parents=True, exist_ok=True)
+        file = (run_dir / _LOCK).open("a+", errors="replace")
+    except OSError as error:
+        raise _cannot_write(run_dir, error) from error
+    with file:
+        file.seek(0)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            holder = file.read().strip() or "another"
+            raise CommandError(f"a suite runs in {run_dir} already (process {holder})") from error
+        file.truncate()
+        file.write(f"{os.getpid()}\n")
+        file.flush()
         yield
-    finally:
-        os.close(descriptor)
 
 
 def reset(run_dir: Path, logs: Path) -> None:
@@ -92,21 +100,5 @@ def require_suite(run_dir: Path) -> Suite:
     return suite
 
 
-def _open_lock(run_dir: Path) -> int:
-    try:
-        run_dir.mkdir(parents=True, exist_ok=True)
-        return os.open(run_dir / _LOCK, os.O_RDWR | os.O_CREAT, 0o644)
-    except OSError as error:
-        raise _cannot_write(run_dir, error) from error
-
-
 def _cannot_write(run_dir: Path, error: OSError) -> CommandError:
     return CommandError(f"cannot write to {error.filename or run_dir}: {error.strerror}")
-
-
-def _lock(descriptor: int, run_dir: Path) -> None:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        holder = os.pread(descriptor, 32, 0).decode(errors="replace").strip() or "another"
-        raise CommandError(f"a suite runs in {run_dir} already (process {holder})") from error

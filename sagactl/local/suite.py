@@ -111,21 +111,22 @@ class LocalSuite:
 
     async def _until_emulators_respond(self) -> None:
         hosts = {name: self._plan.backend_environ.get(name) for name in (DATASTORE_HOST, PUBSUB_HOST)}
-        is_up = self._until_responds if self._plan.emulators else self._until_reachable
-        await asyncio.gather(*(is_up(f"{name}={host}", host) for name, host in hosts.items() if host))
+        started = bool(self._plan.emulators)
+        waits = (
+            self._until_responds(f"{name}={host}", host, started=started)
+            for name, host in hosts.items()
+            if host
+        )
+        await asyncio.gather(*waits)
 
-    async def _until_reachable(self, what: str, address: str) -> None:
-        # A proxy before a running emulator may speak gRPC only, so a connection has to do.
-        host, _, port = address.rpartition(":")
+    async def _until_responds(self, what: str, address: str, path: str = "", *, started: bool = True) -> None:
         try:
-            await wait_until_listens(host, int(port), RUNNING_TIMEOUT_SECONDS)
+            if started:
+                await wait_until_responds(f"http://{address}/{path}", READY_TIMEOUT_SECONDS)
+            else:  # A proxy before a running emulator may speak gRPC only, so a connection has to do.
+                host, _, port = address.rpartition(":")
+                await wait_until_listens(host, int(port), RUNNING_TIMEOUT_SECONDS)
         except (TimeoutError, ValueError) as error:
-            raise CommandError(f"{what} does not respond; logs: {self._plan.logs}") from error
-
-    async def _until_responds(self, what: str, address: str, path: str = "") -> None:
-        try:
-            await wait_until_responds(f"http://{address}/{path}", READY_TIMEOUT_SECONDS)
-        except TimeoutError as error:
             raise CommandError(f"{what} does not respond; logs: {self._plan.logs}") from error
 
     async def _recover(self, emulator: Emulator) -> None:

@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 
 from contract.tickets import CartItem
+from sagactl.cli.order import describe
 from sagactl.errors import CommandError
-from sagactl.inspect.timeline import describe
 from sagakit.tables import Insert, Tables
 from services.delivery.shipment import Shipment
 from services.delivery.storage import delivery_key, shipment_entity

@@ -1,35 +1,34 @@
 """The output of child processes, split into lines and made safe for a terminal."""
 
-from sagactl.local.logs import MAX_LINE_BYTES, Lines, tail
+import asyncio
+
+import pytest
+
+from sagactl.local.logs import MAX_LINE_BYTES, printable, read_line, tail
 
 
-def test_lines_are_joined_over_chunks():
-    lines = Lines()
+@pytest.mark.parametrize(
+    ("output", "lines"),
+    [
+        (b"one\ntwo\n\nthr", [b"one\n", b"two\n", b"\n", b"thr"]),
+        (b"x" * (MAX_LINE_BYTES + 1) + b"\n", [b"x" * MAX_LINE_BYTES, b"x\n"]),
+        (b"x" * 100 * MAX_LINE_BYTES + b"yy", [*[b"x" * MAX_LINE_BYTES] * 100, b"yy"]),
+    ],
+    ids=["lines", "long line", "endless line"],
+)
+async def test_output_is_read_in_bounded_lines(output, lines):
+    reader = asyncio.StreamReader(limit=MAX_LINE_BYTES)
+    reader.feed_data(output)
+    reader.feed_eof()
 
-    assert lines.feed(b"one\ntw") == ["one"]
-    assert lines.feed(b"o\n\nthr") == ["two", ""]
-    assert lines.rest() == ["thr"]
-    assert lines.rest() == []
-
-
-def test_endless_line_is_cut():
-    lines = Lines()
-
-    pieces = [piece for _ in range(100) for piece in lines.feed(b"x" * 10_000)]
-
-    assert {len(piece) for piece in pieces} == {MAX_LINE_BYTES}
-    assert len(pieces) == 1_000_000 // MAX_LINE_BYTES
-    assert sum(map(len, lines.rest())) == 1_000_000 % MAX_LINE_BYTES
-
-
-def test_long_line_in_one_chunk_is_cut():
-    assert [len(piece) for piece in Lines().feed(b"x" * (MAX_LINE_BYTES + 1) + b"\n")] == [MAX_LINE_BYTES, 1]
+    assert [await read_line(reader) for _ in lines] == lines
+    assert await read_line(reader) == b""
 
 
 def test_only_colours_of_the_control_codes_pass():
     garbage = b"\x1b[31mred\x1b[0m\ttab\x1b[2Jgone\x07\x00\x9b\xff\r\n"
 
-    assert Lines().feed(garbage) == ["\x1b[31mred\x1b[0m\ttab[2Jgone��"]
+    assert printable(garbage) == "\x1b[31mred\x1b[0m\ttab[2Jgone\ufffd\ufffd"
 
 
 def test_tail_is_the_last_lines(tmp_path):
