@@ -9,6 +9,7 @@ provisioning are in `sagakit.backends`. Everything named here is public; other m
 | declare a service                           | `Service`, `ServiceFactory`, `Kit`, `Application`|
 | handle an event                             | `Handler`, `Outcome`, `Event`                    |
 | read and write in one transaction           | `Store`, `Snapshot`, `Changes`, `Key`, `Entity`  |
+| store dataclasses as entities               | `to_entity`, `from_entity`                       |
 | apply an event or command once              | `Inbox`                                          |
 | publish again until a reply arrives         | `RemindFn`, `ReminderSchedule`, `due_property`   |
 | report an error                             | `SagaError` and its subclasses                   |
@@ -18,6 +19,7 @@ provisioning are in `sagakit.backends`. Everything named here is public; other m
 
 from sagakit.application import Application
 from sagakit.bus import Bus, Message, Provisioner, SubscriptionSpec, subscription_name
+from sagakit.codec import from_entity, to_entity
 from sagakit.consumer import Handler, Outcome
 from sagakit.errors import (
     Contention,
@@ -80,7 +82,9 @@ __all__ = [
     "Unauthenticated",
     "Unavailable",
     "due_property",
+    "from_entity",
     "published_at",
     "subscription_name",
     "timestamp",
+    "to_entity",
 ]

@@ -1,8 +1,6 @@
 """Shipments as entities."""
 
-from dataclasses import asdict
-
-from contract.tickets import CartItem
+from sagakit.codec import from_entity, to_entity
 from sagakit.tables import Entity, Key
 from services.delivery.shipment import Shipment
 
@@ -14,10 +12,8 @@ def delivery_key(orderid: str) -> Key:
 
 
 def shipment_entity(shipment: Shipment) -> Entity:
-    items = [asdict(item) for item in shipment.items]
-    return {"items": items, "time": shipment.time, "status": shipment.status}
+    return to_entity(shipment, exclude=("orderid",))
 
 
 def to_shipment(orderid: str, entity: Entity) -> Shipment:
-    items = tuple(CartItem(**item) for item in entity["items"])
-    return Shipment(orderid, items, entity["time"], entity["status"])
+    return from_entity(Shipment, entity, orderid=orderid)

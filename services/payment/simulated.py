@@ -5,8 +5,9 @@ payment service has not stored, as a real provider's would.
 """
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 
+from sagakit.codec import from_entity, to_entity
 from sagakit.errors import Contention, Unavailable
 from sagakit.runtime import Backoff, Runtime
 from sagakit.tables import Entity, Insert, Key, Mutation, Row, Tables, Update
@@ -30,8 +31,7 @@ class FaultSettings:
     """Simulate a lost response: the first charge succeeds but times out; a retry returns the result."""
 
 
-_PROPERTIES = {"away": "unavailable", "delay_seconds": "delay_seconds", "loses_answers": "drop_responses"}
-"""Stored property → field of FaultSettings."""
+_STORED_NAMES = {"unavailable": "away", "drop_responses": "loses_answers"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ class Entry:
 async def save_faults(tables: Tables, faults: FaultSettings) -> None:
     """Store the faults; they apply to every process that runs the provider."""
     found = (await tables.lookup([FAULTS])).get(FAULTS)
-    await tables.commit([_write(FAULTS, found, _stored(faults))])
+    await tables.commit([_write(FAULTS, found, to_entity(faults, rename=_STORED_NAMES))])
 
 
 async def load_faults(tables: Tables) -> FaultSettings:
@@ -56,7 +56,7 @@ async def load_faults(tables: Tables) -> FaultSettings:
 
 
 def to_entry(entity: Entity) -> Entry:
-    return Entry(**entity)
+    return from_entity(Entry, entity)
 
 
 class SimulatedProvider:
@@ -113,7 +113,7 @@ class SimulatedProvider:
             if after == before:
                 return after, False
             try:
-                await self._tables.commit([_write(key, row, asdict(after))])
+                await self._tables.commit([_write(key, row, to_entity(after))])
             except Contention:
                 await self._runtime.sleep(pause)
             else:
@@ -141,11 +141,5 @@ def _write(key: Key, row: Row | None, entity: Entity) -> Mutation:
     return Insert(key, entity) if row is None else Update(key, entity, row.version)
 
 
-def _stored(faults: FaultSettings) -> Entity:
-    return {name: getattr(faults, field) for name, field in _PROPERTIES.items()}
-
-
 def _faults(row: Row | None) -> FaultSettings:
-    if row is None:
-        return FaultSettings()
-    return FaultSettings(**{field: row.entity[name] for name, field in _PROPERTIES.items()})
+    return from_entity(FaultSettings, row.entity if row else {}, rename=_STORED_NAMES)

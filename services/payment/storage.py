@@ -1,13 +1,12 @@
 """Charges as entities."""
 
-from dataclasses import asdict
-
-from contract.tickets import CartItem
+from sagakit.codec import from_entity, to_entity
 from sagakit.reminders import due_property
 from sagakit.tables import Entity, Key
 from services.payment.charge import Charge
 
 PAYMENT = "Payment"
+_STORED_NAMES = {"reminders_sent": "repeats"}
 
 
 def payment_key(orderid: str) -> Key:
@@ -16,28 +15,9 @@ def payment_key(orderid: str) -> Key:
 
 def charge_entity(charge: Charge, due: float | None) -> Entity:
     """`due` (seconds since the epoch): time of the next reminder; None: settled."""
-    return {
-        "status": charge.status,
-        "time": charge.time,
-        "items": [asdict(item) for item in charge.items],
-        "amount": charge.amount,
-        "refunded": charge.refunded,
-        "reason": charge.reason,
-        "settled_time": charge.settled_time,
-        "repeats": charge.reminders_sent,
-        **due_property(charge.orderid, due),
-    }
+    entity = to_entity(charge, exclude=("orderid",), rename=_STORED_NAMES)
+    return {**entity, **due_property(charge.orderid, due)}
 
 
 def to_charge(orderid: str, entity: Entity) -> Charge:
-    return Charge(
-        orderid=orderid,
-        status=entity["status"],
-        time=entity["time"],
-        items=tuple(CartItem(**item) for item in entity["items"]),
-        amount=entity["amount"],
-        refunded=entity["refunded"],
-        reason=entity["reason"],
-        settled_time=entity["settled_time"],
-        reminders_sent=entity["repeats"],
-    )
+    return from_entity(Charge, entity, rename=_STORED_NAMES, orderid=orderid)

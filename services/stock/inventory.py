@@ -3,7 +3,7 @@
 import zlib
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from contract.tickets import CartItem
 from sagakit.errors import FailedPrecondition
@@ -71,14 +71,14 @@ class Reservation:
     orderid: str
     status: str
     items: tuple[CartItem, ...]
-    time: float
-    """Time of the decision (seconds since the epoch)."""
     allocations: tuple[Allocation, ...] = ()
     amount: int | None = None
     """Price at the time of the decision, in minor units; None if nothing was reserved."""
     waives_payment: bool = False
     reason: str | None = None
     """Why the order was rejected."""
+    time: float = field(kw_only=True)
+    """Time of the decision (seconds since the epoch)."""
     settled_time: float | None = None
     """Time of the sale or release (seconds since the epoch)."""
     reminders_sent: int = 0
@@ -107,12 +107,12 @@ def reserve(
     allocations = _allocations(orderid, counts, items, shards)
     reason = _rejection(counts, allocations)
     if reason is not None:
-        return Reservation(orderid, REFUSED, bought, now, reason=reason)
+        return Reservation(orderid, REFUSED, bought, reason=reason, time=now)
     return Reservation(
         orderid,
         RESERVED,
         bought,
-        now,
+        time=now,
         allocations=tuple(each for itemid in counts for each in allocations[itemid]),
         amount=sum(items[itemid].price * count for itemid, count in counts.items()),
         waives_payment=any(items[itemid].waives_payment for itemid in counts),
@@ -131,7 +131,7 @@ def with_reminder(reservation: Reservation) -> Reservation:
 
 def tombstone(orderid: str, now: float) -> Reservation:
     """Return the record of a cancellation that overtook its order: the late order will reserve nothing."""
-    return Reservation(orderid, RELEASED, (), now)
+    return Reservation(orderid, RELEASED, (), time=now)
 
 
 def _counts(wanted: Iterable[CartItem]) -> Counter[str]:

@@ -142,7 +142,7 @@ async def tables_with(orders: int) -> MemoryTables:
     for orderid in (f"order-{number}" for number in range(orders)):
         ticket = replace(opened(orderid, "cart", (), START), amount=200)
         taken = (Allocation("blue", 0, 1), Allocation("blue", 1, 1))
-        reservation = Reservation(orderid, RESERVED, (), START, taken)
+        reservation = Reservation(orderid, RESERVED, (), taken, time=START)
         charge = Charge(orderid, "charged", START, amount=200)
         await tables.commit(
             [

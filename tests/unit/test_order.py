@@ -22,7 +22,7 @@ from tests.support.tables import CountedTables, MemoryTables
 
 WANTED = (CartItem("blue", 3), CartItem("green", 1))
 TICKET = opened("o", "cart", WANTED, 1.0)
-RESERVATION = Reservation("o", inventory.RESERVED, WANTED, 2.0, (Allocation("blue", 0, 3),), 300)
+RESERVATION = Reservation("o", inventory.RESERVED, WANTED, (Allocation("blue", 0, 3),), 300, time=2.0)
 CHARGE = Charge("o", charges.CHARGED, 4.0, WANTED, 300)
 
 UNTIL_RESERVED = [
@@ -135,10 +135,10 @@ async def test_open_delivery_reservation_and_charge_are_named():
     ("reservation", "line"),
     [
         (
-            Reservation("o", inventory.REFUSED, WANTED, 2.0, reason="sold-out: blue"),
+            Reservation("o", inventory.REFUSED, WANTED, reason="sold-out: blue", time=2.0),
             "reserve-failed (sold-out: blue)",
         ),
-        (Reservation("o", inventory.REFUSED, (), 2.0, reason="no-items"), "reserve-failed (no-items)"),
+        (Reservation("o", inventory.REFUSED, (), reason="no-items", time=2.0), "reserve-failed (no-items)"),
         (inventory.tombstone("o", 2.0), "released"),
     ],
 )

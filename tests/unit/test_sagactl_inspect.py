@@ -64,7 +64,7 @@ def delivered(orderid: str) -> list[Mutation]:
         ticket, _ = reported(ticket, Report("e", status, 2.0, amount))
     return [
         Insert(ticket_key(orderid), ticket_entity(ticket, None)),
-        Insert(reservation_key(orderid), reservation_entity(Reservation(orderid, SOLD, (), 1.0), None)),
+        Insert(reservation_key(orderid), reservation_entity(Reservation(orderid, SOLD, (), time=1.0), None)),
         Insert(delivery_key(orderid), shipment_entity(Shipment(orderid, (), 3.0))),
         Insert(Key(LEDGER, orderid), asdict(Entry(charged=300))),
     ]
