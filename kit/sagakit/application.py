@@ -8,11 +8,6 @@ MessageAttributes = Callable[[Any], Mapping[str, str]]
 """Returns the span attributes of a gRPC request or response."""
 
 
-def no_attributes(_: Any) -> Mapping[str, str]:
-    """Return no span attributes."""
-    return {}
-
-
 @dataclass(frozen=True, slots=True)
 class Application:
     """The names that all services of one application share."""
@@ -25,7 +20,7 @@ class Application:
     """Fields that come first on a line of the console log."""
     dead_letter_reasons: tuple[str, ...] = ()
     """Reasons of Poison that handlers raise, up to a colon: values of the metric's attribute `reason`."""
-    message_attributes: MessageAttributes = no_attributes
+    message_attributes: MessageAttributes = lambda _: {}
 
 
 DEFAULT_APPLICATION = Application()

@@ -7,11 +7,10 @@ from enum import StrEnum
 
 import structlog
 
-from sagakit.bus import Bus, Delivery
+from sagakit.bus import Bus, Delivery, Message
 from sagakit.concurrency import first_completed
-from sagakit.dead_letters import dead_letter
 from sagakit.errors import Contention, Poison, Unavailable
-from sagakit.events import Event
+from sagakit.events import Event, timestamp
 from sagakit.observer import Report
 from sagakit.runtime import Backoff, Runtime
 
@@ -20,6 +19,7 @@ log = structlog.get_logger()
 MAX_OUTSTANDING = 100
 """Flow-control limit: deliveries in flight at a time, per subscription."""
 APPLY_TIMEOUT_SECONDS = 30.0
+MAX_ATTRIBUTE_BYTES = 1024
 PULL_BACKOFF = Backoff(first_seconds=0.25, cap_seconds=5, attempts=1 << 30)
 SATURATION_WINDOW_SECONDS = 5.0
 """How long a consumer counts as saturated after a subscription was at its flow-control limit."""
@@ -203,3 +203,17 @@ class Consumer:
             await self._bus.publish(self._dead_letter_topic, [message])
             structlog.contextvars.bind_contextvars(reason=poison.reason)
             return Outcome.DEAD_LETTERED, poison
+
+
+def dead_letter(subscription: str, message: Message, reason: str, now: float) -> Message:
+    """Return the dead letter of `message`: its data and attributes, and why, where and when it failed.
+
+    The broker's own attributes (`goog…`) are left out: it rejects messages that carry them.
+    """
+    own = {
+        "dead_letter_reason": reason.encode()[:MAX_ATTRIBUTE_BYTES].decode(errors="ignore"),
+        "dead_letter_subscription": subscription,
+        "dead_letter_time": timestamp(now),
+    }
+    kept = {name: value for name, value in message.attributes.items() if not name.startswith("goog")}
+    return Message(message.data, {**kept, **own})

@@ -7,7 +7,6 @@ from functools import partial
 from sagakit.backends import Backend
 from sagakit.bus import subscription_name
 from sagakit.consumer import Consumer
-from sagakit.expiry import Expiry
 from sagakit.inbox import Inbox, inbox_kind
 from sagakit.outbox import Outbox, outbox_kind
 from sagakit.relay import Relay
@@ -16,7 +15,7 @@ from sagakit.runtime import Runtime
 from sagakit.service import Kit, ServiceFactory
 from sagakit.settings import ServiceSettings
 from sagakit.store import Store
-from sagakit.sweeper import Sweeper
+from sagakit.sweeper import Expiry, Sweeper
 from sagakit.tables import Key
 from sagakit.telemetry.recorder import recorder_of
 

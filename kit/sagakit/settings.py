@@ -160,11 +160,6 @@ class LogSettings:
     project: Annotated[str, variable("GOOGLE_CLOUD_PROJECT")] = ""
     """Google Cloud project of the traces that log lines name."""
 
-    @classmethod
-    def from_environ(cls, environ: Mapping[str, str]) -> "LogSettings":
-        """Read the environment. Raises SettingsError."""
-        return read(cls, environ)
-
 
 @dataclass(frozen=True, slots=True, config=CONFIG)
 class AuthSettings:
@@ -245,7 +240,7 @@ class ServiceSettings:
             cls,
             environ,
             backend=BackendSettings.from_environ(environ),
-            logs=LogSettings.from_environ(environ),
+            logs=read(LogSettings, environ),
             auth=AuthSettings.from_environ(environ),
             environ=environ,
         )

@@ -1,4 +1,4 @@
-"""The sweeper: finds entities past their `due`, shard by shard, and passes each to a claim function."""
+"""Sweepers: one finds entities past their `due`, shard by shard; another deletes expired entities."""
 
 from collections.abc import Awaitable, Callable
 
@@ -24,6 +24,9 @@ Sweeping then uses at most 1/31 of a slow store's capacity. A store is slow when
 scans the whole kind for the query, as the Firestore emulator does.
 """
 MAX_IDLE_SECONDS = 10.0
+EXPIRY_INTERVAL_SECONDS = 600.0
+MAX_EXPIRED_ROWS = 500
+"""Expired entities that are deleted at once."""
 
 Claim = Callable[[Key, Row], Awaitable[None]]
 """Moves the row's `due` forward or removes it, in a commit that only one of several processes succeeds
@@ -115,3 +118,30 @@ class Sweeper:
         # A mark from before the wall clock was set back would hide what has become due since.
         mark = min(self._marks.get(shard, 0.0), now)
         return due_bound(shard, max(0.0, mark - TRAILING_SECONDS))
+
+
+class Expiry:
+    """Deletes expired entities at intervals, for databases that do not do so themselves.
+
+    Several processes may do so at once.
+    """
+
+    def __init__(self, tables: Tables, runtime: Runtime) -> None:
+        self._tables = tables
+        self._runtime = runtime
+
+    async def run(self) -> None:
+        """Delete until cancelled: each EXPIRY_INTERVAL_SECONDS on average, at once while there are more."""
+        removed = 0
+        while True:
+            more = removed == MAX_EXPIRED_ROWS
+            await self._runtime.sleep(
+                0.1 if more else self._runtime.random.uniform(0, 2 * EXPIRY_INTERVAL_SECONDS)
+            )
+            removed = 0
+            try:
+                removed = await self._tables.expire(self._runtime.now(), MAX_EXPIRED_ROWS)
+            except SagaError as error:
+                log.warning("expiry failed, will retry", error=str(error))
+            if removed:
+                log.info("expired entities removed", count=removed)

@@ -126,7 +126,7 @@ class Settings:
             environ,
             limits=read(RequestLimits, environ),
             stream_limits=read(StreamLimits, environ),
-            logs=LogSettings.from_environ(environ),
+            logs=read(LogSettings, environ),
             auth=AuthSettings.from_environ(environ),
             messages=BackendSettings.from_environ(environ) if broker else None,
         )

@@ -18,7 +18,7 @@ from contract.tickets import (
 from sagakit.consumer import Outcome
 from sagakit.errors import FailedPrecondition, NotFound, OutcomeUnknown, Poison
 from sagakit.events import timestamp
-from sagakit.expiry import Expiry
+from sagakit.sweeper import Expiry
 from sagakit.tables import Mutation, Tables
 from services.purchase.ticket import CLIENT, TIMEOUT
 from services.purchase.usecases import UseCases as Purchase

@@ -78,7 +78,7 @@ async def open_provisioner(environ: Mapping[str, str]) -> AsyncIterator[Provisio
 async def open_pull_subscription(settings: BackendSettings, name: str) -> AsyncIterator[PullSubscription]:
     """Open the subscription `name` for pulling on request."""
     if settings.backend == "embedded":
-        from sagakit.backends.embedded.pull import EmbeddedPullSubscription
+        from sagakit.backends.embedded.bus import EmbeddedPullSubscription
 
         async with _embedded(settings, Runtime()) as (database, _):
             yield EmbeddedPullSubscription(database, Runtime(), name)

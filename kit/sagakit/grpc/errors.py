@@ -14,7 +14,7 @@ from grpc_status import rpc_status
 from opentelemetry import trace
 
 from sagakit import deadline
-from sagakit.application import MessageAttributes, no_attributes
+from sagakit.application import MessageAttributes
 from sagakit.errors import (
     Contention,
     FailedPrecondition,
@@ -49,7 +49,7 @@ _CODES: tuple[tuple[type[SagaError], int], ...] = (
 class ErrorServerInterceptor(grpc.aio.ServerInterceptor):
     """Gives every unary call a deadline, and every error its code and its details."""
 
-    def __init__(self, domain: str, attributes: MessageAttributes = no_attributes) -> None:
+    def __init__(self, domain: str, attributes: MessageAttributes) -> None:
         """`domain`: the ErrorInfo domain of every error; `attributes`: of a request, for the current span."""
         self._domain = domain
         self._attributes = attributes

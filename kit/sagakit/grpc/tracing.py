@@ -5,7 +5,7 @@ from typing import Any
 import grpc
 from opentelemetry.trace import Span, SpanKind, Tracer
 
-from sagakit.application import MessageAttributes, no_attributes
+from sagakit.application import MessageAttributes
 from sagakit.grpc.interceptors import (
     HEALTH_METHODS,
     Behavior,
@@ -25,7 +25,7 @@ _SERVER_ERRORS = frozenset(
 class TracingServerInterceptor(UnaryServerInterceptor):
     """A span for each call. It belongs outside the interceptor that turns errors into statuses."""
 
-    def __init__(self, tracer: Tracer, attributes: MessageAttributes = no_attributes) -> None:
+    def __init__(self, tracer: Tracer, attributes: MessageAttributes) -> None:
         """`attributes` of the response are added to the span."""
         self._tracer = tracer
         self._attributes = attributes
@@ -51,7 +51,7 @@ class TracingServerInterceptor(UnaryServerInterceptor):
 class TracingClientInterceptor(grpc.aio.UnaryUnaryClientInterceptor):
     """One span for each call of a channel, however many attempts gRPC makes."""
 
-    def __init__(self, tracer: Tracer, attributes: MessageAttributes = no_attributes) -> None:
+    def __init__(self, tracer: Tracer, attributes: MessageAttributes) -> None:
         """`attributes` of the request and the response are added to the span."""
         self._tracer = tracer
         self._attributes = attributes

@@ -27,7 +27,8 @@ def configure(service: str, settings: LogSettings, first_fields: Sequence[str] =
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
     ]
-    rendering = _json(service, settings.project) if settings.format == "json" else _console(first_fields)
+    json = [structlog.processors.format_exc_info, to_entry(service, settings.project), to_json]
+    rendering = json if settings.format == "json" else _console(first_fields)
     structlog.configure(
         processors=[*common, *rendering],
         wrapper_class=structlog.make_filtering_bound_logger(level),
@@ -44,14 +45,6 @@ def configure(service: str, settings: LogSettings, first_fields: Sequence[str] =
     )
     logging.basicConfig(level=max(level, logging.WARNING), handlers=[handler], force=True)
     _log_uncaught_exceptions()
-
-
-def _json(service: str, project: str) -> list[Processor]:
-    return [
-        structlog.processors.format_exc_info,
-        to_entry(service, project),
-        to_json,
-    ]
 
 
 def _console(first_fields: Sequence[str]) -> list[Processor]:

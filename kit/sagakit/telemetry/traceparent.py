@@ -2,7 +2,7 @@
 
 from opentelemetry import trace
 from opentelemetry.context import Context
-from opentelemetry.trace import Span, SpanContext
+from opentelemetry.trace import Span
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 TRACEPARENT = "traceparent"
@@ -28,22 +28,16 @@ def context_of(traceparent: object) -> Context:
     return _W3C.extract({TRACEPARENT: traceparent}, Context())
 
 
-def span_context_of(traceparent: object) -> SpanContext:
-    """Return the span context named; an invalid one if `traceparent` is malformed."""
-    return trace.get_current_span(context_of(traceparent)).get_span_context()
-
-
 def trace_id_of(traceparent: object) -> str | None:
     """Return the trace id in a `traceparent`; None if it is missing or malformed."""
-    if traceparent is None:
-        return None
-    return _hex(span_context_of(traceparent))
+    return _hex(trace.get_current_span(context_of(traceparent)))
 
 
 def current_trace_id() -> str | None:
     """Return the id of the current trace; None outside of a trace."""
-    return _hex(trace.get_current_span().get_span_context())
+    return _hex(trace.get_current_span())
 
 
-def _hex(context: SpanContext) -> str | None:
+def _hex(span: Span) -> str | None:
+    context = span.get_span_context()
     return f"{context.trace_id:032x}" if context.is_valid else None

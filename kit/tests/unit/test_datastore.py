@@ -10,7 +10,7 @@ from google.cloud.datastore_v1 import types
 
 from sagakit import deadline
 from sagakit.backends.gcp.datastore import DEFERRED_ROUNDS, open_datastore
-from sagakit.backends.gcp.values import to_entity, to_key
+from sagakit.backends.gcp.values import fill, to_key
 from sagakit.errors import Contention, OutcomeUnknown, Poison, SagaError, Unavailable
 from sagakit.tables import Insert, Key
 from tests.support.grpcserver import serving
@@ -27,6 +27,12 @@ RunQueryRequest = types.RunQueryRequest.pb()
 RunQueryResponse = types.RunQueryResponse.pb()
 NOT_FINISHED = types.QueryResultBatch.MoreResultsType.NOT_FINISHED
 NO_MORE_RESULTS = types.QueryResultBatch.MoreResultsType.NO_MORE_RESULTS
+
+
+def to_entity(key: Any, entity: dict[str, Any]) -> Any:
+    pb = types.Entity.pb()(key=key)
+    fill(pb, entity)
+    return pb
 
 
 def failing(code: grpc.StatusCode) -> dict[str, Callable[[bytes, Any], Any]]:

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from sagakit.expiry import MAX_BATCH_ROWS, Expiry
+from sagakit.sweeper import MAX_EXPIRED_ROWS, Expiry
 from sagakit.tables import EXPIRES_AT, Insert, Key
 from tests.support.clock import Clock
 from tests.support.counter import a_store, an_inbox, counting, once
@@ -44,7 +44,7 @@ async def test_inbox_rows_are_deleted_after_two_months(clock: Clock, tables: Mem
 
 async def test_many_expired_entities_are_deleted_in_batches(clock: Clock, tables: MemoryTables):
     past = datetime.fromtimestamp(clock.now() - 1, UTC)
-    for number in range(3 * MAX_BATCH_ROWS):
+    for number in range(3 * MAX_EXPIRED_ROWS):
         await tables.commit([Insert(Key("Thing", str(number)), {EXPIRES_AT: past})])
     async with expiring(clock, tables):
         await clock.advance(1300)

@@ -50,10 +50,7 @@ class Gateway:
         self.caught_up = 0
         self.slept: list[float] = []
         self.subscriber = ticket_subscriber(
-            Broker(self.bus, self.provisioned),
-            self._receive,
-            self._catch_up,
-            Runtime(sleep=self._sleep),
+            Broker(self.bus, self.provisioned), self._receive, self._catch_up, Runtime(sleep=self._sleep)
         )
 
     def _receive(self, service, ticket, time, again, trace_id) -> None:
@@ -133,9 +130,7 @@ async def test_malformed_message_is_acknowledged_and_ignored(gateway: Gateway, m
     assert delivery.settled == ["ack"]
 
 
-async def test_lost_subscription_is_replaced_and_followed_by_catch_up(
-    gateway: Gateway,
-):
+async def test_lost_subscription_is_replaced_and_followed_by_catch_up(gateway: Gateway):
     before = gateway.caught_up
 
     gateway.pull("stock").end(Unavailable("no such subscription"))

@@ -70,9 +70,7 @@ async def test_entity_written_by_this_process_is_no_longer_counted(harness: Over
     assert harness.counts() == {}
 
 
-async def test_entity_settled_elsewhere_is_counted_until_it_would_be_due_again(
-    harness: OverdueHarness,
-):
+async def test_entity_settled_elsewhere_is_counted_until_it_would_be_due_again(harness: OverdueHarness):
     await harness.opened("a")
     await harness.counts_after(20)
     del harness.memory.rows[Key(WAITING, "a")]

@@ -3,7 +3,7 @@
 import base64
 import json
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -45,23 +45,17 @@ class EmbeddedTables:
         await self._database.write(work)
 
     async def due(self, kind: str, start: str, end: str, limit: int) -> list[tuple[Key, Row]]:
-        def work(connection: sqlite3.Connection) -> list[tuple[Key, Row]]:
-            rows = connection.execute(
-                "SELECT name, body, version FROM entity"
-                " WHERE kind = ? AND due >= ? AND due < ? ORDER BY due LIMIT ?",
-                (kind, start, end, limit),
-            )
-            return _rows(kind, rows)
-
-        return await self._database.read(work)
+        return await self._select(kind, "due >= ? AND due < ? ORDER BY due", start, end, limit)
 
     async def page(self, kind: str, after: str, limit: int) -> list[tuple[Key, Row]]:
+        return await self._select(kind, "name > ? ORDER BY name", after, limit)
+
+    async def _select(self, kind: str, condition: str, *values: str | int) -> list[tuple[Key, Row]]:
+        query = f"SELECT name, body, version FROM entity WHERE kind = ? AND {condition} LIMIT ?"
+
         def work(connection: sqlite3.Connection) -> list[tuple[Key, Row]]:
-            rows = connection.execute(
-                "SELECT name, body, version FROM entity WHERE kind = ? AND name > ? ORDER BY name LIMIT ?",
-                (kind, after, limit),
-            )
-            return _rows(kind, rows)
+            rows = connection.execute(query, (kind, *values))
+            return [(Key(kind, name), Row(_load(body), version)) for name, body, version in rows]
 
         return await self._database.read(work)
 
@@ -74,10 +68,6 @@ class EmbeddedTables:
             ).rowcount
 
         return await self._database.write(work)
-
-
-def _rows(kind: str, rows: Iterable[tuple[str, str, int]]) -> list[tuple[Key, Row]]:
-    return [(Key(kind, name), Row(_load(body), version)) for name, body, version in rows]
 
 
 def _apply(connection: sqlite3.Connection, mutation: Mutation, version: int) -> None:

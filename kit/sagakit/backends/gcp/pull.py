@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 from google.api_core import exceptions
@@ -38,23 +39,18 @@ class PubsubPullSubscription:
         ]
 
     async def acknowledge(self, messages: Sequence[PulledMessage]) -> None:
-        if messages:
-            ids = [each.id for each in messages]
-            await self._call(
-                self._subscriber.acknowledge, types.AcknowledgeRequest(subscription=self._path, ack_ids=ids)
-            )
+        await self._settle(self._subscriber.acknowledge, types.AcknowledgeRequest, messages)
 
     async def release(self, messages: Sequence[PulledMessage]) -> None:
-        if messages:
-            ids = [each.id for each in messages]
-            request = types.ModifyAckDeadlineRequest(
-                subscription=self._path, ack_ids=ids, ack_deadline_seconds=0
-            )
-            await self._call(self._subscriber.modify_ack_deadline, request)
+        request = partial(types.ModifyAckDeadlineRequest, ack_deadline_seconds=0)
+        await self._settle(self._subscriber.modify_ack_deadline, request, messages)
 
-    async def _call(self, method: Any, request: Any) -> None:
+    async def _settle(self, method: Any, request: Any, messages: Sequence[PulledMessage]) -> None:
+        if not messages:
+            return
+        ids = [each.id for each in messages]
         try:
-            await method(request, timeout=CALL_TIMEOUT_SECONDS)
+            await method(request(subscription=self._path, ack_ids=ids), timeout=CALL_TIMEOUT_SECONDS)
         except exceptions.GoogleAPICallError as error:
             raise to_unavailable(error) from error
 

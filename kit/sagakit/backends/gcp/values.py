@@ -8,7 +8,6 @@ from google.cloud.datastore_v1 import types
 
 from sagakit.tables import DUE, Entity, Key
 
-EntityPb: Any = types.Entity.pb()
 KeyPb: Any = types.Key.pb()
 
 
@@ -28,15 +27,11 @@ def _looks_reserved(name: str) -> bool:
     return name.lstrip("~").startswith("__")
 
 
-def to_entity(key: Any, entity: Entity) -> Any:
-    """Return a new entity; all properties but `due` are unindexed."""
-    pb = EntityPb(key=key)
-    fill(pb, entity)
-    return pb
-
-
 def fill(pb: Any, entity: Entity) -> None:
-    """Set the properties of an entity in place: protobuf would copy messages that are built apart."""
+    """Set the properties of an entity in place, all but `due` unindexed.
+
+    Protobuf would copy messages that are built apart.
+    """
     properties = pb.properties
     for name, value in entity.items():
         _set(properties[name], value, name != DUE)
