@@ -120,6 +120,21 @@ def ticket_event(ticket: TicketMessage, eventid: str, now: float, *, is_reminder
     return ticket.to_event(eventid, {"time": timestamp(now), **marks})
 
 
+def vocabulary() -> Mapping[str, Any]:
+    """Return statuses with their classes, who publishes them and what causes what, for clients as JSON."""
+    classes = dict.fromkeys(OPEN, "open") | dict.fromkeys(FAILED, "failed") | {APPROVED: "approved"}
+    return {
+        "services": list(PUBLISHED_BY),
+        "statuses": {
+            status: {"class": classes[status], "terminal": status in TERMINAL} for status in sorted(classes)
+        },
+        "published_by": {service: sorted(statuses) for service, statuses in PUBLISHED_BY.items()},
+        "causes": CAUSES,
+        "failed": sorted(FAILED),
+        "terminal": sorted(TERMINAL),
+    }
+
+
 def _item(body: Mapping[str, Any]) -> CartItem:
     return CartItem(
         checked_id("itemid", _text(body["itemid"])),

@@ -7,22 +7,23 @@ from pathlib import Path
 
 import click
 
+from contract.messages import to_message
 from contract.order_history import OrderSnapshot
 from contract.tickets import OPEN
+from rpc.delivery_pb2 import Shipment
+from rpc.payment_pb2 import Charge
+from rpc.purchase_pb2 import OrderHistoryEntry
+from rpc.stock_pb2 import Reservation
 from sagactl.cli import options
 from sagactl.errors import CommandError
 from sagactl.inspect.connect import open_tables
 from sagakit.tables import Tables
-from services.delivery.servicer import shipment_to_message
 from services.delivery.storage import delivery_key, to_shipment
 from services.payment.charge import CANCELED, CHARGED
-from services.payment.servicer import charge_to_message
 from services.payment.storage import payment_key, to_charge
-from services.purchase.servicer import entry_to_message
 from services.purchase.storage import ticket_key, to_ticket
 from services.purchase.ticket import Ticket
 from services.stock.inventory import RESERVED
-from services.stock.servicer import reservation_to_message
 from services.stock.storage import reservation_key, to_reservation
 
 
@@ -49,10 +50,10 @@ async def describe(tables: Tables, orderid: str) -> list[str]:
         raise CommandError(f"order {orderid} does not exist")
     ticket = to_ticket(orderid, found.entity)
     snapshot = OrderSnapshot(
-        tuple(entry_to_message(entry) for entry in ticket.history),
-        reservation_to_message(to_reservation(orderid, reservation.entity)) if reservation else None,
-        charge_to_message(to_charge(orderid, charge.entity)) if charge else None,
-        shipment_to_message(to_shipment(orderid, shipment.entity)) if shipment else None,
+        tuple(to_message(OrderHistoryEntry, entry) for entry in ticket.history),
+        to_message(Reservation, to_reservation(orderid, reservation.entity)) if reservation else None,
+        to_message(Charge, to_charge(orderid, charge.entity)) if charge else None,
+        to_message(Shipment, to_shipment(orderid, shipment.entity)) if shipment else None,
         complete=True,
     )
     return [

@@ -3,10 +3,9 @@
 from typing import Any
 
 from contract.fields import checked_id
+from contract.messages import to_message
 from rpc import delivery_pb2 as pb
 from rpc.delivery_pb2_grpc import DeliveryServicer
-from sagakit.events import timestamp
-from services.delivery.shipment import Shipment
 from services.delivery.usecases import UseCases
 
 
@@ -18,13 +17,4 @@ class Servicer(DeliveryServicer):
 
     async def GetDelivery(self, request: pb.GetDeliveryRequest, context: Any) -> pb.GetDeliveryResponse:
         shipment = await self._usecases.get_delivery(checked_id("orderid", request.orderid))
-        return pb.GetDeliveryResponse(delivery=shipment_to_message(shipment))
-
-
-def shipment_to_message(shipment: Shipment) -> pb.Shipment:
-    return pb.Shipment(
-        orderid=shipment.orderid,
-        status=shipment.status,
-        items=[pb.ShippedItem(itemid=item.itemid, count=item.count) for item in shipment.items],
-        time=timestamp(shipment.time),
-    )
+        return pb.GetDeliveryResponse(delivery=to_message(pb.Shipment, shipment))

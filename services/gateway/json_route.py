@@ -13,7 +13,7 @@ from starlette.convertors import StringConvertor, register_url_convertor
 from starlette.requests import Request
 from starlette.responses import Response
 
-from contract.json import to_json
+from contract.messages import to_json
 from sagakit import deadline
 from services.gateway.errors import Problem
 

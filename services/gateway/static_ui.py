@@ -10,7 +10,7 @@ from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
-from contract.vocabulary import vocabulary
+from contract.tickets import vocabulary
 from services.gateway.service_control import is_local
 
 UI = "/ui"

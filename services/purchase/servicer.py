@@ -4,12 +4,12 @@ from collections.abc import Iterable
 from typing import Any
 
 from contract.fields import checked_count, checked_id
+from contract.messages import to_message
 from contract.tickets import CartItem
 from rpc import purchase_pb2 as pb
 from rpc.purchase_pb2_grpc import PurchaseServicer
-from sagakit.events import timestamp
 from services.purchase.cart import Cart
-from services.purchase.ticket import HistoryEntry, Ticket
+from services.purchase.ticket import Ticket
 from services.purchase.usecases import UseCases
 
 
@@ -70,7 +70,7 @@ class Servicer(PurchaseServicer):
         self, request: pb.GetOrderHistoryRequest, context: Any
     ) -> pb.GetOrderHistoryResponse:
         ticket = await self._usecases.get_order_ticket(_orderid(request))
-        history = [entry_to_message(entry) for entry in ticket.history]
+        history = [to_message(pb.OrderHistoryEntry, entry) for entry in ticket.history]
         return pb.GetOrderHistoryResponse(orderid=ticket.orderid, history=history)
 
 
@@ -95,30 +95,12 @@ def _commandid(request: Any) -> str:
 
 
 def _cart(cart: Cart) -> pb.Cart:
-    return pb.Cart(
-        cartid=cart.cartid, status=cart.status, cart_items=_items(cart.items), orderid=cart.orderid
-    )
+    return to_message(pb.Cart, cart, cart_items=_items(cart.items))
 
 
 def _items(items: Iterable[CartItem]) -> list[pb.CartItem]:
-    return [pb.CartItem(itemid=item.itemid, count=item.count) for item in items]
+    return [to_message(pb.CartItem, item) for item in items]
 
 
 def _ticket(ticket: Ticket) -> pb.OrderTicket:
-    return pb.OrderTicket(
-        orderid=ticket.orderid,
-        status=ticket.status,
-        cart_items=_items(ticket.items),
-        amount=ticket.amount,
-        reason=ticket.reason,
-    )
-
-
-def entry_to_message(entry: HistoryEntry) -> pb.OrderHistoryEntry:
-    return pb.OrderHistoryEntry(
-        status=entry.status,
-        time=timestamp(entry.time),
-        cause=entry.cause,
-        eventid=entry.eventid,
-        trace_id=entry.trace_id,
-    )
+    return to_message(pb.OrderTicket, ticket, cart_items=_items(ticket.items))

@@ -1,14 +1,15 @@
 """gRPC to use cases: the service `Stock`."""
 
+from dataclasses import asdict
 from typing import Any
 
 from contract.fields import MAX_PRICE, MAX_STOCK, checked_id, checked_int
+from contract.messages import to_message
 from rpc import stock_pb2 as pb
 from rpc.stock_pb2_grpc import StockServicer
 from sagakit.auth import caller as callers
-from sagakit.events import timestamp
 from services.stock.catalogue import PAGE, Catalogue
-from services.stock.inventory import MAX_SHARDS, Reservation, StockLevel
+from services.stock.inventory import MAX_SHARDS, StockLevel
 from services.stock.usecases import UseCases
 
 
@@ -45,7 +46,7 @@ class Servicer(StockServicer):
         self, request: pb.GetReservationRequest, context: Any
     ) -> pb.GetReservationResponse:
         reservation = await self._usecases.get_reservation(checked_id("orderid", request.orderid))
-        return pb.GetReservationResponse(reservation=reservation_to_message(reservation))
+        return pb.GetReservationResponse(reservation=to_message(pb.Reservation, reservation))
 
 
 def _itemid(request: Any) -> str:
@@ -53,27 +54,4 @@ def _itemid(request: Any) -> str:
 
 
 def _item(stocked: StockLevel) -> pb.Item:
-    item, units = stocked.item, stocked.units
-    return pb.Item(
-        itemid=item.itemid,
-        price=item.price,
-        stock=item.stock,
-        available=units.available,
-        reserved=units.reserved,
-        sold=units.sold,
-        waives_payment=item.waives_payment,
-        shards=item.shards,
-    )
-
-
-def reservation_to_message(reservation: Reservation) -> pb.Reservation:
-    return pb.Reservation(
-        orderid=reservation.orderid,
-        status=reservation.status,
-        items=[pb.ReservedItem(itemid=item.itemid, count=item.count) for item in reservation.items],
-        amount=reservation.amount,
-        waives_payment=reservation.waives_payment,
-        reason=reservation.reason,
-        time=timestamp(reservation.time),
-        settled_time=None if reservation.settled_time is None else timestamp(reservation.settled_time),
-    )
+    return to_message(pb.Item, stocked.item, **asdict(stocked.units))

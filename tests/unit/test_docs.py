@@ -9,7 +9,7 @@ import click
 import pytest
 
 from contract import topology
-from contract.json import to_json
+from contract.messages import to_json
 from contract.tickets import RESERVED, CartItem, TicketMessage
 from rpc.purchase_pb2 import CartItem as CartItemPb
 from rpc.purchase_pb2 import OrderTicket
