@@ -18,6 +18,8 @@ TOPIC = "counts"
 
 OUTBOX = "CounterPublishEvent"
 INBOX = "CounterReceivedEvent"
+INBOX_ROW, OUTBOX_ROW = Key(INBOX, "e1"), Key(OUTBOX, "published")
+"""The rows of the event e1 that was applied, and of `an_event` that was published."""
 
 
 class SilentBus:

@@ -13,22 +13,6 @@ TOPIC = "things"
 OURS = SubscriptionSpec("ephemeral-1.things", TOPIC, None, expires_after_seconds=24 * 3600)
 
 
-async def test_each_process_receives_every_message(broker: Broker, bus: Bus):
-    theirs = replace(OURS, name="ephemeral-2.things")
-    await broker.provision(TOPIC)
-    first, second = Listener(), Listener()
-    async with broker.provisioner() as provisioner:
-        await provisioner.ensure_subscription(OURS)
-        await provisioner.ensure_subscription(theirs)
-    bus.subscribe(OURS.name, first, 10)
-    bus.subscribe(theirs.name, second, 10)
-
-    await bus.publish(TOPIC, [a_message("1"), a_message("2")])
-
-    assert sorted(await first.has(2)) == ["1", "2"]
-    assert sorted(await second.has(2)) == ["1", "2"]
-
-
 async def test_ensuring_a_subscription_again_loses_no_message(broker: Broker, bus: Bus):
     await broker.provision(TOPIC)
     async with broker.provisioner() as provisioner:

@@ -11,8 +11,8 @@ from sagakit.tables import Insert, Key, Tables
 from tests.support.clock import Clock
 from tests.support.counter import (
     COUNTER,
-    INBOX,
-    OUTBOX,
+    INBOX_ROW,
+    OUTBOX_ROW,
     a_store,
     an_event,
     an_inbox,
@@ -24,9 +24,6 @@ from tests.support.counter import (
 )
 from tests.support.stores import OpenTables
 from tests.support.tables import ConflictingTables, CountedTables
-
-INBOX_ROW = Key(INBOX, "e1")
-OUTBOX_ROW = Key(OUTBOX, "published")
 
 
 async def test_state_inbox_and_outbox_are_written_in_one_commit(tables: Tables):
@@ -106,7 +103,7 @@ async def test_conflict_on_the_inbox_row_writes_nothing_else(tables: Tables):
     assert await entities(tables, COUNTER, OUTBOX_ROW) == {}
 
 
-async def test_conflict_on_the_state_writes_no_inbox_or_outbox_row(tables: Tables, rival):
+async def test_conflict_can_end_in_a_rejection_that_writes_no_row(tables: Tables, rival):
     def unless_it_was_raised(found: Snapshot) -> Changes[int]:
         if found.get(COUNTER)["n"] > 100:
             raise FailedPrecondition("too-many", "too many")
@@ -115,6 +112,7 @@ async def test_conflict_on_the_state_writes_no_inbox_or_outbox_row(tables: Table
     with pytest.raises(FailedPrecondition):
         await a_store(ConflictingTables(tables, rival)).transact([COUNTER], once("e1", unless_it_was_raised))
 
+    assert await count_in(tables) == 105
     assert await entities(tables, INBOX_ROW, OUTBOX_ROW) == {}
 
 

@@ -5,14 +5,14 @@ from contextlib import AsyncExitStack
 
 import pytest
 
-from sagakit.errors import Contention, FailedPrecondition, OutcomeUnknown, Unavailable
+from sagakit.errors import Contention, OutcomeUnknown, Unavailable
 from sagakit.store import Changes, Snapshot
 from sagakit.tables import Insert, Key, Tables
 from tests.support.clock import impatient
 from tests.support.counter import (
     COUNTER,
-    INBOX,
-    OUTBOX,
+    INBOX_ROW,
+    OUTBOX_ROW,
     a_store,
     an_event,
     count_in,
@@ -22,9 +22,6 @@ from tests.support.counter import (
 )
 from tests.support.stores import OpenTables
 from tests.support.tables import ConflictingTables, CountedTables, LostResponseTables
-
-INBOX_ROW = Key(INBOX, "e1")
-OUTBOX_ROW = Key(OUTBOX, "published")
 
 
 async def test_parallel_increments_by_several_processes_lose_no_update(open_tables: OpenTables):
@@ -62,18 +59,6 @@ async def test_conflict_is_decided_again_on_fresh_reads(tables: Tables, rival):
     assert changes.result == 106
     assert await count_in(tables) == 106
     assert counted.calls == {"lookup": 2, "commit": 2}
-
-
-async def test_conflict_can_end_in_a_rejection(tables: Tables, rival):
-    def only_below_100(found: Snapshot) -> Changes[int]:
-        if found.get(COUNTER)["n"] >= 100:
-            raise FailedPrecondition("too-many", "too many")
-        return counting()(found)
-
-    with pytest.raises(FailedPrecondition):
-        await a_store(ConflictingTables(tables, rival)).transact([COUNTER], only_below_100)
-
-    assert await count_in(tables) == 105
 
 
 async def test_too_many_conflicts_raise_contention_and_change_nothing(tables: Tables):
@@ -163,21 +148,16 @@ async def test_unknown_outcomes_are_retried_a_few_times_only(tables: Tables):
     assert lossy.left > 990
 
 
-async def test_transaction_costs_two_calls_and_no_query(tables: Tables):
+@pytest.mark.parametrize(
+    ("keys", "calls"),
+    [([COUNTER, Key("Counter", "b"), Key("Counter", "c")], {"lookup": 1, "commit": 1}), ([], {"commit": 1})],
+)
+async def test_transaction_costs_a_call_for_its_reads_and_one_for_its_commit(tables: Tables, keys, calls):
     counted = CountedTables(tables)
-    keys = [COUNTER, Key("Counter", "b"), Key("Counter", "c")]
 
     await a_store(counted).transact(keys, once("e1", counting(events=[an_event()])))
 
-    assert counted.calls == {"lookup": 1, "commit": 1}
-
-
-async def test_transaction_without_reads_costs_one_call(tables: Tables):
-    counted = CountedTables(tables)
-
-    await a_store(counted).transact((), once("e1", counting()))
-
-    assert counted.calls == {"commit": 1}
+    assert counted.calls == calls
 
 
 async def test_read_costs_one_call(tables: Tables):

@@ -9,8 +9,8 @@ from sagakit.store import MAX_KEY_ROUNDS, Changes, Decide, Snapshot
 from sagakit.tables import Insert, Key, Tables, Update
 from tests.support.counter import (
     COUNTER,
-    INBOX,
-    OUTBOX,
+    INBOX_ROW,
+    OUTBOX_ROW,
     a_store,
     an_event,
     count_in,
@@ -20,8 +20,6 @@ from tests.support.counter import (
 )
 from tests.support.tables import ConflictingTables, CountedTables
 
-INBOX_ROW = Key(INBOX, "e1")
-OUTBOX_ROW = Key(OUTBOX, "published")
 OTHER = Key("Counter", "other")
 
 

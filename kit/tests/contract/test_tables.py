@@ -214,24 +214,17 @@ async def test_commit_accepts_many_mutations(tables: Tables, count: int, request
     assert await tables.lookup(keys) == {}
 
 
-async def test_one_of_parallel_updates_succeeds(tables: Tables, seen: Tables):
-    await tables.commit([Insert(A, {"winner": None})])
-    version = await version_of(tables, A)
+@pytest.mark.parametrize("exists", [True, False], ids=["updates", "inserts"])
+async def test_one_of_parallel_writes_succeeds(tables: Tables, seen: Tables, exists: bool):
+    if exists:
+        await tables.commit([Insert(A, {"winner": None})])
+    version = await version_of(tables, A) if exists else 0
 
     outcomes = await asyncio.gather(
-        *(each.commit([Update(A, {"winner": n}, version)]) for n, each in enumerate([tables, seen] * 3)),
-        return_exceptions=True,
-    )
-
-    winners = [n for n, outcome in enumerate(outcomes) if outcome is None]
-    assert len(winners) == 1
-    assert {type(outcome) for outcome in outcomes} == {type(None), Contention}
-    assert await entity_of(seen, A) == {"winner": winners[0]}
-
-
-async def test_one_of_parallel_inserts_succeeds(tables: Tables, seen: Tables):
-    outcomes = await asyncio.gather(
-        *(each.commit([Insert(A, {"winner": n})]) for n, each in enumerate([tables, seen] * 3)),
+        *(
+            each.commit([Update(A, {"winner": n}, version) if exists else Insert(A, {"winner": n})])
+            for n, each in enumerate([tables, seen] * 3)
+        ),
         return_exceptions=True,
     )
 

@@ -1,29 +1,15 @@
 """The promises of `Tables` about queries, expiry and outages, over every implementation."""
 
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from kit.tests.contract.test_tables import A, B, entity_of, version_of
 from sagakit.backends.embedded.database import Database
 from sagakit.backends.embedded.tables import EmbeddedTables
 from sagakit.backends.gcp.datastore import open_datastore
 from sagakit.errors import Contention, OutcomeUnknown, Unavailable
-from sagakit.tables import DUE, EXPIRES_AT, MAX_MUTATIONS, Delete, Entity, Insert, Key, Tables, Update
-
-A = Key("Thing", "a")
-B = Key("Thing", "b")
-C = Key("Thing", "c")
-
-BERLIN = timezone(timedelta(hours=2))
-
-
-async def entity_of(tables: Tables, key: Key) -> Entity | None:
-    row = (await tables.lookup([key])).get(key)
-    return None if row is None else row.entity
-
-
-async def version_of(tables: Tables, key: Key) -> int:
-    return (await tables.lookup([key]))[key].version
+from sagakit.tables import DUE, EXPIRES_AT, MAX_MUTATIONS, Delete, Insert, Key, Tables, Update
 
 
 async def test_due_returns_a_kind_and_range_in_order(tables: Tables):

@@ -1,7 +1,8 @@
 """The Datastore adapter against a scripted server: errors and batches that no emulator produces."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 
 import grpc
@@ -12,7 +13,7 @@ from sagakit import deadline
 from sagakit.backends.gcp.datastore import DEFERRED_ROUNDS, open_datastore
 from sagakit.backends.gcp.values import fill, to_key
 from sagakit.errors import Contention, OutcomeUnknown, Poison, SagaError, Unavailable
-from sagakit.tables import Insert, Key
+from sagakit.tables import Insert, Key, Tables
 from tests.support.grpcserver import serving
 
 SERVICE = "google.datastore.v1.Datastore"
@@ -42,6 +43,13 @@ def failing(code: grpc.StatusCode) -> dict[str, Callable[[bytes, Any], Any]]:
     return {"Lookup": fail, "Commit": fail, "RunQuery": fail}
 
 
+@asynccontextmanager
+async def scripted(methods: dict[str, Callable[[bytes, Any], Any]], **how: float) -> AsyncIterator[Tables]:
+    async with serving(SERVICE, methods) as address:
+        async with open_datastore("project", "", address, **how) as tables:
+            yield tables
+
+
 # The meaning of a commit's code, by Datastore's documentation of errors and the emulators.
 COMMIT_ERRORS = {
     grpc.StatusCode.ABORTED: Contention,
@@ -65,7 +73,7 @@ COMMIT_ERRORS = {
 
 @pytest.mark.parametrize("code", sorted(COMMIT_ERRORS, key=str))
 async def test_failed_commit_is_translated(code: grpc.StatusCode):
-    async with serving(SERVICE, failing(code)) as address, open_datastore("project", "", address) as tables:
+    async with scripted(failing(code)) as tables:
         with pytest.raises(SagaError) as raised:
             await tables.commit([Insert(A, {})])
 
@@ -75,7 +83,7 @@ async def test_failed_commit_is_translated(code: grpc.StatusCode):
 
 @pytest.mark.parametrize("code", sorted(COMMIT_ERRORS, key=str))
 async def test_failed_read_is_unavailable(code: grpc.StatusCode):
-    async with serving(SERVICE, failing(code)) as address, open_datastore("project", "", address) as tables:
+    async with scripted(failing(code)) as tables:
         for read in (tables.lookup([A]), tables.due("Thing", "0", "9", 10)):
             with pytest.raises(Unavailable) as raised:
                 await read
@@ -90,11 +98,10 @@ async def test_commit_is_not_retried():
         sent.append(request)
         await context.abort(grpc.StatusCode.UNAVAILABLE, "try again")
 
-    async with serving(SERVICE, {"Commit": fail}) as address:
-        async with open_datastore("project", "", address) as tables:
-            with pytest.raises(OutcomeUnknown):
-                await tables.commit([Insert(A, {})])
-            await asyncio.sleep(0.2)
+    async with scripted({"Commit": fail}) as tables:
+        with pytest.raises(OutcomeUnknown):
+            await tables.commit([Insert(A, {})])
+        await asyncio.sleep(0.2)
 
     assert len(sent) == 1
 
@@ -103,12 +110,11 @@ async def test_calls_time_out():
     async def hang(request: bytes, context: Any) -> bytes:
         await asyncio.Event().wait()
 
-    async with serving(SERVICE, {"Lookup": hang, "Commit": hang}) as address:
-        async with open_datastore("project", "", address, call_timeout_seconds=0.2) as tables:
-            with pytest.raises(Unavailable):
-                await tables.lookup([A])
-            with pytest.raises(OutcomeUnknown):
-                await tables.commit([Insert(A, {})])
+    async with scripted({"Lookup": hang, "Commit": hang}, call_timeout_seconds=0.2) as tables:
+        with pytest.raises(Unavailable):
+            await tables.lookup([A])
+        with pytest.raises(OutcomeUnknown):
+            await tables.commit([Insert(A, {})])
 
 
 async def test_deadline_of_a_call_is_passed_on():
@@ -118,13 +124,12 @@ async def test_deadline_of_a_call_is_passed_on():
         timeouts.append(context.time_remaining())
         return b""
 
-    async with serving(SERVICE, {"Lookup": record, "Commit": record}) as address:
-        async with open_datastore("project", "", address) as tables:
+    async with scripted({"Lookup": record, "Commit": record}) as tables:
+        await tables.lookup([A])
+        with deadline.set_deadline(1):
             await tables.lookup([A])
-            with deadline.set_deadline(1):
-                await tables.lookup([A])
-                await tables.commit([Insert(A, {})])
             await tables.commit([Insert(A, {})])
+        await tables.commit([Insert(A, {})])
 
     before, lookup, commit, after = timeouts
     # gRPC rounds up.
@@ -150,9 +155,8 @@ def deferring(rounds: int) -> Callable[[bytes, Any], Any]:
 
 async def test_deferred_keys_are_looked_up_again():
     keys = [Key("Thing", str(number)) for number in range(5)]
-    async with serving(SERVICE, {"Lookup": deferring(3)}) as address:
-        async with open_datastore("project", "", address) as tables:
-            found = await tables.lookup(keys)
+    async with scripted({"Lookup": deferring(3)}) as tables:
+        found = await tables.lookup(keys)
 
     assert list(found) == keys
     assert {row.version for row in found.values()} == {7}
@@ -160,10 +164,9 @@ async def test_deferred_keys_are_looked_up_again():
 
 async def test_endlessly_deferred_keys_are_unavailable():
     keys = [Key("Thing", str(number)) for number in range(DEFERRED_ROUNDS + 2)]
-    async with serving(SERVICE, {"Lookup": deferring(1_000)}) as address:
-        async with open_datastore("project", "", address) as tables:
-            with pytest.raises(Unavailable, match="deferring"):
-                await tables.lookup(keys)
+    async with scripted({"Lookup": deferring(1_000)}) as tables:
+        with pytest.raises(Unavailable, match="deferring"):
+            await tables.lookup(keys)
 
 
 def in_batches(keys: list[Key], sizes: list[int]) -> tuple[Callable[[bytes, Any], Any], list[int]]:
@@ -190,10 +193,9 @@ async def test_query_is_read_to_its_end_in_several_batches(method: str):
     """Some are empty, as a batch may end anywhere. A short result would be taken for the last page."""
     keys = [Key("Thing", str(number)) for number in range(9)]
     run_query, limits = in_batches(keys, [3, 0, 4, 9])
-    async with serving(SERVICE, {"RunQuery": run_query}) as address:
-        async with open_datastore("project", "", address) as tables:
-            bounds = ("0", "9") if method == "due" else ("",)
-            found = await getattr(tables, method)("Thing", *bounds, 8)
+    async with scripted({"RunQuery": run_query}) as tables:
+        bounds = ("0", "9") if method == "due" else ("",)
+        found = await getattr(tables, method)("Thing", *bounds, 8)
 
     assert [key for key, _ in found] == keys[:8]
     assert limits == [8, 5, 5, 1]

@@ -9,22 +9,6 @@ from sagakit.locks import KeyedLocks
 from tests.support.clock import settled
 
 
-async def test_one_task_at_a_time_holds_a_name():
-    locks, inside, most = KeyedLocks(), 0, 0
-
-    async def visit() -> None:
-        nonlocal inside, most
-        async with locks.hold(["a"]):
-            inside += 1
-            most = max(most, inside)
-            await asyncio.sleep(0)
-            inside -= 1
-
-    await asyncio.gather(*(visit() for _ in range(20)))
-
-    assert most == 1
-
-
 async def test_different_names_are_independent():
     locks = KeyedLocks()
 
@@ -32,17 +16,20 @@ async def test_different_names_are_independent():
         pass
 
 
-async def test_first_come_first_served():
-    locks, order = KeyedLocks(), []
+async def test_one_task_at_a_time_holds_a_name_first_come_first_served():
+    locks, order, inside = KeyedLocks(), [], 0
 
     async def visit(number: int) -> None:
+        nonlocal inside
         async with locks.hold(["a"]):
-            order.append(number)
+            inside += 1
+            order.append((number, inside))
             await asyncio.sleep(0)
+            inside -= 1
 
-    await asyncio.gather(*(visit(number) for number in range(10)))
+    await asyncio.gather(*(visit(number) for number in range(20)))
 
-    assert order == list(range(10))
+    assert order == [(number, 1) for number in range(20)]
 
 
 async def test_several_names_in_any_order_do_not_deadlock():

@@ -229,22 +229,3 @@ async def test_one_of_two_processes_takes_a_row_over(harness: Harness):
         await harness.clock.advance(1)
 
     assert harness.bus.eventids == ["e0"]
-
-
-async def test_unpublishable_row_is_tried_ever_less_often(harness: Harness):
-    harness.bus.unpublishable = lambda _: True
-    sweeper = harness.outbox_sweeper()
-    await harness.commit(an_event("e0"))
-    tries = []
-    async with background(harness.relay.run()):
-        for minute in range(120):
-            before = harness.bus.attempts
-            await sweeper.sweep()
-            await harness.clock.advance(60)
-            if harness.bus.attempts > before:
-                tries.append(minute)
-
-    pauses = [b - a for a, b in zip(tries, tries[1:], strict=False)]
-    assert pauses == sorted(pauses)
-    assert pauses[-1] in (10, 11)
-    assert set(harness.in_outbox) == {"e0"}

@@ -74,15 +74,18 @@ async def test_two_processes_publish_one_reminder(harness: RemindersHarness):
     assert len(harness.events) == 1
 
 
-async def test_reply_that_has_just_arrived_prevents_the_reminder(harness: RemindersHarness):
+@pytest.mark.parametrize("deleted", [False, True], ids=["settled", "deleted"])
+async def test_reply_that_has_just_arrived_prevents_the_reminder(harness: RemindersHarness, deleted: bool):
     await harness.waits("a")
     await harness.clock.advance(20)
-    row = harness.row("a")
-    await harness.settle("a")
+    row, key = harness.row("a"), Key(WAITING, "a")
+    await (harness.memory.commit([Delete(key)]) if deleted else harness.settle("a"))
 
-    await harness.reminders.claim(Key(WAITING, "a"), row)
+    await harness.reminders.claim(key, row)
 
-    assert (harness.sent("a"), harness.events) == (0, [])
+    assert deleted or harness.sent("a") == 0
+    assert (harness.events, key in harness.memory.rows) == ([], not deleted)
+    assert harness.reminders.capacity() == REMINDER_BURST
 
 
 async def test_too_many_conflicts_leave_the_reminder_to_the_next_sweep(harness: RemindersHarness):
@@ -242,18 +245,6 @@ async def test_reminder_is_published_by_the_relay_at_once(harness: RemindersHarn
 
     assert [message.attributes["again"] for message in harness.bus.messages] == ["true"]
     assert harness.events == []
-
-
-async def test_deleted_entity_gets_no_reminder(harness: RemindersHarness):
-    await harness.waits("a")
-    await harness.clock.advance(20)
-    row = harness.row("a")
-    await harness.memory.commit([Delete(Key(WAITING, "a"))])
-
-    await harness.reminders.claim(Key(WAITING, "a"), row)
-
-    assert harness.memory.rows == {}
-    assert harness.reminders.capacity() == REMINDER_BURST
 
 
 def test_only_waiting_entities_have_a_due_property():
