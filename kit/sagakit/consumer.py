@@ -11,7 +11,6 @@ from sagakit.bus import Bus, Delivery, Message
 from sagakit.concurrency import first_completed
 from sagakit.errors import Contention, Poison, Unavailable
 from sagakit.events import Event, timestamp
-from sagakit.observer import Report
 from sagakit.runtime import Backoff, Runtime
 
 log = structlog.get_logger()
@@ -160,35 +159,30 @@ class Consumer:
         task.add_done_callback(done)
 
     async def _process(self, subscription: str, delivery: Delivery, failure: "asyncio.Future[None]") -> None:
-        eventid = delivery.message.attributes.get("eventid", "")
+        attempt, eventid = delivery.attempt, delivery.message.attributes.get("eventid", "")
         structlog.contextvars.bind_contextvars(eventid=eventid, subscription=subscription)
         with self._runtime.observer.delivery(subscription, delivery) as report:
-            await self._settle(subscription, delivery, failure, report)
-
-    async def _settle(
-        self, subscription: str, delivery: Delivery, failure: "asyncio.Future[None]", report: Report
-    ) -> None:
-        try:
-            outcome, poison = await self._outcome(subscription, delivery)
-        except Unavailable as error:
-            # Pull no further: each delivery counts, and too many make healthy events dead letters.
-            delivery.nack()
-            report(PAUSED, error)
-            if not failure.done():
-                failure.set_exception(error)
-        except (Contention, TimeoutError) as error:
-            delivery.nack()
-            report(NACKED, error)
-            log.warning("event nacked", attempt=delivery.attempt, error=repr(error))
-        except Exception as error:
-            delivery.nack()
-            report(FAILED, error)
-            log.exception("event failed", attempt=delivery.attempt)
-        else:
-            delivery.ack()
-            report(outcome.label, poison)
-            write = log.debug if outcome is Outcome.IGNORED else log.info
-            write(outcome.value, attempt=delivery.attempt)
+            try:
+                outcome, poison = await self._outcome(subscription, delivery)
+            except Unavailable as error:
+                # Pull no further: each delivery counts, and too many make healthy events dead letters.
+                delivery.nack()
+                report(PAUSED, error)
+                if not failure.done():
+                    failure.set_exception(error)
+            except (Contention, TimeoutError) as error:
+                delivery.nack()
+                report(NACKED, error)
+                log.warning("event nacked", attempt=attempt, error=repr(error))
+            except Exception as error:
+                delivery.nack()
+                report(FAILED, error)
+                log.exception("event failed", attempt=attempt)
+            else:
+                delivery.ack()
+                report(outcome.label, poison)
+                write = log.debug if outcome is Outcome.IGNORED else log.info
+                write(outcome.value, attempt=attempt)
 
     async def _outcome(self, subscription: str, delivery: Delivery) -> tuple[Outcome, Poison | None]:
         try:

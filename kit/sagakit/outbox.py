@@ -30,11 +30,11 @@ class Outbox:
     def inserts(self, events: Iterable[Event]) -> list[Insert]:
         """Return the mutations for the commit of the state that the events announce."""
         due = self._runtime.now() + RELAY_GRACE_SECONDS
-        return [Insert(self._key(event.eventid), _entity(event, due)) for event in events]
+        return [Insert(Key(self.kind, event.eventid), _entity(event, due)) for event in events]
 
     def deletes(self, eventids: Sequence[str]) -> list[Delete]:
         """Return the mutations for the time after the broker has accepted the events."""
-        return [Delete(self._key(eventid)) for eventid in eventids]
+        return [Delete(Key(self.kind, eventid)) for eventid in eventids]
 
     def claim(self, key: Key, row: Row) -> Update:
         """Return the update that moves `due` forward, so that no other sweeper finds the row for a while.
@@ -50,9 +50,6 @@ class Outbox:
         """Return the event in a row."""
         entity = row.entity
         return Event(key.name, entity["type"], entity["body"], entity["attributes"])
-
-    def _key(self, eventid: str) -> Key:
-        return Key(self.kind, eventid)
 
 
 def _entity(event: Event, due: float) -> dict[str, Any]:

@@ -3,15 +3,14 @@
 import logging
 import sys
 import threading
-from collections.abc import MutableMapping, Sequence
+from collections.abc import Sequence
 from types import TracebackType
-from typing import Any
 
 import structlog
 from structlog.typing import Processor
 
 from sagakit.settings import LogSettings
-from sagakit.telemetry.cloud_logging import add_trace, to_entry, to_json
+from sagakit.telemetry.cloud_logging import Line, add_trace, to_entry, to_json
 
 log = structlog.get_logger()
 
@@ -48,7 +47,7 @@ def configure(service: str, settings: LogSettings, first_fields: Sequence[str] =
 
 
 def _console(first_fields: Sequence[str]) -> list[Processor]:
-    def in_order(_logger: object, _name: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    def in_order(_logger: object, _name: str, line: Line) -> Line:
         return {**{name: line[name] for name in first_fields if name in line}, **line}
 
     renderer = structlog.dev.ConsoleRenderer(

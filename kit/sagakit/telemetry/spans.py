@@ -135,7 +135,9 @@ class Spans:
         if self.tracer is None:
             return _NOTHING
         sweep = trace.get_current_span().get_span_context()
-        context = context_of(_traceparent_in(row.entity))
+        # An outbox row has the trace context in its event's attributes.
+        marked = row.entity if TRACEPARENT in row.entity else row.entity.get("attributes", {})
+        context = context_of(marked.get(TRACEPARENT))
         span = self.tracer.start_span(f"claim {key.kind}", context, links=[Link(sweep)])
         span.set_attribute("name", key.name)
         return in_span(span)
@@ -152,8 +154,3 @@ class Spans:
             "eventid": eventid,
             **about,
         }
-
-
-def _traceparent_in(entity: Entity) -> object:
-    """Return the trace context of a row: an outbox row has it in its event's attributes."""
-    return entity.get(TRACEPARENT) or entity.get("attributes", {}).get(TRACEPARENT)

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import sqlite3
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,7 +30,8 @@ class EmbeddedBus:
 
     async def publish(self, topic: str, messages: Sequence[Message]) -> None:
         now = self._runtime.now()
-        self._wake(await self._database.write(lambda db: queue.publish(db, topic, messages, now)))
+        for name in await self._database.write(lambda db: queue.publish(db, topic, messages, now)):
+            self._waker.wake(name)
 
     def subscribe(
         self, name: str, receive: Callable[[Delivery], None], max_outstanding: int
@@ -68,10 +69,6 @@ class EmbeddedBus:
         self._pulls.discard(pull)
         if not pull.task.cancelled():
             pull.task.exception()  # Marks it as retrieved: `ended` raises it.
-
-    def _wake(self, names: Iterable[str]) -> None:
-        for name in set(names):
-            self._waker.wake(name)
 
 
 def wake_folder(file: Path) -> Path:

@@ -5,6 +5,7 @@ import sqlite3
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -48,21 +49,19 @@ class Database:
 
     async def write(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Run `work` in one transaction; roll back if it raises. Raises Unavailable for SQLite errors."""
-        return await self._run(self._transaction, work)
+        return await self._run(partial(self._transaction, work))
 
     async def read(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Run `work`, which only reads, on the latest commit. Raises Unavailable for an error of SQLite."""
-        return await self._run(lambda work: work(self._open()), work)
+        return await self._run(lambda: work(self._open()))
 
     async def close(self) -> None:
         await asyncio.get_running_loop().run_in_executor(self._thread, self._close)
         self._thread.shutdown()
 
-    async def _run(
-        self, how: Callable[[Callable[[sqlite3.Connection], T]], T], work: Callable[[sqlite3.Connection], T]
-    ) -> T:
+    async def _run(self, work: Callable[[], T]) -> T:
         # Shielded: a transaction that has begun is finished, even if its caller is cancelled.
-        running = asyncio.get_running_loop().run_in_executor(self._thread, how, work)
+        running = asyncio.get_running_loop().run_in_executor(self._thread, work)
         try:
             return await asyncio.shield(running)
         except sqlite3.Error as error:

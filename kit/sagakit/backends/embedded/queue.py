@@ -80,11 +80,12 @@ def subscription_spec(db: sqlite3.Connection, name: str) -> SubscriptionSpec:
 
 def claim(db: sqlite3.Connection, spec: SubscriptionSpec, limit: int, now: float) -> list[Lease]:
     """Lease up to `limit` visible messages, the longest visible first."""
+    max_delay = max(spec.ack_deadline_seconds, spec.max_retry_seconds) + MARGIN_SECONDS
     rows = db.execute(
         "UPDATE message SET visible_at = ?, attempt = attempt + 1 WHERE id IN ("
         " SELECT id FROM message WHERE subscription = ? AND (visible_at <= ? OR visible_at > ?)"
         " ORDER BY visible_at, id LIMIT ?) RETURNING id, data, attributes, attempt",
-        (now + spec.ack_deadline_seconds, spec.name, now, now + _max_delay(spec), limit),
+        (now + spec.ack_deadline_seconds, spec.name, now, now + max_delay, limit),
     ).fetchall()
     return _leases(rows)
 
@@ -145,11 +146,6 @@ def move_to_dead_letter(db: sqlite3.Connection, spec: SubscriptionSpec, now: flo
     ).fetchall()
     dead_letters = [_dead_letter(spec, lease) for lease in _leases(rows)]
     return publish(db, spec.dead_letter_topic, dead_letters, now) if dead_letters else []
-
-
-def _max_delay(spec: SubscriptionSpec) -> float:
-    """Return how far ahead a message may become visible, at most."""
-    return max(spec.ack_deadline_seconds, spec.max_retry_seconds) + MARGIN_SECONDS
 
 
 def _leases(rows: Iterable[tuple[int, bytes, str, int]]) -> list[Lease]:
