@@ -55,7 +55,6 @@ async def _until_stopped(work: Coroutine[Any, Any, list[str] | None]) -> list[st
     In a container this is process 1, which ends on no signal that it does not handle.
     """
     signals = StopSignals()
-    signals.install()
 
     async def stop() -> None:
         await signals.requested.wait()

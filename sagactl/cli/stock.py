@@ -5,7 +5,7 @@ import json
 import os
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -154,7 +154,13 @@ async def put_if_absent(
     """Add the items that are missing and return all of them. Waits for a service that is starting."""
     async with _connect(address, token) as stock:
         return [
-            (await stock.PutItem(_request(item), timeout=timeout_seconds, wait_for_ready=True)).item
+            (
+                await stock.PutItem(
+                    PutItemRequest(**asdict(item), only_if_absent=True),
+                    timeout=timeout_seconds,
+                    wait_for_ready=True,
+                )
+            ).item
             for item in items
         ]
 
@@ -191,17 +197,6 @@ async def _connect(address: str, token: str) -> AsyncIterator["StockAsyncStub"]:
             yield StockStub(channel)
         except grpc.aio.AioRpcError as error:
             raise CommandError(f"stock at {address}: {error.code().name}, {error.details()}") from error
-
-
-def _request(item: CatalogueItem) -> PutItemRequest:
-    return PutItemRequest(
-        itemid=item.itemid,
-        price=item.price,
-        stock=item.stock,
-        waives_payment=item.waives_payment,
-        only_if_absent=True,
-        shards=item.shards,
-    )
 
 
 async def _get(stock: "StockAsyncStub", itemid: str) -> Item:

@@ -7,8 +7,8 @@ import os
 import sys
 import termios
 import tty
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 
 import click
@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.live import Live
 
 from sagactl.cli import options
-from sagactl.dashboard.dashboard import Dashboard, DataSources
+from sagactl.dashboard.dashboard import Dashboard
 from sagactl.dashboard.screen import screen
 from sagactl.inspect.connect import open_data_sources
 from sagactl.local.signals import StopSignals
@@ -58,40 +58,36 @@ def top(once: bool, as_json: bool, sample_seconds: float, run_dir: Path) -> None
 
 
 async def _live(run_dir: Path) -> None:
-    stop = StopSignals()
-    stop.install()
     console = Console()
-    async with open_data_sources(run_dir) as sources:
-        dashboard = _dashboard(sources)
+    async with _running(run_dir) as (dashboard, stop):
         with quitting(stop.requested.set), Live(console=console, screen=True, auto_refresh=False) as live:
-            async with dashboard.run():
-                while not stop.requested.is_set():
-                    live.update(screen(dashboard.state(), console.width, console.height), refresh=True)
-                    with suppress(TimeoutError):
-                        await asyncio.wait_for(stop.requested.wait(), REFRESH_INTERVAL_SECONDS)
+            while not stop.requested.is_set():
+                live.update(screen(dashboard.state(), console.width, console.height), refresh=True)
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(stop.requested.wait(), REFRESH_INTERVAL_SECONDS)
 
 
 async def _once(run_dir: Path, sample_seconds: float, *, as_json: bool) -> None:
-    stop = StopSignals()
-    stop.install()
-    async with open_data_sources(run_dir) as sources:
-        dashboard = _dashboard(sources)
-        async with dashboard.run():
-            for seconds, done in ((LOAD_TIMEOUT_SECONDS, dashboard.loaded), (sample_seconds, stop.requested)):
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(seconds):
-                        await first_completed(done.wait(), stop.requested.wait())
-            state = dashboard.state()
+    async with _running(run_dir) as (dashboard, stop):
+        for seconds, done in ((LOAD_TIMEOUT_SECONDS, dashboard.loaded), (sample_seconds, stop.requested)):
+            with suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await first_completed(done.wait(), stop.requested.wait())
+        state = dashboard.state()
     if as_json:
         click.echo(json.dumps(state.to_json(), indent=2))
     else:
         Console(width=PLAIN_WIDTH).print(screen(state, PLAIN_WIDTH, PLAIN_HEIGHT))
 
 
-def _dashboard(sources: DataSources) -> Dashboard:
-    dashboard = Dashboard(sources, Runtime())
-    structlog.configure(processors=[dashboard.warn])
-    return dashboard
+@asynccontextmanager
+async def _running(run_dir: Path) -> AsyncIterator[tuple[Dashboard, StopSignals]]:
+    stop = StopSignals()
+    async with open_data_sources(run_dir) as sources:
+        dashboard = Dashboard(sources, Runtime())
+        structlog.configure(processors=[dashboard.warn])
+        async with dashboard.run():
+            yield dashboard, stop
 
 
 @contextmanager

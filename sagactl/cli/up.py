@@ -65,7 +65,6 @@ def up(backend: str, port: int, replicas: int, auth: bool, die_with_parent: bool
 
 async def _up(options: Options) -> None:
     stop = StopSignals()
-    stop.install()
     with runfile.locked(options.run_dir):
         plan = make_plan(options, os.environ)
         terminal = Terminal()

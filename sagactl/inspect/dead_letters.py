@@ -127,7 +127,7 @@ async def drop(subscription: PullSubscription, wanted: Wanted) -> list[DeadLette
 
 
 async def pull(subscription: PullSubscription, max_rows: int) -> list[PulledMessage]:
-    """Pull messages until there are none, or `max_rows` and at most a page more."""
+    """Pull messages until the subscription is empty, or `max_rows` and at most a page more."""
     pulled: list[PulledMessage] = []
     while len(pulled) < max_rows and (page := await subscription.pull(PAGE)):
         pulled += page

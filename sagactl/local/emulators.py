@@ -8,7 +8,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -105,15 +105,11 @@ async def running(emulator: Emulator, log: Path, port: int | None = None) -> Asy
 async def _wait_until_up(
     emulator: Emulator, process: asyncio.subprocess.Process, port: int, log: Path
 ) -> None:
-    try:
-        url = f"http://{LOOPBACK}:{port}/"
-        died = (
-            await first_completed(wait_until_responds(url, START_TIMEOUT_SECONDS), process.wait()) is not None
-        )
-    except TimeoutError:
-        died = True
-    if died:
-        raise CommandError(f"the {emulator.title} did not start; its log ends:\n{tail(log)}")
+    responds = wait_until_responds(f"http://{LOOPBACK}:{port}/", START_TIMEOUT_SECONDS)
+    with suppress(TimeoutError):
+        if await first_completed(responds, process.wait()) is None:
+            return
+    raise CommandError(f"the {emulator.title} did not start; its log ends:\n{tail(log)}")
 
 
 def _gcloud(environ: Mapping[str, str]) -> str | None:

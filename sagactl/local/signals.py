@@ -13,12 +13,10 @@ class StopSignals:
     """Events that are set when this process is asked to stop."""
 
     def __init__(self) -> None:
+        """Handle SIGINT, SIGTERM and SIGHUP from now on. If SIGHUP is ignored (nohup), it stays so."""
         self.requested = asyncio.Event()
         self.force = asyncio.Event()
         """Set by Ctrl-C after an earlier request: do not wait for anything."""
-
-    def install(self) -> None:
-        """Handle SIGINT, SIGTERM and SIGHUP from now on. If SIGHUP is ignored (nohup), it stays so."""
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGINT, self._interrupt)
         loop.add_signal_handler(signal.SIGTERM, self.requested.set)

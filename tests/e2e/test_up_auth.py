@@ -29,8 +29,3 @@ def test_suite_with_authentication_accepts_development_tokens(tmp_path):
     assert (without.status_code, with_it.status_code) == (401, 200)
     key = local.run_dir / "development-key.pem"
     assert stat.S_IMODE(key.stat().st_mode) == 0o600
-
-
-def test_suite_without_authentication_logs_it(tmp_path):
-    with ready_suite(tmp_path) as local:
-        local.until_printed("authentication disabled", times=5)

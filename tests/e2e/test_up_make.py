@@ -31,14 +31,10 @@ def make_run(tmp_path):
         yield local
 
 
-def test_make_variables_reach_the_suite(tmp_path):
+def test_make_variables_reach_the_suite_and_ctrl_c_ends_every_process(tmp_path):
     with make_run(tmp_path) as local:
         assert "BACKEND=embedded" in local.output
         assert len(local.facts["addresses"]["stock"]) == 2
-
-
-def test_ctrl_c_ends_every_process_without_an_error(tmp_path):
-    with make_run(tmp_path) as local:
         processes = local.pids()
 
         os.killpg(local.process.pid, signal.SIGINT)  # As a terminal does.

@@ -17,11 +17,11 @@ from sagactl.dashboard.dashboard import (
 )
 from sagactl.dashboard.queue_depth import REFRESH_INTERVAL_SECONDS, QueueDepth
 from sagakit.backends import Broker
-from sagakit.bus import Message, PulledMessage
+from sagakit.bus import Message
 from sagakit.errors import Unavailable
 from tests.support.clock import Clock
+from tests.support.dashboard import CountedTables, DeadLetters
 from tests.support.manual_bus import ManualBus
-from tests.support.tables import MemoryTables
 
 
 class Provisioner:
@@ -40,24 +40,13 @@ class Provisioner:
         self.subscriptions.pop(name, None)
 
 
-class Tables(MemoryTables):
-    unavailable = False
-    queries = 0
-
-    async def due(self, *args):
-        self.queries += 1
-        if self.unavailable:
-            raise Unavailable("no tables")
-        return await super().due(*args)
-
-
 class Suite:
     """The sources of a dashboard, and the dashboard."""
 
     def __init__(self):
         self.clock = Clock()
-        self.bus, self.provisioner, self.tables = ManualBus(), Provisioner(), Tables()
-        self.dead_letters = [PulledMessage("1", Message(b"", {}))]
+        self.bus, self.provisioner, self.tables = ManualBus(), Provisioner(), CountedTables()
+        self.dead_letters = DeadLetters(1)
         self.programs = [{"name": "stock", "state": "running"}]
         broker = Broker(self.bus, self.provisioner)
         sources = DataSources("here", broker, self.tables, self.open_dead_letters, self._list_programs)
@@ -65,14 +54,7 @@ class Suite:
 
     @asynccontextmanager
     async def open_dead_letters(self):
-        yield self
-
-    async def pull(self, limit):
-        pulled, self.dead_letters = self.dead_letters[:limit], self.dead_letters[limit:]
-        return pulled
-
-    async def release(self, pulled):
-        self.dead_letters = [*pulled, *self.dead_letters]
+        yield self.dead_letters
 
     async def _list_programs(self):
         if self.programs is None:
@@ -122,7 +104,7 @@ async def test_dead_letter_counts_at_once_until_the_next_count(suite):
 
     await suite.clock.advance(DEAD_LETTERS_INTERVAL_SECONDS + 1)
     assert suite.dashboard.state().dead_letters == QueueDepth(1), "one was redriven meanwhile"
-    assert suite.dead_letters, "the counted one was released"
+    assert suite.dead_letters.waiting, "the counted one was released"
 
 
 async def test_tables_are_polled(suite):
@@ -130,7 +112,7 @@ async def test_tables_are_polled(suite):
 
     await suite.clock.advance(10 * REFRESH_INTERVAL_SECONDS)
 
-    assert suite.tables.queries == before + 10
+    assert suite.tables.queries == before + 10 * 5
 
 
 async def test_unavailable_tables_are_a_warning_until_they_recover(suite):
@@ -182,7 +164,7 @@ async def test_dashboard_waits_for_an_unavailable_broker():
 
 async def test_suite_that_is_not_local_has_no_processes():
     broker = Broker(ManualBus(), Provisioner())
-    sources = DataSources("there", broker, Tables(), Suite().open_dead_letters, None)
+    sources = DataSources("there", broker, CountedTables(), Suite().open_dead_letters, None)
     dashboard = Dashboard(sources, Clock().runtime())
     async with dashboard.run():
         await asyncio.wait_for(dashboard.loaded.wait(), 5)

@@ -178,10 +178,3 @@ def test_memory_is_bounded(listener, monkeypatch):
 
     assert (len(events), events[0].orderid, events[-1].orderid) == (MAX_EVENTS, "1", str(MAX_EVENTS))
     assert len(listener.stats._orders) == 10
-
-
-def test_dead_letters_are_counted(listener):
-    listener.stats.add_dead_letter()
-    listener.stats.add_dead_letter()
-
-    assert listener.stats.summary().dead_letters == 2

@@ -80,12 +80,6 @@ def test_order_is_shown(file: Path):
     assert shown.stdout.endswith("still open: nothing\n")
 
 
-def test_unknown_order_is_an_error(file: Path):
-    shown = inspect(file, "order", "o")
-
-    assert (shown.exit_code, shown.stdout, shown.stderr) == (1, "", "Error: order o does not exist\n")
-
-
 def test_pending_orders_are_listed_oldest_first(file: Path):
     write_to(file, [open_order("younger", 2_000.0), open_order("older", 1_000.0), *delivered("o")])
 
@@ -154,21 +148,26 @@ def local_suite(run_dir: Path, file: Path) -> Path:
     return run_dir
 
 
-def test_backend_is_by_default_that_of_the_local_suite(tmp_path: Path, file: Path):
+@pytest.mark.parametrize("named", [False, True], ids=["by default", "the environment's"])
+def test_backend_is_that_of_the_local_suite_unless_the_environment_names_one(
+    tmp_path: Path, file: Path, named: bool
+):
     write_to(file, delivered("o"))
+    run_dir = local_suite(tmp_path / "run", write_to(tmp_path / "other.sqlite3") if named else file)
+    environ = {"BACKEND": "embedded", "EMBEDDED_FILE": str(file)} if named else {}
 
-    shown = sagactl("order", "o", run_dir=local_suite(tmp_path / "run", file))
+    shown = sagactl("order", "o", run_dir=run_dir, **environ)
 
     assert shown.stdout.startswith("order o: approved\n")
 
 
-def test_backend_of_the_environment_comes_before_the_local_suite(tmp_path: Path, file: Path):
-    write_to(file, delivered("o"))
-    run_dir = local_suite(tmp_path / "run", write_to(tmp_path / "other.sqlite3"))
+def assert_fails(ended: Result, message: str) -> None:
+    assert (ended.exit_code, ended.stdout) == (1, "")
+    assert ended.stderr.startswith(f"Error: {message}")
 
-    shown = sagactl("order", "o", run_dir=run_dir, BACKEND="embedded", EMBEDDED_FILE=str(file))
 
-    assert shown.stdout.startswith("order o: approved\n")
+def test_unknown_order_is_an_error(file: Path):
+    assert_fails(inspect(file, "order", "o"), "order o does not exist\n")
 
 
 COMMANDS = [["order", "o"], ["pending"], ["audit"], ["provider"], ["dlq", "list"]]
@@ -176,18 +175,17 @@ COMMANDS = [["order", "o"], ["pending"], ["audit"], ["provider"], ["dlq", "list"
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_missing_backend_is_an_error(tmp_path: Path, command: list[str]):
-    ended = sagactl(*command, run_dir=tmp_path)
-
-    assert (ended.exit_code, ended.stdout) == (1, "")
-    assert ended.stderr == f"Error: no suite runs in {tmp_path}, and GOOGLE_CLOUD_PROJECT is not set\n"
+    assert_fails(
+        sagactl(*command, run_dir=tmp_path),
+        f"no suite runs in {tmp_path}, and GOOGLE_CLOUD_PROJECT is not set\n",
+    )
 
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_missing_file_is_an_error_and_is_not_created(tmp_path: Path, command: list[str]):
-    ended = inspect(tmp_path / "typo.sqlite3", *command)
+    file = tmp_path / "typo.sqlite3"
 
-    assert (ended.exit_code, ended.stdout) == (1, "")
-    assert ended.stderr == f"Error: no embedded backend in {tmp_path / 'typo.sqlite3'}\n"
+    assert_fails(inspect(file, *command), f"no embedded backend in {file}\n")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -197,5 +195,4 @@ def test_unavailable_backend_is_an_error(tmp_path: Path, command: list[str]):
 
     ended = sagactl(*command, run_dir=tmp_path, GOOGLE_CLOUD_PROJECT="project", **emulators)
 
-    assert (ended.exit_code, ended.stdout) == (1, "")
-    assert ended.stderr.startswith("Error: the backend does not respond: ")
+    assert_fails(ended, "the backend does not respond: ")

@@ -5,7 +5,7 @@ import socket
 import pytest
 
 from sagactl.errors import CommandError
-from sagactl.local.plan import EMBEDDED, EMULATORS, Options, choose, make_plan
+from sagactl.local.plan import EMBEDDED, EMULATORS, Choice, Options, choose, make_plan
 from sagactl.local.programs import gateway_program, place, service_programs
 
 HOSTS = {"DATASTORE_EMULATOR_HOST": "localhost:1", "PUBSUB_EMULATOR_HOST": "localhost:2"}
@@ -16,23 +16,19 @@ def planned(tmp_path, environ, backend="embedded", port=0, replicas=1):
     return make_plan(Options(backend, port, replicas, tmp_path), environ)
 
 
-def test_auto_uses_running_emulators():
-    choice = choose("auto", HOSTS, missing="no gcloud on the PATH")
-
-    assert choice.backend == EMULATORS
-    assert choice.hosts == HOSTS
-
-
-def test_auto_starts_installed_emulators():
-    choice = choose("auto", {}, missing=None)
-
-    assert (choice.backend, choice.hosts) == (EMULATORS, None)
-
-
-def test_auto_is_embedded_without_emulators_and_has_the_reason():
-    choice = choose("auto", {}, missing="no gcloud on the PATH")
-
-    assert (choice.backend, choice.why) == (EMBEDDED, "no gcloud on the PATH")
+@pytest.mark.parametrize(
+    ("requested", "environ", "missing", "choice"),
+    [
+        ("auto", HOSTS, "no gcloud on the PATH", Choice(EMULATORS, f"named by {' and '.join(HOSTS)}", HOSTS)),
+        ("auto", {}, None, Choice(EMULATORS, "found gcloud and Java")),
+        ("auto", {}, "no gcloud on the PATH", Choice(EMBEDDED, "no gcloud on the PATH")),
+        ("auto", dict.fromkeys(HOSTS, ""), "no java", Choice(EMBEDDED, "no java")),
+        ("embedded", {"PUBSUB_EMULATOR_HOST": "localhost:2"}, None, Choice(EMBEDDED, "BACKEND=embedded")),
+    ],
+    ids=["running emulators", "installed ones", "neither", "empty variables", "embedded"],
+)
+def test_backend_is_chosen_with_a_reason(requested, environ, missing, choice):
+    assert choose(requested, environ, missing) == choice
 
 
 def test_missing_emulators_are_an_error_with_the_reason():
@@ -44,14 +40,6 @@ def test_missing_emulators_are_an_error_with_the_reason():
 def test_one_emulator_without_the_other_is_an_error(name):
     with pytest.raises(CommandError, match=f"{name} is set"):
         choose("auto", {name: "localhost:1"}, missing=None)
-
-
-def test_embedded_ignores_emulators():
-    assert choose("embedded", {"PUBSUB_EMULATOR_HOST": "localhost:2"}, missing=None).backend == EMBEDDED
-
-
-def test_empty_variable_is_not_set():
-    assert choose("auto", dict.fromkeys(HOSTS, ""), missing="no java").backend == EMBEDDED
 
 
 def test_embedded_data_is_kept_in_the_run_directory(tmp_path):

@@ -9,28 +9,17 @@ from sagactl.local.runfile import Suite, locked, read_suite, remove_suite, reset
 
 
 def suite(pid):
-    return Suite(
-        pid,
-        "embedded",
-        "http://127.0.0.1:8080",
-        {"stock": ["127.0.0.1:1"]},
-        {"BACKEND": "embedded"},
-        "/nowhere",
-    )
+    stock = {"stock": ["127.0.0.1:1"]}
+    return Suite(pid, "embedded", "http://127.0.0.1:8080", stock, {"BACKEND": "embedded"}, "/nowhere")
 
 
 def test_directory_belongs_to_one_suite_at_a_time(tmp_path):
+    run_dir = tmp_path / "new"
     rejected = pytest.raises(CommandError, match=rf"runs in .* already \(process {os.getpid()}\)")
 
-    with locked(tmp_path), rejected, locked(tmp_path):
+    with locked(run_dir), rejected, locked(run_dir):
         pass
-
-
-def test_directory_is_released(tmp_path):
-    with locked(tmp_path / "new"):
-        pass
-
-    with locked(tmp_path / "new"):
+    with locked(run_dir):
         pass
 
 

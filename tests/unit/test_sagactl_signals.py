@@ -12,7 +12,6 @@ from sagactl.local.signals import StopSignals
 @pytest.fixture
 async def stop():
     signals = StopSignals()
-    signals.install()
     yield signals
     for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         asyncio.get_running_loop().remove_signal_handler(signum)

@@ -1,6 +1,7 @@
 """Calls to the stock service: seeding the catalogue, changing items."""
 
 from contextlib import asynccontextmanager
+from dataclasses import asdict
 
 import grpc
 import pytest
@@ -45,17 +46,7 @@ async def test_seeding_overwrites_no_item():
         items = await put_if_absent(address, CATALOGUE)
 
     assert [item.itemid for item in items] == [item.itemid for item in CATALOGUE]
-    assert put == [
-        PutItemRequest(
-            itemid=item.itemid,
-            price=item.price,
-            stock=item.stock,
-            waives_payment=item.waives_payment,
-            only_if_absent=True,
-            shards=item.shards,
-        )
-        for item in CATALOGUE
-    ]
+    assert put == [PutItemRequest(**asdict(item), only_if_absent=True) for item in CATALOGUE]
 
 
 async def test_change_of_shards_keeps_the_rest():

@@ -264,12 +264,15 @@ class MaxRandom(random.Random):
         return b
 
 
-def test_restart_delays_double_up_to_30_seconds():
+def test_restart_delays_double_up_to_30_seconds_until_a_stable_run():
     policy = RestartPolicy(RESTART_BACKOFF, MaxRandom())
 
     delays = [policy.delay_after(lived_seconds=1) for _ in range(9)]
 
     assert delays == [0.5, 1, 2, 4, 8, 16, 30, 30, 30]
+    assert policy.crash_looping
+    assert policy.delay_after(lived_seconds=STABLE_AFTER_SECONDS) == 0.5
+    assert not policy.crash_looping
 
 
 def test_restart_delays_are_jittered():
@@ -277,15 +280,6 @@ def test_restart_delays_are_jittered():
 
     assert len(delays) == 10
     assert all(0.25 <= delay <= 0.5 for delay in delays)
-
-
-def test_stable_run_resets_the_restart_delay():
-    policy = RestartPolicy(RESTART_BACKOFF, MaxRandom())
-    for _ in range(5):
-        policy.delay_after(lived_seconds=1)
-
-    assert policy.delay_after(lived_seconds=STABLE_AFTER_SECONDS) == 0.5
-    assert not policy.crash_looping
 
 
 def test_third_exit_in_a_row_is_given_up_and_the_fifth_is_a_crash_loop():
