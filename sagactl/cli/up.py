@@ -97,10 +97,10 @@ def _run_file(plan: Plan, control: Path) -> runfile.Suite:
         pid=os.getpid(),
         backend=plan.choice.backend,
         gateway=plan.gateway,
-        addresses={service: list(listening) for service, listening in plan.addresses.items()},
+        addresses=plan.addresses,
         environ=plan.backend_environ,
         control=str(control),
-        metrics={service: list(endpoints) for service, endpoints in plan.metrics.items()},
+        metrics=plan.metrics,
     )
 
 

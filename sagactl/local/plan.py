@@ -73,14 +73,11 @@ def make_plan(options: Options, environ: Mapping[str, str]) -> Plan:
     """Return the plan. Raises CommandError if emulators are missing or the gateway's port is in use."""
     choice = choose(options.backend, environ, why_unavailable(FIRESTORE, PUBSUB, environ=environ))
     to_start = () if choice.backend == EMBEDDED or choice.hosts else (FIRESTORE, PUBSUB)
-    service_count = len(programs.SERVICES) * options.replicas
-    process_count = service_count + 1
-    gateway_port, *ports = free_ports(1 + service_count + process_count + len(to_start), avoid=options.port)
-    ports, metrics_ports = ports[process_count:], ports[:process_count]
     if options.port:
         check_free(options.port)
-        gateway_port = options.port
-    started = dict(zip(to_start, ports[service_count:], strict=True))
+    process_count = len(programs.SERVICES) * options.replicas + 1
+    ports = iter(free_ports(2 * process_count + len(to_start), avoid=options.port))
+    started = {emulator: next(ports) for emulator in to_start}
     run_dir = options.run_dir.absolute()
     backend_environ = _backend_environ(choice, started, run_dir, environ)
     return Plan(
@@ -94,9 +91,9 @@ def make_plan(options: Options, environ: Mapping[str, str]) -> Plan:
             **(dev_tokens.environ(run_dir) if options.auth else {}),
             **_bypassing_proxies(environ),
         },
-        addresses=programs.place(ports[:service_count], options.replicas),
-        metrics=programs.place(metrics_ports, options.replicas, (*programs.SERVICES, programs.GATEWAY)),
-        gateway_port=gateway_port,
+        addresses=programs.place(ports, options.replicas),
+        metrics=programs.place(ports, options.replicas, (*programs.SERVICES, programs.GATEWAY)),
+        gateway_port=options.port or next(ports),
         run_dir=run_dir,
         auth=options.auth,
     )

@@ -8,7 +8,7 @@ import socket
 import time
 import urllib.request
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from http.client import HTTPException
 
 from sagactl.errors import CommandError
@@ -75,16 +75,12 @@ async def _wait_until(condition: Callable[[], bool], failure: str, timeout_secon
 
 
 def _connect(host: str, port: int) -> bool:
-    try:
-        with socket.create_connection((host, port), timeout=1):
-            return True
-    except OSError:
-        return False
+    with suppress(OSError), socket.create_connection((host, port), timeout=1):
+        return True
+    return False
 
 
 def _get(url: str) -> bool:
-    try:
-        with _opener.open(url, timeout=1):
-            return True
-    except (OSError, HTTPException):
-        return False
+    with suppress(OSError, HTTPException), _opener.open(url, timeout=1):
+        return True
+    return False

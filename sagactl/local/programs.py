@@ -1,7 +1,7 @@
 """The programs of the suite: its services, the gateway and one-off commands, with their environments."""
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from contract import topology
@@ -18,8 +18,8 @@ Addresses = Mapping[str, Sequence[str]]
 """By service, "host:port" of each of its processes."""
 
 
-def place(ports: Sequence[int], replicas: int, services: Sequence[str] = SERVICES) -> dict[str, list[str]]:
-    """Assign `ports` to the processes: `replicas` of each service, one gateway."""
+def place(ports: Iterable[int], replicas: int, services: Sequence[str] = SERVICES) -> dict[str, list[str]]:
+    """Assign the next of `ports` to the processes: `replicas` of each service, one gateway."""
     remaining = iter(ports)
     counts = {service: 1 if service == GATEWAY else replicas for service in services}
     return {

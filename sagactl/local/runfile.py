@@ -4,7 +4,7 @@ import fcntl
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -25,13 +25,13 @@ class Suite:
     backend: str
     gateway: str
     """URL of the gateway."""
-    addresses: Mapping[str, list[str]]
+    addresses: Mapping[str, Sequence[str]]
     """By service, "host:port" of each of its processes."""
     environ: Mapping[str, str]
     """Variables that name the backend, emulators included."""
     control: str
     """Path of the control socket."""
-    metrics: Mapping[str, list[str]] = field(default_factory=dict)
+    metrics: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """By service, and for the gateway, "host:port" of each metrics endpoint."""
 
 
