@@ -6,10 +6,10 @@ from pathlib import Path
 from contract.reactions import Reaction
 from contract.tickets import FAILED, OPEN, PUBLISHED_BY
 from contract.topology import SUBSCRIBES_TO
-from services.delivery.handlers import REACTIONS as DELIVERY
-from services.payment.handlers import REACTIONS as PAYMENT
+from services.delivery.usecases import REACTIONS as DELIVERY
+from services.payment.usecases import REACTIONS as PAYMENT
 from services.purchase.ticket import CANCELLATION, REPORTS, TRANSITIONS, Transition
-from services.stock.handlers import REACTIONS as STOCK
+from services.stock.usecases import REACTIONS as STOCK
 
 REACTIONS: Mapping[str, Mapping[str, Reaction]] = {"stock": STOCK, "payment": PAYMENT, "delivery": DELIVERY}
 """The reactions of each service that replies to purchase, by the status it receives."""

@@ -8,9 +8,8 @@ from rpc.delivery_pb2 import DESCRIPTOR
 from rpc.delivery_pb2_grpc import add_DeliveryServicer_to_server
 from sagakit.run import main
 from sagakit.service import Kit, Service
-from services.delivery.handlers import REACTIONS
 from services.delivery.servicer import Servicer
-from services.delivery.usecases import UseCases
+from services.delivery.usecases import REACTIONS, UseCases
 
 
 def build(kit: Kit) -> Service:

@@ -1,6 +1,7 @@
 """Use cases of deliveries, each one transaction."""
 
-from contract.tickets import DELIVERY_ARRANGED, TicketMessage, ticket_event
+from contract.reactions import Reaction
+from contract.tickets import APPROVED, DELIVERY_ARRANGED, TicketMessage, ticket_event
 from sagakit.consumer import Outcome
 from sagakit.errors import NotFound
 from sagakit.inbox import Inbox
@@ -39,6 +40,9 @@ class UseCases:
         once = self._inbox.once(eventid, decide, load=lambda _: Outcome.DUPLICATE)
         # Blind insert: an existing delivery causes a conflict, and is read then.
         return (await self._store.transact((), once)).result
+
+
+REACTIONS = {APPROVED: Reaction(UseCases.arrange, replies=(DELIVERY_ARRANGED,))}
 
 
 def _known(found: Snapshot, orderid: str) -> Shipment | None:

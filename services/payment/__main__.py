@@ -8,13 +8,12 @@ from rpc.payment_pb2 import DESCRIPTOR
 from rpc.payment_pb2_grpc import add_PaymentServicer_to_server
 from sagakit.run import main
 from sagakit.service import Kit, Service
-from services.payment.handlers import REACTIONS
 from services.payment.provider import PaymentProvider
 from services.payment.servicer import Servicer
 from services.payment.settings import Settings
 from services.payment.simulated import SimulatedProvider
 from services.payment.storage import PAYMENT
-from services.payment.usecases import UseCases
+from services.payment.usecases import REACTIONS, UseCases
 
 
 def build(kit: Kit) -> Service:

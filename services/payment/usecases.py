@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
+from contract import tickets
+from contract.reactions import Reaction
 from contract.tickets import PAID, PAYMENT_FAILED, TicketMessage, ticket_event
 from sagakit.consumer import Outcome
 from sagakit.errors import NotFound
@@ -134,6 +136,16 @@ class UseCases:
     def _writes(self, charge: Charge, now: float) -> dict[Key, Entity]:
         due = self._schedule.next_at(now, charge.reminders_sent) if charge.status == CHARGED else None
         return {payment_key(charge.orderid): charge_entity(charge, due)}
+
+
+REACTIONS = {
+    tickets.RESERVED: Reaction(UseCases.charge, replies=(PAID, PAYMENT_FAILED)),
+    tickets.APPROVED: Reaction(UseCases.settle),
+    tickets.PAYMENT_FAILED: Reaction(UseCases.cancel),
+    tickets.CANCELED: Reaction(UseCases.cancel),
+    # Stock publishes it for orders that were never to be charged, too.
+    tickets.RESERVE_FAILED: Reaction(UseCases.cancel_if_charged),
+}
 
 
 def _known(found: Snapshot, orderid: str) -> Charge | None:

@@ -7,7 +7,6 @@ from rpc.purchase_pb2 import DESCRIPTOR
 from rpc.purchase_pb2_grpc import add_PurchaseServicer_to_server
 from sagakit.run import main
 from sagakit.service import Kit, Service
-from services.purchase.handlers import handlers
 from services.purchase.servicer import Servicer
 from services.purchase.settings import Settings
 from services.purchase.storage import TICKET, opened_at
@@ -21,7 +20,7 @@ def build(kit: Kit) -> Service:
     return Service(
         servicers=[partial(add_PurchaseServicer_to_server, Servicer(usecases))],
         reflection_names=[DESCRIPTOR.services_by_name["Purchase"].full_name],
-        handlers=handlers(usecases, kit.runtime),
+        handlers=usecases.handlers(),
         reminders={TICKET: usecases.remind},
         waiting_since={TICKET: opened_at},
     )

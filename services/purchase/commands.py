@@ -50,7 +50,7 @@ class IdempotentCommands:
         decide: Decide[R],
         codec: ResultCodec[R],
         *,
-        authorize: Callable[[Snapshot, str], None] = lambda *_: None,
+        authorize: Callable[[Snapshot, str], object] = lambda *_: None,
         retry_unknown: bool = True,
     ) -> R:
         """Return the result of `decide`, or the stored result if the command ran before.

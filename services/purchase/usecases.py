@@ -3,10 +3,11 @@
 from collections.abc import Callable, Mapping
 from functools import partial
 
-from contract.tickets import FAILED, OPEN, RESERVED, TicketMessage, ticket_event
+from contract.reactions import ticket_handlers
+from contract.tickets import FAILED, OPEN, REMINDER_ATTRIBUTE, RESERVED, TicketMessage, ticket_event
 from sagakit.auth import caller as callers
-from sagakit.consumer import Outcome
-from sagakit.errors import Poison
+from sagakit.consumer import Handler, Outcome
+from sagakit.errors import NotFound, Poison
 from sagakit.events import Event
 from sagakit.inbox import Inbox
 from sagakit.reminders import ReminderSchedule
@@ -20,7 +21,6 @@ from services.purchase import ticket as tickets
 from services.purchase.cart import Cart, Opened
 from services.purchase.commands import Command, IdempotentCommands
 from services.purchase.metrics import Orders
-from services.purchase.owners import authorize_cart, authorize_order, cart_of, ticket_of
 from services.purchase.storage import (
     CART_CODEC,
     OPENED_CODEC,
@@ -29,6 +29,7 @@ from services.purchase.storage import (
     cart_key,
     ticket_entity,
     ticket_key,
+    to_cart,
     to_ticket,
 )
 from services.purchase.ticket import Report, Ticket
@@ -62,16 +63,16 @@ class UseCases:
 
         def decide(found: Snapshot) -> Changes[Opened]:
             if found.get(cart_key(cartid)) is not None:
-                return Changes(Opened(cart_of(found, cartid), created=False))
+                return Changes(Opened(_cart_of(found, cartid), created=False))
             cart = Cart(cartid, owner=callers.current().sub)
             return Changes(Opened(cart, created=True), put(cart))
 
         command = Command(commandid, cartid, {"create": cartid})
         # Blind insert: an existing cart causes a conflict, and is read then.
-        return await self._commands.execute(command, (), decide, OPENED_CODEC, authorize=authorize_cart)
+        return await self._commands.execute(command, (), decide, OPENED_CODEC, authorize=_authorize_cart)
 
     async def get_cart(self, cartid: str) -> Cart:
-        return cart_of(await self._store.read([cart_key(cartid)]), cartid)
+        return _cart_of(await self._store.read([cart_key(cartid)]), cartid)
 
     async def add_item(self, cartid: str, itemid: str, count: int, commandid: str = "") -> Cart:
         """Add units. Without a `commandid`, raises OutcomeUnknown if the units may have been added."""
@@ -95,10 +96,10 @@ class UseCases:
         put, trace_id = self._put_cart(), current_trace_id()
 
         def decide(found: Snapshot) -> Changes[Ticket]:
-            cart = cart_of(found, cartid)
+            cart = _cart_of(found, cartid)
             if cart.orderid is not None:
                 found.require([ticket_key(cart.orderid)])
-                return Changes(ticket_of(found, cart.orderid))
+                return Changes(_ticket_of(found, cart.orderid))
             ticket = tickets.opened(orderid, cartid, cart.items, now, cart.owner, trace_id)
             writes = {**put(carts.check_out(cart, orderid)), **self._writes(ticket, now)}
             published = [_event(ticket, eventid, now)]
@@ -106,18 +107,18 @@ class UseCases:
 
         command = Command(commandid, cartid, {"checkout": cartid})
         return await self._commands.execute(
-            command, [cart_key(cartid)], decide, TICKET_CODEC, authorize=authorize_cart
+            command, [cart_key(cartid)], decide, TICKET_CODEC, authorize=_authorize_cart
         )
 
     async def get_order_ticket(self, orderid: str) -> Ticket:
-        return ticket_of(await self._store.read([ticket_key(orderid)]), orderid)
+        return _ticket_of(await self._store.read([ticket_key(orderid)]), orderid)
 
     async def cancel_order(self, orderid: str, commandid: str = "") -> Ticket:
         """Return the canceled ticket. Raises FailedPrecondition if its status is another final one."""
         eventid, now, trace_id = self._runtime.new_id(), self._runtime.now(), current_trace_id()
 
         def decide(found: Snapshot) -> Changes[Ticket]:
-            before = ticket_of(found, orderid)
+            before = _ticket_of(found, orderid)
             after = tickets.cancel(before, tickets.CLIENT, now, trace_id)
             if after == before:
                 return Changes(before)
@@ -126,8 +127,25 @@ class UseCases:
 
         command = Command(commandid, orderid, {"cancel": orderid})
         return await self._commands.execute(
-            command, [ticket_key(orderid)], decide, TICKET_CODEC, authorize=authorize_order
+            command, [ticket_key(orderid)], decide, TICKET_CODEC, authorize=_ticket_of
         )
+
+    def handlers(self) -> Mapping[str, Handler]:
+        """Return handlers of the other services' reports, by event type, for the kit's consumer."""
+
+        async def apply(event: Event, ticket: TicketMessage) -> Outcome:
+            report = Report(
+                eventid=event.eventid,
+                status=ticket.status,
+                time=self._runtime.now(),
+                amount=ticket.amount,
+                reason=ticket.reason,
+                is_reminder=REMINDER_ATTRIBUTE in event.attributes,
+                trace_id=current_trace_id(),
+            )
+            return await self.apply_report(ticket.orderid, report)
+
+        return ticket_handlers(apply)
 
     async def apply_report(self, orderid: str, report: Report) -> Outcome:
         """Apply a report once, as TRANSITIONS define. Raises Poison if the order does not exist."""
@@ -188,16 +206,40 @@ class UseCases:
         put = self._put_cart()
 
         def decide(found: Snapshot) -> Changes[Cart]:
-            before = cart_of(found, command.resource)
+            before = _cart_of(found, command.resource)
             after = change(before)
             return Changes(after, {} if after == before else put(after))
 
         keys = [cart_key(command.resource)]
         return await self._commands.execute(
-            command, keys, decide, CART_CODEC, authorize=authorize_cart, retry_unknown=retry_unknown
+            command, keys, decide, CART_CODEC, authorize=_authorize_cart, retry_unknown=retry_unknown
         )
 
 
 def _event(ticket: Ticket, eventid: str, now: float, *, is_reminder: bool = False) -> Event:
     message = TicketMessage(ticket.orderid, ticket.status, ticket.items, ticket.amount, ticket.reason)
     return ticket_event(message, eventid, now, is_reminder=is_reminder)
+
+
+def _cart_of(found: Snapshot, cartid: str) -> Cart:
+    """Return the cart. Raises NotFound if it does not exist or belongs to another user."""
+    entity = found.get(cart_key(cartid))
+    cart = None if entity is None else to_cart(cartid, entity)
+    if cart is None or not callers.current().may_see(cart.owner):
+        raise NotFound("unknown-cart", f"there is no cart {cartid}")
+    return cart
+
+
+def _ticket_of(found: Snapshot, orderid: str) -> Ticket:
+    """Return the ticket. Raises NotFound if it does not exist or belongs to another user."""
+    entity = found.get(ticket_key(orderid))
+    ticket = None if entity is None else to_ticket(orderid, entity)
+    if ticket is None or not callers.current().may_see(ticket.owner):
+        raise NotFound("unknown-order", f"there is no order {orderid}")
+    return ticket
+
+
+def _authorize_cart(found: Snapshot, cartid: str) -> None:
+    """Raise NotFound if the cart exists and belongs to another user."""
+    if found.get(cart_key(cartid)) is not None:
+        _cart_of(found, cartid)

@@ -9,11 +9,10 @@ from rpc.stock_pb2_grpc import add_StockServicer_to_server
 from sagakit.run import main
 from sagakit.service import Kit, Service
 from services.stock.catalogue import Catalogue
-from services.stock.handlers import REACTIONS
 from services.stock.servicer import Servicer
 from services.stock.shards import ShardHints
 from services.stock.storage import RESERVATION
-from services.stock.usecases import UseCases
+from services.stock.usecases import REACTIONS, UseCases
 
 
 def build(kit: Kit) -> Service:

@@ -3,6 +3,8 @@
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
+from contract import tickets
+from contract.reactions import Reaction
 from contract.tickets import PAID, RESERVE_FAILED, RESERVED, TicketMessage, ticket_event
 from sagakit.consumer import Outcome
 from sagakit.errors import NotFound
@@ -123,6 +125,15 @@ class UseCases:
         waits = reservation.status == inventory.RESERVED
         due = self._schedule.next_at(now, reservation.reminders_sent) if waits else None
         return {reservation_key(reservation.orderid): reservation_entity(reservation, due)}
+
+
+REACTIONS = {
+    tickets.PRE_APPROVED: Reaction(UseCases.reserve, replies=(RESERVED, RESERVE_FAILED, PAID)),
+    tickets.APPROVED: Reaction(UseCases.sell),
+    tickets.PAYMENT_FAILED: Reaction(UseCases.release),
+    tickets.CANCELED: Reaction(UseCases.release),
+    tickets.RESERVE_FAILED: Reaction(UseCases.release),
+}
 
 
 def _sufficient_shards(

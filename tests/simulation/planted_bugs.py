@@ -27,7 +27,6 @@ from services.payment.simulated import LEDGER
 from services.payment.storage import PAYMENT
 from services.purchase.commands import IdempotentCommands
 from services.purchase.ticket import TRANSITIONS, Transition
-from services.stock import handlers as stock
 from services.stock import usecases as stock_usecases
 from services.stock.inventory import REFUSED, RELEASED
 from services.stock.storage import RESERVATION, reservation_key
@@ -257,7 +256,7 @@ def a_reminder_is_taken_for_a_new_order() -> Iterator[None]:
             await self._store._tables.commit([Delete(key)])
         return await self.reserve(eventid, ticket)
 
-    with patch.dict(stock.REACTIONS, {"pre-approved": Reaction(reserve)}):
+    with patch.dict(stock_usecases.REACTIONS, {"pre-approved": Reaction(reserve)}):
         yield
 
 

@@ -15,16 +15,15 @@ from sagakit.relay import Relay
 from sagakit.runtime import Runtime
 from sagakit.store import Store
 from sagakit.tables import Delete, Key
-from services.delivery.handlers import REACTIONS as DELIVERY
+from services.delivery.usecases import REACTIONS as DELIVERY
 from services.delivery.usecases import UseCases as Delivery
-from services.payment.handlers import REACTIONS as PAYMENT
 from services.payment.simulated import SimulatedProvider
+from services.payment.usecases import REACTIONS as PAYMENT
 from services.payment.usecases import UseCases as Payment
-from services.purchase.handlers import handlers as purchase_handlers
 from services.purchase.usecases import UseCases as Purchase
 from services.stock.catalogue import Catalogue
-from services.stock.handlers import REACTIONS as STOCK
 from services.stock.shards import ShardHints
+from services.stock.usecases import REACTIONS as STOCK
 from services.stock.usecases import UseCases as Stock
 from tests.support.manual_bus import ManualBus
 from tests.support.tables import CountedTables, MemoryTables
@@ -67,7 +66,7 @@ class CountedSaga:
         self.catalogue = use_cases(self.tables, lambda store, *_: Catalogue(store, hints))
         self.purchase = self.service("purchase", Purchase, REMINDERS, 1800, 3600)
         self.handlers = {
-            "purchase": purchase_handlers(self.purchase, Runtime()),
+            "purchase": self.purchase.handlers(),
             "stock": handlers(STOCK, self.service("stock", Stock, REMINDERS, hints)),
             "payment": handlers(PAYMENT, self.service("payment", Payment, REMINDERS, provider)),
             "delivery": handlers(DELIVERY, self.service("delivery", Delivery)),

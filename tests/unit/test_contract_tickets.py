@@ -26,10 +26,10 @@ from contract.topology import SUBSCRIBES_TO
 from sagaclient import models
 from sagakit.errors import Poison
 from sagakit.events import Event
-from services.delivery.handlers import REACTIONS as DELIVERY
-from services.payment.handlers import REACTIONS as PAYMENT
+from services.delivery.usecases import REACTIONS as DELIVERY
+from services.payment.usecases import REACTIONS as PAYMENT
 from services.purchase.ticket import TRANSITIONS
-from services.stock.handlers import REACTIONS as STOCK
+from services.stock.usecases import REACTIONS as STOCK
 
 ids = st.text("ABCxyz019._~-", min_size=1, max_size=128)
 words = st.text(st.characters(codec="utf-8"), min_size=1, max_size=50)
