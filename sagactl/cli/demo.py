@@ -1,7 +1,6 @@
 """`sagactl demo`: orders of every outcome through the gateway, with all requests and responses."""
 
 import asyncio
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,7 +45,7 @@ def demo(gateway: str | None, run_dir: Path) -> None:
     """Run an order of every outcome, printing every request and response."""
     suite = read_suite(run_dir)
     url = gateway or (suite.gateway if suite else _DEFAULT_GATEWAY)
-    asyncio.run(run_scenarios(url, click.echo, tool_token(run_dir, os.environ)))
+    asyncio.run(run_scenarios(url, click.echo, tool_token(run_dir)))
     click.secho("All scenarios ended as expected.", fg="green")
 
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import os
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
@@ -112,7 +111,7 @@ def set_(
     run_dir: Path,
 ) -> None:
     """Change an item, or add one. Options that are left out keep their value; of a new item they are 0."""
-    address, token = service_address(stock_address, run_dir), tool_token(run_dir, os.environ)
+    address, token = service_address(stock_address, run_dir), tool_token(run_dir)
     item = asyncio.run(change_item(address, itemid, Change(price, stock, waives_payment, shards), token))
     click.echo(describe(item))
 
@@ -130,7 +129,7 @@ def set_(
 @options.run_dir
 def seed(wait: float, stock_address: str | None, run_dir: Path) -> None:
     """Add the items of the starting catalogue that are missing; existing items stay unchanged."""
-    address, token = service_address(stock_address, run_dir), tool_token(run_dir, os.environ)
+    address, token = service_address(stock_address, run_dir), tool_token(run_dir)
     for item in asyncio.run(put_if_absent(address, CATALOGUE, token, wait)):
         click.echo(describe(item))
 

@@ -3,7 +3,6 @@
 import json
 import os
 import time
-from collections.abc import Mapping
 from pathlib import Path
 
 import jwt
@@ -40,9 +39,9 @@ def mint(run_dir: Path, sub: str, *, operator: bool, seconds: float) -> str:
     return jwt.encode({**claims, **scope}, _key(run_dir), ALGORITHM, headers={"kid": _KID})
 
 
-def tool_token(run_dir: Path, environ: Mapping[str, str]) -> str:
+def tool_token(run_dir: Path) -> str:
     """Return the token for sagactl's own calls: SAGA_TOKEN, else one of the development key, else ""."""
-    given = environ.get("SAGA_TOKEN", "").strip()
+    given = os.environ.get("SAGA_TOKEN", "").strip()
     if given or not (run_dir / _KEY).exists():
         return given
     return mint(run_dir, "sagactl", operator=True, seconds=TOOL_TOKEN_SECONDS)

@@ -31,16 +31,13 @@ async def test_provisioning_can_be_repeated(tmp_path):
     assert "subscription stock-service.com.example.purchase of com.example.purchase" in first
 
 
-def test_every_subscription_but_the_dead_letters_has_a_dead_letter_topic():
+def test_every_subscription_but_the_dead_letters_has_a_dead_letter_topic_and_its_topic_is_created():
     specs = {spec.name: spec for spec in subscription_specs()}
 
+    assert {spec.topic for spec in specs.values()} <= set(topics())
     assert specs.pop("dead-letter").dead_letter_topic is None
     assert {spec.dead_letter_topic for spec in specs.values()} == {"com.example.dead-letter"}
     assert specs.keys() == topology.subscriptions().keys()
-
-
-def test_every_subscribed_topic_is_created():
-    assert {spec.topic for spec in subscription_specs()} <= set(topics())
 
 
 async def test_invalid_settings_are_an_error_at_once():
