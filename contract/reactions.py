@@ -34,9 +34,7 @@ def handlers(reactions: Mapping[str, Reaction], usecases: object) -> Mapping[str
     return ticket_handlers(react)
 
 
-def ticket_handlers(
-    apply: Callable[[Event, TicketMessage], Awaitable[Outcome]],
-) -> Mapping[str, Handler]:
+def ticket_handlers(apply: Callable[[Event, TicketMessage], Awaitable[Outcome]]) -> Mapping[str, Handler]:
     """Return handlers by event type that decode the ticket, put it into logs and traces, and call `apply`."""
 
     async def order_ticket(event: Event) -> Outcome:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from contract.fields import MAX_AMOUNT, MAX_COUNT, checked_id, checked_int
+from sagakit.codec import to_entity
 from sagakit.errors import InvalidArgument, Poison
 from sagakit.events import Event, timestamp
 
@@ -83,17 +84,8 @@ class TicketMessage:
 
     def to_event(self, eventid: str, attributes: Mapping[str, str]) -> Event:
         """Return the event with this body; None values are left out of it."""
-        body: dict[str, Any] = {
-            "orderid": self.orderid,
-            "status": self.status,
-            "cart_items": [{"itemid": item.itemid, "count": item.count} for item in self.cart_items],
-        }
-        if self.amount is not None:
-            body["amount"] = self.amount
-        if self.reason is not None:
-            body["reason"] = self.reason
-        about = {"orderid": self.orderid}
-        return Event(eventid, ORDER_TICKET, json.dumps(body).encode(), attributes, about)
+        body = json.dumps(to_entity(self, omit_none=("amount", "reason"))).encode()
+        return Event(eventid, ORDER_TICKET, body, attributes, {"orderid": self.orderid})
 
     @classmethod
     def from_event(cls, event: Event) -> "TicketMessage":

@@ -5,17 +5,7 @@ from sagakit.telemetry.metrics import OTHER, known
 from services.purchase.ticket import CLIENT, TIMEOUT, Ticket
 
 NO_REASON = ""
-REASONS = (
-    NO_REASON,
-    "no-items",
-    "unknown-item",
-    "sold-out",
-    "no-amount",
-    "declined",
-    CLIENT,
-    TIMEOUT,
-    OTHER,
-)
+REASONS = (NO_REASON, "no-items", "unknown-item", "sold-out", "no-amount", "declined", CLIENT, TIMEOUT, OTHER)
 """Values of the label `reason`: a failure reason up to its colon."""
 
 ORDERS_OPENED = Counter("saga.orders.opened", "{order}", "Orders that a checkout has opened.")
