@@ -19,14 +19,23 @@ class HalfClosingPullTransport(SubscriberGrpcTransport):
     """The subscriber client's transport to the emulator."""
 
     # Not an interceptor: with one, gRPC would not report that a closed channel cannot open streams.
-    _pull: Any = None
+    _pull: "_StreamingPull | None" = None
 
     @property
     def streaming_pull(self) -> Any:
         if self._pull is None:
-            stub = super().streaming_pull
-            self._pull = lambda *args, **kwargs: _Stream(stub(*args, **kwargs))
+            self._pull = _StreamingPull(super().streaming_pull)
         return self._pull
+
+
+class _StreamingPull:
+    """The method of the stub, which opens streams."""
+
+    def __init__(self, stub: Callable[..., Any]) -> None:
+        self._stub = stub
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return _Stream(self._stub(*args, **kwargs))
 
 
 class _Stream:
