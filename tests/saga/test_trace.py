@@ -86,7 +86,6 @@ gateway: POST /purchase/api/checkout
           purchase: publish com.example.purchase
 """
 
-
 RED_CLAIMED = RED.replace(
     "          stock: process",
     "          purchase: claim PurchasePublishEvent\n          stock: process",
@@ -117,12 +116,13 @@ class TracedSuite:
 
     async def tree_becomes(self, trace_id: str, expected: str) -> None:
         """Wait for that tree of spans, without handlers that ignored their event."""
-        with suppress(AssertionError):
-            await eventually(lambda: self._is(trace_id, expected), 20)
-        assert without_ignored(self.traces.tree(trace_id)) == expected.strip()
 
-    async def _is(self, trace_id: str, expected: str) -> bool:
-        return without_ignored(self.traces.tree(trace_id)) == expected.strip()
+        def tree() -> str:
+            return without_ignored(self.traces.tree(trace_id))
+
+        with suppress(AssertionError):
+            await eventually(lambda: tree() == expected.strip(), 20)
+        assert tree() == expected.strip()
 
 
 def without_ignored(tree: str) -> str:
@@ -140,13 +140,9 @@ def trace_id_in(answer: httpx.Response) -> str:
     return answer.headers["traceresponse"].split("-")[1]
 
 
-def as_traced(traces: Traces, service: str) -> Runtime:
-    return traces.runtime_of(service)
-
-
 @asynccontextmanager
 async def traced(
-    environ: Mapping[str, str], runtime_of: Callable[[Traces, str], Runtime] = as_traced, **more: Any
+    environ: Mapping[str, str], runtime_of: Callable[[Traces, str], Runtime] = Traces.runtime_of, **more: Any
 ) -> AsyncIterator[TracedSuite]:
     traces = Traces()
     async with running_suite(environ, runtime_of=partial(runtime_of, traces), **more) as suite:
@@ -191,11 +187,8 @@ async def test_message_spans_follow_the_semantic_conventions(backend_environ):
         "eventid": eventid,
         "orderid": create.attributes["orderid"],
     }
-    assert [span.kind for span in (create, publish, process)] == [
-        SpanKind.PRODUCER,
-        SpanKind.CLIENT,
-        SpanKind.CONSUMER,
-    ]
+    kinds = [span.kind for span in (create, publish, process)]
+    assert kinds == [SpanKind.PRODUCER, SpanKind.CLIENT, SpanKind.CONSUMER]
     assert create.attributes == {
         **common,
         "messaging.operation.name": "create",

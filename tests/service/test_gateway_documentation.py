@@ -196,11 +196,3 @@ async def test_document_stays_the_same():
         second = await client.get("/openapi.json")
 
     assert first.json() == second.json()
-
-
-async def test_docs_page_shows_the_document():
-    async with suite() as (client, _):
-        page = await client.get("/docs")
-
-    assert page.status_code == 200
-    assert "/openapi.json" in page.text

@@ -73,13 +73,6 @@ async def test_no_other_failure_is_retried(code):
     assert len(purchase.asked) == 1
 
 
-async def test_call_ends_at_the_deadline():
-    async with suite(GetCart=[asyncio.Event().wait], timeout_seconds=0.2) as (client, _):
-        response = await client.post(GET_CART, json=CARTID)
-
-    assert_problem(response, 504, "deadline-exceeded")
-
-
 async def test_gateway_reconnects_to_a_restarted_service():
     purchase = FakeService("purchase")
 

@@ -5,9 +5,10 @@ reach into private attributes of the store and of the payment provider, which ha
 """
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 from unittest.mock import patch
 
@@ -21,14 +22,14 @@ from sagakit.inbox import Inbox
 from sagakit.outbox import Outbox
 from sagakit.reminders import ReminderSchedule
 from sagakit.sweeper import Sweeper
-from sagakit.tables import DUE, Delete, Insert, Key, Mutation, Row, Update
+from sagakit.tables import Delete, Insert, Key, Mutation, Row, Update
 from services.payment import simulated
 from services.payment.simulated import LEDGER
 from services.payment.storage import PAYMENT
 from services.purchase.commands import IdempotentCommands
 from services.purchase.ticket import TRANSITIONS, Transition
 from services.stock import usecases as stock_usecases
-from services.stock.inventory import REFUSED, RELEASED
+from services.stock.inventory import REFUSED, RELEASED, RESERVED
 from services.stock.storage import RESERVATION, reservation_key
 from services.stock.usecases import UseCases as Stock
 from tests.simulation.broker import SimBus, SimDelivery, SimPull
@@ -36,7 +37,8 @@ from tests.simulation.faults import NO_MESSAGE_LOSS, UNRELIABLE, FaultRates
 from tests.simulation.observer import OUTBOXES
 from tests.simulation.tables import SimDatabase, SimTables
 
-Plant = Callable[[], "Iterator[None]"]
+Planted = AbstractContextManager[Any]
+Plant = Callable[[], Planted]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,20 +58,19 @@ BUGS: list[Bug] = []
 
 def bug(*, faults: FaultRates = UNRELIABLE, reminders: bool = True) -> Callable[[Plant], Plant]:
     def register(plant: Plant) -> Plant:
-        BUGS.append(Bug(plant.__name__, contextmanager(plant), faults, reminders))
+        BUGS.append(Bug(plant.__name__, plant, faults, reminders))
         return plant
 
     return register
 
 
 @bug()
-def inbox_rows_are_not_written() -> Iterator[None]:
-    with patch.object(Inbox, "once", lambda self, name, decide, **_: decide):
-        yield
+def inbox_rows_are_not_written() -> Planted:
+    return patch.object(Inbox, "once", lambda self, name, decide, **_: decide)
 
 
 @bug(faults=NO_MESSAGE_LOSS, reminders=False)
-def the_inbox_row_is_committed_before_the_changes() -> Iterator[None]:
+def the_inbox_row_is_committed_before_the_changes() -> Planted:
     async def commit(self: SimTables, mutations: Sequence[Mutation]) -> None:
         recorded = [each for each in mutations if each.key.kind.endswith("ReceivedEvent")]
         if recorded:
@@ -77,8 +78,7 @@ def the_inbox_row_is_committed_before_the_changes() -> Iterator[None]:
         await original(self, [each for each in mutations if each not in recorded])
 
     original = SimTables.commit
-    with patch.object(SimTables, "commit", commit):
-        yield
+    return patch.object(SimTables, "commit", commit)
 
 
 class AcknowledgedDelivery:
@@ -95,68 +95,61 @@ class AcknowledgedDelivery:
 
 
 @bug(faults=NO_MESSAGE_LOSS, reminders=False)
-def events_are_acknowledged_before_the_commit() -> Iterator[None]:
+def events_are_acknowledged_before_the_commit() -> Planted:
     def deliver(self: SimPull, delivery: SimDelivery) -> None:
         original(self, AcknowledgedDelivery(delivery))
 
     original: Any = SimPull.deliver
-    with patch.object(SimPull, "deliver", deliver):
-        yield
+    return patch.object(SimPull, "deliver", deliver)
 
 
 @bug(faults=NO_MESSAGE_LOSS, reminders=False)
-def errors_are_acknowledged() -> Iterator[None]:
+def errors_are_acknowledged() -> Planted:
     """An exception is swallowed, so that the broker takes the event for processed."""
-    with patch.object(SimDelivery, "nack", SimDelivery.ack):
-        yield
+    return patch.object(SimDelivery, "nack", SimDelivery.ack)
 
 
 @bug()
-def events_are_published_before_the_commit() -> Iterator[None]:
+def events_are_published_before_the_commit() -> Planted:
     async def commit(self: SimTables, mutations: Sequence[Mutation]) -> None:
         for each in mutations:
             if isinstance(each, Insert) and each.key.kind in OUTBOXES:
-                row = each.entity
-                event = Event(each.key.name, row["type"], row["body"], row["attributes"])
+                event = Event(each.key.name, *(each.entity[name] for name in ("type", "body", "attributes")))
                 self.process.broker.publish(TOPICS[OUTBOXES[each.key.kind]], [event.to_message()])
         await original(self, mutations)
 
     original = SimTables.commit
-    with patch.object(SimTables, "commit", commit):
-        yield
+    return patch.object(SimTables, "commit", commit)
 
 
 @bug()
-def versions_are_not_checked() -> Iterator[None]:
+def versions_are_not_checked() -> Planted:
     """Stock is read outside the transaction that writes it."""
-    with patch.object(SimDatabase, "checks_versions", False):
-        yield
+    return patch.object(SimDatabase, "checks_versions", False)
 
 
 @bug()
-def a_conflict_is_taken_for_already_applied() -> Iterator[None]:
+def a_conflict_is_taken_for_already_applied() -> Planted:
     async def commit(self: SimTables, mutations: Sequence[Mutation]) -> None:
         with suppress(Contention):
             await original(self, mutations)
 
     original = SimTables.commit
-    with patch.object(SimTables, "commit", commit):
-        yield
+    return patch.object(SimTables, "commit", commit)
 
 
 @bug(faults=NO_MESSAGE_LOSS, reminders=False)
-def the_relay_only_publishes_after_the_commit() -> Iterator[None]:
+def the_relay_only_publishes_after_the_commit() -> Planted:
     """Nothing sweeps the outbox, so that a crash strands events for ever."""
 
     async def run(_: Sweeper) -> None:
         await asyncio.Event().wait()
 
-    with patch.object(Sweeper, "run", run):
-        yield
+    return patch.object(Sweeper, "run", run)
 
 
 @bug(faults=NO_MESSAGE_LOSS, reminders=False)
-def outbox_rows_are_deleted_before_the_broker_responds() -> Iterator[None]:
+def outbox_rows_are_deleted_before_the_broker_responds() -> Planted:
     background: set[Any] = set()
 
     async def ignore_failure(publishing: Any) -> None:
@@ -169,54 +162,45 @@ def outbox_rows_are_deleted_before_the_broker_responds() -> Iterator[None]:
         task.add_done_callback(background.discard)
 
     original = SimBus.publish
-    with patch.object(SimBus, "publish", publish):
-        yield
+    return patch.object(SimBus, "publish", publish)
 
 
 @bug(faults=replace(UNRELIABLE, outage_seconds=600))
-def a_claim_does_not_change_due() -> Iterator[None]:
+def a_claim_does_not_change_due() -> Planted:
     def claim(self: Outbox, key: Key, row: Row) -> Update:
-        return Update(
-            key, {**row.entity, "claims": row.entity["claims"] + 1, DUE: row.entity[DUE]}, row.version
-        )
+        return Update(key, {**row.entity, "claims": row.entity["claims"] + 1}, row.version)
 
-    with patch.object(Outbox, "claim", claim):
-        yield
+    return patch.object(Outbox, "claim", claim)
 
 
 @bug(faults=replace(UNRELIABLE, outage_seconds=900))
-def reminders_do_not_back_off() -> Iterator[None]:
-    with patch.object(ReminderSchedule, "next_at", lambda self, now, repeats: now + 1):
-        yield
+def reminders_do_not_back_off() -> Planted:
+    return patch.object(ReminderSchedule, "next_at", lambda self, now, repeats: now + 1)
 
 
 @bug(faults=replace(UNRELIABLE, dropped=0.1), reminders=False)
-def reminders_are_missing() -> Iterator[None]:
-    yield
+def reminders_are_missing() -> Planted:
+    return nullcontext()
 
 
 @bug(faults=replace(UNRELIABLE, dropped=0.1))
-def a_failed_ticket_does_not_answer_late_reports() -> Iterator[None]:
-    with patch.dict(TRANSITIONS[CANCELED], clear=True):
-        yield
+def a_failed_ticket_does_not_answer_late_reports() -> Planted:
+    return patch.dict(TRANSITIONS[CANCELED], clear=True)
 
 
 @bug()
-def paid_approves_a_failed_ticket() -> Iterator[None]:
-    with patch.dict(TRANSITIONS[CANCELED], {PAID: Transition(APPROVED, publish=True)}):
-        yield
+def paid_approves_a_failed_ticket() -> Planted:
+    return patch.dict(TRANSITIONS[CANCELED], {PAID: Transition(APPROVED, publish=True)})
 
 
-@contextmanager
-def never_written(wanted: Callable[[Mutation], bool]) -> Iterator[None]:
+def never_written(wanted: Callable[[Mutation], bool]) -> Planted:
     """Drop the mutations that `wanted` holds for from every commit."""
 
     def commit(self: SimDatabase, mutations: Sequence[Mutation]) -> None:
         original(self, [each for each in mutations if not wanted(each)])
 
     original = SimDatabase.commit
-    with patch.object(SimDatabase, "commit", commit):
-        yield
+    return patch.object(SimDatabase, "commit", commit)
 
 
 def inserts(mutation: Mutation, kind: str, **properties: Any) -> bool:
@@ -228,68 +212,53 @@ def inserts(mutation: Mutation, kind: str, **properties: Any) -> bool:
     )
 
 
-@bug()
-def stock_leaves_no_tombstone() -> Iterator[None]:
-    with never_written(lambda each: inserts(each, RESERVATION, status=RELEASED)):
-        yield
+NEVER_WRITTEN: dict[str, Callable[[Mutation], bool]] = {
+    "stock_leaves_no_tombstone": lambda each: inserts(each, RESERVATION, status=RELEASED),
+    "payment_leaves_no_tombstone": lambda each: (
+        inserts(each, PAYMENT, status=CANCELED) or inserts(each, LEDGER, canceled=True)
+    ),
+    "rejected_reservations_are_not_recorded": lambda each: inserts(each, RESERVATION, status=REFUSED),
+}
+BUGS += [Bug(name, partial(never_written, each), UNRELIABLE, True) for name, each in NEVER_WRITTEN.items()]
 
 
 @bug()
-def payment_leaves_no_tombstone() -> Iterator[None]:
-    with never_written(
-        lambda each: inserts(each, PAYMENT, status=CANCELED) or inserts(each, LEDGER, canceled=True)
-    ):
-        yield
-
-
-@bug()
-def rejected_reservations_are_not_recorded() -> Iterator[None]:
-    with never_written(lambda each: inserts(each, RESERVATION, status=REFUSED)):
-        yield
-
-
-@bug()
-def a_reminder_is_taken_for_a_new_order() -> Iterator[None]:
+def a_reminder_is_taken_for_a_new_order() -> Planted:
     async def reserve(self: Stock, eventid: str, ticket: TicketMessage) -> Outcome:
         key = reservation_key(ticket.orderid)
         if (await self._store.read([key])).get(key) is not None:
             await self._store._tables.commit([Delete(key)])
         return await self.reserve(eventid, ticket)
 
-    with patch.dict(stock_usecases.REACTIONS, {"pre-approved": Reaction(reserve)}):
-        yield
+    return patch.dict(stock_usecases.REACTIONS, {"pre-approved": Reaction(reserve)})
 
 
 @bug()
-def refunds_are_not_idempotent() -> Iterator[None]:
+def refunds_are_not_idempotent() -> Planted:
     def refund_again(entry: Any) -> Any:
         entry = entry or simulated.Entry()
         return replace(entry, refunded=entry.refunded + entry.charged, canceled=True)
 
-    with provider_cancels_with(refund_again):
-        yield
+    return provider_cancels_with(refund_again)
 
 
 @bug()
-def a_cancellation_is_not_final() -> Iterator[None]:
+def a_cancellation_is_not_final() -> Planted:
     """The provider forgets the cancellation of what it has not charged yet."""
-    with provider_cancels_with(lambda entry: entry and replace(entry, refunded=entry.charged, canceled=True)):
-        yield
+    return provider_cancels_with(lambda it: it and replace(it, refunded=it.charged, canceled=True))
 
 
-@contextmanager
-def provider_cancels_with(change: Callable[[Any], Any]) -> Iterator[None]:
+def provider_cancels_with(change: Callable[[Any], Any]) -> Planted:
     async def cancel(self: Any, orderid: str) -> int:
         await self.check()
         entry, _ = await self._update(orderid, change)
         return entry.refunded if entry else 0
 
-    with patch.object(simulated.SimulatedProvider, "cancel", cancel):
-        yield
+    return patch.object(simulated.SimulatedProvider, "cancel", cancel)
 
 
 @bug()
-def every_attempt_charges() -> Iterator[None]:
+def every_attempt_charges() -> Planted:
     """The provider is called with a new idempotency key every time."""
 
     async def charge(self: Any, orderid: str, amount: int) -> Any:
@@ -299,37 +268,31 @@ def every_attempt_charges() -> Iterator[None]:
         await self._update(orderid, more)
         return simulated.Charged()
 
-    with patch.object(simulated.SimulatedProvider, "charge", charge):
-        yield
+    return patch.object(simulated.SimulatedProvider, "charge", charge)
 
 
 @bug()
-def stock_releases_sold_units() -> Iterator[None]:
+def stock_releases_sold_units() -> Planted:
     """A release ignores the current status of the reservation."""
     original = stock_usecases.inventory.settled
-
-    def settled(reservation: Any, status: str, now: float) -> Any:
-        return original(reservation, "reserved", now)
-
-    with patch.object(stock_usecases.inventory, "settled", settled):
-        yield
+    return patch.object(
+        stock_usecases.inventory, "settled", lambda entry, _, now: original(entry, RESERVED, now)
+    )
 
 
 @bug()
-def a_repeated_command_runs_again() -> Iterator[None]:
+def a_repeated_command_runs_again() -> Planted:
     async def run(self: IdempotentCommands, command: Any, *how: Any, **options: Any) -> Any:
         return await original(self, replace(command, commandid=""), *how, **options)
 
     original = IdempotentCommands.execute
-    with patch.object(IdempotentCommands, "execute", run):
-        yield
+    return patch.object(IdempotentCommands, "execute", run)
 
 
 @bug()
-def a_command_without_changes_is_not_recorded() -> Iterator[None]:
+def a_command_without_changes_is_not_recorded() -> Planted:
     def once(self: Inbox, *how: Any, **options: Any) -> Any:
         return original(self, *how, **{**options, "always": False})
 
     original = Inbox.once
-    with patch.object(Inbox, "once", once):
-        yield
+    return patch.object(Inbox, "once", once)

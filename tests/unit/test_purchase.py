@@ -62,20 +62,6 @@ async def test_repeated_cancel_returns_the_canceled_ticket(shop: PurchaseHarness
     assert shop.statuses == [PRE_APPROVED, CANCELED]
 
 
-@pytest.mark.parametrize(
-    ("report", "status"),
-    [(PAID, APPROVED), (RESERVE_FAILED, RESERVE_FAILED), (PAYMENT_FAILED, PAYMENT_FAILED)],
-)
-async def test_cancel_of_a_final_order_changes_nothing(shop: PurchaseHarness, report, status):
-    await shop.report(report)
-    before = shop.tables.rows
-
-    with pytest.raises(FailedPrecondition, match=f"the order is {status}"):
-        await shop.purchase.cancel_order(shop.orderid)
-
-    assert shop.tables.rows == before
-
-
 async def test_order_approved_during_cancel_stays_approved(shop: PurchaseHarness):
     slow = shop.process(tables=OvertakenTables(shop.tables, lambda: shop.report(PAID)))
 
@@ -164,32 +150,12 @@ async def test_longer_deadline_applies_to_open_orders(shop: PurchaseHarness):
     assert await shop.sweep_after(DEADLINE, by=changed) == [(CANCELED, False)]
 
 
-async def test_only_a_reminder_has_an_approved_ticket_republished(shop: PurchaseHarness):
-    await shop.report(PAID)
-
-    outcomes = [await shop.report(RESERVED), await shop.report(RESERVED, is_reminder=True)]
-
-    assert outcomes == [Outcome.IGNORED, Outcome.APPLIED]
-    assert shop.statuses == [PRE_APPROVED, APPROVED, APPROVED]
-
-
 async def test_report_about_an_unknown_order_is_poison(shop: PurchaseHarness):
     with pytest.raises(NotFound):
         await shop.purchase.cancel_order("none")
     shop.orderid = "none"
     with pytest.raises(Poison, match="unknown-order"):
         await shop.report(PAID)
-
-
-@pytest.mark.parametrize("applied", [True, False])
-async def test_add_with_a_commandid_is_retried_and_adds_once(shop: PurchaseHarness, applied):
-    await shop.purchase.create_cart("another")
-    purchase = shop.process(tables=LostResponseTables(shop.tables, applied=applied))
-
-    cart = await purchase.add_item("another", "blue", 3, "x")
-
-    assert cart.items == (CartItem("blue", 3),)
-    assert await shop.purchase.get_cart("another") == cart
 
 
 @pytest.mark.parametrize("applied", [True, False])

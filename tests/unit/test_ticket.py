@@ -151,26 +151,12 @@ def test_delivery_is_recorded_once():
 
 
 @pytest.mark.parametrize("status", sorted(OPEN))
-def test_cancel_is_recorded_with_its_cause(status):
-    canceled = cancel(a_ticket(status), CLIENT, 5.0)
-
-    assert (canceled.status, canceled.reason) == (CANCELED, "client")
-    assert canceled.history[-1] == HistoryEntry(CANCELED, 5.0, CLIENT)
-
-
-@pytest.mark.parametrize("status", sorted(OPEN))
 def test_open_order_is_canceled_at_its_deadline_and_not_before(status):
     before = reminded(a_ticket(status), 1.0 + DEADLINE - 0.001, DEADLINE)
     after = reminded(a_ticket(status), 1.0 + DEADLINE, DEADLINE)
 
     assert (before.status, before.reminders_sent) == (status, 1)
     assert (after.status, after.reason, after.reminders_sent) == (CANCELED, TIMEOUT, 0)
-
-
-def test_approved_order_has_no_deadline():
-    late = reminded(a_ticket(APPROVED), 1e9, DEADLINE)
-
-    assert (late.status, late.reminders_sent) == (APPROVED, 1)
 
 
 def test_history_entry_resets_the_count_of_reminders():
@@ -249,13 +235,3 @@ def test_no_order_is_open_after_its_deadline(steps, late):
 
     assert after.status not in OPEN
     assert (after.status == ticket.status) == (ticket.status not in OPEN)
-
-
-@given(st.permutations([RESERVED, PAID]), st.integers(1, 3))
-def test_reports_that_overtake_one_another_lead_to_the_same_status(order, copies):
-    ticket = a_ticket()
-
-    for status in [each for each in order for _ in range(copies)]:
-        ticket, _ = reported(ticket, a_report(status))
-
-    assert ticket.status == APPROVED
