@@ -11,10 +11,12 @@ from sagactl.local.signals import StopSignals
 
 @pytest.fixture
 async def stop():
+    inherited = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # Ignored if the tests run under nohup.
     signals = StopSignals()
     yield signals
     for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         asyncio.get_running_loop().remove_signal_handler(signum)
+    signal.signal(signal.SIGHUP, inherited)
 
 
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
