@@ -13,10 +13,14 @@ provisioning are in `sagakit.backends`. Everything named here is public; other m
 | apply an event or command once              | `Inbox`                                          |
 | publish again until a reply arrives         | `RemindFn`, `ReminderSchedule`, `due_property`   |
 | report an error                             | `SagaError` and its subclasses                   |
+| read settings of its own                    | `settings.read`, `.variable`, `.CONFIG`          |
+| have metrics of its own                     | `Metrics`, `Counter`, `Gauge`, `Histogram`       |
+| say since when an entity waits, for metrics | `WaitingSince`                                   |
 | use time, randomness and ids in tests too   | `Runtime`, `Backoff`                             |
 | describe topics and subscriptions           | `SubscriptionSpec`, `subscription_name`          |
 """
 
+from sagakit import settings
 from sagakit.application import Application
 from sagakit.bus import Bus, Message, Provisioner, SubscriptionSpec, subscription_name
 from sagakit.codec import from_entity, to_entity
@@ -42,6 +46,8 @@ from sagakit.service import Kit, Service, ServiceFactory
 from sagakit.settings import BackendSettings, ServiceSettings, SettingsError
 from sagakit.store import Changes, Decide, Snapshot, Store
 from sagakit.tables import Entity, Key, Tables
+from sagakit.telemetry.instruments import Counter, Gauge, Histogram, Metrics
+from sagakit.telemetry.overdue import WaitingSince
 
 __all__ = [
     "Application",
@@ -50,17 +56,21 @@ __all__ = [
     "Bus",
     "Changes",
     "Contention",
+    "Counter",
     "Decide",
     "Entity",
     "Event",
     "FailedPrecondition",
     "Forbidden",
+    "Gauge",
     "Handler",
+    "Histogram",
     "Inbox",
     "InvalidArgument",
     "Key",
     "Kit",
     "Message",
+    "Metrics",
     "NotFound",
     "Outcome",
     "OutcomeUnknown",
@@ -81,9 +91,11 @@ __all__ = [
     "Tables",
     "Unauthenticated",
     "Unavailable",
+    "WaitingSince",
     "due_property",
     "from_entity",
     "published_at",
+    "settings",
     "subscription_name",
     "timestamp",
     "to_entity",

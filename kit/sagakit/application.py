@@ -21,6 +21,7 @@ class Application:
     dead_letter_reasons: tuple[str, ...] = ()
     """Reasons of Poison that handlers raise, up to a colon: values of the metric's attribute `reason`."""
     message_attributes: MessageAttributes = lambda _: {}
+    """Attributes of the spans of gRPC calls, from their requests and responses."""
 
 
 DEFAULT_APPLICATION = Application()

@@ -1,4 +1,4 @@
-"""The seam to the message broker: delivers at least once, in any order, to each subscription of a topic."""
+"""The interface to the broker: delivers to each subscription of a topic, at least once, in any order."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -74,9 +74,13 @@ class SubscriptionSpec:
     dead_letter_topic: str | None
     """Receives messages after `max_delivery_attempts`. None: they are redelivered for ever."""
     max_delivery_attempts: int = 100
+    """Deliveries of a message before it goes to the dead-letter topic."""
     min_retry_seconds: float = 1.0
+    """Delay in seconds before the first redelivery of a message; it grows with each further one."""
     max_retry_seconds: float = 60.0
+    """Upper limit of that delay, in seconds."""
     ack_deadline_seconds: int = 30
+    """Length of a delivery's lease, in seconds. The bus extends leases while the process runs."""
     expires_after_seconds: int | None = None
     """Delete the subscription after this many seconds without a pull (for ephemeral ones). None: never."""
 

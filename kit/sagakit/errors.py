@@ -29,7 +29,7 @@ class Rejected(SagaError):
 class InvalidArgument(Rejected):
     """`field` of the request is malformed, whatever the current state.
 
-    `why` is a stable identifier in kebab-case for a further distinction, or "".
+    `why` is a stable identifier in kebab-case that distinguishes several causes for the same field, or "".
     """
 
     def __init__(self, field: str, message: str, why: str = "") -> None:

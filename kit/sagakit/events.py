@@ -16,7 +16,9 @@ class Event:
 
     eventid: str
     type: str
+    """What happened, for example `parcel.Sent`: selects the handler. Events of unknown types are ignored."""
     body: bytes
+    """The message's data, in whatever encoding the publisher and the receivers agreed on."""
     attributes: Mapping[str, str] = field(default_factory=dict)
     """Further attributes of the message: `time`, `again`, `traceparent`, and those of the publisher."""
     about: Mapping[str, str] = field(default_factory=dict)

@@ -67,7 +67,7 @@ class FanoutSubscriber:
                 await self._subscribe(source, topic)
             except Unavailable as error:
                 failures = 0 if self._runtime.monotonic() - began > STABLE_AFTER_SECONDS else failures + 1
-                log.warning("fan-out subscription lost", topic=topic, error=str(error))
+                log.warning("ephemeral subscription lost", topic=topic, error=str(error))
             await self._runtime.sleep(
                 self._runtime.random.uniform(0.5, 1) * RECONNECT_BACKOFF.max_delay(failures)
             )
@@ -105,7 +105,7 @@ class FanoutSubscriber:
             try:
                 await self._broker.provisioner.ensure_subscription(spec)
             except Unavailable as error:
-                log.warning("fan-out subscription not renewed", subscription=spec.name, error=str(error))
+                log.warning("ephemeral subscription not renewed", subscription=spec.name, error=str(error))
 
     def _receive_one(self, source: str, delivery: Delivery) -> None:
         # Acknowledged before it is used: what it announces is stored by its publisher, so nothing gets lost.

@@ -17,7 +17,7 @@ class KeyedLocks:
 
     @asynccontextmanager
     async def hold(self, names: Iterable[Hashable]) -> AsyncIterator[None]:
-        """Hold the locks of all `names` inside the block, in the order of arrival."""
+        """Hold the locks of all `names` inside the block. Waiters of one lock: first come, first served."""
         async with AsyncExitStack() as stack:
             for name in sorted(set(names), key=repr):
                 await stack.enter_async_context(self._one(name))

@@ -1,4 +1,4 @@
-"""The seam to telemetry: the core calls an observer with what it does, and knows no metric and no span."""
+"""The interface to telemetry: the core calls an observer with what it does, and knows no metric or span."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext

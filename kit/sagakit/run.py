@@ -72,7 +72,7 @@ class Process:
         await self.server.set_serving(True)
         log.info("serving", port=self.server.port)
         if self._open:
-            log.warning("authentication disabled", why="AUTH_ISSUER is not set")
+            log.warning("authentication disabled", reason="AUTH_ISSUER is not set")
         progress = asyncio.create_task(self._check_progress())
         try:
             await first_completed(stop.wait(), asyncio.shield(messaging))
@@ -91,7 +91,7 @@ class Process:
             before, stalled = stalled, self._messaging.stalled()
             if (before is None) != (stalled is None):
                 await self.server.set_serving(stalled is None)
-                log.error("stalled", why=stalled) if stalled else log.info("recovered")
+                log.error("stalled", reason=stalled) if stalled else log.info("recovered")
 
     async def _drain(self) -> None:
         await self.server.set_serving(False)

@@ -19,9 +19,13 @@ class Kit:
     """The parts that a service is built with: its store, inbox, clocks and settings."""
 
     store: Store
+    """The service's entities, committed together with the events it publishes."""
     inbox: Inbox
+    """Applies each event, by its eventid, at most once."""
     runtime: Runtime
+    """Time, randomness and ids."""
     schedule: ReminderSchedule
+    """When the reminders of an entity are due."""
     tables: Tables
     """The database under the store, for tables that are not part of the service's transactions."""
     environ: Mapping[str, str]

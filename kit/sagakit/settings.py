@@ -102,7 +102,7 @@ def _split(value: Any) -> Any:
         return value
     entries = tuple(entry.strip() for entry in value.split(",") if entry.strip())
     if not entries:
-        raise ValueError("names nothing")
+        raise ValueError("must have at least one entry")
     return entries
 
 

@@ -64,6 +64,7 @@ class Changes(Generic[R]):
     """A decision: the result to return, and the writes and events to commit together."""
 
     result: R
+    """Returned to the caller of `transact`, after the commit."""
     writes: Mapping[Key, Entity] = field(default_factory=dict)
     """Whole entities: one that is written replaces the stored one."""
     events: Sequence[Event] = ()
@@ -78,6 +79,7 @@ class Changes(Generic[R]):
 
 
 Decide = Callable[[Snapshot], Changes[R]]
+"""Returns what to commit, from what was read. Must be pure: it runs again after each conflict."""
 
 
 class Store:

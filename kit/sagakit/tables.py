@@ -1,4 +1,4 @@
-"""The seam to the database: versioned entities found by key, and atomic commits."""
+"""The interface to the database: versioned entities found by key, and atomic commits."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -114,8 +114,8 @@ class Dashboard:
 
     def warn(self, _logger: object, _name: str, line: MutableMapping[str, Any]) -> NoReturn:
         """Show a log line as a warning instead of logging it: a processor for structlog."""
-        why = line.get("error") or line.get("why") or ""
-        self._show(f"{line['event']}: {why}" if why else str(line["event"]))
+        reason = line.get("error") or line.get("reason") or ""
+        self._show(f"{line['event']}: {reason}" if reason else str(line["event"]))
         raise structlog.DropEvent
 
     @property

@@ -48,12 +48,12 @@ async def _run(settings: Settings, listener: socket.socket) -> None:
         clients = Clients(settings.targets, settings.limits.request_seconds, tracer)
         feeds = OrderFeeds(SnapshotReader(clients).read, Runtime())
         if settings.messages is None:
-            log.warning("no event streams", why="neither BACKEND nor GOOGLE_CLOUD_PROJECT is set")
+            log.warning("no event streams", reason="neither BACKEND nor GOOGLE_CLOUD_PROJECT is set")
         else:
             messages = await stack.enter_async_context(open_broker(settings.messages, Runtime()))
             await stack.enter_async_context(receiving(messages, feeds))
         if settings.auth is None:
-            log.warning("authentication disabled", why="AUTH_ISSUER is not set")
+            log.warning("authentication disabled", reason="AUTH_ISSUER is not set")
         lifecycle = Lifecycle()
         app = create_app(
             clients,

@@ -140,7 +140,7 @@ async def test_ended_suite_has_no_processes(suite):
 
 async def test_log_lines_are_shown_as_warnings(suite):
     warn = suite.dashboard.warn
-    for line in ({"event": "fan-out subscription lost", "error": "why"}, {"event": "stopped"}):
+    for line in ({"event": "ephemeral subscription lost", "error": "why"}, {"event": "stopped"}):
         with pytest.raises(structlog.DropEvent):
             warn(None, "warning", line)
 

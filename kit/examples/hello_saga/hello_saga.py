@@ -91,7 +91,9 @@ if __name__ == "__main__":
         case ["greet", name]:
             asyncio.run(greet(name))
         case [("greeter" | "translator") as service]:
-            os.environ["EVENT_PUBLISH_TOPIC"] = service
+            os.environ.update(EVENT_PUBLISH_TOPIC=service, EVENT_DEAD_LETTER_TOPIC="dead-letter")
             os.environ["EVENT_SUBSCRIBE_TOPICS"] = ",".join(SUBSCRIBES_TO[service])
-            os.environ["EVENT_DEAD_LETTER_TOPIC"] = "dead-letter"
             main(service, {"greeter": greeter, "translator": translator}[service])
+        case _:
+            print("usage: hello_saga.py provision | greeter | translator | greet NAME", file=sys.stderr)
+            sys.exit(2)

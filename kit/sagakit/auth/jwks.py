@@ -21,8 +21,8 @@ CACHE_SECONDS = 600.0
 MAX_STALE_SECONDS = 24 * 3600.0
 """How long cached keys are used while the issuer does not respond."""
 MIN_REFETCH_SECONDS = 10.0
-"""Minimum interval between JWKS fetches, so that tokens with unknown key ids cannot make us hammer the
-issuer."""
+"""Minimum interval between JWKS fetches, so that tokens with unknown key ids cannot cause excessive
+requests to the issuer."""
 FETCH_TIMEOUT_SECONDS = 5.0
 
 Fetch = Callable[[], Awaitable[Mapping[str, Any]]]

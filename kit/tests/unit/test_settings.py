@@ -76,7 +76,7 @@ def test_missing_or_blank_variable_is_named(name: str, blank: str | None):
         ("REMINDER_INTERVAL_SECONDS", "inf", "must be a finite number"),
         ("REMINDER_INTERVAL_SECONDS", "15s", "must be"),
         ("REMINDER_INTERVAL_SECONDS", "86401", "must be"),
-        ("EVENT_SUBSCRIBE_TOPICS", " , ", "names nothing"),
+        ("EVENT_SUBSCRIBE_TOPICS", " , ", "must have at least one entry"),
     ],
 )
 def test_invalid_variable_is_named(name: str, value: str, message: str):
