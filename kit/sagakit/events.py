@@ -16,7 +16,7 @@ class Event:
 
     eventid: str
     type: str
-    """What happened, for example `parcel.Sent`: selects the handler. Events of unknown types are ignored."""
+    """Name of the fact, for example `parcel.Sent`: selects the handler. Unknown types are ignored."""
     body: bytes
     """The message's data, in whatever encoding the publisher and the receivers agreed on."""
     attributes: Mapping[str, str] = field(default_factory=dict)

@@ -22,7 +22,7 @@ class Runtime:
     monotonic: Callable[[], float] = time.monotonic
     """Time since an arbitrary start, which never steps: for durations, intervals, ages and timeouts."""
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
-    """Waits for that many seconds; less than or equal to 0: lets other tasks run."""
+    """Waits for a duration in seconds; 0: lets other tasks run."""
     random: Random = field(default_factory=Random)
     """For jitter and sharding, not for secrets."""
     new_id: Callable[[], str] = lambda: str(uuid.uuid4())
