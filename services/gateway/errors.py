@@ -97,7 +97,7 @@ class Problem(HTTPException):
 
 
 def install(app: FastAPI) -> None:
-    """Have `app` answer failures with problems; unexpected exceptions are UnhandledErrorMiddleware's."""
+    """Have `app` answer failures with problems (unexpected ones: UnhandledErrorMiddleware)."""
     app.exception_handler(Problem)(on_problem)
     app.exception_handler(HTTPException)(on_http_exception)
     app.exception_handler(RequestValidationError)(on_validation_error)
@@ -109,13 +109,14 @@ async def on_problem(_: Request, error: Problem) -> Response:
 
 
 async def on_http_exception(request: Request, error: HTTPException) -> Response:
-    """Map the framework's own exceptions: no such path, or another method."""
-    if error.status_code == HTTPStatus.NOT_FOUND:
+    """Map the framework's own exceptions (no such path, or another method) and those that a route raises."""
+    if error.status_code == HTTPStatus.NOT_FOUND and error.detail == HTTPStatus.NOT_FOUND.phrase:
         return Problem.not_found().response()
     headers = dict(error.headers or {})
     if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED and (methods := _allowed_methods(request)):
         headers["Allow"] = ", ".join(methods)
-    return Problem(error.status_code, _kebab(error.detail), error.detail, headers=headers).response()
+    reason = _kebab(HTTPStatus(error.status_code).phrase)
+    return Problem(error.status_code, reason, error.detail, headers=headers).response()
 
 
 async def on_validation_error(_: Request, error: RequestValidationError) -> Response:

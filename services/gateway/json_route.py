@@ -93,14 +93,17 @@ class ResourceRoute(JsonRoute):
 
 
 class _JsonRequest(Request):
-    """A request whose body is left to `JsonBody` to parse, so that every failure is a validation error."""
+    """A request whose body is JSON; other bodies are left to `JsonBody`, which fails as validation does."""
 
     def __init__(self, request: Request, body: bytes) -> None:
         super().__init__(request.scope, request.receive)
         self._body = body
 
     async def json(self) -> Any:
-        return self._body
+        try:
+            return from_json(self._body)
+        except ValueError:
+            return self._body
 
 
 def _validate_no_body(body: bytes) -> None:

@@ -84,7 +84,7 @@ class UseCases:
         )
 
     async def cancel(self, eventid: str, ticket: TicketMessage) -> Outcome:
-        """Refund the charge of a failed order; a later charge is rejected."""
+        """Compensate: refund the charge of a failed order; a later charge is rejected."""
         refunded = await self._provider.cancel(ticket.orderid)
         return await self._change(
             eventid,

@@ -1,4 +1,4 @@
-"""The order ticket and the table of its transitions: the only home of the saga's rules."""
+"""The order ticket and the table of its transitions: all rules of the saga."""
 
 from dataclasses import dataclass, replace
 

@@ -90,7 +90,7 @@ class UseCases:
         return await self._settle(eventid, ticket, SOLD, inventory.sold)
 
     async def release(self, eventid: str, ticket: TicketMessage) -> Outcome:
-        """Release the reservation of an order; without one, leave a tombstone that prevents it."""
+        """Compensate: release an order's reservation; without one, leave a tombstone that prevents it."""
         return await self._settle(eventid, ticket, RELEASED, inventory.released)
 
     def remind(self, orderid: str, entity: Entity, now: float, eventid: str) -> Changes[bool]:

@@ -77,7 +77,7 @@ def legacy() -> list[tuple[str, str, Any, Any]]:
         ("a bad page token", "POST /stock/api/list_items", {"page_token": 1}, ()),
         ("a form's content type", create, '{"cartid":"L-form"}', _typed("application/x-www-form-urlencoded")),
         ("plain text's", create, '{"cartid":"L-text"}', _typed("text/plain")),
-        ("nonsense's", create, '{"cartid":"L-none"}', _typed("x")),
+        ("no content type", create, '{"cartid":"L-none"}', _typed("x")),
         ("a slash too many", create + "/", {"cartid": "x"}, ()),
         ("not exposed", "POST /stock/api/put_item", {"itemid": "blue"}, ()),
         ("not exposed", "POST /stock/api/get_reservation", {"orderid": "x"}, ()),
@@ -131,7 +131,7 @@ def gateway() -> list[tuple[str, str, Any, Any]]:
     return [
         ("the name", "GET /", None, ()),
         ("any type", "GET /", None, {"Accept": "*/*"}),
-        ("HTML liked less", "GET /", None, {"Accept": "text/html;q=0.5, text/plain"}),
+        ("HTML preferred less", "GET /", None, {"Accept": "text/html;q=0.5, text/plain"}),
         ("a browser", "GET /", None, html),
         ("another method", "POST /", None, ()),
         ("alive", "GET /healthz", None, ()),

@@ -49,20 +49,22 @@ class Http:
         if body is not None:
             asked.append(_abbreviated(body if raw else json.dumps(body)))
         shown = {**dict.fromkeys(EVERYWHERE, "(none)"), **answer.headers}
-        told = [(n, v) for n, v in shown.items() if n not in UNSTABLE and EVERYWHERE.get(n) != v]
+        headers = [(n, v) for n, v in shown.items() if n not in UNSTABLE and EVERYWHERE.get(n) != v]
         self._seen[file].append(
-            "\n".join([f"## {case}", *asked, f"-> {answer.status_code}", *self._answer(answer, told, show)])
+            "\n".join(
+                [f"## {case}", *asked, f"-> {answer.status_code}", *self._answer(answer, headers, show)]
+            )
         )
         return answer
 
     def files(self) -> dict[str, str]:
         return {name: self._names("\n\n".join(cases)) + "\n" for name, cases in self._seen.items()}
 
-    def _answer(self, answer: httpx.Response, told: Any, show: bool) -> list[str]:
+    def _answer(self, answer: httpx.Response, headers: Any, show: bool) -> list[str]:
         # The tag of a body that is always the same is always the same.
         if not show or self._names(answer.text) != answer.text:
-            told = [(n, '"<etag>"' if n == "etag" else v) for n, v in told]
-        lines = [f"{name}: {value}" for name, value in sorted(told)]
+            headers = [(n, '"<etag>"' if n == "etag" else v) for n, v in headers]
+        lines = [f"{name}: {value}" for name, value in sorted(headers)]
         if not answer.text:
             return lines
         return [*lines, answer.text.rstrip("\n") if show else "(a body)"]

@@ -3,11 +3,11 @@
 from collections.abc import Mapping, Sequence
 
 from tests.golden.seen import Seen
-from tests.golden.suite import Message, Watched, sagactl, watch_json
+from tests.golden.suite import Message, Observed, sagactl, top_json
 from tests.support.eventually import eventually
 from tests.support.suite import Suite
 
-LETTERS = {
+DEAD_LETTERS = {
     "e-json": b"rubbish",
     "e-item": b'{"orderid": "o", "status": "paid", "cart_items": [{"itemid": "?", "count": 1}]}',
     "e-order": b'{"orderid": "nobody", "status": "paid", "cart_items": [{"itemid": "blue", "count": 1}]}',
@@ -20,11 +20,11 @@ async def open_orders(seen: Seen, orderids: Sequence[str], environ: Mapping[str,
     await seen.print("pending", environ=environ)
     await seen.print("pending", "--older-than", "3600", environ=environ)
     await seen.print("audit", environ=environ, ordered=False)
-    seen.files["sagactl-watch.json"] = await watch_json(environ)
+    seen.files["sagactl-top.json"] = await top_json(environ)
 
 
 async def operators(
-    seen: Seen, suite: Suite, watched: Watched, environ: Mapping[str, str], orders: Sequence[str]
+    seen: Seen, suite: Suite, observed: Observed, environ: Mapping[str, str], orders: Sequence[str]
 ) -> None:
     for name in orders:
         await seen.print("order", seen.id(name), environ=environ)
@@ -48,9 +48,9 @@ async def operators(
 
 async def _dead_letters(seen: Seen, suite: Suite, environ: Mapping[str, str]) -> None:
     async def are_there() -> bool:
-        return (await sagactl(environ, "dlq", "list")).count("\n") == len(LETTERS) + 1
+        return (await sagactl(environ, "dlq", "list")).count("\n") == len(DEAD_LETTERS) + 1
 
-    for eventid, body in LETTERS.items():
+    for eventid, body in DEAD_LETTERS.items():
         attributes = {"eventid": eventid, "type": "purchase.OrderTicket", "time": "t", "googclient": "x"}
         await suite.backend.bus.publish("com.example.delivery", [Message(body, attributes)])
     await eventually(are_there)

@@ -8,9 +8,9 @@ from typing import Any
 import grpc
 import httpx
 
-from tests.golden import suite as told
+from tests.golden import suite as environs
 from tests.golden.seen import AUTH, FAILURES, GATEWAY, LIMITS, RESERVATION, STREAM, UNREACHABLE, Seen
-from tests.golden.suite import Message, Watched, body_of, gateway, watched_suite
+from tests.golden.suite import Message, Observed, body_of, gateway, observed_suite
 from tests.golden.text import openapi
 from tests.service.gateway_harness import Failure
 from tests.service.gateway_harness import suite as fake_suite
@@ -28,22 +28,22 @@ REMINDED = {
 
 
 async def gateways(
-    seen: Seen, targets: Mapping[str, str], environ: Mapping[str, str], watched: Watched
+    seen: Seen, targets: Mapping[str, str], environ: Mapping[str, str], observed: Observed
 ) -> None:
     order = f"/v1/orders/{seen.id('red')}"
     async with gateway(targets, {}) as client:
         for line in (f"GET {order}/events", f"GET {order}?wait=1"):
             await seen.http(client, STREAM, "no broker", line)
-    for case, limits in told.LIMITED.items():
+    for case, limits in environs.LIMITED.items():
         async with gateway(targets, limits) as client:
             for number in range(3):
                 forwarded = {"X-Forwarded-For": f"198.51.100.{number}"}
                 await seen.http(client, LIMITS, case, ITEM, headers=forwarded)
             for line in ("GET /healthz", "GET /ui/config", "GET /", "GET /v1/nothing"):
                 await seen.http(client, LIMITS, case, line)
-    async with gateway(targets, {**environ, **told.ONE_FOLLOWER}) as client:
-        await _one_too_many(seen, client, watched, order)
-    async with gateway(targets, told.PAGES) as client:
+    async with gateway(targets, {**environ, **environs.ONE_STREAM}) as client:
+        await _one_too_many(seen, client, observed, order)
+    async with gateway(targets, environs.PAGES) as client:
         origin = {"Origin": "https://shop.example"}
         asked = {"Access-Control-Request-Method": "PUT", "Access-Control-Request-Headers": "Idempotency-Key"}
         await seen.http(client, GATEWAY, "CORS", ITEM, headers=origin)
@@ -53,13 +53,13 @@ async def gateways(
     async with gateway(targets, {}, draining=True) as client:
         for line in ("GET /readyz", "GET /healthz", ITEM):
             await seen.http(client, GATEWAY, "draining", line)
-    async with gateway({}, told.IMPATIENT) as client:
+    async with gateway({}, environs.SHORT_TIMEOUT) as client:
         for line in ("GET /readyz", "GET /readyz?all=true", "GET /v1/carts/x", f"GET {order}/events"):
-            await seen.http(client, UNREACHABLE, "nothing behind it", line)
+            await seen.http(client, UNREACHABLE, "service unreachable", line)
 
 
-async def _one_too_many(seen: Seen, client: httpx.AsyncClient, watched: Watched, order: str) -> None:
-    orderid = await seen.order(client, "held for ever", blue=5)
+async def _one_too_many(seen: Seen, client: httpx.AsyncClient, observed: Observed, order: str) -> None:
+    orderid = await seen.order(client, "held", blue=5)
     waiting: list[asyncio.Task[httpx.Response]] = []
 
     async def is_waited_for() -> bool:
@@ -70,10 +70,10 @@ async def _one_too_many(seen: Seen, client: httpx.AsyncClient, watched: Watched,
 
     await eventually(is_waited_for)
     await seen.http(client, STREAM, "too many followers", f"GET {order}/events")
-    await eventually(lambda: watched.status(RESERVATION, orderid) == "reserved")
+    await eventually(lambda: observed.status(RESERVATION, orderid) == "reserved")
     await client.post(f"/v1/orders/{orderid}:cancel")
     await asyncio.gather(*waiting)
-    await seen.settled(watched, orderid)
+    await seen.settled(observed, orderid)
 
 
 async def reminders(seen: Seen) -> None:
@@ -87,37 +87,39 @@ async def reminders(seen: Seen) -> None:
         reminded = (topic.rpartition(".")[2], body["status"]) in REMINDED
         return "again" not in message.attributes if reminded else lost[event] == 1
 
-    watched, environ = Watched(loses), {**seen.environ("reminders"), **told.REMINDERS}
-    async with watched_suite(environ, watched) as suite:
+    observed, environ = Observed(loses), {**seen.environ("reminders"), **environs.REMINDERS}
+    async with observed_suite(environ, observed) as suite:
         async with gateway(suite.services.targets, {}) as client:
             orders = [
                 await seen.order(client, f"{itemid} with losses", **{itemid: 1})
                 for itemid in ("blue", "red", "gold", "yellow")
             ]
         for orderid in orders:
-            await seen.settled(watched, orderid)
+            await seen.settled(observed, orderid)
         await suite.balances()
-    seen.record("reminders-", watched, exact=False)
+    seen.record("reminders-", observed, exact=False)
 
 
-async def signed_in(seen: Seen) -> None:
+async def authenticated(seen: Seen) -> None:
     """Ownership; and an order without a reply, which is canceled at its deadline."""
-    watched = Watched(lambda _, message: body_of(message).get("status") == "reserved")
+    observed = Observed(lambda _, message: body_of(message).get("status") == "reserved")
     with an_issuer() as issuer:
-        environ = {**seen.environ("signed-in"), **issuer.environ}
+        environ = {**seen.environ("authenticated"), **issuer.environ}
         operator = issuer.token("root", scope="saga.operator")
-        quick = {**environ, **told.DEADLINE, **told.NO_REMINDERS}
-        async with watched_suite(quick, watched, operator_token=operator) as suite:
+        quick = {**environ, **environs.DEADLINE, **environs.NO_REMINDERS}
+        async with observed_suite(quick, observed, operator_token=operator) as suite:
             async with gateway(suite.services.targets, environ) as client:
-                await _who(seen, client, watched, issuer, operator)
+                await _access(seen, client, observed, issuer, operator)
                 document = (await client.get("/openapi.json")).json()
-            async with gateway(suite.services.targets, {**environ, **told.PRODUCTION}) as client:
+            async with gateway(suite.services.targets, {**environ, **environs.PRODUCTION}) as client:
                 await seen.http(client, AUTH, "production", "GET /healthz")
     seen.files["openapi.txt"] = "\n".join(openapi(document)) + "\n"
-    seen.record("signed-in-", watched, exact=False)
+    seen.record("authenticated-", observed, exact=False)
 
 
-async def _who(seen: Seen, client: httpx.AsyncClient, watched: Watched, issuer: Any, operator: str) -> None:
+async def _access(
+    seen: Seen, client: httpx.AsyncClient, observed: Observed, issuer: Any, operator: str
+) -> None:
     alice, bob = _bearer(issuer.token("alice")), _bearer(issuer.token("bob"))
     orderid = await seen.order(client, "of alice", alice, blue=3)
     for case, headers in (
@@ -133,7 +135,7 @@ async def _who(seen: Seen, client: httpx.AsyncClient, watched: Watched, issuer: 
         await seen.http(client, AUTH, case, ITEM, headers=headers)
     for path in ("/", "/healthz", "/readyz", "/ui/config", "/v1/nothing", "/no/such/path"):
         await seen.http(client, AUTH, "no token", f"GET {path}")
-    await eventually(lambda: watched.status(RESERVATION, orderid) == "released", 30)
+    await eventually(lambda: observed.status(RESERVATION, orderid) == "released", 30)
     for who, headers in (("alice", alice), ("bob", bob), ("operator", _bearer(operator))):
         for line, body in (
             ("GET /v1/carts/of-alice", None),
@@ -160,8 +162,8 @@ async def failing(seen: Seen) -> None:
     for code in grpc.StatusCode:
         if code is grpc.StatusCode.OK:
             continue
-        refusals = [Failure(code, "10.1.2.3 says no")]
-        async with fake_suite(GetCart=refusals, CancelOrder=refusals) as (client, _):
+        failures = [Failure(code, "10.1.2.3 says no")]
+        async with fake_suite(GetCart=failures, CancelOrder=failures) as (client, _):
             await seen.http(client, FAILURES, code.name, "POST /purchase/api/get_cart", {"cartid": "x"})
             await seen.http(client, FAILURES, code.name, "GET /v1/carts/x")
             await seen.http(client, FAILURES, code.name, "POST /v1/orders/x:cancel")

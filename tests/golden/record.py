@@ -8,27 +8,27 @@ from pathlib import Path
 
 from structlog.testing import capture_logs
 
-from tests.golden.others import failing, reminders, signed_in
+from tests.golden.others import authenticated, failing, reminders
 from tests.golden.seen import Seen
 from tests.golden.shop import shop
 
 FILES = Path(__file__).parent / "files"
 
 
-def drive() -> Mapping[str, str]:
+def record_all() -> Mapping[str, str]:
     """Return the recordings of the current state, by file."""
     with tempfile.TemporaryDirectory() as directory:
-        return asyncio.run(_drive(Seen(Path(directory))))
+        return asyncio.run(_record_all(Seen(Path(directory))))
 
 
-async def _drive(seen: Seen) -> Mapping[str, str]:
+async def _record_all(seen: Seen) -> Mapping[str, str]:
     with capture_logs():  # else they are among what commands print
-        await asyncio.gather(*(part(seen) for part in (shop, reminders, signed_in, failing)))
+        await asyncio.gather(*(part(seen) for part in (shop, reminders, authenticated, failing)))
     return seen.all_files()
 
 
 def record(files: Path = FILES) -> None:
-    for name, text in drive().items():
+    for name, text in record_all().items():
         (files / name).parent.mkdir(parents=True, exist_ok=True)
         (files / name).write_text(text)
 

@@ -1,4 +1,4 @@
-"""The recordings, with readable names for ids; shared by all parts of the drive."""
+"""The recordings, with readable names for ids; shared by all parts of the record_all."""
 
 import re
 from collections import defaultdict
@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 
 from tests.golden.http import Http
-from tests.golden.suite import Message, Watched, body_of, sagactl
+from tests.golden.suite import Message, Observed, body_of, sagactl
 from tests.golden.text import Names, stored
 from tests.support.eventually import eventually
 
@@ -51,17 +51,17 @@ class Seen:
     def id(self, name: str) -> str:
         return next(orderid for orderid, known in self.names.of.items() if known == f"<order {name}>")
 
-    async def settled(self, watched: Watched, orderid: str) -> None:
+    async def settled(self, observed: Observed, orderid: str) -> None:
         """Return once nothing more happens to an order."""
 
         def is_settled() -> bool:
             ticket, *others = (
-                watched.rows.get((kind, orderid), {}) for kind in (TICKET, RESERVATION, PAYMENT)
+                observed.rows.get((kind, orderid), {}) for kind in (TICKET, RESERVATION, PAYMENT)
             )
             ended = ticket.get("status") in {"approved", "reserve-failed", "payment-failed", "canceled"}
-            told = ticket.get("status") != "canceled" or bool(others[1])
+            known = ticket.get("status") != "canceled" or bool(others[1])
             return (
-                ended and told and not any("due" in row for row in (ticket, *others)) and watched.all_sent()
+                ended and known and not any("due" in row for row in (ticket, *others)) and observed.all_sent()
             )
 
         await eventually(is_settled, 30)
@@ -74,21 +74,21 @@ class Seen:
             lines.sort()
         self._printed.append("\n".join([f"## sagactl {' '.join(arguments)}", *lines, ""]))
 
-    def record(self, prefix: str, watched: Watched, *, exact: bool) -> None:
+    def record(self, prefix: str, observed: Observed, *, exact: bool) -> None:
         """Record the published events and stored entities, each once, because number and order vary."""
         published = defaultdict(set)
-        for topic, message in watched.published:
+        for topic, message in observed.published:
             order, status = self._order_of(message), body_of(message).get("status")
             label = f"<event {topic.rpartition('.')[2]} {status} of {order}>"
             self.names.of.setdefault(message.attributes["eventid"], label)
-        for topic, message in watched.published:
+        for topic, message in observed.published:
             line = f"{topic} {dict(sorted(message.attributes.items()))} {message.data!r}"
             published[self._order_of(message)].add(self.names(line))
         lines = [
             line for order in sorted(published) for line in ("## " + order, *sorted(published[order]), "")
         ]
         self.files[f"{prefix}events.txt"] = "\n".join(lines)
-        kept = [each for each in watched.stored if exact or not each[0].endswith("ReceivedEvent")]
+        kept = [each for each in observed.stored if exact or not each[0].endswith("ReceivedEvent")]
         rows = {stored(*each, names=self.names, exact=exact) for each in kept}
         self.files[f"{prefix}entities.txt"] = "\n".join(sorted(rows)) + "\n"
 

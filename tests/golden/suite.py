@@ -39,16 +39,16 @@ LIMITED = {
     "per client": {"RATE_PER_CLIENT": "1"},
     "overall": {"RATE_OVERALL": "1", "TRUSTED_PROXIES": "1"},
 }
-ONE_FOLLOWER = {"MAX_STREAMS": "1"}
+ONE_STREAM = {"MAX_STREAMS": "1"}
 PAGES = {"CORS_ORIGINS": "https://shop.example", "TRACE_URL": "https://t.example/{trace_id}"}
-IMPATIENT = {"REQUEST_TIMEOUT_SECONDS": "3"}
+SHORT_TIMEOUT = {"REQUEST_TIMEOUT_SECONDS": "3"}
 
 HOP_SECONDS = 0.003
 """Delay of every delivery, so that the consequences of an event have a later time, to the millisecond."""
 
 # The state of an order's rows for which a subscription waits before it delivers an event, so that concurrent
 # services always act in the same order.
-GATES: dict[tuple[str, str], Callable[["Watched", str], bool]] = {
+GATES: dict[tuple[str, str], Callable[["Observed", str], bool]] = {
     ("payment-service.com.example.stock", "reserved"): lambda seen, orderid: (
         seen.status("OrderTicket", orderid) != "pre-approved"
     ),
@@ -68,7 +68,7 @@ GATES: dict[tuple[str, str], Callable[["Watched", str], bool]] = {
 
 
 @dataclass
-class Watched:
+class Observed:
     """The published events and stored entities of a suite."""
 
     loses: Callable[[str, Message], bool] = lambda _topic, _message: False
@@ -90,8 +90,8 @@ class Watched:
 
 
 class _Tables:
-    def __init__(self, watched: Watched, tables: Any) -> None:
-        self._watched = watched
+    def __init__(self, observed: Observed, tables: Any) -> None:
+        self._watched = observed
         self._tables = tables
 
     def __getattr__(self, name: str) -> Any:
@@ -109,8 +109,8 @@ class _Tables:
 
 
 class _Bus:
-    def __init__(self, watched: Watched, bus: Any) -> None:
-        self._watched = watched
+    def __init__(self, observed: Observed, bus: Any) -> None:
+        self._watched = observed
         self._bus = bus
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -148,11 +148,11 @@ async def _briefly(seconds: float) -> None:
 
 
 @asynccontextmanager
-async def watched_suite(
-    environ: Mapping[str, str], watched: Watched, traces: Traces | None = None, **more: Any
+async def observed_suite(
+    environ: Mapping[str, str], observed: Observed, traces: Traces | None = None, **more: Any
 ) -> AsyncIterator[Suite]:
     runtime_of = traces.runtime_of if traces else lambda _: Runtime(sleep=_briefly)
-    async with running_suite(environ, between=watched.between, runtime_of=runtime_of, **more) as suite:
+    async with running_suite(environ, between=observed.between, runtime_of=runtime_of, **more) as suite:
         yield suite
 
 
@@ -186,7 +186,7 @@ async def gateway(
         yield await stack.enter_async_context(client_of(app))
 
 
-async def watch_json(environ: Mapping[str, str]) -> str:
+async def top_json(environ: Mapping[str, str]) -> str:
     """Return the output of `sagactl top --json`, in a process of its own because it handles signals."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "sagactl", "top", "--json", "--sample-seconds", "0.2"),

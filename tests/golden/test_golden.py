@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from tests.golden.record import FILES, drive
+from tests.golden.record import FILES, record_all
 
 NAMES = sorted(str(file.relative_to(FILES)) for file in FILES.rglob("*") if file.is_file())
 AT_LEAST = {"openapi.txt"}
@@ -14,7 +14,7 @@ AT_LEAST = {"openapi.txt"}
 
 @pytest.fixture(scope="module")
 def seen() -> Mapping[str, str]:
-    return drive()
+    return record_all()
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -5,11 +5,14 @@ import asyncio
 import grpc
 import pytest
 import structlog
+from fastapi import HTTPException
 from google.rpc import status_pb2
+from pydantic import BaseModel
 
 from rpc import purchase_pb2
 from services.gateway.app import Lifecycle, create_app
 from services.gateway.middleware import MiddlewareConfig
+from services.gateway.routes import resource_router
 from services.gateway.settings import RequestLimits
 from tests.service.gateway_harness import (
     WAIT_SECONDS,
@@ -162,3 +165,30 @@ async def test_client_disconnect_is_not_logged():
         await broken_gateway()(scope, gone, send)
 
     assert (sent, logs) == ([], [])
+
+
+class Wish(BaseModel):
+    text: str
+
+
+async def test_a_route_may_use_a_plain_model_and_raise_a_plain_exception():
+    app, router = broken_gateway(), resource_router("wishes")
+
+    @router.post("")
+    async def make_wish(body: Wish) -> Wish:
+        if body.text == "more":
+            raise HTTPException(404, "there are no more wishes")
+        return body
+
+    app.include_router(router)
+    async with client_of(app) as client:
+        made = await client.post("/v1/wishes", json={"text": "peace"})
+        failed = await client.post("/v1/wishes", json={"text": "more"})
+        malformed = await client.post("/v1/wishes", content=b"{")
+        invalid = await client.post("/v1/wishes", json={"text": 1})
+
+    assert made.json() == {"text": "peace"}
+    assert_problem(failed, 404, "not-found")
+    assert failed.json()["detail"] == "there are no more wishes"
+    assert_problem(malformed, 400, "malformed-json")
+    assert_problem(invalid, 400, "invalid-argument")

@@ -233,11 +233,11 @@ class Simulation:
         tables = SimTables(self.database, self.processes[0], self._random)
         while True:
             await asyncio.sleep(CHECK_INTERVAL_SECONDS)
-            books = await load_records(tables)
-            found = problems(books)
+            records = await load_records(tables)
+            found = problems(records)
             if (not found and not self.broker.in_flight) or loop.time() > deadline:
                 break
-        statuses = {orderid: order.ticket for orderid, order in books.orders.items()}
+        statuses = {orderid: order.ticket for orderid, order in records.orders.items()}
         self._outcome.statuses.update(str(status) for status in statuses.values())
         self._outcome.problems = [
             *self._errors,

@@ -117,7 +117,7 @@ async def test_nacked_message_does_not_block_others(broker: Broker, bus: Bus):
 
 
 async def test_message_nacked_too_often_is_dead_lettered(broker: Broker, bus: Bus):
-    """The traps: a poison message redelivered for ever; a dead-letter topic without a subscription."""
+    """Known mistakes: a poison message redelivered for ever; a dead-letter topic without a subscription."""
     await broker.provision(DEAD, DEAD)
     pause = {"min_retry_seconds": 0.1, "max_retry_seconds": 0.1}
     await broker.provision(TOPIC, ONE, dead_letter_topic=DEAD, max_delivery_attempts=5, **pause)

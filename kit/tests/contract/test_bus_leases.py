@@ -124,7 +124,7 @@ async def bus_can_be_closed_with_messages_in_flight(broker: Broker, topic: str, 
 async def message_published_after_a_pull_was_closed_reaches_the_next_one_at_once(
     broker: Broker, topic: str, name: str
 ) -> None:
-    """The trap: the Pub/Sub emulator keeps assigning messages to a cancelled stream."""
+    """Known mistake: the Pub/Sub emulator keeps assigning messages to a cancelled stream."""
     await broker.provision(topic, name)
     async with broker.open() as bus:
         for number in range(3):

@@ -184,7 +184,7 @@ async def test_slow_waiter_does_not_block_wake(tmp_path: Path):
 
 
 async def test_message_that_crashes_its_holders_becomes_a_dead_letter(broker: Broker):
-    """The trap: a poison message is redelivered for ever."""
+    """Known mistake: a poison message is redelivered for ever."""
     await broker.provision(DEAD, DEAD)
     await broker.provision(TOPIC, ONE, dead_letter_topic=DEAD, max_delivery_attempts=2)
     async with broker.open() as bus:
@@ -219,7 +219,7 @@ async def test_exception_rolls_the_transaction_back(tmp_path: Path):
 
 
 async def test_writes_work_again_after_a_full_disk(tmp_path: Path):
-    """The trap: the process exits on an I/O error."""
+    """Known mistake: the process exits on an I/O error."""
     database = Database(tmp_path / "data.sqlite3")
     pages = await database.read(lambda db: db.execute("PRAGMA page_count").fetchone()[0])
     await database.read(lambda db: db.execute(f"PRAGMA max_page_count = {pages + 3}"))

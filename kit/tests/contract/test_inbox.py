@@ -27,7 +27,7 @@ from tests.support.tables import ConflictingTables, CountedTables
 
 
 async def test_state_inbox_and_outbox_are_written_in_one_commit(tables: Tables):
-    """The trap: dedup checked, state changed and eventid recorded in three commits."""
+    """Known mistake: dedup checked, state changed and eventid recorded in three commits."""
     counted = CountedTables(tables)
 
     await a_store(counted).transact([COUNTER], once("e1", counting(events=[an_event(time="now")])))
@@ -43,7 +43,7 @@ async def test_state_inbox_and_outbox_are_written_in_one_commit(tables: Tables):
 
 
 async def test_duplicate_changes_nothing_and_gets_the_first_result(tables: Tables):
-    """The trap: a duplicate taken for a failure, so that a good order is compensated."""
+    """Known mistake: a duplicate taken for a failure, so that a good order is compensated."""
     await a_store(tables).transact([COUNTER], once("e1", counting()))
     await a_store(tables).transact([COUNTER], once("other", counting()))
 
@@ -66,7 +66,7 @@ async def test_duplicate_that_would_be_rejected_now_gets_the_first_result(tables
 
 
 async def test_concurrent_duplicates_are_applied_once(open_tables: OpenTables):
-    """The trap: dedup by query on an auto-id entity, where two copies race through."""
+    """Known mistake: dedup by query on an auto-id entity, where two copies race through."""
     async with open_tables() as here, open_tables() as there:
         stores = [a_store(tables) for tables in (here, there) for _ in range(3)]
 
@@ -117,7 +117,7 @@ async def test_conflict_can_end_in_a_rejection_that_writes_no_row(tables: Tables
 
 
 async def test_rejection_writes_nothing_so_that_a_retry_is_no_duplicate(tables: Tables):
-    """The trap: the eventid recorded before the handler ran, so that the retry does nothing."""
+    """Known mistake: the eventid recorded before the handler ran, so that the retry does nothing."""
     with pytest.raises(Rejected):
         await a_store(tables).transact([COUNTER], once("e1", rejecting))
 
@@ -128,7 +128,7 @@ async def test_rejection_writes_nothing_so_that_a_retry_is_no_duplicate(tables: 
 
 
 async def test_inbox_rows_expire(tables: Tables):
-    """The trap: tables of outbox and dedup rows that only grow."""
+    """Known mistake: tables of outbox and dedup rows that only grow."""
     clock = Clock()
 
     await a_store(tables).transact([COUNTER], once("e1", counting(), an_inbox(clock.runtime())))

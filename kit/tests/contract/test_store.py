@@ -25,7 +25,7 @@ from tests.support.tables import ConflictingTables, CountedTables, LostResponseT
 
 
 async def test_parallel_increments_by_several_processes_lose_no_update(open_tables: OpenTables):
-    """The trap: what a write depends on is read outside the transaction that writes it."""
+    """Known mistake: what a write depends on is read outside the transaction that writes it."""
     async with AsyncExitStack() as processes:
         several = [await processes.enter_async_context(open_tables()) for _ in range(3)]
         stores = [a_store(tables) for tables in several for _ in range(2)]

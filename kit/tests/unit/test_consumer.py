@@ -59,7 +59,7 @@ async def test_duplicate_or_irrelevant_event_is_acknowledged(harness: ConsumerHa
     "error", [RuntimeError("a defect"), Contention("lost"), KeyError("x"), TimeoutError()]
 )
 async def test_failed_event_is_nacked_and_others_continue(harness: ConsumerHarness, error: Exception):
-    """The traps: acknowledging on an exception, exiting on one."""
+    """Known mistakes: acknowledging on an exception, exiting on one."""
     harness.handle = raises(error)
     async with harness.running() as task:
         failed = await harness.deliver(a_message())
@@ -73,7 +73,7 @@ async def test_failed_event_is_nacked_and_others_continue(harness: ConsumerHarne
 
 
 async def test_poison_becomes_a_dead_letter_with_its_reason(harness: ConsumerHarness):
-    """The trap: a poison message redelivered for ever."""
+    """Known mistake: a poison message redelivered for ever."""
     harness.handle = raises(Poison("unknown-parcel: 4711"))
     message = a_message(googclient_x="1", goog_y="2", again="1")
 

@@ -24,7 +24,7 @@ async def harness() -> Harness:
 
 
 async def test_committed_event_is_published_at_once_and_then_deleted(harness: Harness):
-    """The traps: publishing in the request path by scanning rows; an outbox that only grows."""
+    """Known mistakes: publishing in the request path by scanning rows; an outbox that only grows."""
     async with background(harness.relay.run()):
         await harness.store.transact([COUNTER], counting(events=[an_event("e1", time="now")]))
         await settled()
@@ -203,7 +203,7 @@ async def test_failed_delete_is_left_to_the_sweeper(harness: Harness, error):
 
 
 async def test_crash_between_commit_and_publish_loses_no_event(harness: Harness):
-    """The trap: a relay that only runs inline after the commit; a crash strands events for ever."""
+    """Known mistake: a relay that only runs inline after the commit; a crash strands events for ever."""
     crashed, sweeper = a_store(harness.tables, harness.runtime), harness.outbox_sweeper()
     await crashed.transact([COUNTER], counting(events=[an_event("e1")]))
     async with background(harness.relay.run()):

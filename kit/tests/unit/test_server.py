@@ -185,7 +185,7 @@ async def test_every_error_class_is_among_those_tested():
 
 
 async def test_unexpected_error_is_logged_and_hidden_and_the_server_survives():
-    """The trap: the process exits on an error."""
+    """Known mistake: the process exits on an error."""
 
     async def behaviour(request: bytes, context: Any) -> bytes:
         if not request:

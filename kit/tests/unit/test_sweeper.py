@@ -196,7 +196,7 @@ async def test_failed_visit_does_not_move_the_low_water_mark(harness: SweeperHar
 
 
 async def test_sweep_is_retried_after_an_outage(harness: SweeperHarness):
-    """The trap: exiting the process on an I/O error."""
+    """Known mistake: exiting the process on an I/O error."""
     await harness.commit_events("row")
     harness.memory.unavailable = True
     async with background(harness.sweeper.run()) as task:

@@ -20,7 +20,7 @@ Fetch = Callable[[str, Credentials], Awaitable[OrderSnapshot]]
 """Reads an order's records with a caller's credentials. Raises Unavailable if purchase cannot be reached."""
 
 REFRESH_BACKOFF = Backoff(first_seconds=0.05, cap_seconds=5.0, attempts=0)
-"""Between reads while changes are not published, or a service is unavailable."""
+"""Delays between reads while changes are not published, or a service is unavailable."""
 
 
 class OrderFeed:
@@ -57,7 +57,7 @@ class OrderFeed:
     def receive(
         self, service: str, ticket: TicketMessage, time: str, is_reminder: bool, trace_id: str | None = None
     ) -> None:
-        """Add a published event, or read the records if it tells only that there may be something new."""
+        """Add a published event; for a reminder, or before the history is known, read the records instead."""
         event = OrderEvent.from_event(service, ticket, time, trace_id)
         # Events are never shown before the history that precedes them; a reminder's time is not the event's.
         if event is None or is_reminder or not self._has_history:

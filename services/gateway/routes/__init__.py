@@ -1,4 +1,9 @@
-"""The routes, by resource: each is one function."""
+"""The routes, by resource: each is one function.
+
+A new one: a body is a `JsonBody` (strict: no unknown fields, no conversions), a response a model with
+`from_message`; failures are `Problem`s, or those of the gRPC call, documented by `problems(...)`. An id in
+the path is `{itemid:name}`, which ends before the colon of `:close`. `services/gateway/app.py` includes it.
+"""
 
 from fastapi import APIRouter
 

@@ -1,4 +1,4 @@
-// Scenarios: a button for each interesting way an order can go.
+// A button for each scenario.
 
 import { byId, element } from "./dom.js";
 
