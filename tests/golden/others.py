@@ -69,7 +69,7 @@ async def _one_too_many(seen: Seen, client: httpx.AsyncClient, observed: Observe
         return (await client.get(f"{order}/events")).status_code == 503
 
     await eventually(is_waited_for)
-    await seen.http(client, STREAM, "too many followers", f"GET {order}/events")
+    await seen.http(client, STREAM, "too many streams", f"GET {order}/events")
     await eventually(lambda: observed.status(RESERVATION, orderid) == "reserved")
     await client.post(f"/v1/orders/{orderid}:cancel")
     await asyncio.gather(*waiting)

@@ -158,7 +158,7 @@ async def test_followers_over_the_limit_are_rejected_until_one_leaves():
 
         for path in (EVENTS, "/v1/orders/o-1?wait=5"):
             rejected = await client.get(path)
-            assert_problem(rejected, 503, "too-many-followers")
+            assert_problem(rejected, 503, "too-many-streams")
             assert rejected.headers["retry-after"]
         answers[0].gone.set()
         await answers[0].task

@@ -66,7 +66,7 @@ class LiveOrders:
     async def until_terminal(self, request: Request, orderid: str, seconds: float) -> None:
         """Return once the order's status is terminal, or after `seconds`.
 
-        Raises Problem (503) if there are too many followers, AioRpcError if the order does not exist.
+        Raises Problem (503) if there are too many streams, AioRpcError if the order does not exist.
         """
         if self._feeds is None or (await self._authorize(orderid)).status in TERMINAL:
             return
@@ -101,7 +101,7 @@ class LiveOrders:
 
     def _acquire_slot(self, request: Request) -> None:
         if not self._free_slots:
-            raise Problem(503, "too-many-followers", "Too many orders are being followed; try again.")
+            raise Problem(503, "too-many-streams", "Too many event streams are open; try again.")
         self._free_slots -= 1
         request.scope[RELEASE_SLOT]()
 
