@@ -1,1 +1,1 @@
-"""The command-line tool: runs the suite on this machine, sets it up anywhere, looks into it."""
+"""The command-line tool: run, provision and inspect the suite."""

@@ -1,4 +1,7 @@
-"""The entry point: a group of commands, each imported when it is called, so that none waits for another."""
+"""The entry point: a group of commands, each imported when it is called.
+
+So a command does not import what only others need.
+"""
 
 import importlib
 
@@ -42,7 +45,7 @@ class LazyGroup(click.Group):
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:
-    """Run the suite, set it up, look into it."""
+    """Run, provision and inspect the suite."""
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The one error of the tool's own: it cannot do what it was asked, for a reason that fits a line."""
+"""The error of a command that fails; its message is one line."""
 
 import click
 

@@ -21,7 +21,7 @@ _RETRY_INTERVAL_SECONDS = 1.0
     type=click.FloatRange(0),
     default=0,
     metavar="SECONDS",
-    help="Retry for up to this many seconds until all ledgers balance.",
+    help="Retry for up to this many seconds until all records agree.",
 )
 @options.run_dir
 def audit(wait: float, run_dir: Path) -> None:

@@ -1,4 +1,4 @@
-"""`sagactl demo`: orders of every outcome through the gateway, with all requests and responses."""
+"""`sagactl demo`: four orders through the gateway, with all requests and responses."""
 
 import asyncio
 from collections.abc import Callable, Mapping
@@ -13,10 +13,9 @@ from sagactl.cli import options
 from sagactl.cli.up import unique_id
 from sagactl.errors import CommandError
 from sagactl.local.dev_tokens import tool_token
-from sagactl.local.runfile import read_suite
+from sagactl.local.runfile import require_suite
 
 ORDER_TIMEOUT_SECONDS = 20.0
-_DEFAULT_GATEWAY = "http://127.0.0.1:8080"
 
 Print = Callable[[str], None]
 
@@ -42,9 +41,8 @@ SCENARIOS = (
 @click.option("--gateway", metavar="URL", help="URL of the gateway; default: that of the local suite.")
 @options.run_dir
 def demo(gateway: str | None, run_dir: Path) -> None:
-    """Run an order of every outcome, printing every request and response."""
-    suite = read_suite(run_dir)
-    url = gateway or (suite.gateway if suite else _DEFAULT_GATEWAY)
+    """Run four orders, two approved and two failed, printing every request and response."""
+    url = gateway or require_suite(run_dir).gateway
     asyncio.run(run_scenarios(url, click.echo, tool_token(run_dir)))
     click.secho("All scenarios ended as expected.", fg="green")
 

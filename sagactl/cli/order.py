@@ -72,7 +72,7 @@ def _history(snapshot: OrderSnapshot) -> Iterator[tuple[str, str, str]]:
     """Yield time, service and event, of purchase with the cause of each entry."""
     for entry in snapshot.history:
         event = f" (event {entry.eventid})" if entry.eventid else ""
-        yield entry.time, "purchase", f"{entry.status}, by {entry.cause}{event}"
+        yield entry.time, "purchase", f"{entry.status}, caused by {entry.cause}{event}"
     for each in snapshot.events():
         if each.service != "purchase":
             refund = ""

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 CALL_TIMEOUT_SECONDS = 10.0
 START_TIMEOUT_SECONDS = 60.0
-"""For a stock service that is only just starting."""
+"""Time for the stock service to start."""
 
 # Every call of this module is idempotent.
 _RETRY = {
@@ -67,7 +67,7 @@ CATALOGUE = (
     CatalogueItem("yellow", price=100, stock=0),  # sold out
     CatalogueItem("gold", price=1_000_000, stock=10),  # above the payment limit
 )
-"""One item for each way an order can end."""
+"""Items for orders that are approved, sold out and above the payment limit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +110,10 @@ def set_(
     stock_address: str | None,
     run_dir: Path,
 ) -> None:
-    """Change an item, or add one. Options that are left out keep their value; of a new item they are 0."""
+    """Change an item, or add one. Options that are left out keep their value.
+
+    A new item has price 0, stock 0 and one shard, and charges payment, unless an option says otherwise.
+    """
     address, token = service_address(stock_address, run_dir), tool_token(run_dir)
     item = asyncio.run(change_item(address, itemid, Change(price, stock, waives_payment, shards), token))
     click.echo(describe(item))
@@ -165,7 +168,7 @@ async def put_if_absent(
 
 
 async def change_item(address: str, itemid: str, change: Change, token: str = "") -> Item:
-    """Change an item and return it; a new one starts with 0 units at a price of 0."""
+    """Change an item and return it; a new one starts with 0 units at a price of 0, in one shard."""
     async with _connect(address, token) as stock:
         item = await _get(stock, itemid)
         request = PutItemRequest(

@@ -1,1 +1,1 @@
-"""`sagactl top`: what the suite does, as it does it."""
+"""`sagactl top`: the live dashboard."""

@@ -117,8 +117,8 @@ def _events(events: Sequence[EventLine], width: int, rows: int) -> Table:
         table.add_column("", no_wrap=True, overflow="ellipsis", max_width=width - 100)
     for each in events[-rows:]:
         status = Text(_plain(each.status), STATUS_COLOURS.get(each.status, ""), overflow="ellipsis")
-        lanes = [status if each.service == service else Text() for service in TOPICS]
-        cells: list[RenderableType] = [each.orderid[:8], *lanes, _in_seconds(each.since_checkout)]
+        columns = [status if each.service == service else Text() for service in TOPICS]
+        cells: list[RenderableType] = [each.orderid[:8], *columns, _in_seconds(each.since_checkout)]
         table.add_row(*([_hour(each.at), *cells, Text(_plain(each.reason or ""))] if wide else cells))
     return table
 

@@ -86,11 +86,11 @@ class Child:
         return code
 
     async def stop(self, grace_seconds: float) -> bool:
-        """Ask the process to end and kill it after `grace_seconds`. Return whether asking sufficed."""
+        """Ask the process to end and kill it after `grace_seconds`. Return False if it had to be killed."""
         alive = self._process.returncode is None
-        sufficed = await stop_process(self._process, grace_seconds) if alive else True
+        ended = await stop_process(self._process, grace_seconds) if alive else True
         await self._drain_output()
-        return sufficed
+        return ended
 
     def kill(self) -> None:
         """Kill the process and its children at once."""
@@ -154,7 +154,7 @@ def kill_group(process: Process) -> None:
 
 
 async def stop_process(process: Process, grace_seconds: float) -> bool:
-    """Ask the child to end and kill it after `grace_seconds`. Return whether asking sufficed."""
+    """Ask the child to end and kill it after `grace_seconds`. Return False if it had to be killed."""
     with suppress(ProcessLookupError):
         process.terminate()
     try:

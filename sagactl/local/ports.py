@@ -46,7 +46,7 @@ def free_ports(count: int, avoid: int = 0) -> list[int]:
 def check_free(port: int) -> None:
     """Raise CommandError unless a server could listen on `port` now."""
     with socket.socket() as probe:
-        # As servers do: connections of an earlier run that linger must not count.
+        # SO_REUSEADDR, as servers set it: lingering connections of an earlier run do not block the port.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((LOOPBACK, port))

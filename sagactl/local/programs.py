@@ -9,7 +9,7 @@ from sagactl.local.child import Program
 from sagactl.local.ports import LOOPBACK
 
 SERVICES = tuple(topology.TOPICS)
-"""The event-driven services; the gateway comes on top, once."""
+"""The event-driven services; the gateway, of which there is one, is not included."""
 GATEWAY = "gateway"
 CONTROL = "CONTROL_SOCKET"
 """Variable with the control socket's path, set for a local gateway only."""

@@ -25,7 +25,7 @@ class StopSignals:
             self._watch_terminal(loop)
 
     def _interrupt(self) -> None:
-        # Only Ctrl-C forces: of one SIGTERM to a process group, make sends us a second one.
+        # Only Ctrl-C forces: make forwards a SIGTERM that the whole group received, so it arrives twice.
         if self.requested.is_set():
             self.force.set()
         self.requested.set()

@@ -65,7 +65,7 @@ class LocalSuite:
     async def control(self, action: str, name: str) -> list[dict[str, Any]]:
         """Handle a request of the control socket (ps, stop, start or restart); return the processes' states.
 
-        Raises NotFound if no process has that name, Unavailable if one does not start listening.
+        Raises NotFound if no process has that name, Unavailable if one ends before it listens or does not listen in time.
         """
         found = [*self._emulators.find(name), *self._services.find(name)]
         if not found:
@@ -85,9 +85,14 @@ class LocalSuite:
         host, port = process.program.environ.get("HOST"), process.program.environ.get("PORT")
         if host and port and process in self._services.find(process.program.name):
             try:
-                await wait_until_listens(host, int(port), LISTEN_TIMEOUT_SECONDS)
+                listens = wait_until_listens(host, int(port), LISTEN_TIMEOUT_SECONDS)
+                end = await first_completed(listens, process.ended())
             except TimeoutError as error:
                 raise Unavailable(f"{process.program.name} does not start: {error}") from error
+            if end is not None:
+                raise Unavailable(
+                    f"{process.program.name} does not start ({end}); log: {process.program.log}"
+                )
 
     async def _start_all(self, control: Path) -> bool:
         self._start_emulators()
@@ -123,7 +128,9 @@ class LocalSuite:
         try:
             if started:
                 await wait_until_responds(f"http://{address}/{path}", READY_TIMEOUT_SECONDS)
-            else:  # A proxy before a running emulator may speak gRPC only, so a connection has to do.
+            else:
+                # A proxy in front of a running emulator may support only gRPC, so an accepted connection
+                # is enough.
                 host, _, port = address.rpartition(":")
                 await wait_until_listens(host, int(port), RUNNING_TIMEOUT_SECONDS)
         except (TimeoutError, ValueError) as error:

@@ -59,6 +59,8 @@ class SupervisedProcess:
         self._wanted.set()
         self._stop_requested = False
         self._started_at = 0.0
+        self._end = ""
+        self._has_ended = asyncio.Event()
 
     def status(self) -> dict[str, Any]:
         """Return name, state (running, ended or stopped), pid and seconds since the last start."""
@@ -69,7 +71,13 @@ class SupervisedProcess:
 
     def start(self) -> None:
         """Allow the program to run again."""
+        self._has_ended.clear()
         self._wanted.set()
+
+    async def ended(self) -> str:
+        """Return how the program ended, once it has without a request since the last `start`."""
+        await self._has_ended.wait()
+        return self._end
 
     async def stop(self, grace_seconds: float) -> None:
         """Return once the process is gone. It stays stopped until `start`."""
@@ -92,6 +100,8 @@ class SupervisedProcess:
                     self._stop_requested = False
                     self._print(f"{self.program.name} was stopped ({end})")
                     continue
+                self._end = end
+                self._has_ended.set()
                 delay = self.restarts.delay_after(loop.time() - self._started_at)
                 self._report(end, delay)
                 if self.restarts.gave_up:

@@ -48,19 +48,31 @@ def up(tmp_path, *arguments, environ=None):
     return sagactl("up", "--port", "0", *run_dir, *arguments, environ=environ)
 
 
-def test_port_in_use(tmp_path):
+def test_up_on_a_port_in_use_fails(tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = str(server.getsockname()[1])
 
         assert_fails(up(tmp_path, "--backend", "embedded", "--port", port), f"port {port} is in use")
 
 
-def test_second_suite_on_the_same_data(tmp_path):
+def test_second_suite_on_the_same_data_is_refused_and_the_first_keeps_running(tmp_path):
     with ready_suite(tmp_path) as local:
         second = up(tmp_path, "--backend", "embedded")
 
         assert_fails(second, "a suite runs in", f"(process {local.process.pid})")
         assert local.call("create_cart", cartid="1")["cart"]["status"] == "open"
+
+
+def test_start_of_a_process_that_ends_before_it_listens_fails_with_its_exit_status(tmp_path):
+    with ready_suite(tmp_path) as local, socket.socket() as taken:
+        address, port = local.gateway.removeprefix("http://").split(":")
+        assert local.sagactl("stop", "gateway").returncode == 0
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        taken.bind((address, int(port)))
+
+        failed = local.sagactl("start", "gateway")
+
+    assert_fails(failed, "gateway does not start (exit status 1); log: ", "gateway.log")
 
 
 def test_run_directory_that_is_a_file(tmp_path):
@@ -123,6 +135,7 @@ def test_clean_keeps_data_in_use(tmp_path):
         (("stock", "set", "blue", "--run-dir", "/nowhere"), "no suite runs in"),
         (("stock", "set", "blue", "--stock-address", DEAD), "127.0.0.1:1: UNAVAILABLE"),
         (("demo", "--gateway", f"http://{DEAD}"), "http://127.0.0.1:1: no response to PUT /v1/carts/"),
+        (("demo", "--run-dir", "/nowhere"), "no suite runs in"),
         (("top", "--once", "--run-dir", "/nowhere"), "no suite runs in"),
     ],
 )

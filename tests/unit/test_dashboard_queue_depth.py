@@ -73,7 +73,7 @@ async def test_unpublished_events_are_counted_by_service(tables):
     }
 
 
-async def test_five_bounded_queries_show_that_there_is_more(tables, monkeypatch):
+async def test_queue_longer_than_the_row_limit_is_shown_as_more(tables, monkeypatch):
     monkeypatch.setattr(queue_depth, "MAX_ROWS", 10)
     for number in range(25):
         await opened_at(tables, f"o-{number}", START)

@@ -59,7 +59,7 @@ def test_long_texts_fit_80_columns_and_24_rows():
 
     assert max(map(len, found)) <= 80
     assert len(found) <= 24
-    assert found[-1].startswith(ORDERID[:8]), "the lanes fill the rest"
+    assert found[-1].startswith(ORDERID[:8]), "the columns fill the rest"
 
 
 def test_each_service_has_its_own_lane():

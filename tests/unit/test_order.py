@@ -26,7 +26,7 @@ RESERVATION = Reservation("o", inventory.RESERVED, WANTED, (Allocation("blue", 0
 CHARGE = Charge("o", charges.CHARGED, 4.0, WANTED, 300)
 
 UNTIL_RESERVED = [
-    "  1970-01-01T00:00:01.000Z  purchase  pre-approved, by checkout",
+    "  1970-01-01T00:00:01.000Z  purchase  pre-approved, caused by checkout",
     "  1970-01-01T00:00:02.000Z  stock     reserved, for 300",
 ]
 
@@ -79,7 +79,7 @@ async def test_delivered_order_is_described_from_checkout_to_delivery():
         *UNTIL_RESERVED,
         "  1970-01-01T00:00:03.000Z  purchase  reserved, by reserved (event e1)",
         "  1970-01-01T00:00:04.000Z  payment   paid, for 300",
-        "  1970-01-01T00:00:05.000Z  purchase  approved, by paid (event e2)",
+        "  1970-01-01T00:00:05.000Z  purchase  approved, caused by paid (event e2)",
         "  1970-01-01T00:00:06.000Z  stock     sold",
         "  1970-01-01T00:00:07.000Z  payment   settled",
         "  1970-01-01T00:00:08.000Z  delivery  delivery-arranged",
