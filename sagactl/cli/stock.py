@@ -112,7 +112,7 @@ def set_(
 ) -> None:
     """Change an item, or add one. Options that are left out keep their value.
 
-    A new item has price 0, stock 0 and one shard, and charges payment, unless an option says otherwise.
+    A new item has price 0, stock 0 and one shard, and charges payment, unless options set other values.
     """
     address, token = service_address(stock_address, run_dir), tool_token(run_dir)
     item = asyncio.run(change_item(address, itemid, Change(price, stock, waives_payment, shards), token))

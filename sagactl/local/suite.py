@@ -65,7 +65,8 @@ class LocalSuite:
     async def control(self, action: str, name: str) -> list[dict[str, Any]]:
         """Handle a request of the control socket (ps, stop, start or restart); return the processes' states.
 
-        Raises NotFound if no process has that name, Unavailable if one ends before it listens or does not listen in time.
+        Raises NotFound if no process has that name, Unavailable if one ends before it listens, or does not
+        listen in time.
         """
         found = [*self._emulators.find(name), *self._services.find(name)]
         if not found:
