@@ -6,16 +6,13 @@ import random
 import signal
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
 from sagactl.errors import CommandError
 from sagactl.local.child import Program, run_once
 from sagactl.local.logs import MAX_LINE_BYTES
-from sagactl.local.suite import LocalSuite
 from sagactl.local.supervisor import RESTART_BACKOFF, STABLE_AFTER_SECONDS, RestartPolicy, Supervisor
-from sagakit.errors import Unavailable
 from sagakit.runtime import Backoff
 from tests.support.eventually import eventually
 
@@ -294,16 +291,3 @@ def test_third_exit_in_a_row_is_given_up_and_the_fifth_is_a_crash_loop():
         seen.append((policy.gave_up, policy.crash_looping))
 
     assert seen == [(False, False), (False, False), (True, False), (True, False), (True, True)]
-
-
-async def test_restart_of_a_program_that_ends_before_it_listens_fails_with_its_exit_status(tmp_path):
-    suite = LocalSuite(None, SimpleNamespace(print=lambda _: None), None)
-    log = tmp_path / "stub.log"
-    environ = {**os.environ, "HOST": "127.0.0.1", "PORT": "1"}
-    suite._services.add(Program("stub", (sys.executable, "-c", FAILING), environ, log), lambda _: None)
-
-    with pytest.raises(Unavailable) as raised:
-        await suite.control("restart", "stub")
-
-    assert str(raised.value).endswith(f"stub does not start (exit status 3); log: {log}")
-    await suite._services.stop(asyncio.Event())

@@ -1,0 +1,27 @@
+"""A suite's control requests, with a small real process in place of the services."""
+
+import asyncio
+import os
+import sys
+from types import SimpleNamespace
+
+import pytest
+
+from sagactl.local.child import Program
+from sagactl.local.suite import LocalSuite
+from sagakit.errors import Unavailable
+
+
+async def test_restart_of_a_program_that_ends_before_it_listens_fails_with_its_exit_status(tmp_path):
+    suite = LocalSuite(None, SimpleNamespace(print=lambda _: None), None)
+    log = tmp_path / "stub.log"
+    environ = {**os.environ, "HOST": "127.0.0.1", "PORT": "1"}
+    suite._services.add(
+        Program("stub", (sys.executable, "-c", "raise SystemExit(3)"), environ, log), lambda _: None
+    )
+
+    with pytest.raises(Unavailable) as raised:
+        await suite.control("restart", "stub")
+
+    assert str(raised.value).endswith(f"stub does not start (exit status 3); log: {log}")
+    await suite._services.stop(asyncio.Event())
