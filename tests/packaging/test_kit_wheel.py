@@ -114,3 +114,24 @@ async def test_lost_answer_is_asked_for_again(hello):
 
     await eventually(lambda: greet.poll() is not None, seconds=60)
     assert greet.stdout.read() == "Grace: bonjour\n"
+
+
+def test_the_example_of_the_readme_runs_as_given(python: Path, tmp_path: Path):
+    blocks = re.findall(r"```(\w+)\n(.*?)```", (ROOT / "kit/README.md").read_text(), re.DOTALL)
+    counter, publish = (text for language, text in blocks if language == "python")
+    (tmp_path / "counter.py").write_text(counter)
+    (tmp_path / "publish.py").write_text(publish)
+    environ = {"PATH": f"{python.parent}:{os.environ['PATH']}"}
+
+    with subprocess.Popen(
+        ("sh", "-ec", blocks[-1][1].replace("python counter.py", "exec python counter.py")),
+        cwd=tmp_path,
+        env=environ,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as process:
+        assert any("event applied" in line for line in process.stdout)
+        process.send_signal(signal.SIGINT)
+
+    assert process.returncode == 0
