@@ -133,5 +133,6 @@ def test_the_example_of_the_readme_runs_as_given(python: Path, tmp_path: Path):
     ) as process:
         assert any("event applied" in line for line in process.stdout)
         process.send_signal(signal.SIGINT)
+        process.communicate(timeout=30)
 
     assert process.returncode == 0
