@@ -6,6 +6,7 @@ SagaError
 │   ├── NotFound
 │   ├── FailedPrecondition    the current state does not allow it
 │   ├── Unauthenticated       the token is missing or invalid
+│   │   └── MissingToken      the request has no token
 │   └── Forbidden             the caller lacks the permission
 ├── Contention                other writers kept committing first; try again
 ├── Poison                    an event that can never be applied
@@ -51,6 +52,10 @@ class Unauthenticated(Rejected):
 
     def __init__(self, message: str) -> None:
         super().__init__("unauthenticated", message)
+
+
+class MissingToken(Unauthenticated):
+    """The request has no token."""
 
 
 class Forbidden(Rejected):

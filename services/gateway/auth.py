@@ -10,7 +10,7 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from sagakit.auth.jwt import TokenVerifier, parse_bearer
-from sagakit.errors import Unauthenticated, Unavailable
+from sagakit.errors import MissingToken, Unauthenticated, Unavailable
 from services.gateway.errors import Problem
 from services.gateway.rate_limits import TokenBucket, client_address, rate_limited
 from services.gateway.service_control import SERVICE_CONTROL
@@ -81,8 +81,7 @@ class AuthMiddleware:
             try:
                 client, credentials = await _authenticate(self.tokens, Headers(scope=scope))
             except Unauthenticated as error:
-                challenge = {"WWW-Authenticate": 'Bearer error="invalid_token"'}
-                problem = Problem(401, "unauthenticated", f"{error}.".capitalize(), headers=challenge)
+                problem = _unauthenticated(error)
             except Unavailable:
                 problem = Problem(503, "unavailable", "Authentication is temporarily unavailable.")
         # Failed attempts count against the client's address, which limits guessing as well.
@@ -96,11 +95,16 @@ class AuthMiddleware:
 
 
 async def _authenticate(tokens: TokenVerifier, headers: Headers) -> tuple[str, Credentials]:
-    if len(headers.getlist("authorization")) > 1:
-        raise Unauthenticated("one bearer token is needed")
-    token = parse_bearer(headers.get("authorization", ""))
+    token = parse_bearer(headers.getlist("authorization"))
     caller = await tokens.verify(token)
     return f"sub {caller.sub}", Credentials(token, caller.expires_at, caller.operator)
+
+
+def _unauthenticated(error: Unauthenticated) -> Problem:
+    """Return the problem; a request without a token gets no error code (RFC 6750, section 3.1)."""
+    text = str(error)
+    challenge = {"WWW-Authenticate": "Bearer"} if isinstance(error, MissingToken) else {}
+    return Problem(401, "unauthenticated", f"{text[:1].upper()}{text[1:]}.", headers=challenge)
 
 
 def _is_ui_file(path: str) -> bool:

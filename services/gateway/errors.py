@@ -42,7 +42,13 @@ _FAILURES = {
     504: "A required service did not answer in time. The request may have taken effect.",
 }
 _COMMANDID_REUSED = "commandid-reused"
-_RETRY_AFTER = {429: "1", 503: "1"}
+_HEADERS = {
+    # Also if a service rejects the token that the gateway accepted, because it has expired meanwhile.
+    401: {"WWW-Authenticate": 'Bearer error="invalid_token"'},
+    429: {"Retry-After": "1"},
+    503: {"Retry-After": "1"},
+}
+"""Headers of a problem by its status, unless it has its own."""
 _MAX_ERRORS = 10
 _MAX_FIELD_NAME = 128
 _EMPTY_BODY = "Invalid JSON: EOF while parsing a value at line 1 column 0"
@@ -91,8 +97,8 @@ class Problem(HTTPException):
         if self.errors:
             content["errors"] = list(self.errors)
         headers = dict(self.headers or {})
-        if self.status_code in _RETRY_AFTER:
-            headers.setdefault("Retry-After", _RETRY_AFTER[self.status_code])
+        for name, value in _HEADERS.get(self.status_code, {}).items():
+            headers.setdefault(name, value)
         return ProblemResponse(content, self.status_code, headers)
 
 

@@ -157,6 +157,25 @@ async def test_gateway_rejects_requests_without_one_valid_token(suite: AuthSuite
             assert response.headers["www-authenticate"].startswith("Bearer")
 
 
+async def test_challenge_has_an_error_code_only_if_there_is_a_token(suite: AuthSuite):
+    """RFC 6750, section 3.1."""
+    challenges = {
+        name: (await suite.client.get("/v1/items", headers=make(suite.issuer))).headers["www-authenticate"]
+        for name, make in TOKENS.items()
+    }
+
+    without = ("none", "another scheme", "nothing after the scheme")
+    assert challenges == {
+        name: "Bearer" if name in without else 'Bearer error="invalid_token"' for name in TOKENS
+    }
+
+
+async def test_problem_names_algorithms_as_they_are_spelled(suite: AuthSuite):
+    response = await suite.client.get("/v1/items", headers=TOKENS["alg none"](suite.issuer))
+
+    assert response.json()["detail"] == "The token must be signed with one of RS256, ES256."
+
+
 async def test_probes_documentation_and_web_ui_need_no_token(suite: AuthSuite):
     pages = ("/", "/healthz", "/readyz", "/docs", "/ui", "/ui/services.js", "/openapi.json", "/ui/config")
     responses = {path: await suite.client.get(path) for path in pages}
@@ -182,6 +201,18 @@ async def test_services_reject_calls_without_a_valid_token(suite: AuthSuite):
             with pytest.raises(grpc.aio.AioRpcError) as raised:
                 await call(request, metadata=sent)
             assert raised.value.code() is grpc.StatusCode.UNAUTHENTICATED
+
+
+async def test_services_reject_calls_with_two_tokens(suite: AuthSuite):
+    """Proxies differ in which of two tokens they read."""
+    alice, bob = (suite.issuer.token(sub) for sub in ("alice", "bob"))
+    for tokens in ([alice, bob], [alice, alice], [alice, "nonsense"]):
+        sent = tuple(("authorization", f"Bearer {token}") for token in tokens)
+
+        with pytest.raises(grpc.aio.AioRpcError) as raised:
+            await suite.running.purchase.CreateCart(pb.CreateCartRequest(cartid="c-1"), metadata=sent)
+
+        assert raised.value.code() is grpc.StatusCode.UNAUTHENTICATED
 
 
 async def test_other_callers_cart_is_not_found(suite: AuthSuite):

@@ -41,6 +41,18 @@ async def test_malformed_error_details_are_ignored(details):
     assert_problem(response, 404, "not-found")
 
 
+async def test_token_that_a_service_rejects_is_challenged():
+    """It may expire between the gateway and the service; RFC 9110 requires the header with every 401."""
+    async with suite(GetCart=[Failure(grpc.StatusCode.UNAUTHENTICATED, "the token is invalid")]) as (
+        client,
+        _,
+    ):
+        response = await client.post(GET_CART, json=CARTID)
+
+    assert_problem(response, 401, "unauthenticated")
+    assert response.headers["www-authenticate"] == 'Bearer error="invalid_token"'
+
+
 async def test_unavailable_call_is_retried_under_the_same_commandid():
     unavailable = Failure(grpc.StatusCode.UNAVAILABLE)
     done = purchase_pb2.AddItemResponse(cart_items=[{"itemid": "blue", "count": 3}])

@@ -1,13 +1,13 @@
 """Verification of bearer tokens (JWT): the gateway and every service use the same rules."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jwt
 
 from sagakit.auth.caller import Caller
 from sagakit.auth.jwks import JwksCache, fetch_from_file, fetch_from_issuer
-from sagakit.errors import Unauthenticated
+from sagakit.errors import MissingToken, Unauthenticated
 from sagakit.runtime import Runtime
 from sagakit.settings import AuthSettings
 
@@ -18,6 +18,9 @@ LEEWAY_SECONDS = 10
 MAX_LENGTH = 8 * 1024
 MAX_SUB_LENGTH = 255
 """https://openid.net/specs/openid-connect-core-1_0.html#IDToken"""
+_MAX_TIME = 253_402_300_799
+"""The last second of the year 9999."""
+_TIMES = frozenset({"exp", "nbf", "iat"})
 _SCHEME = "bearer "
 
 
@@ -72,17 +75,36 @@ class TokenVerifier:
         )
 
     def _caller(self, claims: Mapping[str, Any]) -> Caller:
+        for name in _TIMES & claims.keys():
+            _validate_time(name, claims[name])
         sub = claims["sub"]
         if not sub or len(sub) > MAX_SUB_LENGTH or not sub.isprintable():
             raise Unauthenticated("the token has no valid subject")
         return Caller(sub, self._operator_scope in _scopes(claims), float(claims["exp"]))
 
 
-def parse_bearer(authorization: str) -> str:
-    """Return the token in an Authorization header. Raises Unauthenticated if it has none."""
-    if not authorization[: len(_SCHEME)].lower() == _SCHEME:
-        raise Unauthenticated("a bearer token is needed")
-    return authorization[len(_SCHEME) :].strip()
+def parse_bearer(authorizations: Sequence[str]) -> str:
+    """Return the token in a request's Authorization headers.
+
+    Raises MissingToken if there is none, and Unauthenticated if there are several headers: which of them
+    counts must not depend on who reads them.
+    """
+    if len(authorizations) > 1:
+        raise Unauthenticated("one bearer token is needed")
+    authorization = authorizations[0] if authorizations else ""
+    token = authorization[len(_SCHEME) :].strip()
+    if authorization[: len(_SCHEME)].lower() != _SCHEME or not token:
+        raise MissingToken("a bearer token is needed")
+    return token
+
+
+def _validate_time(name: str, value: object) -> None:
+    """Raise Unauthenticated unless it is a number of seconds since the epoch (RFC 7519, NumericDate).
+
+    PyJWT takes whatever int() takes: texts, booleans, numbers that no float can represent.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= _MAX_TIME:
+        raise Unauthenticated(f"the token's {name} is not a number of seconds since the epoch")
 
 
 def _scopes(claims: Mapping[str, Any]) -> list[str]:

@@ -21,8 +21,9 @@ class AuthServerInterceptor(UnaryServerInterceptor):
     async def serve(
         self, behavior: Behavior, details: grpc.HandlerCallDetails, request: Any, context: Any
     ) -> Any:
-        metadata = dict(details.invocation_metadata or ())
-        caller = await self._verifier.verify(parse_bearer(str(metadata.get("authorization", ""))))
+        metadata = details.invocation_metadata or ()
+        authorizations = [str(value) for key, value in metadata if key == "authorization"]
+        caller = await self._verifier.verify(parse_bearer(authorizations))
         with callers.acting_as(caller):
             return await behavior(request, context)
 

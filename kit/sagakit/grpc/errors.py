@@ -1,6 +1,7 @@
 """Deadlines and errors of gRPC calls: each error becomes a status with details (AIP-193)."""
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
@@ -110,7 +111,7 @@ async def unknown_method(domain: str, _: bytes, context: Any) -> None:
 def status_of(error: SagaError, domain: str) -> status_pb2.Status:
     """Return the gRPC status of an error of the tree."""
     code = next((code for kind, code in _CODES if isinstance(error, kind)), code_pb2.INTERNAL)
-    reason = error.reason if isinstance(error, Rejected) else type(error).__name__.lower()
+    reason = error.reason if isinstance(error, Rejected) else _kebab(type(error).__name__)
     found = status(code, reason, str(error), domain)
     if isinstance(error, InvalidArgument):
         violation = error_details_pb2.BadRequest.FieldViolation(
@@ -136,6 +137,11 @@ def _read(request: bytes, deserialize: Callable[[bytes], Any] | None) -> Any:
         return deserialize(request) if deserialize else request
     except DecodeError as error:
         raise InvalidArgument("", "the request is not a valid message", "malformed-message") from error
+
+
+def _kebab(name: str) -> str:
+    """Return the name of a class in kebab-case: OutcomeUnknown becomes outcome-unknown."""
+    return re.sub(r"\B(?=[A-Z])", "-", name).lower()
 
 
 def _packed(detail: Any) -> any_pb2.Any:

@@ -51,7 +51,12 @@ def _console(first_fields: Sequence[str]) -> list[Processor]:
         return {**{name: line[name] for name in first_fields if name in line}, **line}
 
     renderer = structlog.dev.ConsoleRenderer(
-        colors=sys.stdout.isatty(), pad_event_to=24, sort_keys=False, timestamp_key="time"
+        colors=sys.stdout.isatty(),
+        pad_event_to=24,
+        sort_keys=False,
+        timestamp_key="time",
+        # The default prints local variables, tokens among them, if `rich` is installed.
+        exception_formatter=structlog.dev.plain_traceback,
     )
     return [add_trace, in_order, renderer]
 

@@ -147,6 +147,24 @@ logging.getLogger("a.library").warning("beware")
     assert "a.library" in theirs
 
 
+@pytest.mark.parametrize("format", ["console", "json"])
+def test_traceback_shows_no_local_variables(format):
+    code = """
+def verify(token):
+    raise ValueError("invalid")
+try:
+    verify("the-secret-" + "token")
+except ValueError:
+    log.exception("request failed")
+    logging.getLogger("a.library").exception("failed")
+verify("the-secret-" + "token")
+"""
+    output = run(code, format=format).stdout
+
+    assert output.count("ValueError: invalid") == 3
+    assert "the-secret-token" not in output
+
+
 def entry(project="a-project"):
     return to_entry("stock", project)(None, "", {"event": "logged", "level": "info", "time": "now"})
 

@@ -121,13 +121,14 @@ async def test_reflection_lists_the_services_unless_it_is_turned_off():
         (errors.NotFound("unknown-cart", "unknown cart"), grpc.StatusCode.NOT_FOUND, "unknown-cart"),
         (errors.FailedPrecondition("closed", "it is"), grpc.StatusCode.FAILED_PRECONDITION, "closed"),
         (errors.Unauthenticated("a token is needed"), grpc.StatusCode.UNAUTHENTICATED, "unauthenticated"),
+        (errors.MissingToken("a token is needed"), grpc.StatusCode.UNAUTHENTICATED, "unauthenticated"),
         (errors.Forbidden("not-an-operator", "no"), grpc.StatusCode.PERMISSION_DENIED, "not-an-operator"),
         (errors.Contention("others"), grpc.StatusCode.ABORTED, "contention"),
         (errors.Unavailable("unreachable"), grpc.StatusCode.UNAVAILABLE, "unavailable"),
-        (errors.OutcomeUnknown("no response"), grpc.StatusCode.DEADLINE_EXCEEDED, "outcomeunknown"),
+        (errors.OutcomeUnknown("no response"), grpc.StatusCode.DEADLINE_EXCEEDED, "outcome-unknown"),
         (errors.Poison("unstorable"), grpc.StatusCode.INTERNAL, "poison"),
         (errors.Rejected("odd", "odd"), grpc.StatusCode.INTERNAL, "odd"),
-        (errors.SagaError("odd"), grpc.StatusCode.INTERNAL, "sagaerror"),
+        (errors.SagaError("odd"), grpc.StatusCode.INTERNAL, "saga-error"),
     ],
 )
 async def test_error_becomes_a_status(error: errors.SagaError, code: grpc.StatusCode, reason: str):

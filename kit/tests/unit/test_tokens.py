@@ -83,8 +83,12 @@ async def test_scope_makes_an_operator(issuer: Issuer, claims, operator):
     assert (await tokens(issuer).verify(issuer.token(**claims))).operator is operator
 
 
+def encoded(part: bytes) -> str:
+    return base64.urlsafe_b64encode(part).rstrip(b"=").decode()
+
+
 def text(part: object) -> str:
-    return base64.urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=").decode()
+    return encoded(json.dumps(part).encode())
 
 
 def claims(issuer: Issuer) -> dict[str, object]:
@@ -135,6 +139,7 @@ INVALID = {
     "too long": lambda issuer: issuer.token(more="x" * MAX_LENGTH),
     "not a token": lambda issuer: "abc",
     "empty": lambda issuer: "",
+    "with a header that is nested too deeply": lambda issuer: f"{encoded(b'[' * 5_900)}.e30.",
     "of three empty parts": lambda issuer: "..",
 }
 
@@ -145,6 +150,34 @@ async def test_invalid_token_is_rejected(issuer: Issuer, token):
 
     with pytest.raises(Unauthenticated):
         await tokens(issuer).verify(token(issuer))
+
+
+TIMES = {
+    "an integer that no float can represent": 10**400,
+    "an integer that no datetime can represent": 10**15,
+    "a negative integer": -(10**400),
+    "a large float": 1e308,
+    "not a number": float("nan"),
+    "infinity": float("inf"),
+    "true": True,
+    "false": False,
+    "a text": "4102444800",
+    "a list": [],
+}
+
+
+@pytest.mark.parametrize("name", ["exp", "nbf", "iat"])
+@pytest.mark.parametrize("value", TIMES.values(), ids=TIMES)
+async def test_time_that_is_no_number_of_seconds_is_rejected(issuer: Issuer, name, value):
+    with pytest.raises(Unauthenticated):
+        await tokens(issuer).verify(issuer.token(**{name: value}))
+
+
+async def test_times_may_have_fractions(issuer: Issuer):
+    now = time.time()
+    token = issuer.token(exp=now + 100.5, nbf=now - 0.5, iat=now - 0.5)
+
+    assert (await tokens(issuer).verify(token)).expires_at == now + 100.5
 
 
 async def test_rsa_and_ec_keys_are_accepted(issuer: Issuer):
