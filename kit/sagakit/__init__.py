@@ -12,6 +12,7 @@ provisioning are in `sagakit.backends`. Everything named here is public; other m
 | store dataclasses as entities               | `to_entity`, `from_entity`                       |
 | apply an event or command once              | `Inbox`                                          |
 | publish again until a reply arrives         | `RemindFn`, `ReminderSchedule`, `due_property`   |
+| call another system in a saga               | `SideEffects`                                    |
 | report an error                             | `SagaError` and its subclasses                   |
 | read settings of its own                    | `settings.read`, `.variable`, `.CONFIG`          |
 | have metrics of its own                     | `Metrics`, `Counter`, `Gauge`, `Histogram`       |
@@ -44,6 +45,7 @@ from sagakit.reminders import ReminderSchedule, RemindFn, due_property
 from sagakit.runtime import Backoff, Runtime
 from sagakit.service import Kit, Service, ServiceFactory
 from sagakit.settings import BackendSettings, ServiceSettings, SettingsError
+from sagakit.side_effects import SideEffects
 from sagakit.store import Changes, Decide, Snapshot, Store
 from sagakit.tables import Entity, Key, Tables
 from sagakit.telemetry.instruments import Counter, Gauge, Histogram, Metrics
@@ -85,6 +87,7 @@ __all__ = [
     "ServiceFactory",
     "ServiceSettings",
     "SettingsError",
+    "SideEffects",
     "Snapshot",
     "Store",
     "SubscriptionSpec",

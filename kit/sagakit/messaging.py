@@ -71,7 +71,8 @@ class Messaging:
     async def run(self) -> None:
         """Run all parts until cancelled. Raises if one of them fails, which only a defect causes."""
         self._consuming = asyncio.create_task(self._consumer.run())
-        running = [self._relay.run(), self._expiry.run(), *(sweeper.run() for sweeper in self._sweepers)]
+        parts = [self._relay.run, self._expiry.run, *(sweeper.run for sweeper in self._sweepers)]
+        running = [run() for run in (*parts, *self.service.background)]
         tasks = (self._consuming, *map(asyncio.create_task, running))
         try:
             await asyncio.gather(*tasks)

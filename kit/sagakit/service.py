@@ -1,6 +1,6 @@
 """Declares a service: its settings, the kit it is built on, and the parts that it adds."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -52,6 +52,8 @@ class Service:
     """Each raises Unavailable if something that handlers need, beside the store, cannot be reached.
 
     Events are pulled only while all of them return."""
+    background: Sequence[Callable[[], Coroutine[Any, Any, None]]] = ()
+    """Each runs beside the consumer until it is cancelled, such as `SideEffects.run`."""
 
 
 ServiceFactory = Callable[[Kit], Service]

@@ -70,7 +70,9 @@ class Changes(Generic[R]):
     events: Sequence[Event] = ()
     """Published after the commit, at least once."""
     on_commit: Callable[[], None] | None = None
-    """Called after the commit, for metrics. It may be missed: a retry may find its commit applied before."""
+    """Called after the commit, for metrics and for what may be left out (`SideEffects.schedule`).
+
+    It may be missed: a retry may find its commit applied before."""
 
     @property
     def unchanged(self) -> bool:
