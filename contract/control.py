@@ -6,6 +6,7 @@
 import asyncio
 import json
 from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +24,12 @@ async def request(socket: Path, action: str, name: str) -> list[Mapping[str, Any
     try:
         async with asyncio.timeout(REQUEST_TIMEOUT_SECONDS):
             reader, writer = await asyncio.open_unix_connection(socket)
-            writer.write(json.dumps({"do": action, "name": name}).encode() + b"\n")
-            reply = json.loads(await reader.readline())
-            writer.close()
-    except (OSError, ValueError, TimeoutError) as error:
+            with closing(writer):
+                writer.write(json.dumps({"do": action, "name": name}).encode() + b"\n")
+                reply = json.loads(await reader.readline())
+        if "error" not in reply:
+            programs: list[Mapping[str, Any]] = reply["programs"]
+            return programs
+    except (OSError, ValueError, TypeError, KeyError, TimeoutError) as error:
         raise Unavailable(f"the suite does not answer: {error}") from error
-    if "error" in reply:
-        raise NotFound("unknown-program", reply["error"]) if reply["unknown"] else Unavailable(reply["error"])
-    programs: list[Mapping[str, Any]] = reply["programs"]
-    return programs
+    raise NotFound("unknown-program", reply["error"]) if reply.get("unknown") else Unavailable(reply["error"])

@@ -1,6 +1,7 @@
 """A running suite: emulators, services and gateway, started in order, restarted, and stopped completely."""
 
 import asyncio
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ LISTEN_TIMEOUT_SECONDS = 30.0
 RECONNECT_SECONDS = 2.5
 """Time for clients to find a restarted process again: their reconnect backoff is at most 2 s."""
 RETRY_INTERVAL_SECONDS = 5.0
+ACTIONS = ("ps", "stop", "start", "restart")
 
 
 class LocalSuite:
@@ -39,6 +41,7 @@ class LocalSuite:
         self._highlighter = highlighter()
         self._emulators = Supervisor(terminal.print, emulators.STOP_TIMEOUT_SECONDS)
         self._services = Supervisor(terminal.print, DRAIN_TIMEOUT_SECONDS)
+        self._changing = asyncio.Lock()
 
     async def start(self, control: Path) -> bool:
         """Return True once the suite is ready, or False if a stop was requested before.
@@ -65,14 +68,22 @@ class LocalSuite:
     async def control(self, action: str, name: str) -> list[dict[str, Any]]:
         """Handle a request of the control socket (ps, stop, start or restart); return the processes' states.
 
-        Raises NotFound if no process has that name, Unavailable if one ends before it listens, or does not
-        listen in time.
+        Changes are made one at a time. Raises NotFound if no process has that name, or the action is
+        unknown; Unavailable if a process ends before it listens, or does not listen in time.
         """
+        if action not in ACTIONS:
+            raise NotFound("unknown-action", f"no action is named {action}; actions: {', '.join(ACTIONS)}")
         found = [*self._emulators.find(name), *self._services.find(name)]
         if not found:
             names = [each.program.name for each in (*self._emulators.find(""), *self._services.find(""))]
             raise NotFound("unknown-program", f"no process is named {name}; processes: {', '.join(names)}")
-        for number, each in enumerate(found):
+        if action != "ps":
+            async with self._changing:
+                await self._change(action, found)
+        return [each.status() for each in found]
+
+    async def _change(self, action: str, processes: Sequence[SupervisedProcess]) -> None:
+        for number, each in enumerate(processes):
             if action == "restart" and number:
                 await asyncio.sleep(RECONNECT_SECONDS)
             if action in {"stop", "restart"}:
@@ -80,7 +91,6 @@ class LocalSuite:
             if action in {"start", "restart"}:
                 each.start()
                 await self._until_listening(each)
-        return [each.status() for each in found]
 
     async def _until_listening(self, process: SupervisedProcess) -> None:
         host, port = process.program.environ.get("HOST"), process.program.environ.get("PORT")

@@ -58,6 +58,8 @@ class SupervisedProcess:
         self._wanted = asyncio.Event()
         self._wanted.set()
         self._stop_requested = False
+        self._idle = asyncio.Event()
+        self._idle.set()
         self._started_at = 0.0
         self._end = ""
         self._has_ended = asyncio.Event()
@@ -82,9 +84,12 @@ class SupervisedProcess:
     async def stop(self, grace_seconds: float) -> None:
         """Return once the process is gone. It stays stopped until `start`."""
         self._wanted.clear()
+        if self._idle.is_set():
+            return
+        self._stop_requested = True
         if self._child is not None and self._child.pid is not None:
-            self._stop_requested = True
             await self._child.stop(grace_seconds)
+        await self._idle.wait()  # One that is being started ends as soon as it has.
 
     async def supervise(
         self, grace_seconds: float, on_give_up: Callable[["SupervisedProcess"], None]
@@ -93,9 +98,14 @@ class SupervisedProcess:
         loop = asyncio.get_running_loop()
         with self.program.log.open("wb", buffering=0) as log:
             while True:
-                await self._wanted.wait()
+                while not self._wanted.is_set():  # A stop may follow a start before this task continues.
+                    await self._wanted.wait()
                 self._started_at = loop.time()
-                end = await self._run(log, grace_seconds)
+                self._idle.clear()
+                try:
+                    end = await self._run(log, grace_seconds)
+                finally:
+                    self._idle.set()
                 if self._stop_requested:
                     self._stop_requested = False
                     self._print(f"{self.program.name} was stopped ({end})")
@@ -120,6 +130,8 @@ class SupervisedProcess:
             return f"cannot be started: {error}"
         recovery = asyncio.ensure_future(self._after_restart())
         try:
+            if self._stop_requested:  # while it was being started
+                await self._child.stop(grace_seconds)
             return describe_exit(await self._child.ended())
         finally:
             recovery.cancel()

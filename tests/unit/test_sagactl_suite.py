@@ -9,7 +9,7 @@ import pytest
 
 from sagactl.local.child import Program
 from sagactl.local.suite import LocalSuite
-from sagakit.errors import Unavailable
+from sagakit.errors import NotFound, Unavailable
 
 
 async def test_restart_of_a_program_that_ends_before_it_listens_fails_with_its_exit_status(tmp_path):
@@ -25,3 +25,23 @@ async def test_restart_of_a_program_that_ends_before_it_listens_fails_with_its_e
 
     assert str(raised.value).endswith(f"stub does not start (exit status 3); log: {log}")
     await suite._services.stop(asyncio.Event())
+
+
+async def test_stop_during_a_restart_wins(tmp_path):
+    suite = LocalSuite(None, SimpleNamespace(print=lambda _: None), None)
+    idle = (sys.executable, "-c", "import time; time.sleep(600)")
+    suite._services.add(Program("stub", idle, {}, tmp_path / "stub.log"), lambda _: None)
+    await asyncio.sleep(0)  # The supervisor's task forks.
+
+    _, (stopped,) = await asyncio.gather(suite.control("restart", "stub"), suite.control("stop", "stub"))
+
+    assert stopped["state"] == "stopped"
+    assert (await suite.control("ps", "stub"))[0]["state"] == "stopped"
+    await suite._services.stop(asyncio.Event())
+
+
+async def test_unknown_action_changes_nothing():
+    suite = LocalSuite(None, SimpleNamespace(print=lambda _: None), None)
+
+    with pytest.raises(NotFound, match="no action is named pause; actions: ps, stop, start, restart"):
+        await suite.control("pause", "")

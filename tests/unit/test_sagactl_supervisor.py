@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import random
 import signal
 import sys
 from pathlib import Path
@@ -12,7 +11,7 @@ import pytest
 from sagactl.errors import CommandError
 from sagactl.local.child import Program, run_once
 from sagactl.local.logs import MAX_LINE_BYTES
-from sagactl.local.supervisor import RESTART_BACKOFF, STABLE_AFTER_SECONDS, RestartPolicy, Supervisor
+from sagactl.local.supervisor import Supervisor
 from sagakit.runtime import Backoff
 from tests.support.eventually import eventually
 
@@ -186,6 +185,38 @@ async def test_program_is_stopped_while_it_starts(harness):
     assert children() == before
 
 
+async def test_stop_while_a_program_starts_returns_once_it_has_ended(harness):
+    before = children()
+    harness.supervisor.add(harness.program(IDLE), harness.output.append)
+    (process,) = harness.supervisor.find("stub")
+    async with asyncio.timeout(WAIT_SECONDS):
+        while children() == before:  # noqa: ASYNC110 - the kernel sets no event
+            await asyncio.sleep(0)
+
+    await asyncio.wait_for(process.stop(5), WAIT_SECONDS)
+
+    assert process.status()["state"] == "stopped"
+    assert children() == before
+    process.start()
+    await eventually(lambda: harness.pids)
+
+
+async def test_stop_right_after_a_start_keeps_the_program_stopped(harness):
+    await harness.start(IDLE)
+    (process,) = harness.supervisor.find("stub")
+    await process.stop(5)
+    await eventually(lambda: harness.messages)
+    before = children()
+
+    process.start()
+    await process.stop(5)
+
+    for _ in range(20):  # The supervisor's task forks within one round of the loop.
+        await asyncio.sleep(0)
+        assert children() == before
+    assert process.status()["state"] == "stopped"
+
+
 async def test_processes_of_a_program_end_with_it(harness):
     await harness.start(WITH_GRANDCHILD)
     await eventually(lambda: harness.messages)
@@ -255,39 +286,3 @@ asyncio.run(main())
     await supervisor.communicate()
 
     await eventually(lambda: not is_running(program))
-
-
-class MaxRandom(random.Random):
-    """Always draws the upper bound."""
-
-    def uniform(self, a, b):
-        return b
-
-
-def test_restart_delays_double_up_to_30_seconds_until_a_stable_run():
-    policy = RestartPolicy(RESTART_BACKOFF, MaxRandom())
-
-    delays = [policy.delay_after(lived_seconds=1) for _ in range(9)]
-
-    assert delays == [0.5, 1, 2, 4, 8, 16, 30, 30, 30]
-    assert policy.crash_looping
-    assert policy.delay_after(lived_seconds=STABLE_AFTER_SECONDS) == 0.5
-    assert not policy.crash_looping
-
-
-def test_restart_delays_are_jittered():
-    delays = {RestartPolicy(RESTART_BACKOFF, random.Random(seed)).delay_after(1) for seed in range(10)}
-
-    assert len(delays) == 10
-    assert all(0.25 <= delay <= 0.5 for delay in delays)
-
-
-def test_third_exit_in_a_row_is_given_up_and_the_fifth_is_a_crash_loop():
-    policy = RestartPolicy(RESTART_BACKOFF, random.Random())
-    seen = []
-
-    for _ in range(5):
-        policy.delay_after(lived_seconds=1)
-        seen.append((policy.gave_up, policy.crash_looping))
-
-    assert seen == [(False, False), (False, False), (True, False), (True, False), (True, True)]
