@@ -1,16 +1,14 @@
-"""gRPC service config for calls between services: deadlines, retries, load balancing, health.
+"""gRPC service config for calls between services: retries, load balancing, health.
 
 Python callers pass it to their channels; callers in other languages can use the same JSON
-(https://github.com/grpc/grpc/blob/master/doc/service_config.md).
+(https://github.com/grpc/grpc/blob/master/doc/service_config.md). It has no timeout: grpc.aio would count that
+on the wall clock, so that a step back fails every call at once. Each call is given its own.
 """
 
 import ipaddress
 import json
 import re
 from typing import Any
-
-DEADLINE_SECONDS = 10.0
-"""Timeout of a call, whatever its caller allows; longer than a transaction retries after conflicts."""
 
 _CHANNEL_OPTIONS = (
     # By default gRPC waits up to two minutes before it reconnects, 20 seconds for an address that does not
@@ -37,16 +35,14 @@ _RETRY = {
 }
 
 
-def service_config(service: str, deadline_seconds: float = DEADLINE_SECONDS) -> str:
+def service_config(service: str) -> str:
     """Return the service config (JSON) for a channel to the gRPC service with this full name."""
     return json.dumps(
         {
             "loadBalancingConfig": [{"round_robin": {}}],
             # Each connection watches its server's health, so that a draining process gets no more calls.
             "healthCheckConfig": {"serviceName": ""},
-            "methodConfig": [
-                {"name": [{"service": service}], "timeout": f"{deadline_seconds:g}s", "retryPolicy": _RETRY}
-            ],
+            "methodConfig": [{"name": [{"service": service}], "retryPolicy": _RETRY}],
         }
     )
 

@@ -1,6 +1,5 @@
-"""The service config: deadline, retries, and load balancing by health."""
+"""The service config: retries, and load balancing by health."""
 
-import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -8,7 +7,7 @@ from contextlib import asynccontextmanager, suppress
 import grpc
 import pytest
 
-from contract.calls import DEADLINE_SECONDS, service_config
+from contract.calls import service_config
 from rpc import purchase_pb2 as pb
 from rpc.purchase_pb2_grpc import PurchaseStub
 from services.gateway.clients import SERVICES
@@ -20,11 +19,9 @@ GET = pb.GetCartRequest(cartid="c")
 
 
 @asynccontextmanager
-async def calling(
-    *services: FakeService, deadline_seconds: float = DEADLINE_SECONDS
-) -> AsyncIterator[PurchaseStub]:
+async def calling(*services: FakeService) -> AsyncIterator[PurchaseStub]:
     """Yield a stub for the processes, configured only by the service config."""
-    options = [("grpc.service_config", service_config(PURCHASE, deadline_seconds))]
+    options = [("grpc.service_config", service_config(PURCHASE))]
     target = f"ipv4:{','.join(service.address for service in services)}"
     async with grpc.aio.insecure_channel(target, options) as channel:
         yield PurchaseStub(channel)
@@ -42,18 +39,6 @@ async def test_only_a_call_without_a_response_is_retried(code, calls):
             await stub.GetCart(GET)
 
     assert len(purchase.asked) == calls
-
-
-async def test_call_has_a_deadline_by_default():
-    answers = {"GetCart": [asyncio.Event().wait]}
-    async with (
-        FakeService("purchase", answers).running() as purchase,
-        calling(purchase, deadline_seconds=0.2) as stub,
-    ):
-        with pytest.raises(grpc.aio.AioRpcError) as raised:
-            await asyncio.wait_for(stub.GetCart(GET), 5)
-
-    assert raised.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
 
 
 async def test_draining_process_gets_no_calls_until_it_serves_again():
@@ -83,9 +68,9 @@ async def holds(asked, expected: set[int]) -> bool:
 
 
 @pytest.mark.parametrize("service", SERVICES.values(), ids=SERVICES)
-def test_every_service_has_a_deadline_and_a_retry_policy(service):
+def test_every_service_has_a_retry_policy_and_no_timeout_on_the_wall_clock(service):
     (method,) = json.loads(service_config(service.full_name))["methodConfig"]
 
     assert method["name"] == [{"service": service.full_name}]
-    assert method["timeout"] == "10s"
+    assert "timeout" not in method
     assert set(method["retryPolicy"]["retryableStatusCodes"]) == {"UNAVAILABLE", "CANCELLED"}

@@ -29,7 +29,7 @@ class EmbeddedBus:
         self._pulls: set[EmbeddedSubscription] = set()
 
     async def publish(self, topic: str, messages: Sequence[Message]) -> None:
-        now = self._runtime.now()
+        now = self._runtime.monotonic()
         for name in await self._database.write(lambda db: queue.publish(db, topic, messages, now)):
             self._waker.wake(name)
 
@@ -157,10 +157,10 @@ class EmbeddedSubscription:
 
     async def _run_once(self) -> float:
         """Settle, renew and lease; return the seconds to sleep unless woken."""
-        now, monotonic = self._runtime.now(), self._runtime.monotonic()
+        now = self._runtime.monotonic()
         acked, self._acked = self._acked, []
         nacked, self._nacked = self._nacked, []
-        renewed = list(self._in_flight.values()) if monotonic >= self._renew_at else []
+        renewed = list(self._in_flight.values()) if now >= self._renew_at else []
         capacity = 0 if self._closing.is_set() else self._max_outstanding - len(self._in_flight)
 
         def work(
@@ -176,7 +176,7 @@ class EmbeddedSubscription:
 
         spec, woken, lease, next_visible = await self._database.write(work)
         if renewed or not self._in_flight:
-            self._renew_at = monotonic + spec.ack_deadline_seconds / 3
+            self._renew_at = now + spec.ack_deadline_seconds / 3
         for name in woken:
             self._waker.wake(name)
         for each in lease:
@@ -190,7 +190,7 @@ class EmbeddedSubscription:
             wait = min(wait, self._renew_at - self._runtime.monotonic())
         has_capacity = len(self._in_flight) < self._max_outstanding and not self._closing.is_set()
         if next_visible is not None and has_capacity:
-            wait = min(wait, next_visible - self._runtime.now())
+            wait = min(wait, next_visible - self._runtime.monotonic())
         return max(wait, 0.001)
 
     def _settle(self, lease: queue.Lease, done: bool) -> None:
@@ -209,7 +209,7 @@ class EmbeddedPullSubscription:
         self._name = name
 
     async def pull(self, limit: int) -> list[PulledMessage]:
-        now = self._runtime.now()
+        now = self._runtime.monotonic()
 
         def work(db: sqlite3.Connection) -> list[queue.Lease]:
             return queue.claim(db, queue.subscription_spec(db, self._name), limit, now)

@@ -1,7 +1,8 @@
 """The messages of the embedded bus in SQL: published, leased, renewed, settled.
 
-`visible_at` is wall-clock time, as processes and restarts share it. It is never further ahead than a lease
-or a retry delay unless the clock was set back: such a message is visible.
+`visible_at` is monotonic time, which the processes of a machine share, and which no step of the wall clock
+delays. It is never further ahead than a lease or a retry delay unless the machine was restarted, which begins
+it anew: such a message is visible.
 """
 
 import json
