@@ -9,6 +9,7 @@ from contract.fields import MAX_AMOUNT, MAX_COUNT, checked_id, checked_int
 from sagakit.codec import to_entity
 from sagakit.errors import InvalidArgument, Poison
 from sagakit.events import Event, timestamp
+from sagakit.untrusted import parse_json
 
 ORDER_TICKET = "purchase.OrderTicket"
 REMINDER_ATTRIBUTE = "again"
@@ -91,7 +92,7 @@ class TicketMessage:
     def from_event(cls, event: Event) -> "TicketMessage":
         """Decode an event body; unknown fields are ignored. Raises Poison if it is no valid ticket."""
         try:
-            body = json.loads(event.body)
+            body = parse_json(event.body)
             status = _text(body["status"])
             return cls(
                 orderid=checked_id("orderid", _text(body["orderid"])),
@@ -102,7 +103,7 @@ class TicketMessage:
             )
         except InvalidArgument as error:
             raise Poison(f"malformed-ticket: {error}") from error
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise Poison("malformed-ticket") from error
 
 

@@ -59,5 +59,5 @@ def _event(fields: dict[str, str]) -> OrderEvent:
         data = json.loads(fields["data"])
         optional = data.get("time"), data.get("trace_id")
         return OrderEvent(fields["id"], data.get("service"), data["status"], *optional)
-    except (ValueError, KeyError, AttributeError) as error:
+    except (ValueError, KeyError, AttributeError, RecursionError) as error:
         raise InvalidResponseError(f"not an event of an order: {fields}") from error

@@ -75,7 +75,7 @@ class Transport:
             raise _status_error(response)
         try:
             return response.json()
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise InvalidResponseError(f"{method} {path}: the response is not JSON") from error
 
     def _headers(self, headers: Mapping[str, str]) -> dict[str, str]:
@@ -90,6 +90,6 @@ def _transport_error(method: str, path: str, error: Exception) -> TransportError
 def _status_error(response: httpx.Response) -> APIStatusError:
     try:
         problem = response.json()
-    except ValueError:
+    except (ValueError, RecursionError):
         problem = None
     return status_error(response.status_code, problem, response.headers.get("Retry-After"))

@@ -95,6 +95,25 @@ def test_any_body_is_a_ticket_or_poison(body: object):
         "".join([ticket.orderid, ticket.status, ticket.reason or ""]).encode()
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"[" * 100_000,
+        b'{"orderid": "o", "status": "paid", "cart_items": ' + b"[" * 100_000,
+        b'{"orderid": "o", "status": "paid", "amount": ' + b"9" * 100_000 + b"}",
+        b'{"orderid": "o", "status": "paid", "amount": "' + b"9" * 100_000 + b'"}',
+        b'{"orderid": "o", "status": "paid", "amount": NaN}',
+        b'{"orderid": "o", "status": "\\ud800"}',
+        b'{"orderid": "o", "orderid": [], "status": "paid"}',
+        b"\xff",
+    ],
+    ids=["nested", "nested items", "huge", "huge text", "NaN", "surrogate", "duplicate key", "not UTF-8"],
+)
+def test_hostile_body_is_poison(body: bytes):
+    with pytest.raises(Poison, match="malformed-ticket"):
+        read(body)
+
+
 def test_body_follows_the_wire_contract():
     ticket = TicketMessage("o-1", "reserved", (CartItem("blue", 3),), 300)
 

@@ -169,15 +169,18 @@ async def test_error_has_the_retry_after_of_the_server():
     assert raised.value.retry_after_seconds == 3600
 
 
-@pytest.mark.parametrize("content", [b"<html>", b"[]", b'{"cartid": "c"}', b'{"cart_items": 1}'])
+@pytest.mark.parametrize(
+    "content", [b"<html>", b"[]", b"[" * 100_000, b"\xff", b'{"cartid": "c"}', b'{"cart_items": 1}']
+)
 async def test_unexpected_response_is_an_invalid_response(content):
     async with Api(httpx.Response(200, content=content)).client() as client:
         with pytest.raises(InvalidResponseError):
             await client.get_cart("c")
 
 
-async def test_error_response_without_a_problem_has_the_reason_unknown():
-    async with Api(httpx.Response(404, content=b"not here")).client() as client:
+@pytest.mark.parametrize("content", [b"not here", b"[" * 100_000, b"9" * 10_000])
+async def test_error_response_without_a_problem_has_the_reason_unknown(content):
+    async with Api(httpx.Response(404, content=content)).client() as client:
         with pytest.raises(NotFound) as raised:
             await client.get_cart("c")
 
@@ -260,6 +263,7 @@ async def test_stream_after_its_end_is_empty():
         ([LOST, LOST, LOST], TransportError),
         ([problem(404)], NotFound),
         ([stream(("move", "a", {}))], InvalidResponseError),
+        ([httpx.Response(200, content=b"data:" + b"[" * 100_000 + b"\n\n")], InvalidResponseError),
     ],
 )
 async def test_stream_raises_what_is_not_retried(responses, error):

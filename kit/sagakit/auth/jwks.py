@@ -1,7 +1,6 @@
 """The issuer's public keys (JWKS): fetched, cached, and fetched again when they may have changed."""
 
 import asyncio
-import json
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import structlog
 
 from sagakit.errors import Unavailable
 from sagakit.runtime import Runtime
+from sagakit.untrusted import parse_json
 
 log = structlog.get_logger()
 
@@ -105,7 +105,7 @@ def fetch_from_file(file: Path) -> Fetch:
 
     async def fetch() -> Mapping[str, Any]:
         try:
-            found = json.loads(await asyncio.to_thread(file.read_text))
+            found = parse_json(await asyncio.to_thread(file.read_text))
         except (OSError, ValueError) as error:
             raise Unavailable(f"{file}: {error}") from error
         return found if isinstance(found, dict) else {}
@@ -115,7 +115,7 @@ def fetch_from_file(file: Path) -> Fetch:
 
 async def _get(client: httpx.AsyncClient, url: str) -> dict[str, Any]:
     response = (await client.get(url)).raise_for_status()
-    found = response.json()
+    found = parse_json(response.content)
     if not isinstance(found, dict):
         raise Unavailable(f"{url} is not a JSON object")
     return found

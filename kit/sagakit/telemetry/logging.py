@@ -11,8 +11,11 @@ from structlog.typing import Processor
 
 from sagakit.settings import LogSettings
 from sagakit.telemetry.cloud_logging import Line, add_trace, to_entry, to_json
+from sagakit.untrusted import escape
 
 log = structlog.get_logger()
+
+_TRACEBACKS = {"exception", "stack"}
 
 
 def configure(service: str, settings: LogSettings, first_fields: Sequence[str] = ()) -> None:
@@ -51,14 +54,23 @@ def _console(first_fields: Sequence[str]) -> list[Processor]:
         return {**{name: line[name] for name in first_fields if name in line}, **line}
 
     renderer = structlog.dev.ConsoleRenderer(
-        colors=sys.stdout.isatty(),
-        pad_event_to=24,
-        sort_keys=False,
-        timestamp_key="time",
-        # The default prints local variables, tokens among them, if `rich` is installed.
-        exception_formatter=structlog.dev.plain_traceback,
+        colors=sys.stdout.isatty(), pad_event_to=24, sort_keys=False, timestamp_key="time"
     )
-    return [add_trace, in_order, renderer]
+    # The renderer's own tracebacks show local variables, tokens among them, if `rich` is installed.
+    return [add_trace, structlog.processors.format_exc_info, _escaped, in_order, renderer]
+
+
+def _escaped(_logger: object, _name: str, line: Line) -> Line:
+    """Escape every value, so that none can look like another line; indent tracebacks for the same reason."""
+    return {name: _indented(value) if name in _TRACEBACKS else _text(value) for name, value in line.items()}
+
+
+def _text(value: object) -> str:
+    return escape(value if isinstance(value, str) else repr(value))
+
+
+def _indented(text: str) -> str:
+    return "\n".join(f"  {escape(line)}" for line in text.split("\n"))
 
 
 def _log_uncaught_exceptions() -> None:

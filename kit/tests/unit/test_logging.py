@@ -148,6 +148,32 @@ logging.getLogger("a.library").warning("beware")
 
 
 @pytest.mark.parametrize("format", ["console", "json"])
+def test_value_from_outside_is_no_line_and_no_control_sequence(format):
+    code = r"""
+class Message:
+    def __repr__(self):
+        return self.text
+    text = "a\x1b[2J\x9b1m\u202eb\ud800\r\n2026-01-02T03:04:05.678901Z [info     ] forged\u2028"
+text = Message.text
+log.info("event " + text, eventid=text, message=Message(), **{"a field": [text]})
+logging.getLogger("a.library").warning("cannot read %s", text)
+try:
+    raise ValueError(text)
+except ValueError:
+    log.exception("event failed", stack_info=True)
+    logging.getLogger("a.library").exception("event failed")
+"""
+    process = run(code, format=format)
+
+    lines = process.stdout.split("\n")
+    assert process.stderr == ""
+    assert all(line.isprintable() for line in lines)
+    assert "\\x1b[2J" in process.stdout or "\\u001b[2J" in process.stdout
+    unindented = [line for line in lines if line and not line.startswith("  ")]
+    assert len(unindented) == 4, "one for each record"
+
+
+@pytest.mark.parametrize("format", ["console", "json"])
 def test_traceback_shows_no_local_variables(format):
     code = """
 def verify(token):

@@ -288,7 +288,8 @@ async def test_keys_can_be_read_from_a_file(issuer: Issuer, tmp_path):
 
 async def test_malformed_key_file_is_rejected(issuer: Issuer, tmp_path):
     file = tmp_path / "keys.json"
-    for nonsense in ("", "[]", "{}", '{"keys": 3}', '{"keys": [{"kty": "oct", "k": "YWJj"}]}'):
+    nested = '{"keys":' * 100_000
+    for nonsense in ("", "[]", "{}", nested, '{"keys": 3}', '{"keys": [{"kty": "oct", "k": "YWJj"}]}'):
         file.write_text(nonsense)
 
         with pytest.raises((Unavailable, Unauthenticated)):
