@@ -6,8 +6,9 @@ from typing import Any
 
 import structlog
 
-from contract.tickets import ORDER_TICKET, TicketMessage
+from contract.tickets import KNOWN, ORDER_TICKET, PUBLISHED_BY, TicketMessage
 from sagakit.consumer import Handler, Outcome
+from sagakit.errors import Poison
 from sagakit.events import Event
 from sagakit.telemetry.spans import set_attribute
 
@@ -22,7 +23,16 @@ class Reaction:
     """The statuses the service may publish in reply."""
 
 
-def handlers(reactions: Mapping[str, Reaction], usecases: object) -> Mapping[str, Handler]:
+NOT_PUBLISHED_BY = "not-published-by"
+"""Reason of a dead letter: its status is another service's to publish, not that of the topic it came from."""
+
+Publishers = Mapping[str, str]
+"""The service that publishes to each topic; see `shop.publishers`."""
+
+
+def handlers(
+    reactions: Mapping[str, Reaction], usecases: object, publishers: Publishers
+) -> Mapping[str, Handler]:
     """Return handlers by event type for the kit's consumer; they ignore a status without a reaction."""
 
     async def react(event: Event, ticket: TicketMessage) -> Outcome:
@@ -31,17 +41,27 @@ def handlers(reactions: Mapping[str, Reaction], usecases: object) -> Mapping[str
             return Outcome.IGNORED
         return await reaction.do(usecases, event.eventid, ticket)
 
-    return ticket_handlers(react)
+    return ticket_handlers(react, publishers)
 
 
-def ticket_handlers(apply: Callable[[Event, TicketMessage], Awaitable[Outcome]]) -> Mapping[str, Handler]:
-    """Return handlers by event type that decode the ticket, put it into logs and traces, and call `apply`."""
+def ticket_handlers(
+    apply: Callable[[Event, TicketMessage], Awaitable[Outcome]], publishers: Publishers
+) -> Mapping[str, Handler]:
+    """Return handlers by event type that decode the ticket, put it into logs and traces, and call `apply`.
+
+    They raise Poison if the event's topic is that of a service which does not publish the ticket's status.
+    """
 
     async def order_ticket(event: Event) -> Outcome:
         ticket = TicketMessage.from_event(event)
         structlog.contextvars.bind_contextvars(orderid=ticket.orderid, status=ticket.status)
         set_attribute("orderid", ticket.orderid)
         set_attribute("status", ticket.status)
+        if ticket.status not in KNOWN:
+            return Outcome.UNKNOWN
+        publisher = publishers[event.topic]
+        if ticket.status not in PUBLISHED_BY[publisher]:
+            raise Poison(f"{NOT_PUBLISHED_BY}: {publisher} {ticket.status}")
         return await apply(event, ticket)
 
     return {ORDER_TICKET: order_ticket}

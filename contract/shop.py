@@ -1,9 +1,12 @@
-"""The shop as an application of the kit: its error domain, operator scope, log fields and span attributes."""
+"""The shop as an application of the kit: its names in errors and telemetry, and who publishes to a topic."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
+from contract.reactions import NOT_PUBLISHED_BY, Publishers
+from contract.tickets import PUBLISHED_BY
 from sagakit.application import Application
+from sagakit.settings import SettingsError
 
 
 def message_attributes(message: Any) -> Mapping[str, str]:
@@ -12,10 +15,23 @@ def message_attributes(message: Any) -> Mapping[str, str]:
     return {"orderid": orderid} if orderid else {}
 
 
+def publishers(topics: Iterable[str]) -> Publishers:
+    """Return the publishers by topic: the last part of a topic's name, which may differ in what precedes it.
+
+    Raises SettingsError for a topic that names no service, since nothing on it can be trusted.
+    """
+    found = {topic: topic.rpartition(".")[2] for topic in topics}
+    for topic, service in found.items():
+        if service not in PUBLISHED_BY:
+            endings = ", ".join(f".{each}" for each in PUBLISHED_BY)
+            raise SettingsError("EVENT_SUBSCRIBE_TOPICS", f"has {topic!r}, which ends in none of {endings}")
+    return found
+
+
 SHOP = Application(
     error_domain="saga.example.com",
     operator_scope="saga.operator",
     log_fields=("orderid", "status", "eventid", "attempt"),
-    dead_letter_reasons=("malformed-ticket", "unknown-order"),
+    dead_letter_reasons=("malformed-ticket", "unknown-order", NOT_PUBLISHED_BY),
     message_attributes=message_attributes,
 )

@@ -37,7 +37,10 @@ PUBLISHED_BY: Mapping[str, frozenset[str]] = {
     "payment": frozenset({PAID, PAYMENT_FAILED}),
     "delivery": frozenset({DELIVERY_ARRANGED}),
 }
-"""The statuses each service publishes. Purchase only republishes `reserve-failed`; stock published it."""
+"""The statuses each service publishes; on another service's topic they are rejected. Purchase only
+republishes `reserve-failed`; stock published it."""
+KNOWN = frozenset().union(*PUBLISHED_BY.values())
+"""The statuses that this version knows."""
 
 _APPROVAL = ("purchase.approved",)
 _FAILURE = ("purchase.payment-failed", "purchase.canceled")

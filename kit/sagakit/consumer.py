@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from enum import StrEnum
 
 import structlog
@@ -19,6 +19,9 @@ MAX_OUTSTANDING = 100
 """Flow-control limit: deliveries in flight at a time, per subscription."""
 APPLY_TIMEOUT_SECONDS = 30.0
 MAX_ATTRIBUTE_BYTES = 1024
+UNKNOWN_ATTEMPTS = 20
+"""Deliveries of an event that this version does not know, the last of which is acknowledged: with the retry
+delays of `SubscriptionSpec`, a quarter of an hour in which a rolling upgrade starts replicas that know it."""
 PULL_BACKOFF = Backoff(first_seconds=0.25, cap_seconds=5, attempts=1 << 30)
 SATURATION_WINDOW_SECONDS = 5.0
 """How long a consumer counts as saturated after a subscription was at its flow-control limit."""
@@ -31,6 +34,9 @@ class Outcome(StrEnum):
     DUPLICATE = "event duplicate"
     IGNORED = "event ignored"
     """The event concerns nothing here, for example an entity that another service owns."""
+    UNKNOWN = "event unknown"
+    """This version does not know the event, but a newer one may: it is nacked, for another replica,
+    until its attempt number UNKNOWN_ATTEMPTS; then it is acknowledged."""
     DEAD_LETTERED = "event dead-lettered"
     """Set by the consumer when a handler raises Poison; handlers do not return it."""
 
@@ -66,13 +72,16 @@ class Consumer:
     def __init__(
         self,
         bus: Bus,
-        subscriptions: Sequence[str],
+        subscriptions: Mapping[str, str],
         handlers: Mapping[str, Handler],
         dead_letter_topic: str,
         check_backends: Callable[[], Awaitable[None]],
         runtime: Runtime,
     ) -> None:
-        """`handlers` by event type; `check_backends` raises Unavailable if what they need is unavailable."""
+        """`subscriptions`: name → topic; `handlers` by event type.
+
+        `check_backends` raises Unavailable if what they need is unavailable.
+        """
         self.subscriptions = subscriptions
         self.in_flight: Counter[str] = Counter()
         """Deliveries received and not yet settled, by subscription."""
@@ -179,14 +188,11 @@ class Consumer:
                 report(FAILED, error)
                 log.exception("event failed", attempt=attempt)
             else:
-                delivery.ack()
-                report(outcome.label, poison)
-                write = log.debug if outcome is Outcome.IGNORED else log.info
-                write(outcome.value, attempt=attempt)
+                report(_settle(delivery, outcome), poison)
 
     async def _outcome(self, subscription: str, delivery: Delivery) -> tuple[Outcome, Poison | None]:
         try:
-            event = Event.from_message(delivery.message)
+            event = Event.from_message(delivery.message, self.subscriptions[subscription])
             handler = self._handlers.get(event.type)
             if handler is None:
                 return Outcome.IGNORED, None
@@ -197,6 +203,20 @@ class Consumer:
             await self._bus.publish(self._dead_letter_topic, [message])
             structlog.contextvars.bind_contextvars(reason=poison.reason)
             return Outcome.DEAD_LETTERED, poison
+
+
+def _settle(delivery: Delivery, outcome: Outcome) -> str:
+    """Settle the delivery of an event whose handler has returned; return the outcome's name in metrics."""
+    if outcome is Outcome.UNKNOWN:
+        log.warning("event unknown", attempt=delivery.attempt)
+        if delivery.attempt < UNKNOWN_ATTEMPTS:
+            delivery.nack()
+            return NACKED
+    else:
+        write = log.debug if outcome is Outcome.IGNORED else log.info
+        write(outcome.value, attempt=delivery.attempt)
+    delivery.ack()
+    return outcome.label
 
 
 def dead_letter(subscription: str, message: Message, reason: str, now: float) -> Message:

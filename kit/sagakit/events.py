@@ -23,21 +23,26 @@ class Event:
     """Further attributes of the message: `time`, `again`, `traceparent`, and those of the publisher."""
     about: Mapping[str, str] = field(default_factory=dict)
     """Ids of its subject, as attributes of its spans, for example `{"parcelid": …}`; not published."""
+    topic: str = ""
+    """The topic it was received from, which tells who published it; empty for an event of one's own."""
 
     def to_message(self) -> Message:
         """Return the message that is published: the body, and everything else as attributes."""
         return Message(self.body, {**self.attributes, "eventid": self.eventid, "type": self.type})
 
     @classmethod
-    def from_message(cls, message: Message) -> "Event":
-        """Return the event in `message`. Raises Poison if its eventid is missing or malformed."""
+    def from_message(cls, message: Message, topic: str = "") -> "Event":
+        """Return the event in `message`, which was received from `topic`.
+
+        Raises Poison if its eventid is missing or malformed.
+        """
         attributes = dict(message.attributes)
         eventid = attributes.pop("eventid", "")
         if not eventid:
             raise Poison("no-eventid")
         if len(eventid) > EVENTID_MAX_LENGTH or not eventid.isprintable():
             raise Poison("malformed-eventid")
-        return cls(eventid, attributes.pop("type", ""), message.data, attributes)
+        return cls(eventid, attributes.pop("type", ""), message.data, attributes, topic=topic)
 
 
 def timestamp(now: float) -> str:

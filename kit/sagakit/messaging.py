@@ -46,13 +46,14 @@ class Messaging:
                 runtime=runtime,
                 schedule=ReminderSchedule(settings.reminder_interval_seconds),
                 tables=backend.tables,
+                subscribe_topics=settings.subscribe_topics,
                 environ=settings.environ,
                 metrics=recorder.metrics,
             )
         )
         self._consumer = Consumer(
             backend.bus,
-            [subscription_name(name, topic) for topic in settings.subscribe_topics],
+            {subscription_name(name, topic): topic for topic in settings.subscribe_topics},
             self.service.handlers,
             settings.dead_letter_topic,
             self._check_backends,

@@ -28,6 +28,8 @@ class Kit:
     """When the reminders of an entity are due."""
     tables: Tables
     """The database under the store, for tables that are not part of the service's transactions."""
+    subscribe_topics: Sequence[str]
+    """The topics that the service receives events from; each event has the one that it came from."""
     environ: Mapping[str, str]
     """For settings of the service's own."""
     metrics: Metrics = NO_METRICS

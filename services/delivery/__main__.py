@@ -3,7 +3,7 @@
 from functools import partial
 
 from contract.reactions import handlers
-from contract.shop import SHOP
+from contract.shop import SHOP, publishers
 from rpc.delivery_pb2 import DESCRIPTOR
 from rpc.delivery_pb2_grpc import add_DeliveryServicer_to_server
 from sagakit.run import main
@@ -17,7 +17,7 @@ def build(kit: Kit) -> Service:
     return Service(
         servicers=[partial(add_DeliveryServicer_to_server, Servicer(usecases))],
         reflection_names=[DESCRIPTOR.services_by_name["Delivery"].full_name],
-        handlers=handlers(REACTIONS, usecases),
+        handlers=handlers(REACTIONS, usecases, publishers(kit.subscribe_topics)),
     )
 
 

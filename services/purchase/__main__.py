@@ -2,7 +2,7 @@
 
 from functools import partial
 
-from contract.shop import SHOP
+from contract.shop import SHOP, publishers
 from rpc.purchase_pb2 import DESCRIPTOR
 from rpc.purchase_pb2_grpc import add_PurchaseServicer_to_server
 from sagakit.run import main
@@ -20,7 +20,7 @@ def build(kit: Kit) -> Service:
     return Service(
         servicers=[partial(add_PurchaseServicer_to_server, Servicer(usecases))],
         reflection_names=[DESCRIPTOR.services_by_name["Purchase"].full_name],
-        handlers=usecases.handlers(),
+        handlers=usecases.handlers(publishers(kit.subscribe_topics)),
         reminders={TICKET: usecases.remind},
         waiting_since={TICKET: opened_at},
     )

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from functools import partial
 
-from contract.reactions import ticket_handlers
+from contract.reactions import Publishers, ticket_handlers
 from contract.tickets import FAILED, OPEN, REMINDER_ATTRIBUTE, RESERVED, TicketMessage, ticket_event
 from sagakit.auth import caller as callers
 from sagakit.consumer import Handler, Outcome
@@ -130,7 +130,7 @@ class UseCases:
             command, [ticket_key(orderid)], decide, TICKET_CODEC, authorize=_ticket_of
         )
 
-    def handlers(self) -> Mapping[str, Handler]:
+    def handlers(self, publishers: Publishers) -> Mapping[str, Handler]:
         """Return handlers of the other services' reports, by event type, for the kit's consumer."""
 
         async def apply(event: Event, ticket: TicketMessage) -> Outcome:
@@ -145,7 +145,7 @@ class UseCases:
             )
             return await self.apply_report(ticket.orderid, report)
 
-        return ticket_handlers(apply)
+        return ticket_handlers(apply, publishers)
 
     async def apply_report(self, orderid: str, report: Report) -> Outcome:
         """Apply a report once, as TRANSITIONS define. Raises Poison if the order does not exist."""

@@ -59,6 +59,19 @@ def test_service_has_exactly_the_needed_permissions():
     }
 
 
+def test_only_the_service_itself_may_publish_to_its_topic():
+    """Statuses are trusted because of the topic they come on (docs/security.md)."""
+    publishers = {topic: set() for topic in topology.TOPICS.values()}
+    for step in setup(WHERE):
+        if "add-iam-policy-binding" in step.run and "--role=roles/pubsub.publisher" in step.run:
+            topic = step.run[step.run.index("add-iam-policy-binding") + 1]
+            (who,) = (word for word in step.run if word.startswith("--member="))
+            publishers.setdefault(topic, set()).add(who.rpartition("/")[2])
+
+    del publishers[topology.DEAD_LETTER_TOPIC]
+    assert publishers == {topic: {service} for service, topic in topology.TOPICS.items()}
+
+
 def test_datastore_role_is_limited_to_the_database():
     bindings = [step.run for step in setup(WHERE) if "--role=roles/datastore.user" in step.run]
 

@@ -10,7 +10,8 @@ from tests.support.suite import Suite
 DEAD_LETTERS = {
     "e-json": b"rubbish",
     "e-item": b'{"orderid": "o", "status": "paid", "cart_items": [{"itemid": "?", "count": 1}]}',
-    "e-order": b'{"orderid": "nobody", "status": "paid", "cart_items": [{"itemid": "blue", "count": 1}]}',
+    "e-order": b'{"orderid": "nobody", "status": "delivery-arranged",'
+    b' "cart_items": [{"itemid": "blue", "count": 1}]}',
 }
 
 

@@ -55,7 +55,7 @@ async def test_dead_letters_stay_listed_until_dropped(backend_environ: Mapping[s
         dead_letter_subscription(backend_environ) as subscription,
     ):
         await publish(suite, "delivery", Message(b"rubbish", {"eventid": "e1", "type": ORDER_TICKET}))
-        await publish(suite, "delivery", paid("unknown", "e2"))
+        await publish(suite, "payment", paid("unknown", "e2"))
 
         both = await found(subscription, 2)
         again = await found(subscription, 2)
@@ -64,7 +64,7 @@ async def test_dead_letters_stay_listed_until_dropped(backend_environ: Mapping[s
 
         assert {letter.eventid for letter in both} == {letter.eventid for letter in again} == {"e1", "e2"}
         assert {letter.eventid for letter in dropped} == {"e1"}
-        assert str(left) == ("e2  purchase-service.com.example.delivery  unknown-order  order unknown: paid")
+        assert str(left) == ("e2  purchase-service.com.example.payment  unknown-order  order unknown: paid")
         assert left.describe()[-1].strip().startswith('{"orderid": "unknown"')
 
 
@@ -104,7 +104,7 @@ async def test_dead_letter_counts_its_redrives(backend_environ: Mapping[str, str
         running_suite(backend_environ) as suite,
         dead_letter_subscription(backend_environ) as subscription,
     ):
-        await publish(suite, "delivery", paid("unknown", "e1"))
+        await publish(suite, "payment", paid("unknown", "e1"))
         for times in (0, 1, 2):
             (letter,) = await found(subscription, 1)
             assert letter.redriven == times

@@ -4,11 +4,15 @@ import asyncio
 import contextvars
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from random import Random
 
 from contract import topology
+from contract.reactions import NOT_PUBLISHED_BY
+from contract.tickets import PAID, PAYMENT_FAILED, PRE_APPROVED, TicketMessage
 from sagakit.bus import Delivery, Message
 from sagakit.errors import Unavailable
+from sagakit.events import Event
 from tests.simulation.faults import FaultRates
 from tests.simulation.observer import Observer
 
@@ -16,6 +20,7 @@ LEASE_SECONDS = 10.0
 DELAY_SECONDS = 60.0
 MAX_ATTEMPTS = 100
 MAX_RETRY_SECONDS = 60.0
+FORGED = "forged-"
 
 Receive = Callable[[Delivery], None]
 
@@ -80,14 +85,24 @@ class SimBroker:
 
     def publish(self, topic: str, messages: Sequence[Message]) -> None:
         if topic == topology.DEAD_LETTER_TOPIC:
-            self.dead_letters += messages
+            self.dead_letters += [each for each in messages if not _is_rejected_forgery(each)]
             return
+        if topic == topology.TOPICS["purchase"] and self.faults.forged:
+            self.publish(topology.TOPICS["delivery"], [*filter(None, map(self._forge, messages))])
         for message in messages:
             self.published[message.attributes["eventid"]] += 1
             for name in self._subscribers[topic]:
                 if not self._happens(self.faults.dropped):
                     for _ in range(1 + self._happens(self.faults.duplicated)):
                         self._send(name, message, 1, self._delay())
+
+    def _forge(self, message: Message) -> Message | None:
+        """Return the report about a new order that only payment may publish; None if nothing is forged."""
+        ticket = TicketMessage.from_event(Event.from_message(message))
+        if ticket.status != PRE_APPROVED or not self._happens(self.faults.forged):
+            return None
+        forged = replace(ticket, status=self._random.choice([PAID, PAYMENT_FAILED]))
+        return forged.to_event(f"{FORGED}{self._random.getrandbits(64)}", {}).to_message()
 
     def join(self, pull: SimPull) -> None:
         self._pulls.setdefault(pull.name, []).append(pull)
@@ -153,6 +168,12 @@ class SimBroker:
 
     def _happens(self, probability: float) -> bool:
         return self._random.random() < probability
+
+
+def _is_rejected_forgery(letter: Message) -> bool:
+    attributes = letter.attributes
+    reason = attributes["dead_letter_reason"]
+    return attributes["eventid"].startswith(FORGED) and reason.startswith(NOT_PUBLISHED_BY)
 
 
 class SimBus:

@@ -23,6 +23,8 @@ class FaultRates:
     """A message takes up to a minute."""
     dropped: float = 0.01
     """A published message disappears."""
+    forged: float = 0.0
+    """Delivery publishes, about a new order, a report that only payment may publish."""
     ack_lost: float = 0.03
     publish_unknown: float = 0.01
     """Messages are published, but the broker's response is lost."""
@@ -42,6 +44,7 @@ class FaultRates:
 UNRELIABLE = FaultRates()
 NO_MESSAGE_LOSS = replace(UNRELIABLE, dropped=0)
 """A broker that loses no message, so that no reminders are needed."""
+FORGING = replace(UNRELIABLE, forged=0.2)
 SKEWED = replace(UNRELIABLE, skew_seconds=60)
 VERY_SKEWED = replace(UNRELIABLE, skew_seconds=600)
 FAULT_FREE = FaultRates(

@@ -13,7 +13,7 @@ from typing import Any
 from unittest.mock import patch
 
 from contract.reactions import Reaction
-from contract.tickets import APPROVED, CANCELED, PAID, TicketMessage
+from contract.tickets import APPROVED, CANCELED, KNOWN, PAID, PUBLISHED_BY, TicketMessage
 from contract.topology import TOPICS
 from sagakit.consumer import Outcome
 from sagakit.errors import Contention, Unavailable
@@ -33,7 +33,7 @@ from services.stock.inventory import REFUSED, RELEASED, RESERVED
 from services.stock.storage import RESERVATION, reservation_key
 from services.stock.usecases import UseCases as Stock
 from tests.simulation.broker import SimBus, SimDelivery, SimPull
-from tests.simulation.faults import NO_MESSAGE_LOSS, UNRELIABLE, FaultRates
+from tests.simulation.faults import FORGING, NO_MESSAGE_LOSS, UNRELIABLE, FaultRates
 from tests.simulation.observer import OUTBOXES
 from tests.simulation.tables import SimDatabase, SimTables
 
@@ -191,6 +191,11 @@ def a_failed_ticket_does_not_answer_late_reports() -> Planted:
 @bug()
 def paid_approves_a_failed_ticket() -> Planted:
     return patch.dict(TRANSITIONS[CANCELED], {PAID: Transition(APPROVED, publish=True)})
+
+
+@bug(faults=FORGING)
+def reports_are_accepted_from_any_topic() -> Planted:
+    return patch.dict(PUBLISHED_BY, dict.fromkeys(PUBLISHED_BY, KNOWN))
 
 
 def never_written(wanted: Callable[[Mutation], bool]) -> Planted:

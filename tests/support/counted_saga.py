@@ -31,6 +31,9 @@ from tests.support.usecases import REMINDERS, use_cases
 
 U = TypeVar("U")
 
+TOPICS = {service: service for service in SUBSCRIBES_TO}
+"""Each service's topic is named as the service."""
+
 
 class EntityCounts(CountedTables):
     """Counts entities read, written and deleted, except those of the payment provider."""
@@ -66,14 +69,14 @@ class CountedSaga:
         self.catalogue = use_cases(self.tables, lambda store, *_: Catalogue(store, hints))
         self.purchase = self.service("purchase", Purchase, REMINDERS, 1800, 3600)
         self.handlers = {
-            "purchase": self.purchase.handlers(),
-            "stock": handlers(STOCK, self.service("stock", Stock, REMINDERS, hints)),
-            "payment": handlers(PAYMENT, self.service("payment", Payment, REMINDERS, provider)),
-            "delivery": handlers(DELIVERY, self.service("delivery", Delivery)),
+            "purchase": self.purchase.handlers(TOPICS),
+            "stock": handlers(STOCK, self.service("stock", Stock, REMINDERS, hints), TOPICS),
+            "payment": handlers(PAYMENT, self.service("payment", Payment, REMINDERS, provider), TOPICS),
+            "delivery": handlers(DELIVERY, self.service("delivery", Delivery), TOPICS),
         }
 
     def service(self, name: str, build: Callable[..., U], *more: object) -> U:
-        """Return use cases with an outbox and inbox of their own; the topic is named as the service."""
+        """Return use cases with an outbox and inbox of their own."""
         runtime = Runtime()
         outbox = Outbox(f"{name}PublishEvent", runtime)
         relay = Relay(self.tables, self.bus, name, outbox, runtime)
@@ -110,4 +113,4 @@ class CountedSaga:
         for task in running:
             task.cancel()
         batches, self.bus.published = self.bus.published, []
-        return [(topic, Event.from_message(message)) for topic, batch in batches for message in batch]
+        return [(topic, Event.from_message(message, topic)) for topic, batch in batches for message in batch]

@@ -170,7 +170,7 @@ class ConsumerHarness:
         self.backend_checks = 0
         self.consumer = Consumer(
             self.bus,
-            [SUBSCRIPTION, OTHER_SUBSCRIPTION],
+            {SUBSCRIPTION: "things", OTHER_SUBSCRIPTION: "others"},
             {"thing": self._handle},
             DEAD_LETTERS,
             self._check_backends,

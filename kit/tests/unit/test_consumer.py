@@ -4,10 +4,11 @@ import asyncio
 
 import pytest
 
-from sagakit.bus import Message
-from sagakit.consumer import Outcome
+from sagakit.bus import Message, SubscriptionSpec
+from sagakit.consumer import UNKNOWN_ATTEMPTS, Outcome
 from sagakit.errors import Contention, Poison, Unavailable
 from sagakit.events import Event
+from sagakit.runtime import Backoff
 from tests.support.clock import settled
 from tests.support.harness import (
     DEAD_LETTERS,
@@ -37,7 +38,7 @@ async def test_event_is_acknowledged_after_it_was_applied_and_not_before(harness
         await settled()
 
         assert delivery.settled == ["ack"]
-        assert harness.handled == [Event("e1", "thing", b"body", {})]
+        assert harness.handled == [Event("e1", "thing", b"body", {}, topic="things")]
 
 
 @pytest.mark.parametrize(
@@ -70,6 +71,35 @@ async def test_failed_event_is_nacked_and_others_continue(harness: ConsumerHarne
         assert fine.settled == ["ack"]
         assert not task.done()
         assert len(harness.pulls()) == 1
+
+
+async def test_unknown_event_is_left_to_newer_replicas_for_a_while(harness: ConsumerHarness):
+    """Known mistake: an old replica acknowledges what only the newer release beside it can apply."""
+    harness.handle = lambda _: Outcome.UNKNOWN
+
+    async with harness.running() as task:
+        attempts = (1, 2, UNKNOWN_ATTEMPTS - 1, UNKNOWN_ATTEMPTS, UNKNOWN_ATTEMPTS + 1)
+        deliveries = [await harness.deliver(a_message(), attempt) for attempt in attempts]
+
+        assert not task.done()
+        assert [delivery.settled for delivery in deliveries] == [["nack"]] * 3 + [["ack"]] * 2
+        assert harness.bus.messages == []
+
+
+def test_unknown_event_is_acknowledged_before_the_broker_makes_it_a_dead_letter():
+    spec = SubscriptionSpec("name", "topic", "dead")
+
+    assert spec.max_delivery_attempts > UNKNOWN_ATTEMPTS
+    delays = Backoff(spec.min_retry_seconds, spec.max_retry_seconds, 0)
+    assert 600 < sum(delays.max_delay(attempt) for attempt in range(UNKNOWN_ATTEMPTS - 1)) < 1_200
+
+
+async def test_event_carries_the_topic_it_was_received_from(harness: ConsumerHarness):
+    async with harness.running():
+        harness.pulls(OTHER_SUBSCRIPTION)[0].deliver(a_message(topic="things"))
+        await settled()
+
+    assert [event.topic for event in harness.handled] == ["others"]
 
 
 async def test_poison_becomes_a_dead_letter_with_its_reason(harness: ConsumerHarness):
