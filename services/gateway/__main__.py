@@ -78,6 +78,7 @@ def middleware_config(settings: Settings, metrics: Metrics, tracer: Tracer | Non
         settings.limits,
         tokens=TokenVerifier.from_settings(auth, Runtime(), scope) if auth else None,
         cors_origins=settings.cors_origins,
+        allowed_hosts=settings.allowed_hosts,
         https_only=settings.production,
         metrics=metrics,
         tracer=tracer,

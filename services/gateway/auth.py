@@ -13,9 +13,10 @@ from sagakit.auth.jwt import TokenVerifier, parse_bearer
 from sagakit.errors import MissingToken, Unauthenticated, Unavailable
 from services.gateway.errors import Problem
 from services.gateway.rate_limits import TokenBucket, client_address, rate_limited
-from services.gateway.service_control import SERVICE_CONTROL
 from services.gateway.static_ui import UI
 
+SERVICE_CONTROL = "/ui/services"
+"""Prefix of the paths below /ui that need a token, unlike its files."""
 PROBES = ("/healthz", "/readyz")
 PUBLIC_PATHS = (*PROBES, "/", "/docs", "/openapi.json")
 """Paths that need no authentication."""

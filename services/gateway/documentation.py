@@ -32,7 +32,7 @@ def problems(*statuses: int) -> Responses:
     }
 
 
-COMMON_PROBLEMS = problems(400, 401, 408, 413, 429, 503, 504)
+COMMON_PROBLEMS = problems(400, 401, 403, 408, 413, 429, 503, 504)
 """The failures of every route that calls a service."""
 CHANGE_PROBLEMS = problems(409, 422)
 """The further failures of a route under /v1 that changes something."""

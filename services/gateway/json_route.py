@@ -63,8 +63,8 @@ class JsonRoute(APIRoute):
     """Parses every body as JSON.
 
     FastAPI parses only what is declared as JSON, but `curl -d` declares a form. A page of another origin can
-    therefore post here from a visitor's browser without a preflight. It gains nothing as long as neither
-    cookies nor addresses grant a right: require application/json before adding one that does.
+    therefore post here from a visitor's browser without a preflight. Without authentication OriginMiddleware
+    rejects that; with it the page gains nothing as long as no cookies grant a right.
     """
 
     default_body = b""

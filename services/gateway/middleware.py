@@ -18,6 +18,7 @@ from sagakit.telemetry.instruments import NO_METRICS, Metrics
 from services.gateway.auth import PROBES, AuthMiddleware
 from services.gateway.errors import Problem
 from services.gateway.metrics import MetricsMiddleware, on_start
+from services.gateway.origins import OriginMiddleware
 from services.gateway.rate_limits import GlobalRateLimitMiddleware, TokenBucket
 from services.gateway.settings import RequestLimits
 from services.gateway.tracing import TracingMiddleware
@@ -50,6 +51,8 @@ class MiddlewareConfig:
     """Verifies bearer tokens; None: authentication is disabled."""
     cors_origins: Sequence[str] = ()
     """The web pages whose scripts may read answers."""
+    allowed_hosts: Sequence[str] = ()
+    """The host names that are answered without authentication, besides loopback ones and IP addresses."""
     https_only: bool = False
     metrics: Metrics = NO_METRICS
     tracer: Tracer | None = None
@@ -66,6 +69,13 @@ def install(app: FastAPI, config: MiddlewareConfig, is_draining: Callable[[], bo
         bucket=_bucket(limits.rate_per_client),
         trusted_proxies=limits.trusted_proxies,
     )
+    if config.tokens is None:
+        app.add_middleware(
+            OriginMiddleware,
+            allowed_hosts=config.allowed_hosts,
+            trusted_origins=config.cors_origins,
+            exempt=PROBES,
+        )
     app.add_middleware(ConcurrencyLimitMiddleware, limit=limits.concurrent_requests)
     if bucket := _bucket(limits.rate_overall):
         app.add_middleware(GlobalRateLimitMiddleware, bucket=bucket, exempt=PROBES)

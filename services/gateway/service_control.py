@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from fastapi import APIRouter, Depends
 from starlette.requests import Request
@@ -11,19 +10,19 @@ from starlette.requests import Request
 from contract.control import request as control
 from contract.topology import TOPICS
 from sagakit.errors import SagaError
+from services.gateway import auth
+from services.gateway.auth import SERVICE_CONTROL
 from services.gateway.errors import Problem
+from services.gateway.origins import is_local, is_same_origin
 
-SERVICE_CONTROL = "/ui/services"
 UI_HEADER = "X-Saga-Page"
 """A header that forms cannot send, and scripts of another origin only after a CORS preflight, which fails."""
-_LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
 def service_control(socket: Path) -> APIRouter:
     """Routes over the suite's control socket, for the four services only."""
-    router = APIRouter(
-        prefix=SERVICE_CONTROL, include_in_schema=False, dependencies=[Depends(require_same_origin)]
-    )
+    checks = [Depends(require_same_origin), Depends(require_operator)]
+    router = APIRouter(prefix=SERVICE_CONTROL, include_in_schema=False, dependencies=checks)
 
     @router.get("")
     async def list_services() -> dict[str, Any]:
@@ -53,30 +52,21 @@ def _service(name: str, processes: Sequence[Mapping[str, Any]]) -> dict[str, Any
     return {"name": name, "processes": len(own), "running": running}
 
 
+async def require_operator() -> None:
+    """Raise Problem (403) unless the caller is an operator; without authentication every caller is."""
+    if not auth.current().operator:
+        raise Problem(403, "not-an-operator", "Only operators may stop and start services.")
+
+
 async def require_same_origin(request: Request) -> None:
     """Reject cross-origin browser requests (CSRF and DNS-rebinding protection). Non-browser clients pass.
 
     A page of another origin cannot send the header; one whose host name was rebound to this machine can, but
     its Host header is not a loopback name. Raises Problem (403).
     """
-    own_origin = f"{request.url.scheme}://{request.headers.get('host', '')}"
-    trusted = (
-        UI_HEADER in request.headers
-        and request.headers.get("sec-fetch-site", "same-origin") == "same-origin"
-        and request.headers.get("origin", own_origin) == own_origin
-        and is_local(request)
-    )
-    if not trusted:
+    if not (UI_HEADER in request.headers and is_same_origin(request.headers) and is_local(request)):
         raise Problem(
             403,
             "cross-origin-forbidden",
             f"This endpoint accepts only same-origin requests from localhost with the header {UI_HEADER}.",
         )
-
-
-def is_local(request: Request) -> bool:
-    """Whether the Host header is one of this machine's loopback names."""
-    try:
-        return urlsplit(f"//{request.headers.get('host', '')}").hostname in _LOOPBACK
-    except ValueError:
-        return False

@@ -22,6 +22,7 @@ from sagakit.settings import (
     variable,
 )
 
+_HOST_NAME = re.compile(r"(\*\.)?[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*")
 _ORIGIN = re.compile(r"https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?")
 
 
@@ -30,6 +31,13 @@ def _origins(origins: tuple[str, ...]) -> tuple[str, ...]:
         if not _ORIGIN.fullmatch(origin):
             raise ValueError(f"must be origins such as https://shop.example, not {origin!r}")
     return origins
+
+
+def _host_names(names: tuple[str, ...]) -> tuple[str, ...]:
+    for name in names:
+        if not _HOST_NAME.fullmatch(name):
+            raise ValueError(f"must be names such as shop.example or *.shop.example, not {name!r}")
+    return tuple(name.lower() for name in names)
 
 
 def _trace_url(template: str) -> str:
@@ -95,6 +103,9 @@ class Settings:
     """How long the gateway continues to serve after SIGTERM, so that load balancers notice."""
     cors_origins: Annotated[Texts, AfterValidator(_origins), variable("CORS_ORIGINS")] = ()
     """Comma-separated origins of web pages whose scripts may read answers."""
+    allowed_hosts: Annotated[Texts, AfterValidator(_host_names), variable("ALLOWED_HOSTS")] = ()
+    """Comma-separated host names (`shop.example`, `*.shop.example`) that are answered without
+    authentication, besides `localhost`, `*.localhost` and IP addresses."""
     trace_url: Annotated[str, AfterValidator(_trace_url), variable("TRACE_URL")] = ""
     """URL that shows a trace, with `{trace_id}` in it, for links in the web UI."""
     control: Annotated[Path | None, variable("CONTROL_SOCKET")] = None

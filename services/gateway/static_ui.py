@@ -11,7 +11,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
 from contract.tickets import vocabulary
-from services.gateway.service_control import is_local
+from services.gateway.origins import is_local
 
 UI = "/ui"
 FILES = Path(__file__).parent / "ui"

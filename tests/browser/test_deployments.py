@@ -11,7 +11,7 @@ from tests.support import local_suite
 def test_with_authentication_the_visitor_enters_a_token(visit, tmp_path):
     with local_suite.ready_suite(tmp_path, "--auth") as suite:
         visitor = visit(suite)
-        visitor.expected_errors = {401}
+        visitor.expected_errors = {401, 403}  # no token at first, and then one of no operator
         token = visitor.page.get_by_label("Bearer token")
         expect(token).to_be_focused()
 
@@ -24,11 +24,24 @@ def test_with_authentication_the_visitor_enters_a_token(visit, tmp_path):
         visitor.page.reload()
 
         visitor.expect_status("approved")
+        expect(visitor.button("Stop stock")).to_be_hidden()
         visitor.button("Sign out").click()
         expect(token).to_be_visible()
         expect(visitor.button("Check out")).to_be_hidden()
         assert visitor.recent_orders() == []
         assert visitor.orderid == ""
+
+
+def test_with_authentication_operators_stop_and_start_services(visit, tmp_path):
+    with local_suite.ready_suite(tmp_path, "--auth") as suite:
+        visitor = visit(suite)
+        token = suite.sagactl("token", "root", "--operator").stdout.strip()
+
+        visitor.page.get_by_label("Bearer token").fill(token)
+        visitor.button("Sign in").click()
+
+        visitor.stop_service("stock")
+        visitor.start_service("stock")
 
 
 @pytest.mark.emulators

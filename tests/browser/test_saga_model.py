@@ -1,4 +1,4 @@
-"""The web UI's modules without its page: the parser of streams, and the model of an order."""
+"""The web UI's modules without its page: the parser of streams, delays, and the model of an order."""
 
 from contract.tickets import CAUSES
 
@@ -31,6 +31,32 @@ def test_stream_is_parsed_however_it_is_cut(visit):
         {"name": "end", "id": "a.b,end", "data": '{"x":"ü"}'},
     ]
     assert results == [expected, expected]
+
+
+COUNT_LISTENERS = """async (abort) => {
+  const controller = new AbortController(), { signal } = controller, listeners = new Set();
+  const { addEventListener: add, removeEventListener: remove } = signal;
+  signal.addEventListener = (name, listener, ...rest) => {
+    listeners.add(listener);
+    add.call(signal, name, listener, ...rest);
+  };
+  signal.removeEventListener = (name, listener, ...rest) => {
+    listeners.delete(listener);
+    remove.call(signal, name, listener, ...rest);
+  };
+  if (abort === "before") controller.abort("gone");
+  const sleeping = m.sleep(abort === "never" ? 1 : 60_000, signal).then(() => "slept", (reason) => reason);
+  if (abort === "during") controller.abort("gone");
+  return [await sleeping, abort === "never" ? listeners.size : 0];
+}"""
+
+
+def test_delay_leaves_no_listener_and_ends_when_it_is_aborted(visit):
+    visitor = visit()
+
+    results = [evaluate(visitor, "api.js", COUNT_LISTENERS, abort) for abort in ("never", "during", "before")]
+
+    assert results == [["slept", 0], ["gone", 0], ["gone", 0]]
 
 
 def test_awaited_services_follow_from_the_events(visit):

@@ -149,7 +149,7 @@ async def traced(
         tracer = traces.tracer("gateway")
         clients = Clients({"payment": NOWHERE, **suite.services.targets}, 10, tracer)
         transport = httpx.ASGITransport(create_app(clients, Lifecycle(), MiddlewareConfig(tracer=tracer)))
-        async with clients, httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
+        async with clients, httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
             yield TracedSuite(suite, traces, client)
 
 

@@ -109,7 +109,9 @@ async def client_of(app: Any) -> AsyncIterator[httpx.AsyncClient]:
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(app.router.lifespan_context(app))
         transport = httpx.ASGITransport(app, raise_app_exceptions=False)
-        yield await stack.enter_async_context(httpx.AsyncClient(transport=transport, base_url="http://test"))
+        yield await stack.enter_async_context(
+            httpx.AsyncClient(transport=transport, base_url="http://localhost")
+        )
 
 
 @asynccontextmanager

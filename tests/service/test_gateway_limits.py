@@ -25,7 +25,7 @@ async def gateway(config: MiddlewareConfig, peer: str = "192.0.2.1", **answers):
         )
         await stack.enter_async_context(app.router.lifespan_context(app))
         transport = httpx.ASGITransport(app, raise_app_exceptions=False, client=(peer, 1))
-        client = httpx.AsyncClient(transport=transport, base_url="http://test")
+        client = httpx.AsyncClient(transport=transport, base_url="http://localhost")
         yield await stack.enter_async_context(client), services["purchase"]
 
 

@@ -31,6 +31,12 @@ def test_only_the_addresses_have_to_be_set():
     assert settings.logs == LogSettings()
 
 
+def test_allowed_hosts_are_names():
+    settings = Settings.from_environ({**ADDRESSES, "ALLOWED_HOSTS": "gateway, *.Shop.example"})
+
+    assert settings.allowed_hosts == ("gateway", "*.shop.example")
+
+
 def test_trace_url_is_a_template():
     template = "https://traces.example/trace/{trace_id}?theme=dark"
 
@@ -68,6 +74,9 @@ def test_address_becomes_a_grpc_target(address, target):
     [
         ("PURCHASE_ADDRESS", ""),
         ("TRACE_URL", "https://traces.example/"),
+        ("ALLOWED_HOSTS", "*"),
+        ("ALLOWED_HOSTS", "https://shop.example"),
+        ("ALLOWED_HOSTS", "shop.example:8080"),
         ("TRACE_URL", "javascript:alert('{trace_id}')"),
         ("PURCHASE_ADDRESS", "purchase"),
         ("PURCHASE_ADDRESS", "purchase:0"),

@@ -37,7 +37,7 @@ async def gateway(suite: Suite) -> AsyncIterator[httpx.ASGITransport]:
 @pytest.fixture
 async def client(gateway: httpx.ASGITransport) -> AsyncIterator[SagaClient]:
     retries = RetryPolicy(initial_backoff=0.01)
-    async with SagaClient("http://test", transport=gateway, retries=retries) as client:
+    async with SagaClient("http://localhost", transport=gateway, retries=retries) as client:
         yield client
 
 

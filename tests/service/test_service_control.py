@@ -6,11 +6,15 @@ import httpx
 import pytest
 
 from sagactl.local.control import serve_control
+from sagakit.auth.jwt import TokenVerifier
 from sagakit.errors import Unavailable
+from sagakit.runtime import Runtime
+from sagakit.settings import AuthSettings
 from services.gateway.app import Lifecycle, create_app
 from services.gateway.clients import SERVICES, Clients
 from services.gateway.middleware import MiddlewareConfig
 from tests.service.gateway_harness import assert_problem, client_of
+from tests.support.issuer import an_issuer
 
 FROM_THE_UI = {"x-saga-page": "1", "host": "127.0.0.1:8080"}
 
@@ -95,13 +99,13 @@ async def test_other_processes_and_actions_are_not_found(target):
         FROM_THE_UI | {"sec-fetch-site": "same-site"},
         # DNS rebinding: a foreign name that resolves to this machine.
         FROM_THE_UI | {"host": "evil.example:8080", "origin": "http://evil.example:8080"},
-        FROM_THE_UI | {"host": "[evil"},
+        FROM_THE_UI | {"host": "192.0.2.7:8080"},
     ],
 )
 async def test_cross_origin_requests_are_rejected(headers):
     suite = Suite()
 
-    async with gateway_of(suite) as client:
+    async with gateway_of(suite, MiddlewareConfig(allowed_hosts=["evil.example"])) as client:
         stopped = await client.post("/ui/services/stock:stop", headers=headers)
         listed = await client.get("/ui/services", headers=headers)
 
@@ -161,11 +165,32 @@ async def test_without_a_control_socket_the_routes_do_not_exist():
     assert {answer.status_code for answer in answers} <= {404, 405}
 
 
-@pytest.mark.parametrize(
-    ("host", "can_control"), [("127.0.0.1:8080", True), ("shop.example", False), ("[evil", False)]
-)
+async def test_only_operators_can_control():
+    suite = Suite()
+    with an_issuer() as issuer:
+        settings = AuthSettings.from_environ(issuer.environ)
+        assert settings is not None
+        tokens = TokenVerifier.from_settings(settings, Runtime(), "saga.operator")
+        async with gateway_of(suite, MiddlewareConfig(tokens=tokens)) as client:
+            user = FROM_THE_UI | {"authorization": f"Bearer {issuer.token('alice')}"}
+            operator = FROM_THE_UI | {"authorization": f"Bearer {issuer.token(scope='saga.operator')}"}
+
+            rejected = [
+                await client.get("/ui/services", headers=user),
+                await client.post("/ui/services/stock:stop", headers=user),
+            ]
+            assert suite.requests == []
+            listed = await client.get("/ui/services", headers=operator)
+            stopped = await client.post("/ui/services/stock:stop", headers=operator)
+
+    for answer in rejected:
+        assert_problem(answer, 403, "not-an-operator")
+    assert (listed.status_code, stopped.status_code) == (200, 200)
+
+
+@pytest.mark.parametrize(("host", "can_control"), [("127.0.0.1:8080", True), ("shop.example", False)])
 async def test_only_loopback_names_can_control(host, can_control):
-    async with gateway_of(Suite()) as client:
+    async with gateway_of(Suite(), MiddlewareConfig(allowed_hosts=["shop.example"])) as client:
         config = (await client.get("/ui/config", headers={"host": host})).json()
 
     assert config["can_control"] is can_control

@@ -73,7 +73,7 @@ async def get_order_history(orderid: OrderId, services: Services, conditional: C
     responses={
         200: {"description": "The stream", "content": {MEDIA_TYPE: {"example": EXAMPLE}}},
         204: {"description": "The client has received the end; it must not reconnect."},
-        **problems(400, 401, 404, 429, 501, 503, 504),
+        **problems(400, 401, 403, 404, 429, 501, 503, 504),
     },
 )
 async def stream_order_events(

@@ -9,20 +9,22 @@ const REFRESH_INTERVAL_MILLISECONDS = 3_000;
 export class Services {
   #switches = new Map();
   #busy = new Set();
+  #timer;
 
   constructor(api, timeline) {
     this.api = api;
     for (const service of services) this.#add(service, timeline.headOf(service));
+    this.#timer = setInterval(() => document.hidden || this.refresh(), REFRESH_INTERVAL_MILLISECONDS);
     this.refresh();
-    setInterval(() => document.hidden || this.refresh(), REFRESH_INTERVAL_MILLISECONDS);
   }
 
   async refresh() {
     try {
       const response = await this.api.control("GET", "/ui/services");
       for (const state of response.services) this.#show(state);
-    } catch {
-      // Keep the last known states; the next refresh is due in 3 s.
+    } catch (error) {
+      // Only operators may: there is nothing to show. Otherwise keep the last known states until the next refresh.
+      if (error.status === 403) clearInterval(this.#timer);
     }
   }
 
