@@ -1,4 +1,4 @@
-"""What only another service may publish is rejected: the event is a dead letter."""
+"""Events that only another service may publish are rejected: they become dead letters."""
 
 import json
 import uuid
@@ -58,8 +58,8 @@ async def test_forged_report_changes_no_order(
         assert await suite.history(ticket.orderid) == ["pre-approved", "reserved"]
 
 
-async def test_forged_reserved_charges_nobody(backend_environ: Mapping[str, str]):
-    """Only stock may say what payment charges for; here purchase's identity says it."""
+async def test_forged_reserved_charges_nothing(backend_environ: Mapping[str, str]):
+    """Payment charges for what stock has reserved; here purchase's identity publishes it."""
     async with running_suite(backend_environ) as suite:
         letters = dead_letters(suite)
 
