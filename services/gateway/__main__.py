@@ -68,7 +68,7 @@ async def _run(settings: Settings, listener: socket.socket) -> None:
         def drain() -> None:
             lifecycle.draining = True
 
-        await serve(app, listener, drain, settings.drain_delay_seconds, feeds.close)
+        await serve(app, listener, drain, settings.drain_delay_seconds, feeds.close, settings.limits)
 
 
 def middleware_config(settings: Settings, metrics: Metrics, tracer: Tracer | None) -> MiddlewareConfig:

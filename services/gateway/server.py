@@ -6,12 +6,17 @@ import signal
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
+from typing import Any
 
 import structlog
 import uvicorn
 from starlette.types import ASGIApp
 
+from sagakit.descriptors import raise_descriptor_limit
 from sagakit.settings import SettingsError
+from services.gateway.connections import LOG_INTERVAL_SECONDS, Connections, GatewayProtocol
+from services.gateway.settings import RequestLimits
 
 log = structlog.get_logger()
 
@@ -19,7 +24,12 @@ REQUESTS_END_SECONDS = 10
 # Longer than the 600 seconds for which Google's load balancers keep a connection, so that they send no
 # request into one that is being closed (https://cloud.google.com/load-balancing/docs/https#timeouts_and_retries).
 KEEP_ALIVE_SECONDS = 620
-MAX_HEADER_BYTES = 32 * 1024
+ACCEPT_BATCH = 32
+"""Connections accepted at once; asyncio accepts them before any of them is known to the protocol."""
+BACKLOG = 2_048
+"""Connections that the kernel holds until they are accepted."""
+RESERVED_DESCRIPTORS = 192
+"""For all but connections of clients: several batches being accepted, the services, the broker, files."""
 
 
 class Server(uvicorn.Server):
@@ -32,6 +42,7 @@ class Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         for listener in sockets or ():
+            listener.listen(BACKLOG)
             host, port, *_ = listener.getsockname()
             log.info("serving", host=host, port=port)
 
@@ -55,12 +66,15 @@ async def serve(
     on_stop: Callable[[], None],
     drain_delay_seconds: float,
     on_end: Callable[[], None],
+    limits: RequestLimits,
 ) -> None:
     """Serve until SIGTERM or SIGINT; then call `on_stop`, continue for the delay, and finish open requests.
 
-    `on_end` is called after the delay, to end those that would take long.
+    `on_end` is called after the delay, to end those that would take long. Raises SettingsError if the process
+    may not open enough file descriptors.
     """
-    server = Server(_config(app))
+    server = Server(_config(app, _protocol(limits)))
+    asyncio.get_running_loop().set_exception_handler(AcceptErrors())
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
@@ -76,10 +90,39 @@ async def serve(
     log.info("stopped")
 
 
-def _config(app: ASGIApp) -> uvicorn.Config:
+class AcceptErrors:
+    """Logs that no connection can be accepted once in a while: asyncio reports each of many attempts."""
+
+    def __init__(self) -> None:
+        self._logged_at = -LOG_INTERVAL_SECONDS
+
+    def __call__(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        error = context.get("exception")
+        if not isinstance(error, OSError) or error.errno not in {errno.EMFILE, errno.ENFILE}:
+            loop.default_exception_handler(context)
+        elif loop.time() - self._logged_at >= LOG_INTERVAL_SECONDS:
+            self._logged_at = loop.time()
+            log.error("out of file descriptors", error=error.strerror)
+
+
+def _protocol(limits: RequestLimits) -> Callable[..., GatewayProtocol]:
+    descriptors = raise_descriptor_limit()
+    connections = min(limits.max_connections, descriptors - RESERVED_DESCRIPTORS)
+    if connections < 1:
+        message = f"needs more than {RESERVED_DESCRIPTORS} file descriptors; the limit is {descriptors}"
+        raise SettingsError("MAX_CONNECTIONS", message)
+    if connections < limits.max_connections:
+        log.warning("fewer connections than configured", connections=connections, descriptors=descriptors)
+    return partial(
+        GatewayProtocol, connections=Connections(connections), arrival_seconds=limits.request_seconds
+    )
+
+
+def _config(app: ASGIApp, protocol: Callable[..., GatewayProtocol]) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         lifespan="on",
+        http=protocol,  # type: ignore[arg-type] # called like a class
         ws="none",
         log_config=None,
         access_log=False,
@@ -87,5 +130,5 @@ def _config(app: ASGIApp) -> uvicorn.Config:
         proxy_headers=False,
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=REQUESTS_END_SECONDS,
-        h11_max_incomplete_event_size=MAX_HEADER_BYTES,
+        backlog=ACCEPT_BATCH,
     )

@@ -54,9 +54,11 @@ class RequestLimits:
     """Limits of requests: duration, concurrency, rate."""
 
     request_seconds: Annotated[float, variable("REQUEST_TIMEOUT_SECONDS", "s", low=0.001, high=86_400)] = 10
-    """Maximum duration of a request, from its arrival to the answer."""
+    """Maximum duration of a request, from its arrival to the answer; and of the arrival of its headers."""
     concurrent_requests: Annotated[int, variable("MAX_CONCURRENT_REQUESTS", "requests", low=1)] = 512
     """Requests served at the same time; further ones are answered with 503."""
+    max_connections: Annotated[int, variable("MAX_CONNECTIONS", "connections", low=1)] = 2_048
+    """Open connections, fewer if file descriptors are; for another one the longest idle is closed."""
     rate_per_client: Annotated[float, variable("RATE_PER_CLIENT", "requests/s", low=0)] = 0
     """Maximum rate of one client; 0: unlimited."""
     rate_overall: Annotated[float, variable("RATE_OVERALL", "requests/s", low=0)] = 0

@@ -13,7 +13,7 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-def test_requests_and_orders_go_on_when_the_wall_clock_steps_back(tmp_path):
+def test_requests_and_orders_continue_when_the_wall_clock_steps_back(tmp_path):
     clock = WallClock(tmp_path)
     with ready_suite(tmp_path, environ=clock.environ) as local:
         for offset in (-30, -3_600):

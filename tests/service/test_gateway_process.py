@@ -1,58 +1,20 @@
 """The gateway as a process: how it starts, fails to start, and stops."""
 
 import asyncio
-import json
-import os
 import signal
 import socket
-import sys
 import time
-from contextlib import asynccontextmanager
 
 import httpx
 import pytest
 
 from rpc import purchase_pb2
-from services.gateway.clients import SERVICES
-from services.gateway.server import MAX_HEADER_BYTES, listen
+from services.gateway.server import listen
 from tests.service.gateway_harness import WAIT_SECONDS, assert_problem, fakes
+from tests.service.gateway_process import UNREACHABLE, running, spawn
 from tests.support.eventually import eventually
 
 CREATE_CART = "/purchase/api/create_cart"
-UNREACHABLE = {**{f"{name.upper()}_ADDRESS": "127.0.0.1:1" for name in SERVICES}, "PORT": "0"}
-
-
-async def spawn(environ, *arguments):
-    return await asyncio.create_subprocess_exec(
-        sys.executable,
-        *(arguments or ("-m", "services.gateway")),
-        env={"PATH": os.environ["PATH"], "PYTHONPATH": ":".join(sys.path), "LOG_FORMAT": "json", **environ},
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-
-
-@asynccontextmanager
-async def running(**environ):
-    """A gateway process, and a client of it."""
-    process = await spawn({**UNREACHABLE, **environ})
-    try:
-        async with asyncio.timeout(WAIT_SECONDS):
-            line = await serving(process)
-        base_url = f"http://{line['host']}:{line['port']}"
-        async with httpx.AsyncClient(base_url=base_url, trust_env=False, timeout=WAIT_SECONDS) as client:
-            yield process, client
-    finally:
-        if process.returncode is None:
-            process.kill()
-        await process.communicate()
-
-
-async def serving(process):
-    """The log line that names the address; others may precede it."""
-    while (line := json.loads(await process.stdout.readline()))["message"] != "serving":
-        pass
-    return line
 
 
 async def failure(**environ):
@@ -193,20 +155,6 @@ async def test_gateway_starts_without_googles_clients():
     )
 
     assert await process.communicate() == (b"False\n", b"")
-
-
-async def test_too_large_headers_are_rejected_unread():
-    async with running() as (_, client):
-        async with asyncio.timeout(WAIT_SECONDS):
-            reader, writer = await asyncio.open_connection(client.base_url.host, client.base_url.port)
-            writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n" + b"X-Long: " + b"x" * MAX_HEADER_BYTES)
-            await writer.drain()
-            answer = await reader.read()
-            writer.close()
-            await writer.wait_closed()
-
-    assert answer.startswith(b"HTTP/1.1 4")
-    assert b"Traceback" not in answer
 
 
 async def test_no_request_on_an_idle_connection_is_lost_when_a_gateway_drains():

@@ -26,6 +26,6 @@ class WallClock:
         return {"LD_PRELOAD": str(self._library), "WALL_CLOCK_OFFSET": str(self._offset)}
 
     def step_to(self, seconds: int) -> None:
-        """Step to so many seconds from the real time."""
+        """Step to this distance from the real time."""
         with self._offset.open("r+b" if self._offset.exists() else "xb", buffering=0) as file:
             file.write(struct.pack("q", seconds))
