@@ -101,7 +101,7 @@ class OrderSnapshot:
     @property
     def _checkout_trace(self) -> str | None:
         """The trace of the checkout, which the services' first replies belong to."""
-        return self.history[0].trace_id or None
+        return self.history[0].trace_id or None if self.history else None
 
     @property
     def _final_trace(self) -> str | None:

@@ -32,6 +32,6 @@ SHOP = Application(
     error_domain="saga.example.com",
     operator_scope="saga.operator",
     log_fields=("orderid", "status", "eventid", "attempt"),
-    dead_letter_reasons=("malformed-ticket", "unknown-order", NOT_PUBLISHED_BY),
+    dead_letter_reasons=("malformed-ticket", "unknown-order", "corrupt-entity", NOT_PUBLISHED_BY),
     message_attributes=message_attributes,
 )

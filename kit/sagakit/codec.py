@@ -1,11 +1,13 @@
 """Store frozen dataclasses as entities: each field as a property, a tuple as a list."""
 
 from collections.abc import Collection, Mapping
-from dataclasses import MISSING, fields, is_dataclass
+from dataclasses import MISSING, dataclass, fields, is_dataclass
 from functools import cache
-from typing import Any, TypeVar, cast, get_args, get_origin, get_type_hints
+from types import NoneType, UnionType
+from typing import Any, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
-from sagakit.tables import Entity
+from sagakit.errors import Poison
+from sagakit.tables import UNREADABLE, Entity
 
 T = TypeVar("T")
 Names = Collection[str]
@@ -32,25 +34,76 @@ def to_entity(
 def from_entity(cls: type[T], entity: Entity, *, rename: Mapping[str, str] = {}, **given: Any) -> T:
     """Return the dataclass that `to_entity` stored, with the values of fields that are `given`.
 
-    Ignores unknown properties. A field that is not stored has its default. Raises LookupError if it has none.
+    Ignores unknown properties. A field that is not stored has its default. Raises Poison, naming class, field
+    and reason, if the entity is corrupt: it lacks a property without a default, or has one of another type.
     """
     values, kind = given, cast("Any", cls)
-    for name, (element, is_required) in _fields(kind).items():
+    if not isinstance(entity, Mapping) or UNREADABLE in entity:
+        why = entity[UNREADABLE] if isinstance(entity, Mapping) else f"its type is {type(entity).__name__}"
+        raise _corrupt(cls, "", why)
+    for name, field in _fields(kind).items():
         stored = rename.get(name, name)
-        if name in given or (stored not in entity and not is_required):
+        if name in given or (stored not in entity and not field.is_required):
             continue
         if stored not in entity:
-            raise LookupError(f"{cls.__name__}.{name}: the entity has no property {stored!r}")
+            raise _corrupt(cls, name, f"the entity has no property {stored!r}")
         value = entity[stored]
-        if is_dataclass(element):
-            value = (from_entity(cast("type[Any]", element), each) for each in value)
-        values[name] = value if element is None else tuple(value)
+        _check_type(cls, name, value, field.types)
+        if field.element is not None:
+            value = tuple(_element(cls, name, each, field.element) for each in value)
+        values[name] = value
     return cls(**values)
 
 
+def _element(cls: type, name: str, value: Any, element: Any) -> Any:
+    if is_dataclass(element):
+        return from_entity(cast("type[Any]", element), value)
+    _check_type(cls, name, value, _types(element))
+    return value
+
+
+def _check_type(cls: type, name: str, value: Any, types: tuple[type, ...]) -> None:
+    # A bool is an int to Python, and to nobody else.
+    if not isinstance(value, types) or (value.__class__ is bool and not {bool, object} & set(types)):
+        raise _corrupt(cls, name, f"its type is {type(value).__name__}")
+
+
+def _corrupt(cls: type, name: str, why: str) -> Poison:
+    return Poison(f"corrupt-entity: {cls.__name__}{name and '.'}{name}: {why}")
+
+
+@dataclass(frozen=True, slots=True)
+class _Field:
+    is_required: bool
+    types: tuple[type, ...]
+    """Of its stored value; `object` accepts any."""
+    element: Any
+    """Type of a tuple's elements; None: it is no tuple."""
+
+
 @cache
-def _fields(cls: type) -> dict[str, tuple[Any, bool]]:
-    """Return by name the type of a tuple's elements (None: no tuple), and whether the field is required."""
+def _fields(cls: type) -> dict[str, _Field]:
     hints = get_type_hints(cls)
-    tuples = {name: get_args(hint)[0] for name, hint in hints.items() if get_origin(hint) is tuple}
-    return {each.name: (tuples.get(each.name), each.default is MISSING) for each in fields(cls)}
+    return {
+        each.name: _Field(
+            each.default is each.default_factory is MISSING,
+            _types(hints[each.name]),
+            _element_type(hints[each.name]),
+        )
+        for each in fields(cls)
+    }
+
+
+def _element_type(hint: Any) -> Any:
+    return get_args(hint)[0] if get_origin(hint) is tuple else None
+
+
+@cache
+def _types(hint: Any) -> tuple[type, ...]:
+    if get_origin(hint) in {Union, UnionType}:
+        return tuple(each for part in get_args(hint) for each in _types(part))
+    if get_origin(hint) is tuple:
+        return (list, tuple)
+    return {float: (float, int), int: (int,), str: (str,), bool: (bool,), NoneType: (NoneType,)}.get(
+        hint, (object,)
+    )

@@ -54,6 +54,6 @@ def published_at(attributes: Mapping[str, str]) -> float | None:
     """Return the `time` attribute in seconds since the epoch; None if it is missing or malformed."""
     try:
         published = datetime.fromisoformat(attributes["time"])
-    except (KeyError, ValueError):
+    except (KeyError, ValueError, TypeError):
         return None
     return None if published.tzinfo is None else published.timestamp()

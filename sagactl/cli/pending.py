@@ -1,6 +1,7 @@
 """`sagactl pending`: orders that are open or still await a reply."""
 
 import asyncio
+import sys
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -11,9 +12,10 @@ import click
 from sagactl.cli import options
 from sagactl.dashboard.queue_depth import MAX_TIME
 from sagactl.inspect.connect import open_tables
+from sagactl.inspect.records import CorruptEntityError, decode
 from sagactl.text import format_duration
 from sagakit.due import SHARDS, due_bound
-from sagakit.tables import DUE, Key, Row, Tables
+from sagakit.tables import DUE, Entity, Key, Row, Tables
 from services.purchase.storage import TICKET, to_ticket
 from services.purchase.ticket import Ticket
 
@@ -30,15 +32,17 @@ PAGE = 300
 )
 @options.run_dir
 def pending(older_than: float, run_dir: Path) -> None:
-    """List the orders that are not final or still await a reply, oldest first."""
-    orders = asyncio.run(_load(older_than, run_dir))
-    for order in orders:
-        click.echo(order)
+    """List the orders that are not final or still await a reply, oldest first; exit 1 if one is corrupt."""
+    orders, corrupt = asyncio.run(_load(older_than, run_dir))
+    for each in (*orders, *(f"corrupt: {each}" for each in corrupt)):
+        click.echo(each)
+    if corrupt:
+        sys.exit(1)
     if not orders:
         click.echo("no pending orders")
 
 
-async def _load(older_than: float, run_dir: Path) -> "list[PendingOrder]":
+async def _load(older_than: float, run_dir: Path) -> "tuple[list[PendingOrder], list[str]]":
     async with open_tables(run_dir) as tables:
         return await pending_orders(tables, time.time(), older_than)
 
@@ -55,13 +59,30 @@ class PendingOrder:
         return f"{self.ticket.orderid}  {self.ticket.status:<13}  {age:>9}  {sent} reminders"
 
 
-async def pending_orders(tables: Tables, now: float, older_than_seconds: float) -> list[PendingOrder]:
-    """Return the pending orders of at least that age, oldest first. Reads the index of `due`."""
+async def pending_orders(
+    tables: Tables, now: float, older_than_seconds: float
+) -> tuple[list[PendingOrder], list[str]]:
+    """Return the pending orders of at least that age, oldest first, and the tickets that are corrupt.
+
+    Reads the index of `due`.
+    """
+
+    def read(orderid: str, entity: Entity) -> PendingOrder:
+        ticket = to_ticket(orderid, entity)
+        order = PendingOrder(ticket, now - ticket.opened_at)
+        str(order)  # Raises if the time is none that can be shown.
+        return order
+
     # By orderid: an entity whose `due` moves meanwhile is read again, further on.
-    tickets = {key.name: to_ticket(key.name, row.entity) async for key, row in _awaiting(tables)}
-    orders = [PendingOrder(ticket, now - ticket.opened_at) for ticket in tickets.values()]
-    old = [each for each in orders if each.age_seconds >= older_than_seconds]
-    return sorted(old, key=lambda each: -each.age_seconds)
+    orders: dict[str, PendingOrder] = {}
+    corrupt: dict[str, str] = {}
+    async for key, row in _awaiting(tables):
+        try:
+            orders[key.name] = decode(key, row.entity, read)
+        except CorruptEntityError as error:
+            corrupt[key.name] = str(error)
+    old = [each for each in orders.values() if each.age_seconds >= older_than_seconds]
+    return sorted(old, key=lambda each: -each.age_seconds), list(corrupt.values())
 
 
 async def _awaiting(tables: Tables) -> AsyncIterator[tuple[Key, Row]]:

@@ -2,16 +2,22 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from math import isfinite
+
+import structlog
 
 from contract.tickets import APPROVED, PRE_APPROVED, RESERVED
 from contract.topology import TOPICS
 from sagactl.inspect.dead_letters import pull
+from sagactl.inspect.records import CorruptEntityError, decode
 from sagakit.bus import PullSubscription
 from sagakit.due import SHARDS, due_bound
 from sagakit.events import published_at
 from sagakit.outbox import outbox_kind
-from sagakit.tables import Tables
+from sagakit.tables import Entity, Tables
 from services.purchase.storage import TICKET, to_ticket
+
+log = structlog.get_logger()
 
 MAX_ROWS = 500
 """Rows read per kind; beyond it a depth is "more than"."""
@@ -33,7 +39,7 @@ class QueueDepth:
     count: int = 0
     oldest_seconds: float | None = None
     more: bool = False
-    """Whether there are more entries than were read, so that the oldest may be older."""
+    """Whether there may be more entries than were read, older ones among them: both figures are at least."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +55,14 @@ class Backlog:
 async def load_backlog(tables: Tables, now: float) -> Backlog:
     """Read the backlog: one query for the tickets and one for each outbox."""
     rows = await tables.due(TICKET, due_bound(0, 0), due_bound(SHARDS - 1, MAX_TIME), MAX_ROWS)
-    tickets = [to_ticket(key.name, row.entity) for key, row in rows]
-    opened = {
-        status: [ticket.opened_at for ticket in tickets if ticket.status == status] for status in AWAITING
-    }
+    opened: dict[str, list[float | None]] = {status: [] for status in AWAITING}
+    for key, row in rows:
+        try:
+            status, at = decode(key, row.entity, _status_and_time)
+        except CorruptEntityError as error:
+            log.warning("corrupt entity", reason=str(error))
+        else:
+            opened.get(status, []).append(at)
     more = len(rows) == MAX_ROWS
     return Backlog(
         tickets={status: _depth(since, now, more) for status, since in opened.items()},
@@ -60,16 +70,22 @@ async def load_backlog(tables: Tables, now: float) -> Backlog:
     )
 
 
+def _status_and_time(orderid: str, entity: Entity) -> tuple[str, float]:
+    ticket = to_ticket(orderid, entity)
+    return ticket.status, ticket.opened_at
+
+
 async def _outbox_depth(tables: Tables, service: str, now: float) -> QueueDepth:
     rows = await tables.page(outbox_kind(service), "", MAX_ROWS)
-    since = [published_at(row.entity.get("attributes", {})) for _, row in rows]
+    attributes = (row.entity.get("attributes") for _, row in rows)
+    since = [published_at(each) if isinstance(each, Mapping) else None for each in attributes]
     return _depth(since, now, len(rows) == MAX_ROWS)
 
 
 def _depth(since: Iterable[float | None], now: float, more: bool) -> QueueDepth:
     times = list(since)
-    known = [time for time in times if time is not None]
-    return QueueDepth(len(times), max(0.0, now - min(known)) if known else None, more and bool(times))
+    known = [time for time in times if time is not None and isfinite(time)]
+    return QueueDepth(len(times), max(0.0, now - min(known)) if known else None, more)
 
 
 async def count_dead_letters(subscription: PullSubscription) -> QueueDepth:

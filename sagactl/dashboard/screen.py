@@ -29,7 +29,10 @@ def screen(state: State, width: int, height: int) -> RenderableType:
     rates, depths = list(_rates(state.summary)), list(_depths(state))
     summary = Table.grid(padding=(0, 4, 0, 0))
     windows = [f"{rates.window} s" for rates in state.summary.rates]
-    summary.add_row(_table("orders per second", windows, rates), _table("waiting", ["", "oldest"], depths))
+    summary.add_row(
+        _table("orders per second", 24, dict.fromkeys(windows, 6), rates),
+        _table("waiting", 23, {"": 5, "oldest": 8}, depths),
+    )
     rows = 1 + max(len(rates), len(depths))
     around = 5  # title, processes, blank lines before and after the summary, names of the services
     events = _events(state.summary.events, width, max(1, height - rows - around))
@@ -44,11 +47,11 @@ def _title(state: State, width: int) -> Text:
     return title + Text(clock, style="dim")
 
 
-def _table(name: str, columns: Sequence[str], rows: Sequence[Row]) -> Table:
+def _table(name: str, width: int, columns: Mapping[str, int], rows: Sequence[Row]) -> Table:
     table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="dim")
-    table.add_column(name, width=24, no_wrap=True, overflow="ellipsis")
-    for column in columns:
-        table.add_column(column, width=6, justify="right", no_wrap=True)
+    table.add_column(name, width=width, no_wrap=True, overflow="ellipsis")
+    for column, each in columns.items():
+        table.add_column(column, width=each, justify="right", no_wrap=True)
     for label, *values in rows:
         table.add_row(label, *values)
     return table
@@ -126,10 +129,8 @@ def _events(events: Sequence[EventLine], width: int, rows: int) -> Table:
 def _depth(depth: QueueDepth | None) -> tuple[str, str]:
     if depth is None:
         return "?", ""
-    more = "+" if depth.more else ""
-    return f"{depth.count}{more}", "" if depth.oldest_seconds is None else format_duration(
-        depth.oldest_seconds
-    )
+    oldest = "" if depth.oldest_seconds is None else format_duration(depth.oldest_seconds)
+    return f"{depth.count}{'+' if depth.more else ''}", f"≥{oldest}" if depth.more and oldest else oldest
 
 
 def _plain(text: str) -> str:

@@ -4,15 +4,16 @@ from collections import Counter
 from collections.abc import Iterator
 
 from contract.tickets import APPROVED, FAILED, OPEN
-from sagactl.inspect.records import Order, Records
+from sagactl.inspect.records import Order, Records, Units
 from services.payment.charge import CHARGED, SETTLED
 from services.stock.inventory import RESERVED, SOLD, Shard
 
 
 def problems(records: Records) -> list[str]:
     """Return what does not balance, one line each, naming the order or item."""
-    orders = ((orderid, records.orders[orderid]) for orderid in records.orders)
+    orders = ((orderid, order) for orderid, order in records.orders.items() if not order.is_corrupt)
     return [
+        *(f"corrupt: {each}" for each in records.corrupt),
         *_item_problems(records),
         *(f"order {orderid}: {problem}" for orderid, order in orders for problem in _order_problems(order)),
         *_money_problems(records),
@@ -34,6 +35,7 @@ def summary(records: Records) -> list[str]:
         *(_item_line(records, itemid) for itemid in sorted(records.items)),
         f"charged {charged} - refunded {refunded} = {charged - refunded}; approved for payment: {approved}",
         f"outboxes: {sum(records.outboxes.values())} unpublished events",
+        *([f"corrupt entities: {len(records.corrupt)}"] if records.corrupt else []),
     ]
 
 
@@ -80,11 +82,21 @@ def _order_problems(order: Order) -> Iterator[str]:
 def _approved_problems(order: Order) -> Iterator[str]:
     if order.reservation not in {SOLD, RESERVED}:
         yield f"it is approved, but its reservation is {order.reservation}"
-    if not order.delivered:
+    elif order.reserved != order.ordered:
+        yield f"it is approved for {_units(order.ordered)}, but {_units(order.reserved)} was reserved"
+    elif order.price != order.amount:
+        yield f"it is approved for {order.amount}, but its reservation is for {order.price}"
+    if order.shipped is None:
         yield "it is approved, but not delivered"
+    elif order.shipped != order.ordered:
+        yield f"it is approved for {_units(order.ordered)}, but {_units(order.shipped)} was shipped"
     kept, due = order.charged - order.refunded, order.amount or 0
     if kept != due:
         yield f"it is approved for {due}, but {kept} was charged"
+
+
+def _units(units: Units) -> str:
+    return ", ".join(f"{count} {itemid}" for itemid, count in units) or "nothing"
 
 
 def _failed_problems(order: Order) -> Iterator[str]:
@@ -94,7 +106,7 @@ def _failed_problems(order: Order) -> Iterator[str]:
         yield f"it is {order.ticket}, but its charge is settled"
     if order.charged != order.refunded:
         yield f"it is {order.ticket}, but {order.charged - order.refunded} was charged"
-    if order.delivered:
+    if order.shipped is not None:
         yield f"it is {order.ticket}, but delivered"
 
 

@@ -26,6 +26,8 @@ from services.stock.storage import (
 from tests.support.clock import START
 from tests.support.tables import MemoryTables
 
+BLUE = (("blue", 3),)
+
 
 def balanced() -> Records:
     """Return three orders of 3 blue: one approved and paid, one whose payment was waived, one that failed."""
@@ -36,11 +38,29 @@ def balanced() -> Records:
     records.allocated["blue", 0, "sold"] = 6
     records.allocated["blue", 1, "released"] = 3
     records.orders["paid"] = Order(
-        "approved", amount=300, reservation="sold", payment="settled", delivered=True, charged=300
+        "approved",
+        ordered=BLUE,
+        amount=300,
+        reservation="sold",
+        reserved=BLUE,
+        price=300,
+        payment="settled",
+        shipped=BLUE,
+        charged=300,
     )
-    records.orders["waived"] = Order("approved", reservation="sold", delivered=True)
+    records.orders["waived"] = Order(
+        "approved", ordered=BLUE, reservation="sold", reserved=BLUE, shipped=BLUE
+    )
     records.orders["failed"] = Order(
-        "canceled", amount=300, reservation="released", payment="canceled", charged=300, refunded=300
+        "canceled",
+        ordered=BLUE,
+        amount=300,
+        reservation="released",
+        reserved=BLUE,
+        price=300,
+        payment="canceled",
+        charged=300,
+        refunded=300,
     )
     return records
 
@@ -68,7 +88,25 @@ def test_balanced_records_have_no_problems():
         ("paid", {"reservation": "released"}, "order paid: it is approved, but its reservation is released"),
         ("waived", {"reservation": None}, "order waived: it is approved, but its reservation is None"),
         ("paid", {"payment": "charged"}, "order paid: its charge is neither settled nor refunded"),
-        ("paid", {"delivered": False}, "order paid: it is approved, but not delivered"),
+        ("paid", {"shipped": None}, "order paid: it is approved, but not delivered"),
+        (
+            "paid",
+            {"shipped": (("blue", 99),)},
+            "order paid: it is approved for 3 blue, but 99 blue was shipped",
+        ),
+        (
+            "waived",
+            {"shipped": (("blue", 3), ("gold", 1))},
+            "order waived: it is approved for 3 blue, but 3 blue, 1 gold was shipped",
+        ),
+        ("paid", {"shipped": ()}, "order paid: it is approved for 3 blue, but nothing was shipped"),
+        (
+            "paid",
+            {"reserved": (("red", 3),)},
+            "order paid: it is approved for 3 blue, but 3 red was reserved",
+        ),
+        ("paid", {"price": 100}, "order paid: it is approved for 300, but its reservation is for 100"),
+        ("waived", {"price": 300}, "order waived: it is approved for None, but its reservation is for 300"),
         ("paid", {"charged": 600}, "order paid: it is approved for 300, but 600 was charged"),
         ("paid", {"charged": 0}, "order paid: it is approved for 300, but 0 was charged"),
         ("paid", {"charged": 500}, "500 was charged for approved orders of 300"),
@@ -77,7 +115,7 @@ def test_balanced_records_have_no_problems():
         ("failed", {"refunded": 0}, "order failed: it is canceled, but 300 was charged"),
         ("failed", {"reservation": "sold"}, "order failed: it is canceled, but sold"),
         ("failed", {"payment": "settled"}, "order failed: it is canceled, but its charge is settled"),
-        ("failed", {"delivered": True}, "order failed: it is canceled, but delivered"),
+        ("failed", {"shipped": ()}, "order failed: it is canceled, but delivered"),
     ],
 )
 def test_order_that_does_not_balance_is_named(orderid: str, change: dict, found: str):
@@ -155,8 +193,9 @@ async def test_all_pages_are_read():
         awaits_reply=True,
         amount=200,
         reservation="reserved",
+        reserved=(("blue", 2),),
         payment="charged",
-        delivered=True,
+        shipped=(),
         charged=200,
         refunded=50,
     )
@@ -184,3 +223,57 @@ async def test_audit_changes_nothing():
 
     assert records.outboxes == {"stock": 1}
     assert tables.rows == before
+
+
+CORRUPT = [
+    ("OrderTicket", "order-0", {"status": 5}, "Ticket.status: its type is int"),
+    ("OrderTicket", "order-0", {"items": ["blue"]}, "CartItem: its type is str"),
+    (
+        "OrderTicket",
+        "order-0",
+        {"history": [{"status": "x"}]},
+        "HistoryEntry.time: the entity has no property 'time'",
+    ),
+    (
+        "Reservation",
+        "order-0",
+        {"taken": [{"itemid": "blue", "shard": "0", "count": 1}]},
+        "Allocation.shard: its type is str",
+    ),
+    ("Payment", "order-0", {"amount": "many"}, "Charge.amount: its type is str"),
+    ("Delivery", "order-0", {"$unreadable": "damaged JSON"}, "Shipment: damaged JSON"),
+    (LEDGER, "order-0", {"charged": None}, "Entry.charged: its type is NoneType"),
+    ("StockItem", "blue", {"stock": 1.5}, "Item.stock: its type is float"),
+    ("StockShard", "blue:0", {"sold": True}, "Shard.sold: its type is bool"),
+]
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "change", "reason"), CORRUPT, ids=[f"{each[0]} {each[3]}" for each in CORRUPT]
+)
+async def test_corrupt_entity_is_named_and_hides_no_other(kind, name, change, reason):
+    tables = await tables_with(2)
+    row = tables.rows[Key(kind, name)]
+    tables.rows[Key(kind, name)] = replace(row, entity={**row.entity, **change})
+
+    records = await load_records(tables)
+
+    assert problems(records)[0] == f"corrupt: {kind} {name}: {reason}"
+    assert summary(records)[-1] == "corrupt entities: 1"
+    assert "order order-1: its ticket is still pre-approved" in problems(records)
+    assert not any("order order-0:" in each for each in problems(records)) or not name.startswith("order")
+
+
+async def test_shard_with_an_odd_name_is_corrupt():
+    tables = await tables_with(0)
+    await tables.commit([Insert(Key("StockShard", "blue"), {"available": 1})])
+
+    assert (await load_records(tables)).corrupt == [
+        "StockShard blue: ValueError: invalid literal for int() with base 10: 'blue'"
+    ]
+
+
+async def test_units_are_kept_once_for_all_orders_that_have_the_same():
+    records = await load_records(await tables_with(50))
+
+    assert len({id(order.reserved) for order in records.orders.values()}) == 1

@@ -14,7 +14,7 @@ from sagactl.dashboard.queue_depth import (
 )
 from sagakit.events import Event, timestamp
 from sagakit.outbox import Outbox
-from sagakit.tables import Insert
+from sagakit.tables import Insert, Key, Row
 from services.purchase.storage import ticket_entity, ticket_key
 from services.purchase.ticket import Report, opened, reported
 from tests.support.clock import START, Clock
@@ -83,8 +83,22 @@ async def test_queue_longer_than_the_row_limit_is_shown_as_more(tables, monkeypa
 
     assert tables.queries == 5
     assert backlog.tickets["pre-approved"] == QueueDepth(10, 100, more=True)
-    assert backlog.tickets["reserved"] == QueueDepth()
+    assert backlog.tickets["reserved"] == QueueDepth(0, None, more=True), "the others may be reserved"
     assert backlog.outboxes["delivery"] == QueueDepth(10, 100, more=True)
+
+
+async def test_corrupt_rows_are_left_out(tables):
+    for orderid in "abc":
+        await opened_at(tables, orderid, START)
+    tables.rows[ticket_key("a")] = Row({**tables.rows[ticket_key("a")].entity, "history": [{}]}, 1)
+    tables.rows[ticket_key("b")] = Row({**tables.rows[ticket_key("b")].entity, "status": "unheard-of"}, 1)
+    for number, attributes in enumerate((None, [], {"time": 3}, {"time": "0001-01-01T00:00:00+23:59"}, {})):
+        await tables.commit([Insert(Key("StockPublishEvent", str(number)), {"attributes": attributes})])
+
+    backlog = await load_backlog(tables, NOW)
+
+    assert backlog.tickets["pre-approved"] == QueueDepth(1, 100)
+    assert backlog.outboxes["stock"].count == 5
 
 
 async def test_row_of_a_clock_that_is_ahead_has_age_zero(tables):

@@ -129,10 +129,10 @@ def test_queue_depths_have_an_age_and_unknown_ones_a_question_mark():
     )
     state = replace(STATE, backlog=backlog, dead_letters=QueueDepth(1))
 
-    found = {line[42:66].strip(): line[66:].split() for line in lines(state)}
+    found = {line[42:65].strip(): line[65:].split() for line in lines(state)}
 
     assert found["pre-approved"] == ["2", "3s"]
-    assert found["reserved"] == ["500+", "1m", "15s"]
+    assert found["reserved"] == ["500+", "≥1m", "15s"]
     assert found["approved, not delivered"] == ["0"]
     assert found["outbox of stock"] == ["3", "2h", "1m"]
     assert found["outbox of payment"] == ["?"]

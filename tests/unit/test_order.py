@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 
 from contract.tickets import CartItem
-from sagactl.cli.order import describe
+from sagactl.cli.order import describe, load
 from sagactl.errors import CommandError
-from sagakit.tables import Insert, Tables
+from sagakit.tables import Insert, Key, Tables
 from services.delivery.shipment import Shipment
 from services.delivery.storage import delivery_key, shipment_entity
 from services.payment import charge as charges
@@ -51,7 +51,7 @@ async def described(
 
 async def describe_in_one_call(tables: Tables) -> list[str]:
     counted = CountedTables(tables)
-    lines = await describe(counted, "o")
+    lines = describe("o", await load(counted, "o"))
     assert counted.calls == {"lookup": 1}
     return lines
 
@@ -164,3 +164,33 @@ async def test_final_decision_of_payment_is_listed_once(charge: Charge, line: st
 async def test_unknown_order_is_an_error():
     with pytest.raises(CommandError, match="order o does not exist"):
         await describe_in_one_call(MemoryTables())
+
+
+@pytest.mark.parametrize(
+    ("key", "change", "reason"),
+    [
+        (ticket_key("o"), {"status": None}, "Ticket.status: its type is NoneType"),
+        (ticket_key("o"), {"history": []}, "ValueError: Ticket.history: it is empty"),
+        (reservation_key("o"), {"time": 1e20}, "OverflowError: "),
+        (payment_key("o"), {"amount": 2**70}, "ValueError: Value out of range"),
+        (delivery_key("o"), {"$unreadable": "damaged JSON"}, "Shipment: damaged JSON"),
+    ],
+)
+async def test_corrupt_record_is_shown_beside_the_others(key: Key, change: dict, reason: str):
+    tables = MemoryTables()
+    entities = {
+        ticket_key("o"): ticket_entity(TICKET, None),
+        reservation_key("o"): reservation_entity(RESERVATION, None),
+        payment_key("o"): charge_entity(CHARGE, None),
+        delivery_key("o"): shipment_entity(Shipment("o", WANTED, 8.0)),
+    }
+    entities[key] = {**entities[key], **change}
+    await tables.commit([Insert(each, entity) for each, entity in entities.items()])
+
+    lines = await describe_in_one_call(tables)
+
+    (corrupt,) = [line for line in lines if "corrupt" in line]
+    assert corrupt.startswith(f"  corrupt: {key.kind} o: {reason}")
+    services = {line.split()[1] for line in lines if line.startswith("  1970")}
+    owner = {"OrderTicket": "purchase", "Reservation": "stock", "Payment": "payment", "Delivery": "delivery"}
+    assert services == {*owner.values()} - {owner[key.kind]}

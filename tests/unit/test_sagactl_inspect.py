@@ -62,9 +62,10 @@ def delivered(orderid: str) -> list[Mutation]:
     ticket = opened(orderid, "cart", (), 1.0)
     for status, amount in (("reserved", 300), ("paid", None), ("delivery-arranged", None)):
         ticket, _ = reported(ticket, Report("e", status, 2.0, amount))
+    reservation = Reservation(orderid, SOLD, (), amount=300, time=1.0)
     return [
         Insert(ticket_key(orderid), ticket_entity(ticket, None)),
-        Insert(reservation_key(orderid), reservation_entity(Reservation(orderid, SOLD, (), time=1.0), None)),
+        Insert(reservation_key(orderid), reservation_entity(reservation, None)),
         Insert(delivery_key(orderid), shipment_entity(Shipment(orderid, (), 3.0))),
         Insert(Key(LEDGER, orderid), asdict(Entry(charged=300))),
     ]

@@ -23,7 +23,7 @@ async def test_each_pending_order_is_listed_once_oldest_first():
     count = 20 * PAGE
     tables = await tables_with(count, due=START)
 
-    found = await pending_orders(tables, START + count, older_than_seconds=0)
+    found, _ = await pending_orders(tables, START + count, older_than_seconds=0)
 
     assert [each.ticket.orderid for each in found] == [f"order-{number}" for number in range(count)]
 
@@ -31,14 +31,16 @@ async def test_each_pending_order_is_listed_once_oldest_first():
 async def test_younger_orders_are_not_listed():
     tables = await tables_with(100, due=START + 5)
 
-    found = await pending_orders(tables, START + 100, older_than_seconds=91)
+    found, _ = await pending_orders(tables, START + 100, older_than_seconds=91)
 
     assert [each.ticket.orderid for each in found] == [f"order-{number}" for number in range(10)]
     assert str(found[0]) == "order-0  pre-approved      1m 40s  0 reminders"
 
 
 async def test_settled_orders_are_not_listed():
-    assert await pending_orders(await tables_with(10, due=None), START + 100, older_than_seconds=0) == []
+    found = await pending_orders(await tables_with(10, due=None), START + 100, older_than_seconds=0)
+
+    assert found == ([], [])
 
 
 class RescheduledTables(MemoryTables):
@@ -58,6 +60,27 @@ async def test_orders_that_are_rescheduled_meanwhile_are_listed_once():
     for key, row in (await tables_with(count, due=START, apart=1.0)).rows.items():
         await tables.commit([Insert(key, row.entity)])
 
-    found = await pending_orders(tables, START + count, older_than_seconds=0)
+    found, _ = await pending_orders(tables, START + count, older_than_seconds=0)
 
     assert [each.ticket.orderid for each in found] == [f"order-{number}" for number in range(count)]
+
+
+async def test_corrupt_tickets_hide_no_other():
+    tables = await tables_with(3, due=START)
+    whole = tables.rows[ticket_key("order-1")].entity
+    changes = {
+        "order-0": {"status": 5},
+        "order-2": {"history": []},
+        "order-3": {"history": [{"status": "x", "time": float("nan"), "cause": "x"}]},
+    }
+    for name, change in changes.items():
+        tables.rows[ticket_key(name)] = Row({**whole, **change}, 1)
+
+    found, corrupt = await pending_orders(tables, START + 100, older_than_seconds=0)
+
+    assert [each.ticket.orderid for each in found] == ["order-1"]
+    assert sorted(corrupt) == [
+        "OrderTicket order-0: Ticket.status: its type is int",
+        "OrderTicket order-2: IndexError: tuple index out of range",
+        "OrderTicket order-3: ValueError: cannot convert float NaN to integer",
+    ]

@@ -16,6 +16,7 @@ from sagakit.backends.embedded.database import Database, write_ahead
 from sagakit.backends.embedded.wake import Waker
 from sagakit.errors import Unavailable
 from sagakit.runtime import Runtime
+from sagakit.tables import UNREADABLE, Insert, Key
 from tests.support.brokers import Broker, Listener, a_message, ack, keep, nack
 from tests.support.eventually import eventually
 from tests.support.peer import ECHOES
@@ -245,6 +246,26 @@ async def test_missing_wake_folder_ends_the_pull(broker: Broker):
 
         with pytest.raises(Unavailable):
             await asyncio.wait_for(pull.ended(), 5)
+
+
+@pytest.mark.parametrize("body", ['{"a": 1', "[1]", '{"$time": 3}', "", "[" * 100_000])
+async def test_damaged_entity_hides_no_other(tmp_path: Path, body: str):
+    file = tmp_path / "data.sqlite3"
+    keys = [Key("Thing", name) for name in ("a", "b", "c")]
+    async with opener("embedded", file, "", "")() as tables:
+        await tables.commit([Insert(key, {"due": "00:1", "is": "whole"}) for key in keys])
+        with sqlite3.connect(file) as connection:
+            connection.execute("UPDATE entity SET body = ? WHERE name = 'b'", (body,))
+        connection.close()
+
+        page = await tables.page("Thing", "", 10)
+        due = await tables.due("Thing", "00:0", "00:2", 10)
+        found = await tables.lookup(keys)
+
+    for rows in (page, due, found.items()):
+        assert [key.name for key, row in rows if row.entity.get("is") == "whole"] == ["a", "c"]
+        assert [key.name for key, row in rows if UNREADABLE in row.entity] == ["b"]
+    assert [row.entity["due"] for _, row in due] == ["00:1"] * 3
 
 
 def test_new_file_can_be_set_to_write_ahead_logging_concurrently(tmp_path: Path):

@@ -1,10 +1,12 @@
 """Dataclasses as entities, and back."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import pytest
 
 from sagakit.codec import from_entity, to_entity
+from sagakit.errors import Poison
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +58,35 @@ def test_missing_property_gets_the_default():
     assert from_entity(Order, {"status": "open"}, orderid="o") == Order("o", "open")
 
 
-def test_missing_property_without_default_names_class_and_field():
-    with pytest.raises(LookupError, match=r"Order\.status: .* 'status'"):
-        from_entity(Order, {}, orderid="o")
+@pytest.mark.parametrize(
+    ("entity", "reason"),
+    [
+        ({}, "Order.status: the entity has no property 'status'"),
+        ({"status": 5}, "Order.status: its type is int"),
+        ({"status": None}, "Order.status: its type is NoneType"),
+        ({"status": "open", "lines": "blue"}, "Order.lines: its type is str"),
+        ({"status": "open", "lines": ["blue"]}, "Line: its type is str"),
+        ({"status": "open", "lines": [{"itemid": 3}]}, "Line.itemid: its type is int"),
+        ({"status": "open", "lines": [{"itemid": "a", "note": []}]}, "Line.note: its type is list"),
+        ({"status": "open", "tags": ["a", 3]}, "Order.tags: its type is int"),
+        ({"status": "open", "reminders": True}, "Order.reminders: its type is bool"),
+        ({"status": "open", "reminders": 1.5}, "Order.reminders: its type is float"),
+        ({"$unreadable": "damaged"}, "Order: damaged"),
+    ],
+)
+def test_corrupt_entity_is_poison_that_names_class_and_field(entity, reason):
+    with pytest.raises(Poison) as raised:
+        from_entity(Order, entity, orderid="o")
+
+    assert raised.value.reason == f"corrupt-entity: {reason}"
+
+
+@dataclass(frozen=True, slots=True)
+class Lenient:
+    seconds: float = 0.0
+    ok: bool = False
+    anything: Mapping[str, int] = field(default_factory=dict)
+
+
+def test_whole_seconds_are_a_float_and_unchecked_types_pass():
+    assert from_entity(Lenient, {"seconds": 3, "ok": True, "anything": 3}) == Lenient(3, True, 3)

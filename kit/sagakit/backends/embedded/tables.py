@@ -9,7 +9,7 @@ from typing import Any
 
 from sagakit.backends.embedded.database import Database
 from sagakit.errors import Contention, Poison
-from sagakit.tables import DUE, EXPIRES_AT, Delete, Entity, Insert, Key, Mutation, Row, Update
+from sagakit.tables import DUE, EXPIRES_AT, UNREADABLE, Delete, Entity, Insert, Key, Mutation, Row, Update
 
 MAX_ENTITY_BYTES = 1024 * 1024
 
@@ -51,11 +51,11 @@ class EmbeddedTables:
         return await self._select(kind, "name > ? ORDER BY name", after, limit)
 
     async def _select(self, kind: str, condition: str, *values: str | int) -> list[tuple[Key, Row]]:
-        query = f"SELECT name, body, version FROM entity WHERE kind = ? AND {condition} LIMIT ?"
+        query = f"SELECT name, body, version, due FROM entity WHERE kind = ? AND {condition} LIMIT ?"
 
         def work(connection: sqlite3.Connection) -> list[tuple[Key, Row]]:
             rows = connection.execute(query, (kind, *values))
-            return [(Key(kind, name), Row(_load(body), version)) for name, body, version in rows]
+            return [(Key(kind, name), Row(_load(body, due), version)) for name, body, version, due in rows]
 
         return await self._database.read(work)
 
@@ -104,9 +104,14 @@ def _dump(entity: Entity) -> str:
     return body
 
 
-def _load(body: str) -> dict[str, Any]:
-    loaded: dict[str, Any] = json.loads(body, object_hook=_untagged)
-    return loaded
+def _load(body: str, due: str | None = None) -> dict[str, Any]:
+    try:
+        loaded = json.loads(body, object_hook=_untagged)
+        why = "" if isinstance(loaded, dict) else "no JSON object"
+    except (ValueError, TypeError, RecursionError) as error:
+        why = f"damaged JSON: {error}"
+    # Whoever reads a page or several entities gets the others.
+    return {UNREADABLE: why, **({} if due is None else {DUE: due})} if why else loaded
 
 
 def _tagged(value: object) -> dict[str, str]:
