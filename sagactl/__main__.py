@@ -4,8 +4,11 @@ So a command does not import what only others need.
 """
 
 import importlib
+from typing import Any
 
 import click
+
+from sagakit.telemetry.logging import open_standard_streams
 
 COMMANDS = {
     "up": "sagactl.cli.up",
@@ -32,6 +35,10 @@ COMMANDS = {
 
 class LazyGroup(click.Group):
     """Imports a command's module when the command is named."""
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        open_standard_streams()
+        return super().main(*args, **kwargs)
 
     def list_commands(self, _ctx: click.Context) -> list[str]:
         return list(COMMANDS)

@@ -58,6 +58,8 @@ from sagactl.local.terminal import Terminal
 @options.run_dir
 def up(backend: str, port: int, replicas: int, auth: bool, die_with_parent: bool, run_dir: Path) -> None:
     """Run the whole suite on this machine until Ctrl-C."""
+    # Keys, data and logs, of every process: only this user can read them.
+    os.umask(0o077)
     if die_with_parent:
         end_with_parent(os.getppid(), signal.SIGTERM)
     asyncio.run(_up(Options(backend, port, replicas, run_dir, auth)))

@@ -10,6 +10,8 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from contract.shop import SHOP
+from sagactl.errors import CommandError
+from sagactl.local.runfile import make_private, open_private
 
 ISSUER = "https://saga.localhost"
 """Names under .localhost are reserved for the local machine (RFC 6761)."""
@@ -22,7 +24,9 @@ _KEY, _JWKS, _KID = "development-key.pem", "development-jwks.json", "development
 
 def environ(run_dir: Path) -> dict[str, str]:
     """Return the variables of a suite that trusts the development key, which is created if missing."""
-    _key(run_dir)
+    public = jwt.algorithms.ECAlgorithm.to_jwk(_key(run_dir).public_key(), as_dict=True)
+    with open_private(run_dir / _JWKS, "w") as file:
+        json.dump({"keys": [{**public, "kid": _KID, "use": "sig"}]}, file)
     return {
         "AUTH_ISSUER": ISSUER,
         "AUTH_AUDIENCE": AUDIENCE,
@@ -49,21 +53,23 @@ def tool_token(run_dir: Path) -> str:
 
 def _key(run_dir: Path) -> ec.EllipticCurvePrivateKey:
     file = run_dir / _KEY
-    if not file.exists():
-        _write_key(run_dir, ec.generate_private_key(ec.SECP256R1()))
-    key = serialization.load_pem_private_key(file.read_bytes(), password=None)
+    try:
+        if not file.exists():
+            _write_key(run_dir, ec.generate_private_key(ec.SECP256R1()))
+        if file.stat().st_uid != os.geteuid():
+            raise CommandError(f"{file} belongs to another user: remove it")
+        key = serialization.load_pem_private_key(file.read_bytes(), password=None)
+    except (OSError, ValueError) as error:
+        raise CommandError(f"cannot use {file}: {error}") from error
     if not isinstance(key, ec.EllipticCurvePrivateKey):
-        raise TypeError(f"{file} is not an elliptic-curve key")
+        raise CommandError(f"{file} is not an elliptic-curve key: remove it")
     return key
 
 
 def _write_key(run_dir: Path, key: ec.EllipticCurvePrivateKey) -> None:
-    run_dir.mkdir(parents=True, exist_ok=True)
-    public = jwt.algorithms.ECAlgorithm.to_jwk(key.public_key(), as_dict=True)
-    (run_dir / _JWKS).write_text(json.dumps({"keys": [{**public, "kid": _KID, "use": "sig"}]}))
+    make_private(run_dir)
     pem = key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
-    descriptor = os.open(run_dir / _KEY, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(pem)
+    with open_private(run_dir / _KEY, "x") as file:
+        file.write(pem.decode())

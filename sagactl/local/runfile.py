@@ -4,10 +4,12 @@ import fcntl
 import json
 import os
 import shutil
+import stat
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import IO
 
 from sagactl.errors import CommandError
 
@@ -39,11 +41,12 @@ class Suite:
 def locked(run_dir: Path) -> Iterator[None]:
     """Context manager: hold the directory exclusively, until the block or the process ends.
 
-    Creates it if it is missing. Raises CommandError if it is not writable or another suite holds it.
+    Creates it if it is missing. Raises CommandError if it is not writable, other users can write to it, or
+    another suite holds it.
     """
     try:
-        run_dir.mkdir(parents=True, exist_ok=True)
-        file = (run_dir / _LOCK).open("a+", errors="replace")
+        make_private(run_dir)
+        file = open_private(run_dir / _LOCK, "a+")
     except OSError as error:
         raise _cannot_write(run_dir, error) from error
     with file:
@@ -57,6 +60,26 @@ def locked(run_dir: Path) -> Iterator[None]:
         file.write(f"{os.getpid()}\n")
         file.flush()
         yield
+
+
+def make_private(run_dir: Path) -> None:
+    """Create the directory, and close an existing one to other users.
+
+    Raises OSError, and CommandError if other users could write to it: it may contain keys of theirs.
+    """
+    run_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if run_dir.stat().st_mode & stat.S_IWOTH:
+        raise CommandError(f"other users can write to {run_dir}: remove it, or name another directory")
+    run_dir.chmod(0o700)
+
+
+def open_private(file: Path, mode: str) -> IO[str]:
+    """Open a text file; if it is created, only this user can read it."""
+    return open(file, mode, errors="replace", opener=_create_private)
+
+
+def _create_private(file: str, flags: int) -> int:
+    return os.open(file, flags, 0o600)
 
 
 def reset(run_dir: Path, logs: Path) -> None:

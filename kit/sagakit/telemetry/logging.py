@@ -1,9 +1,11 @@
 """Logs: one line per event on standard output, with a constant message and fields."""
 
 import logging
+import os
 import sys
 import threading
 from collections.abc import Sequence
+from pathlib import Path
 from types import TracebackType
 
 import structlog
@@ -23,6 +25,7 @@ def configure(service: str, settings: LogSettings, first_fields: Sequence[str] =
 
     Third-party records below WARNING are dropped. `first_fields` come first on a line of the console.
     """
+    open_standard_streams()
     level = logging.getLevelNamesMapping()[settings.level.upper()]
     common: list[Processor] = [
         structlog.contextvars.merge_contextvars,
@@ -47,6 +50,16 @@ def configure(service: str, settings: LogSettings, first_fields: Sequence[str] =
     )
     logging.basicConfig(level=max(level, logging.WARNING), handlers=[handler], force=True)
     _log_uncaught_exceptions()
+
+
+def open_standard_streams() -> None:
+    """Open the standard streams that the caller closed, on /dev/null.
+
+    Otherwise the files that are opened next take their descriptors, and what is printed is written to them.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115
 
 
 def _console(first_fields: Sequence[str]) -> list[Processor]:

@@ -213,3 +213,21 @@ def test_line_outside_of_a_trace_names_none():
         "serviceContext": {"service": "stock"},
     }
     assert add_trace(None, "", {}) == {}
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_closed_standard_streams_are_opened_on_dev_null(closed, tmp_path):
+    script = (
+        CONFIGURED.format(format="console", level="info")
+        + f"""
+import os, sys
+log.info("hello")
+print("hello", file=sys.stderr)
+assert os.open({str(tmp_path / "file")!r}, os.O_CREAT) > 2
+"""
+    )
+    shell = ("sh", "-c", f'exec "$@" {closed}', "sh")
+
+    done = subprocess.run([*shell, sys.executable, "-c", script], check=False)
+
+    assert done.returncode == 0

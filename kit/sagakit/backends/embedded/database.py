@@ -1,10 +1,13 @@
 """The SQLite file, and the thread of this process that uses it."""
 
 import asyncio
+import os
 import sqlite3
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -16,6 +19,7 @@ T = TypeVar("T")
 LOCK_TIMEOUT_SECONDS = 10.0
 _RETRY_INTERVAL_SECONDS = 0.01
 
+_CREATING = threading.Lock()
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS sequence (version INTEGER NOT NULL);
 INSERT INTO sequence SELECT 0 WHERE NOT EXISTS (SELECT * FROM sequence);
@@ -64,7 +68,7 @@ class Database:
         running = asyncio.get_running_loop().run_in_executor(self._thread, work)
         try:
             return await asyncio.shield(running)
-        except sqlite3.Error as error:
+        except (sqlite3.Error, OSError) as error:
             raise Unavailable(f"embedded database: {error}") from error
 
     def _transaction(self, work: Callable[[sqlite3.Connection], T]) -> T:
@@ -82,6 +86,7 @@ class Database:
 
     def _open(self) -> sqlite3.Connection:
         if self._connection is None:
+            create_private(self.file)
             connection = sqlite3.connect(self.file, LOCK_TIMEOUT_SECONDS, isolation_level=None)
             write_ahead(connection)
             # The file survives a crash of any process. After a power failure it is consistent, state and
@@ -95,6 +100,14 @@ class Database:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+
+
+def create_private(file: Path) -> None:
+    """Create the file if it is missing, for its owner only; those that SQLite adds get the same mode."""
+    # An existing file is not opened, and no connection of this process is open to a new one before it is
+    # closed here: closing any of its descriptors ends all locks that the process holds on it.
+    with _CREATING, suppress(FileExistsError):
+        os.close(os.open(file, os.O_CREAT | os.O_EXCL, 0o600))
 
 
 def write_ahead(connection: sqlite3.Connection) -> None:

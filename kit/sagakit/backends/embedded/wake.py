@@ -14,7 +14,7 @@ class Waker:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def wake(self, name: str) -> None:
         """Wake every waiter of that name, now or when it next waits. Never blocks."""
