@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from contract.reactions import NOT_PUBLISHED_BY, Publishers
-from contract.tickets import PUBLISHED_BY
+from contract.tickets import CONTRADICTS_RECORD, PUBLISHED_BY
 from sagakit.application import Application
 from sagakit.settings import SettingsError
 
@@ -32,6 +32,12 @@ SHOP = Application(
     error_domain="saga.example.com",
     operator_scope="saga.operator",
     log_fields=("orderid", "status", "eventid", "attempt"),
-    dead_letter_reasons=("malformed-ticket", "unknown-order", "corrupt-entity", NOT_PUBLISHED_BY),
+    dead_letter_reasons=(
+        "malformed-ticket",
+        "unknown-order",
+        "corrupt-entity",
+        NOT_PUBLISHED_BY,
+        CONTRADICTS_RECORD,
+    ),
     message_attributes=message_attributes,
 )

@@ -1,7 +1,8 @@
 """The order-ticket event of the wire contract: attributes `eventid` and `type`, body the ticket as JSON."""
 
 import json
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -110,6 +111,21 @@ class TicketMessage:
             raise Poison("malformed-ticket") from error
 
 
+CONTRADICTS_RECORD = "contradicts-record"
+"""Reason of a dead letter: its items or its amount are not those that the receiver has on record."""
+
+
+def must_agree(ticket: TicketMessage, items: tuple[CartItem, ...], amount: int | None) -> None:
+    """Raise Poison if an event has other items, or another amount, than its receiver has on record.
+
+    Only what both have is compared: a service in another language may leave items and amount out.
+    """
+    if ticket.cart_items and items and _counts(ticket.cart_items) != _counts(items):
+        raise Poison(f"{CONTRADICTS_RECORD}: items")
+    if None not in (ticket.amount, amount) and ticket.amount != amount:
+        raise Poison(f"{CONTRADICTS_RECORD}: amount")
+
+
 def ticket_event(ticket: TicketMessage, eventid: str, now: float, *, is_reminder: bool = False) -> Event:
     """Return the event that publishes `ticket` at `now` (seconds since the epoch)."""
     marks = {REMINDER_ATTRIBUTE: "true"} if is_reminder else {}
@@ -136,6 +152,13 @@ def _item(body: Mapping[str, Any]) -> CartItem:
         checked_id("itemid", _text(body["itemid"])),
         checked_int("count", _integer(body["count"]), 1, MAX_COUNT),
     )
+
+
+def _counts(items: Iterable[CartItem]) -> Counter[str]:
+    counts: Counter[str] = Counter()
+    for item in items:
+        counts[item.itemid] += item.count
+    return counts
 
 
 def _optional_amount(value: object) -> int | None:

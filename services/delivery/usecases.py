@@ -1,7 +1,7 @@
 """Use cases of deliveries, each one transaction."""
 
 from contract.reactions import Reaction
-from contract.tickets import APPROVED, DELIVERY_ARRANGED, TicketMessage, ticket_event
+from contract.tickets import APPROVED, DELIVERY_ARRANGED, TicketMessage, must_agree, ticket_event
 from sagakit.consumer import Outcome
 from sagakit.errors import NotFound
 from sagakit.inbox import Inbox
@@ -31,6 +31,8 @@ class UseCases:
 
         def decide(found: Snapshot) -> Changes[Outcome]:
             before = _known(found, ticket.orderid)
+            if before is not None:
+                must_agree(ticket, before.items, None)
             shipment = before or Shipment(ticket.orderid, ticket.cart_items, now)
             writes = {} if before else {delivery_key(ticket.orderid): shipment_entity(shipment)}
             message = TicketMessage(ticket.orderid, DELIVERY_ARRANGED, shipment.items)

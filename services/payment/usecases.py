@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from contract import tickets
 from contract.reactions import Reaction
-from contract.tickets import PAID, PAYMENT_FAILED, TicketMessage, ticket_event
+from contract.tickets import PAID, PAYMENT_FAILED, TicketMessage, must_agree, ticket_event
 from sagakit.consumer import Outcome
 from sagakit.errors import NotFound
 from sagakit.events import Event
@@ -79,9 +79,14 @@ class UseCases:
 
     async def settle(self, eventid: str, ticket: TicketMessage) -> Outcome:
         """Settle the charge of an approved order."""
-        return await self._change(
-            eventid, ticket.orderid, lambda before, now: before and charges.settled(before, now)
-        )
+
+        def change(before: Charge | None, now: float) -> Charge | None:
+            if before is None:
+                return None
+            must_agree(ticket, before.items, before.amount)
+            return charges.settled(before, now)
+
+        return await self._change(eventid, ticket.orderid, change)
 
     async def cancel(self, eventid: str, ticket: TicketMessage) -> Outcome:
         """Compensate: refund the charge of a failed order; a later charge is rejected."""

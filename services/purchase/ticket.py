@@ -14,6 +14,8 @@ from contract.tickets import (
     RESERVE_FAILED,
     RESERVED,
     CartItem,
+    TicketMessage,
+    must_agree,
 )
 from sagakit.errors import FailedPrecondition
 
@@ -130,6 +132,8 @@ class Report:
     is_reminder: bool = False
     trace_id: str | None = None
     """The trace in which it was received."""
+    items: tuple[CartItem, ...] = ()
+    """The units that were reserved or delivered."""
 
 
 def opened(
@@ -143,6 +147,17 @@ def opened(
     """Return the ticket opened by a checkout."""
     first = HistoryEntry(PRE_APPROVED, time, CHECKOUT, trace_id=trace_id)
     return Ticket(orderid, cartid, items, PRE_APPROVED, (first,), owner=owner)
+
+
+def check(ticket: Ticket, report: Report) -> None:
+    """Raise Poison if a report that would advance the order contradicts the ticket.
+
+    A failed ticket answers every report, so that its sender compensates. `paid` is not about items.
+    """
+    if ticket.status not in FAILED and report.status in (RESERVED, PAID, DELIVERY_ARRANGED):
+        items = () if report.status == PAID else report.items
+        message = TicketMessage(ticket.orderid, report.status, items, report.amount)
+        must_agree(message, ticket.items, ticket.amount)
 
 
 def reported(ticket: Ticket, report: Report) -> tuple[Ticket, bool]:

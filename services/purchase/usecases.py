@@ -142,13 +142,17 @@ class UseCases:
                 reason=ticket.reason,
                 is_reminder=REMINDER_ATTRIBUTE in event.attributes,
                 trace_id=current_trace_id(),
+                items=ticket.cart_items,
             )
             return await self.apply_report(ticket.orderid, report)
 
         return ticket_handlers(apply, publishers)
 
     async def apply_report(self, orderid: str, report: Report) -> Outcome:
-        """Apply a report once, as TRANSITIONS define. Raises Poison if the order does not exist."""
+        """Apply a report once, as TRANSITIONS define.
+
+        Raises Poison if the order does not exist, or the report contradicts it.
+        """
         eventid = self._runtime.new_id()
 
         def decide(found: Snapshot) -> Changes[Outcome]:
@@ -156,6 +160,7 @@ class UseCases:
             if entity is None:
                 raise Poison("unknown-order")
             before = to_ticket(orderid, entity)
+            tickets.check(before, report)
             after, publish = tickets.reported(before, report)
             if after == before and not publish:
                 return Changes(Outcome.IGNORED)

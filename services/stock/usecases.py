@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from contract import tickets
 from contract.reactions import Reaction
-from contract.tickets import PAID, RESERVE_FAILED, RESERVED, TicketMessage, ticket_event
+from contract.tickets import PAID, RESERVE_FAILED, RESERVED, TicketMessage, must_agree, ticket_event
 from sagakit.consumer import Outcome
 from sagakit.errors import NotFound
 from sagakit.events import Event
@@ -114,6 +114,8 @@ class UseCases:
             before = to_reservation(ticket.orderid, entity)
             if before.status != inventory.RESERVED:
                 return Changes(Outcome.IGNORED)
+            if status == SOLD:
+                must_agree(ticket, before.items, before.amount)
             found.require(shard_key(allocation.itemid, allocation.shard) for allocation in before.allocations)
             after = inventory.settled(before, status, now)
             return Changes(Outcome.APPLIED, {**self._writes(after, now), **_changed(found, before, change)})

@@ -84,3 +84,22 @@ async def test_forged_approval_ships_nothing(backend_environ: Mapping[str, str])
         assert (await suite.reservation(ticket.orderid)).status == "reserved"
         with pytest.raises(grpc.aio.AioRpcError, match="no delivery was arranged"):
             await suite.shipment(ticket.orderid)
+
+
+async def test_approval_with_other_items_is_noticed(
+    backend_environ: Mapping[str, str],
+):
+    """With purchase's own identity: delivery has no record to compare it with, stock and purchase have."""
+    async with running_suite(backend_environ, without=["payment"]) as suite:
+        letters = dead_letters(suite)
+        ticket = await suite.order("c", blue=3)
+        await suite.ticket_becomes(ticket.orderid, "reserved")
+
+        await publish(suite, "purchase", an_event(ticket.orderid, "approved", count=99))
+
+        await eventually(lambda: len(letters) == 2)
+        assert sorted(letters) == [
+            ("purchase-service.com.example.delivery", "contradicts-record: items"),
+            ("stock-service.com.example.purchase", "contradicts-record: items"),
+        ]
+        assert (await suite.reservation(ticket.orderid)).status == "reserved"

@@ -99,12 +99,10 @@ class PurchaseHarness(Harness):
         status: str,
         eventid: str | None = None,
         *,
-        reason: str | None = None,
-        is_reminder: bool = False,
         by: Purchase | None = None,
+        **facts: Any,
     ) -> Outcome:
-        eventid = eventid or self.runtime.new_id()
-        report = Report(eventid, status, self.clock.now(), reason=reason, is_reminder=is_reminder)
+        report = Report(eventid or self.runtime.new_id(), status, self.clock.now(), **facts)
         return await (by or self.purchase).apply_report(self.orderid, report)
 
     async def sweep_after(self, seconds: float, by: Purchase | None = None) -> list[tuple[str, bool]]:

@@ -3,8 +3,11 @@
 import asyncio
 from dataclasses import replace
 
+import pytest
+
 from contract.tickets import APPROVED, DELIVERY_ARRANGED, CartItem, TicketMessage
 from sagakit.consumer import Outcome
+from sagakit.errors import Poison
 from services.delivery.storage import delivery_key
 from services.delivery.usecases import UseCases
 from tests.support.usecases import Harness
@@ -36,6 +39,17 @@ async def test_later_requests_do_not_change_a_delivery():
 
     assert shop.tables.rows[delivery_key("o")] is row, "not even rewritten"
     assert shop.published == [REPLY] * 2
+
+
+async def test_approval_of_other_items_than_were_delivered_is_a_dead_letter():
+    shop = Harness()
+    delivery = shop.use_cases(UseCases)
+    await delivery.arrange("e1", TICKET)
+
+    with pytest.raises(Poison, match="contradicts-record: items"):
+        await delivery.arrange("e2", replace(TICKET, cart_items=(CartItem("blue", 99),)))
+
+    assert shop.published == [REPLY]
 
 
 async def test_concurrent_approvals_arrange_one_delivery():

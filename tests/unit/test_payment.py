@@ -13,7 +13,7 @@ from contract.tickets import (
     TicketMessage,
 )
 from sagakit.consumer import Outcome
-from sagakit.errors import NotFound, Unavailable
+from sagakit.errors import NotFound, Poison, Unavailable
 from sagakit.tables import DUE
 from services.payment.charge import CANCELED as REFUNDED
 from services.payment.charge import CHARGED, DECLINED, NO_AMOUNT, SETTLED
@@ -119,6 +119,15 @@ async def test_charge_rejected_as_canceled_publishes_nothing(shop: PaymentHarnes
     await shop.payment.charge("e1", a_ticket(RESERVED))
 
     assert (await shop.status(), shop.statuses, shop.provider.balance) == (REFUNDED, [], 0)
+
+
+async def test_approval_of_another_amount_than_was_charged_is_a_dead_letter(shop: PaymentHarness):
+    await shop.payment.charge("e1", a_ticket(RESERVED))
+
+    with pytest.raises(Poison, match="contradicts-record: amount"):
+        await shop.payment.settle("e2", a_ticket(APPROVED, 1))
+
+    assert await shop.status() == CHARGED
 
 
 async def test_settled_charge_replies_no_more(shop: PaymentHarness):

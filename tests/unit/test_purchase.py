@@ -160,6 +160,44 @@ async def test_report_about_an_unknown_order_is_poison(shop: PurchaseHarness):
         await shop.report(PAID)
 
 
+OTHER_ITEMS = (CartItem("blue", 99),)
+
+
+@pytest.mark.parametrize(
+    ("reports", "facts"),
+    [
+        ([], {"status": RESERVED, "items": OTHER_ITEMS}),
+        ([RESERVED], {"status": PAID, "amount": 1}),
+        ([RESERVED, PAID], {"status": DELIVERY_ARRANGED, "items": OTHER_ITEMS}),
+    ],
+)
+async def test_report_that_contradicts_the_ticket_is_a_dead_letter(shop: PurchaseHarness, reports, facts):
+    for status in reports:
+        await shop.report(status, amount=300)
+    before = await shop.ticket()
+
+    with pytest.raises(Poison, match="contradicts-record"):
+        await shop.report(**facts)
+
+    assert await shop.ticket() == before
+
+
+async def test_failed_ticket_answers_reports_that_contradict_it(shop: PurchaseHarness):
+    await shop.report(RESERVED, amount=300)
+    await shop.purchase.cancel_order(shop.orderid)
+
+    await shop.report(PAID, amount=1)
+    await shop.report(RESERVED, items=OTHER_ITEMS)
+
+    assert shop.statuses == [PRE_APPROVED, CANCELED, CANCELED, CANCELED]
+
+
+async def test_items_in_another_order_or_in_parts_do_not_contradict(shop: PurchaseHarness):
+    await shop.report(RESERVED, items=(CartItem("blue", 1), CartItem("blue", 2)))
+
+    assert (await shop.ticket()).status == RESERVED
+
+
 @pytest.mark.parametrize("applied", [True, False])
 async def test_add_without_a_commandid_is_not_retried(shop: PurchaseHarness, applied):
     await shop.purchase.create_cart("another")

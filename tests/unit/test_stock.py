@@ -1,6 +1,7 @@
 """Stock's transactions: each order is decided once; its reservation is sold or released."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
@@ -16,7 +17,7 @@ from contract.tickets import (
     TicketMessage,
 )
 from sagakit.consumer import Outcome
-from sagakit.errors import FailedPrecondition, NotFound
+from sagakit.errors import FailedPrecondition, NotFound, Poison
 from sagakit.tables import DUE, Entity, Key, Row, Tables, Update
 from services.stock.catalogue import MAX_ITEMS, Catalogue
 from services.stock.inventory import RELEASED, SOLD, Shard, StockLevel, home_shard
@@ -129,6 +130,24 @@ async def test_approval_without_a_reservation_changes_nothing(shop: StockHarness
 
     assert outcome is Outcome.IGNORED
     assert shop.tables.rows == before
+
+
+@pytest.mark.parametrize("approved", [a_ticket(APPROVED, 99), replace(a_ticket(APPROVED), amount=1)])
+async def test_approval_of_other_than_what_was_reserved_is_a_dead_letter(shop: StockHarness, approved):
+    await shop.stock.reserve("e1", a_ticket(PRE_APPROVED))
+
+    with pytest.raises(Poison, match="contradicts-record"):
+        await shop.stock.sell("e2", approved)
+
+    assert await shop.units() == Shard(available=7, reserved=3)
+
+
+async def test_reservation_is_released_whatever_the_event_lists(shop: StockHarness):
+    await shop.stock.reserve("e1", a_ticket(PRE_APPROVED))
+
+    await shop.stock.release("e2", a_ticket(CANCELED, 99))
+
+    assert await shop.units() == Shard(available=10)
 
 
 @pytest.mark.parametrize(
