@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help run clean check lint types imports proto-check fast-tests test ci simulate fuzz bench docs screenshots proto proto-release lock chaos overload \
+.PHONY: help run clean check lint types imports proto-check fast-tests test ci simulate fuzz bench dist docs screenshots proto proto-release lock chaos overload \
 	manifests images push deploy project project-teardown test-cloud
 
 PYTHON ?= python3
@@ -68,6 +68,14 @@ overload: $(VENV)/.dev ## Apply ten times the load that saturates the suite: [SE
 
 bench: $(VENV)/.dev ## Measure latency, throughput and cost, next to what the backend itself allows: [BACKEND=emulators] [QUICK=1]
 	GRPC_ENABLE_FORK_SUPPORT=0 $(BIN)/python -m bench --backend $(or $(BACKEND),emulators) $(if $(QUICK),--quick)
+
+# The same sources make the same bytes: build environments are the pinned one, times are the commit's.
+dist: $(VENV)/.dev ## Build wheels and source distributions of kit, client and suite, with an SBOM: build/dist
+	@rm -rf build/dist && mkdir -p build/dist
+	@for each in kit client .; do (cd $$each && SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) \
+		$(abspath $(BIN))/hatchling build -d $(abspath build/dist)) || exit 1; done
+	@$(BIN)/python -W ignore::UserWarning -m cyclonedx_py requirements requirements.txt --pyproject pyproject.toml --output-reproducible \
+		-o build/dist/saga-suite.cdx.json
 
 manifests: $(VENV)/.dev $(VENV)/.checkov ## Render the manifests and check them, without a cluster
 	$(BIN)/python -m pytest -q tests/deploy --ignore=tests/deploy/test_images.py
