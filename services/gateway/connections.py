@@ -70,7 +70,7 @@ class GatewayProtocol(H11Protocol):
 
     def __init__(self, *args: Any, connections: Connections, arrival_seconds: float, **kwargs: Any) -> None:
         """`arrival_seconds`: how long the headers of a request may take from their first byte, or from the
-        start of the connection; and the rest of a body that nobody reads any more.
+        start of the connection; and the rest of a body that has been rejected.
         """
         super().__init__(*args, **kwargs)
         self.conn = _Connection(h11.SERVER, MAX_HEADER_BYTES)
@@ -116,7 +116,7 @@ class GatewayProtocol(H11Protocol):
             return
         self._stop_timer()
         if answered and self.timeout_keep_alive_task is None:
-            # uvicorn forgets it after the rest of a body that nobody read.
+            # uvicorn forgets it after the rest of a body that was rejected.
             self.timeout_keep_alive_task = self.loop.call_later(
                 self.timeout_keep_alive, self.timeout_keep_alive_handler
             )

@@ -173,7 +173,8 @@ def _allowed_methods(request: Request) -> list[str]:
     """Return the methods of all routes at the request's path: Starlette names those of one route only."""
     path = getattr(request.scope.get("route"), "path", None)
     routes = iter_route_contexts(request.app.routes)
-    return sorted({method for route in routes if route.path == path for method in route.methods or ()})
+    methods = {method for route in routes if route.path == path for method in route.methods or ()}
+    return sorted(methods | {"HEAD"} if "GET" in methods else methods)
 
 
 def _details(error: AioRpcError) -> tuple[error_details_pb2.ErrorInfo, error_details_pb2.BadRequest]:

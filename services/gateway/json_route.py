@@ -1,6 +1,5 @@
 """How routes read bodies and write answers (FastAPI's "Custom Request and APIRoute")."""
 
-import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any, Self
 
@@ -14,10 +13,6 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from contract.messages import to_json
-from sagakit import deadline
-from services.gateway.errors import Problem
-
-_MAX_BODY_SECONDS = 60.0
 
 
 class JsonBody(BaseModel):
@@ -74,11 +69,7 @@ class JsonRoute(APIRoute):
         handle = super().get_route_handler()
 
         async def read_and_handle(request: Request) -> Response:
-            try:
-                async with asyncio.timeout(deadline.remaining(_MAX_BODY_SECONDS)):
-                    body = await request.body() or self.default_body
-            except TimeoutError:
-                raise Problem(408, "request-timeout", "The body did not arrive in time.") from None
+            body = await request.body() or self.default_body
             if self.body_field is None:
                 _validate_no_body(body)
             return await handle(_JsonRequest(request, body))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import structlog
 from fastapi import FastAPI
 from opentelemetry.trace import Tracer
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import MutableHeaders
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from sagakit import deadline
 from sagakit.auth.jwt import TokenVerifier
 from sagakit.telemetry.instruments import NO_METRICS, Metrics
+from services.gateway.arrivals import MAX_BODY_BYTES, BodyMiddleware, DisconnectMiddleware, HeadMiddleware
 from services.gateway.auth import PROBES, AuthMiddleware
 from services.gateway.errors import Problem
 from services.gateway.metrics import MetricsMiddleware, on_start
@@ -25,7 +26,6 @@ from services.gateway.tracing import TracingMiddleware
 
 log = structlog.get_logger()
 
-MAX_BODY_BYTES = 64 * 1024
 RELEASE_SLOT = "saga.release_slot"
 """Key in the scope of the function that a long but idle request calls to no longer count as concurrent."""
 _EXPOSED_HEADERS = ("ETag", "Location", "Retry-After", "WWW-Authenticate", "traceresponse")
@@ -61,8 +61,7 @@ class MiddlewareConfig:
 def install(app: FastAPI, config: MiddlewareConfig, is_draining: Callable[[], bool]) -> None:
     """Add the middleware to `app`; the last added is outermost."""
     limits = config.limits
-    app.add_middleware(BodyLimitMiddleware, max_bytes=MAX_BODY_BYTES)
-    app.add_middleware(TimeoutMiddleware, seconds=limits.request_seconds)
+    app.add_middleware(HeadMiddleware)
     app.add_middleware(
         AuthMiddleware,
         tokens=config.tokens,
@@ -77,6 +76,9 @@ def install(app: FastAPI, config: MiddlewareConfig, is_draining: Callable[[], bo
             exempt=PROBES,
         )
     app.add_middleware(ConcurrencyLimitMiddleware, limit=limits.concurrent_requests)
+    app.add_middleware(DisconnectMiddleware)
+    app.add_middleware(BodyMiddleware, max_bytes=MAX_BODY_BYTES)
+    app.add_middleware(TimeoutMiddleware, seconds=limits.request_seconds)
     if bucket := _bucket(limits.rate_overall):
         app.add_middleware(GlobalRateLimitMiddleware, bucket=bucket, exempt=PROBES)
     app.add_middleware(UnhandledErrorMiddleware)
@@ -180,38 +182,6 @@ class TimeoutMiddleware:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         with deadline.set_deadline(self.seconds):
             await self.app(scope, receive, send)
-
-
-@dataclass(slots=True)
-class BodyLimitMiddleware:
-    """Rejects bodies over the limit: by their Content-Length unread, others as soon as they exceed it.
-
-    FastAPI's own `max_body_size` answers in plain text.
-    """
-
-    app: ASGIApp
-    max_bytes: int
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
-        problem = Problem(413, "body-too-large", f"The body must be at most {self.max_bytes} bytes.")
-        announced = Headers(scope=scope).get("content-length", "")
-        if announced.isdecimal() and int(announced) > self.max_bytes:
-            await problem.response()(scope, receive, send)
-            return
-        received = 0
-
-        async def count() -> Message:
-            nonlocal received
-            message = await receive()
-            received += len(message.get("body", b""))
-            if received > self.max_bytes:
-                raise problem
-            return message
-
-        await self.app(scope, count, send)
 
 
 @dataclass(slots=True)

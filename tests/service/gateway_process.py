@@ -3,7 +3,6 @@
 import asyncio
 import json
 import os
-import resource
 import sys
 from contextlib import asynccontextmanager
 
@@ -17,18 +16,15 @@ UNREACHABLE = {**{f"{name.upper()}_ADDRESS": "127.0.0.1:1" for name in SERVICES}
 
 async def spawn(environ, *arguments, descriptors=None):
     """`descriptors`: the soft and the hard limit."""
-
-    def limit():
-        if descriptors is not None:
-            resource.setrlimit(resource.RLIMIT_NOFILE, descriptors)
-
+    command = (sys.executable, *(arguments or ("-m", "services.gateway")))
+    if descriptors is not None:
+        soft, hard = descriptors
+        command = ("sh", "-c", f'ulimit -Sn {soft}; ulimit -Hn {hard}; exec "$@"', "sh", *command)
     return await asyncio.create_subprocess_exec(
-        sys.executable,
-        *(arguments or ("-m", "services.gateway")),
+        *command,
         env={"PATH": os.environ["PATH"], "PYTHONPATH": ":".join(sys.path), "LOG_FORMAT": "json", **environ},
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
-        preexec_fn=limit,
     )
 
 

@@ -118,7 +118,7 @@ async def test_too_few_descriptors_are_reported_in_one_line():
     assert process.returncode == 1
 
 
-async def test_idle_connections_beyond_the_descriptors_keep_nobody_out():
+async def test_idle_connections_beyond_the_descriptors_keep_no_client_out():
     """Those that are used stay, and new ones are answered at once."""
     async with (
         AsyncExitStack() as stack,

@@ -6,8 +6,8 @@ from uuid import UUID
 import pytest
 
 from rpc import purchase_pb2
+from services.gateway.arrivals import MAX_BODY_BYTES
 from services.gateway.clients import NEEDED
-from services.gateway.middleware import MAX_BODY_BYTES
 from tests.service.gateway_harness import assert_problem, fakes, gateway, suite, targets_of
 from tests.support.eventually import eventually
 

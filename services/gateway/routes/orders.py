@@ -6,6 +6,7 @@ from fastapi import APIRouter, Header, Path, Query, Request, Response
 
 from contract.fields import ID_PATTERN
 from rpc import purchase_pb2 as pb
+from services.gateway.arrivals import IS_HEAD
 from services.gateway.dependencies import Conditional, IdempotencyKey, Live, Services
 from services.gateway.documentation import CHANGE_PROBLEMS, conditional, problems
 from services.gateway.models import OrderHistory, OrderId, OrderTicket
@@ -38,7 +39,7 @@ async def get_order(
     conditional: Conditional,
     wait: Wait = 0,
 ) -> Response:
-    if wait:
+    if wait and IS_HEAD not in request.scope:
         await live.until_terminal(request, orderid, wait)
     answer = await services.purchase.GetOrderTicket(pb.GetOrderTicketRequest(orderid=orderid))
     return conditional(OrderTicket.from_message(answer.order_ticket))
