@@ -11,6 +11,7 @@ from contract.tickets import (
     APPROVED,
     CANCELED,
     DELIVERY_ARRANGED,
+    FAILED,
     PAID,
     PAYMENT_FAILED,
     PUBLISHED_BY,
@@ -27,6 +28,8 @@ from rpc.stock_pb2 import Reservation
 _FIRST_PUBLISHED_BY = {RESERVED: "stock", DELIVERY_ARRANGED: "delivery"}
 _DECIDED_BY_STOCK = {"refused": RESERVE_FAILED, "released": "released"}
 _DECIDED_BY_PAYMENT = {"declined": PAYMENT_FAILED, "canceled": "canceled"}
+CHARGING, CHARGED = "charging", "charged"
+"""Statuses of a charge that is still open: the provider is being asked; it has charged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,16 +83,27 @@ class OrderSnapshot:
     @property
     def is_settled(self) -> bool:
         """Whether nothing more will happen: reservation and charge are settled, released or refunded."""
-        if not self.complete or self.status not in TERMINAL:
-            return False
-        charged = self.charge is not None and self.charge.status == "charged"
-        reserved = self.reservation is not None and self.reservation.status == "reserved"
-        if charged or reserved:
-            return False
         if self.status == APPROVED:
-            return self.shipment is not None
+            return self._holds_nothing and self.shipment is not None
+        if not self.is_released or self.reservation is None:
+            return False
         # Stock and payment record a failure when they receive it; payment does not if stock reported it.
-        return self.reservation is not None and (self.charge is not None or self.status == RESERVE_FAILED)
+        return self.charge is not None or self.status == RESERVE_FAILED
+
+    @property
+    def is_released(self) -> bool:
+        """Whether the order has failed, and nothing on record is reserved or charged any more.
+
+        A service without a record may still receive the order's events, or never: if they were lost, none is
+        repeated, because nothing waits for a reply.
+        """
+        return self.status in FAILED and self._holds_nothing
+
+    @property
+    def _holds_nothing(self) -> bool:
+        charged = self.charge is not None and self.charge.status in {CHARGING, CHARGED}
+        reserved = self.reservation is not None and self.reservation.status == "reserved"
+        return self.complete and not charged and not reserved
 
     def events(self) -> list[OrderEvent]:
         """Return everything on record, by time."""
@@ -136,7 +150,8 @@ class OrderSnapshot:
 
     def _of_payment(self) -> Iterator[OrderEvent]:
         record = self.charge
-        if record is None:
+        # An intention is no event: it is neither published nor kept.
+        if record is None or record.status == CHARGING:
             return
         settled = record.HasField("settled_time")
         amount = record.amount if record.HasField("amount") else None

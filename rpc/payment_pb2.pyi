@@ -29,7 +29,9 @@ class Charge(_message.Message):
     SETTLED_TIME_FIELD_NUMBER: _builtins.int
     orderid: _builtins.str
     status: _builtins.str
-    """charged, settled (the order is approved), declined, or canceled (refunded, or never to be charged)."""
+    """charging (the provider is being asked), charged, settled (the order is approved), declined, or canceled
+    (refunded, or never to be charged).
+    """
     amount: _builtins.int
     """Amount requested, in minor units of the currency; absent if none was requested."""
     refunded: _builtins.int
@@ -37,7 +39,9 @@ class Charge(_message.Message):
     reason: _builtins.str
     """Why it was declined."""
     time: _builtins.str
-    """Time of the decision: charged, declined, or canceled before either (RFC 3339, UTC)."""
+    """Time of the decision: charged, declined, or canceled before either; while charging, when that began
+    (RFC 3339, UTC).
+    """
     settled_time: _builtins.str
     """Time a charge was settled or refunded (RFC 3339, UTC)."""
     def __init__(

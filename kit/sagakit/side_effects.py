@@ -2,7 +2,7 @@
 
 A side effect is a call of another system that a commit cannot undo. Its intention is committed first, as an
 entity with a `due`; then the system is called, and the outcome is committed. A process that dies in between
-leaves the intention, which a reminder finds: it schedules the call again, and that goes on from there.
+leaves the intention, which a reminder finds: it schedules the call again, which then commits the outcome.
 """
 
 import asyncio

@@ -15,7 +15,7 @@ from sagactl.errors import CommandError
 from sagactl.inspect.connect import open_tables
 from sagactl.inspect.order_records import OrderRecords, order_keys, order_records
 from sagakit.tables import Tables
-from services.payment.charge import CANCELED, CHARGED
+from services.payment.charge import CANCELED, CHARGED, CHARGING
 from services.purchase.ticket import Ticket
 from services.stock.inventory import RESERVED
 
@@ -92,6 +92,8 @@ def _open(ticket: Ticket | None, snapshot: OrderSnapshot) -> Iterator[str]:
         yield "the delivery is not arranged"
     if snapshot.reservation and snapshot.reservation.status == RESERVED:
         yield "the reservation is neither sold nor released"
+    if snapshot.charge and snapshot.charge.status == CHARGING:
+        yield "the charge has no recorded outcome"
     if snapshot.charge and snapshot.charge.status == CHARGED:
         yield "the charge is neither settled nor refunded"
 

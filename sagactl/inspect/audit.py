@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from contract.tickets import APPROVED, FAILED, OPEN
 from sagactl.inspect.records import Order, Records, Units
-from services.payment.charge import CHARGED, SETTLED
+from services.payment.charge import CHARGED, CHARGING, SETTLED
 from services.stock.inventory import RESERVED, SOLD, Shard
 
 
@@ -71,6 +71,8 @@ def _order_problems(order: Order) -> Iterator[str]:
         yield f"its ticket is {order.ticket} and awaits a reply"
     if order.reservation == RESERVED:
         yield "its reservation is neither sold nor released"
+    if order.payment == CHARGING:
+        yield "its charge has no recorded outcome"
     if order.payment == CHARGED:
         yield "its charge is neither settled nor refunded"
     if order.ticket == APPROVED:

@@ -125,7 +125,7 @@ class OrderHistory(JsonAnswer):
 
 class Charge(JsonAnswer):
     orderid: str = Field(examples=[_ORDERID])
-    status: str = Field(description="charged, settled, declined or canceled", examples=["settled"])
+    status: str = Field(description="charging, charged, settled, declined or canceled", examples=["settled"])
     amount: int | SkipJsonSchema[None] = unset("Amount requested, in minor units of the currency.", 300)
     refunded: int = Field(description="The part of it that was refunded.", examples=[0])
     reason: str | SkipJsonSchema[None] = unset("Why it was declined.", "limit")

@@ -1,25 +1,30 @@
-"""The charge of an order: made once, refunded if the order fails."""
+"""The charge of an order: intended, then made once, and refunded if the order fails."""
 
 from dataclasses import dataclass, replace
 
 from contract.tickets import CartItem
 
+CHARGING = "charging"
+"""The provider is being asked. Committed before it is, so that no charge can be forgotten."""
 CHARGED = "charged"
 SETTLED = "settled"
 DECLINED = "declined"
 CANCELED = "canceled"
+
+OPEN = frozenset({CHARGING, CHARGED})
+"""Statuses in which something may have been charged, and may have to be refunded."""
 
 NO_AMOUNT = "no-amount"
 
 
 @dataclass(frozen=True, slots=True)
 class Charge:
-    """The decision about an order's payment; declined ones are stored too."""
+    """The intention to charge an order, then the decision about it; declined ones are stored too."""
 
     orderid: str
     status: str
     time: float
-    """Time of the decision (seconds since the epoch)."""
+    """Time of the decision; of the intention while CHARGING (seconds since the epoch)."""
     items: tuple[CartItem, ...] = ()
     amount: int | None = None
     """Amount requested, in minor units of the currency."""
@@ -29,7 +34,14 @@ class Charge:
     settled_time: float | None = None
     """Time of the settlement or refund (seconds since the epoch)."""
     reminders_sent: int = 0
-    """Number of reminders since the decision."""
+    """Number of reminders since the decision; of further calls of the provider while CHARGING."""
+
+
+def decided(
+    charge: Charge, status: str, now: float, *, reason: str | None = None, refunded: int = 0
+) -> Charge:
+    """Return the intended charge with the decision about it."""
+    return replace(charge, status=status, time=now, reason=reason, refunded=refunded, reminders_sent=0)
 
 
 def settled(charge: Charge, now: float) -> Charge:
@@ -43,6 +55,9 @@ def canceled(charge: Charge | None, orderid: str, refunded: int, now: float) -> 
     """Return the charge as refunded; without one, a tombstone that prevents it."""
     if charge is None:
         return Charge(orderid, CANCELED, now, refunded=refunded)
+    if charge.status == CHARGING:
+        # Whether anything was charged is not recorded; what was is refunded.
+        return decided(charge, CANCELED, now, refunded=refunded)
     if charge.status != CHARGED:
         return charge
     return replace(charge, status=CANCELED, refunded=refunded, settled_time=now)

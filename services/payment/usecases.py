@@ -1,7 +1,9 @@
-"""Use cases of payments, each one transaction; the provider is called before it, never inside."""
+"""Use cases of payments. The provider is called between two transactions, never inside one: a charge is
+committed as intended before the provider is asked for it, and its outcome afterwards.
+"""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from functools import partial
 
 from contract import tickets
 from contract.reactions import Reaction
@@ -12,20 +14,14 @@ from sagakit.events import Event
 from sagakit.inbox import Inbox
 from sagakit.reminders import ReminderSchedule
 from sagakit.runtime import Runtime
+from sagakit.side_effects import SideEffects
 from sagakit.store import Changes, Snapshot, Store
 from sagakit.tables import Entity, Key
 from services.payment import charge as charges
 from services.payment import provider as providers
-from services.payment.charge import CANCELED, CHARGED, DECLINED, NO_AMOUNT, Charge
+from services.payment.charge import CANCELED, CHARGED, CHARGING, DECLINED, NO_AMOUNT, OPEN, Charge
 from services.payment.provider import PaymentProvider
 from services.payment.storage import charge_entity, payment_key, to_charge
-
-
-class ChargeResult(NamedTuple):
-    """Outcome of a request to charge, and the status of the charge."""
-
-    outcome: Outcome
-    status: str = ""
 
 
 class UseCases:
@@ -47,9 +43,11 @@ class UseCases:
         self._runtime = runtime
         self._schedule = schedule
         self._provider = provider
+        self.side_effects = SideEffects(self.resume)
+        """Resumes charges whose reminders are due."""
 
     async def get_payment(self, orderid: str) -> Charge:
-        charge = _known(await self._store.read([payment_key(orderid)]), orderid)
+        charge = await self._read(orderid)
         if charge is None:
             raise NotFound("unknown-order", f"nothing was decided about a payment for an order {orderid}")
         return charge
@@ -57,25 +55,21 @@ class UseCases:
     async def charge(self, eventid: str, ticket: TicketMessage) -> Outcome:
         """Charge an order once, and reply. Asked again (a new eventid), repeat the first reply."""
         key, replyid = payment_key(ticket.orderid), self._runtime.new_id()
-        known = _known(await self._store.read([key]), ticket.orderid)
-        fresh = known or await self._charge(ticket)
-        now = fresh.time if fresh is not known else self._runtime.now()
+        intended = await self._intended(ticket)
+        fresh = await self._decided(intended)
 
-        def decide(found: Snapshot) -> Changes[ChargeResult]:
-            before = _known(found, ticket.orderid)
-            charge = before or fresh
-            writes = {} if before else self._writes(charge, now)
-            replies = _replies(charge, replyid, now)
-            outcome = Outcome.APPLIED if writes or replies else Outcome.IGNORED
-            return Changes(ChargeResult(outcome, charge.status), writes, replies)
+        def decide(found: Snapshot) -> Changes[Outcome]:
+            before, now = _known(found, ticket.orderid), self._runtime.now()
+            # An intention to charge another amount is not what was decided about.
+            if before is None or (before.status, before.amount) == (CHARGING, intended.amount):
+                return Changes(Outcome.APPLIED, self._writes(fresh, now), _replies(fresh, replyid, now))
+            replies = _replies(before, replyid, now)
+            return Changes(Outcome.APPLIED if replies else Outcome.IGNORED, {}, replies)
 
-        once = self._inbox.once(eventid, decide, load=lambda _: ChargeResult(Outcome.DUPLICATE))
-        # A blind insert if no charge was found: a concurrent one causes a conflict, and is read then.
-        outcome, status = (await self._store.transact([key] if known else [], once)).result
-        if status == CANCELED:
-            # The cancellation may have reached the provider before the charge did.
-            await self._provider.cancel(ticket.orderid)
-        return outcome
+        once = self._inbox.once(eventid, decide, load=lambda _: Outcome.DUPLICATE)
+        # A charge that needs no provider has no intention: it is inserted blind.
+        keys = [key] if intended.amount else []
+        return (await self._store.transact(keys, once)).result
 
     async def settle(self, eventid: str, ticket: TicketMessage) -> Outcome:
         """Settle the charge of an approved order."""
@@ -89,7 +83,14 @@ class UseCases:
         return await self._change(eventid, ticket.orderid, change)
 
     async def cancel(self, eventid: str, ticket: TicketMessage) -> Outcome:
-        """Compensate: refund the charge of a failed order; a later charge is rejected."""
+        """Compensate: refund the charge of a failed order; a later charge is rejected.
+
+        No intention is committed first. A process that dies in between leaves the record as it was: an open
+        charge is due, and ends as canceled; without a record, nothing can be charged any more.
+        """
+        before = await self._read(ticket.orderid)
+        if before is not None and before.status not in OPEN:
+            return Outcome.IGNORED
         refunded = await self._provider.cancel(ticket.orderid)
         return await self._change(
             eventid,
@@ -99,29 +100,71 @@ class UseCases:
 
     async def cancel_if_charged(self, eventid: str, ticket: TicketMessage) -> Outcome:
         """Cancel if a charge is stored; without one, nothing can have been charged."""
-        charge = _known(await self._store.read([payment_key(ticket.orderid)]), ticket.orderid)
-        if charge is None or charge.status != CHARGED:
+        if await self._read(ticket.orderid) is None:
             return Outcome.IGNORED
         return await self.cancel(eventid, ticket)
 
-    def remind(self, orderid: str, entity: Entity, now: float, eventid: str) -> Changes[bool]:
-        """Republish the reply of an open charge."""
-        charge = charges.with_reminder(to_charge(orderid, entity))
-        return Changes(True, self._writes(charge, now), _replies(charge, eventid, now, is_reminder=True))
+    async def resume(self, orderid: str) -> None:
+        """Ask the provider again about a charge without a recorded outcome; record it, and reply.
 
-    async def _charge(self, ticket: TicketMessage) -> Charge:
-        """Charge through the provider; return the charge, with the time of the provider's response."""
-        status, reason, refunded = CHARGED, None, 0
-        if ticket.amount is None:
-            status, reason = DECLINED, NO_AMOUNT
-        elif ticket.amount > 0:
-            match await self._provider.charge(ticket.orderid, ticket.amount):
-                case providers.Declined(reason):
-                    status = DECLINED
-                case providers.Canceled():
-                    status, refunded = CANCELED, await self._provider.cancel(ticket.orderid)
+        Raises Unavailable if the provider does not respond.
+        """
+        intended = await self._read(orderid)
+        if intended is None or intended.status != CHARGING:
+            return
+        fresh, replyid = await self._decided(intended), self._runtime.new_id()
+
+        def decide(found: Snapshot) -> Changes[None]:
+            before, now = _known(found, orderid), self._runtime.now()
+            if before is None or before.status != CHARGING:
+                return Changes(None)
+            return Changes(None, self._writes(fresh, now), _replies(fresh, replyid, now))
+
+        await self._store.transact([payment_key(orderid)], decide)
+
+    def remind(self, orderid: str, entity: Entity, now: float, eventid: str) -> Changes[bool]:
+        """Republish the reply of an open charge; resume one whose outcome is not recorded."""
+        charge = charges.with_reminder(to_charge(orderid, entity))
+        if charge.status not in OPEN:
+            # A newer version's status: only its processes know what the charge waits for.
+            return Changes(False)
+        writes = self._writes(charge, now)
+        if charge.status == CHARGING:
+            return Changes(False, writes, on_commit=partial(self.side_effects.schedule, orderid))
+        return Changes(True, writes, _replies(charge, eventid, now, is_reminder=True))
+
+    async def _intended(self, ticket: TicketMessage) -> Charge:
+        """Return the charge on record, or else the intention, which is on record if it needs the provider."""
         now = self._runtime.now()
-        return Charge(ticket.orderid, status, now, ticket.cart_items, ticket.amount, refunded, reason)
+        intention = Charge(ticket.orderid, CHARGING, now, ticket.cart_items, ticket.amount)
+        if not ticket.amount:
+            return intention
+
+        def decide(found: Snapshot) -> Changes[Charge]:
+            known = _known(found, ticket.orderid)
+            return Changes(intention, self._writes(intention, now)) if known is None else Changes(known)
+
+        # Blind insert: an existing charge causes a conflict, and is read then.
+        return (await self._store.transact((), decide)).result
+
+    async def _decided(self, charge: Charge) -> Charge:
+        """Return the charge with the provider's decision, if it has none."""
+        if charge.status != CHARGING:
+            return charge
+        decided = partial(charges.decided, charge)
+        if charge.amount is None:
+            return decided(DECLINED, self._runtime.now(), reason=NO_AMOUNT)
+        answer = await self._provider.charge(charge.orderid, charge.amount) if charge.amount else None
+        match answer:
+            case providers.Declined(reason):
+                return decided(DECLINED, self._runtime.now(), reason=reason)
+            case providers.Canceled():
+                refunded = await self._provider.cancel(charge.orderid)
+                return decided(CANCELED, self._runtime.now(), refunded=refunded)
+        return decided(CHARGED, self._runtime.now())
+
+    async def _read(self, orderid: str) -> Charge | None:
+        return _known(await self._store.read([payment_key(orderid)]), orderid)
 
     async def _change(
         self, eventid: str, orderid: str, change: Callable[[Charge | None, float], Charge | None]
@@ -139,7 +182,7 @@ class UseCases:
         return (await self._store.transact([payment_key(orderid)], once)).result
 
     def _writes(self, charge: Charge, now: float) -> dict[Key, Entity]:
-        due = self._schedule.next_at(now, charge.reminders_sent) if charge.status == CHARGED else None
+        due = self._schedule.next_at(now, charge.reminders_sent) if charge.status in OPEN else None
         return {payment_key(charge.orderid): charge_entity(charge, due)}
 
 

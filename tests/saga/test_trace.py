@@ -37,6 +37,7 @@ gateway: POST /purchase/api/checkout
               stock: create com.example.stock
                 payment: process com.example.stock
                   payment: transaction
+                  payment: transaction
                     payment: create com.example.payment
                       purchase: process com.example.payment
                         purchase: transaction

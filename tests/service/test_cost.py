@@ -142,18 +142,21 @@ async def test_order_reads_all_shards_only_if_its_home_shard_does_not_suffice():
     assert "StockShard" not in kinds, "a rejected order writes no shard"
 
 
-async def test_payment_costs_two_calls_besides_the_providers():
+async def test_payment_costs_three_calls_besides_the_providers():
     costs = Costs()
     provider = SimulatedProvider(MemoryTables(), Runtime(), 1_000)
     payment = use_cases(costs.tables, Payment, REMINDERS, provider)
     settled, canceled = (TicketMessage(orderid, RESERVED, (BLUE,), 300) for orderid in "ab")
+    free = TicketMessage("c", RESERVED, (BLUE,), 0)
 
-    assert await costs.of(payment.charge("e1", settled)) == (1, 1)
-    assert await costs.of(payment.charge("e2", canceled)) == (1, 1)
-    assert await costs.of(payment.charge("e3", canceled)) == (2, 1)
-    assert await costs.of(payment.settle("e4", settled)) == (1, 1)
-    assert await costs.of(payment.cancel("e5", canceled)) == (1, 1)
-    assert await costs.of(payment.cancel_if_charged("e6", canceled)) == (1, 0)
+    assert await costs.of(payment.charge("e1", settled)) == (1, 2), "the intention, then its outcome"
+    assert await costs.of(payment.charge("e2", canceled)) == (1, 2)
+    assert await costs.of(payment.charge("e3", canceled)) == (2, 2), "the blind insert conflicts"
+    assert await costs.of(payment.charge("e4", free)) == (0, 1), "nothing to intend"
+    assert await costs.of(payment.settle("e5", settled)) == (1, 1)
+    assert await costs.of(payment.cancel("e6", canceled)) == (2, 1)
+    assert await costs.of(payment.cancel("e7", canceled)) == (1, 0)
+    assert await costs.of(payment.cancel_if_charged("e8", TicketMessage("d", RESERVED, ()))) == (1, 0)
     assert await costs.of(payment.get_payment("a")) == (1, 0)
 
 
@@ -171,7 +174,7 @@ async def test_entities_of_an_order_from_checkout_to_approved():
     blue = await CountedSaga().entities_to_approve("blue", waives_payment=False)
 
     assert red == {"read": 4, "written": 10, "deleted": 3}
-    assert blue == {"read": 6, "written": 15, "deleted": 4}
+    assert blue == {"read": 6, "written": 16, "deleted": 4}
 
 
 async def test_reservation_updates_its_shard_in_the_version_it_read():

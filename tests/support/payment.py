@@ -1,8 +1,9 @@
 """Payment over tables in memory and a fake provider."""
 
 import asyncio
+from contextlib import suppress
 
-from contract.tickets import CartItem, TicketMessage
+from contract.tickets import RESERVED, CartItem, TicketMessage
 from sagakit.errors import Unavailable
 from sagakit.tables import Entity
 from services.payment.provider import Canceled, Charged, Declined
@@ -11,6 +12,8 @@ from services.payment.usecases import UseCases
 from tests.support.usecases import REMINDERS, Harness
 
 BLUE = (CartItem("blue", 3),)
+TOO_MUCH = 5_000
+"""More than the provider's limit, in minor units."""
 
 
 def a_ticket(status: str, amount: int | None = 300) -> TicketMessage:
@@ -82,6 +85,16 @@ class PaymentHarness(Harness):
             await do()
 
         self.provider.before_responding = run
+
+    async def crash_while_charging(self, amount: int = 300) -> None:
+        """Leave what a process leaves that dies after the provider has decided, and before its commit."""
+
+        async def crash() -> None:
+            raise Unavailable("crashed")
+
+        self.meanwhile(crash)
+        with suppress(Unavailable):
+            await self.process().charge("e1", a_ticket(RESERVED, amount))
 
     async def status(self) -> str:
         return (await self.payment.get_payment("o")).status

@@ -88,6 +88,7 @@ def test_balanced_records_have_no_problems():
         ("paid", {"reservation": "released"}, "order paid: it is approved, but its reservation is released"),
         ("waived", {"reservation": None}, "order waived: it is approved, but its reservation is None"),
         ("paid", {"payment": "charged"}, "order paid: its charge is neither settled nor refunded"),
+        ("paid", {"payment": "charging"}, "order paid: its charge has no recorded outcome"),
         ("paid", {"shipped": None}, "order paid: it is approved, but not delivered"),
         (
             "paid",

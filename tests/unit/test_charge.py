@@ -1,4 +1,4 @@
-"""The charge's rules: settled or refunded once; a declined charge stays declined."""
+"""The charge's rules: decided once, settled or refunded once; a declined charge stays declined."""
 
 from dataclasses import replace
 
@@ -9,10 +9,12 @@ from hypothesis import strategies as st
 from services.payment.charge import (
     CANCELED,
     CHARGED,
+    CHARGING,
     DECLINED,
     SETTLED,
     Charge,
     canceled,
+    decided,
     settled,
     with_reminder,
 )
@@ -37,6 +39,17 @@ def test_other_charges_are_final(status):
 
     assert settled(charge, NOW) is charge
     assert canceled(charge, "o", 300, NOW) is charge
+
+
+@pytest.mark.parametrize("refunded", [0, 300])
+def test_intended_charge_is_decided_or_canceled_once(refunded):
+    intended = replace(a_charge(CHARGING), reminders_sent=2)
+    tombstone = replace(a_charge(CANCELED), time=NOW, refunded=refunded)
+
+    assert settled(intended, NOW) is intended
+    assert canceled(intended, "o", refunded, NOW) == tombstone
+    assert decided(intended, CHARGED, NOW) == replace(a_charge(), time=NOW)
+    assert decided(intended, DECLINED, NOW, reason="no").reason == "no"
 
 
 @pytest.mark.parametrize("refunded", [0, 300])

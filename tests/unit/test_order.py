@@ -120,6 +120,15 @@ async def test_new_order_is_open():
     ]
 
 
+async def test_charge_without_an_outcome_is_no_event_and_open():
+    intended = Charge("o", charges.CHARGING, 4.0, WANTED, 300)
+
+    lines = await described(TICKET, RESERVATION, intended)
+
+    assert [line for line in lines if "payment" in line] == []
+    assert lines[-1].endswith("; the charge has no recorded outcome")
+
+
 async def test_open_delivery_reservation_and_charge_are_named():
     approved, _ = reported(TICKET, Report("e", "paid", 3.0))
 

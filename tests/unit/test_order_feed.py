@@ -15,13 +15,14 @@ from sagakit.runtime import Runtime
 from sagakit.telemetry.spans import in_span
 from sagakit.telemetry.traceparent import current_trace_id
 from services.gateway.auth import Credentials
-from services.gateway.order_feed.feed import OrderFeed, OrderFeeds
+from services.gateway.order_feed.feed import RECORDS_TIMEOUT_SECONDS, OrderFeed, OrderFeeds
 from tests.support.eventually import eventually
 from tests.support.traces import Traces, trace_id_of
 from tests.unit.test_order_history import (
     APPROVED,
     CHARGED,
     REJECTED,
+    RELEASED,
     RESERVED,
     SETTLED,
     SHIPPED,
@@ -77,6 +78,14 @@ async def idle() -> None:
     """Let every ready task run until it waits."""
     for _ in range(20):
         await asyncio.sleep(0)
+
+
+async def read_again(records: Records, feeds: OrderFeeds) -> None:
+    """Have the order read, and return afterwards."""
+    reads = len(records.reads)
+    feeds.refresh()
+    await eventually(lambda: len(records.reads) > reads, pause=0)
+    await idle()
 
 
 async def test_reads_belong_to_the_trace_of_the_first_follower():
@@ -190,6 +199,29 @@ async def test_order_without_stock_is_read_until_purchase_has_recorded_it():
 
         await eventually(lambda: feed.is_settled)
         assert keys(feed)[-1] == "purchase.reserve-failed"
+
+
+async def test_feed_of_a_failed_order_of_which_a_service_has_no_record_ends_after_a_while():
+    """Its messages were lost, and a failed ticket whose reservation is released repeats none."""
+    time = 1_000.0
+    records = Records(snapshot("pre-approved", "canceled", reservation=RELEASED))
+    feeds = OrderFeeds(records.fetch, Runtime(monotonic=lambda: time))
+
+    async with feeds.follow("o-1", ME) as feed:
+        await eventually(lambda: feed.events)
+        time += RECORDS_TIMEOUT_SECONDS - 1
+        await read_again(records, feeds)
+        too_early = feed.is_settled
+        records.found = snapshot("pre-approved", "canceled", reservation=RELEASED, charge=CHARGED)
+        await read_again(records, feeds)
+        time += RECORDS_TIMEOUT_SECONDS
+        records.found = snapshot("pre-approved", "canceled", reservation=RELEASED)
+        await read_again(records, feeds)
+        after_an_open_charge = feed.is_settled
+        time += RECORDS_TIMEOUT_SECONDS
+        await read_again(records, feeds)
+
+        assert (too_early, after_an_open_charge, feed.is_settled) == (False, False, True)
 
 
 async def test_open_order_is_not_read_without_events():

@@ -40,6 +40,7 @@ RELEASED = Reservation(status="released", amount=300, time=moment(1), settled_ti
 REJECTED = Reservation(status="refused", reason="sold-out", time=moment(1))
 NEVER_RESERVED = Reservation(status="released", time=moment(1))
 WAIVED = Reservation(status="sold", waives_payment=True, amount=50, time=moment(1), settled_time=moment(8))
+CHARGING = Charge(status="charging", amount=300, time=moment(2))
 CHARGED = Charge(status="charged", amount=300, time=moment(2))
 SETTLED = Charge(status="settled", amount=300, time=moment(2), settled_time=moment(9))
 DECLINED = Charge(status="declined", amount=300, reason="limit", time=moment(2))
@@ -84,6 +85,11 @@ APPROVED = ("pre-approved", "reserved", "approved", "delivery-arranged")
                 "purchase.pre-approved stock.reserved purchase.canceled payment.paid stock.released"
                 " payment.canceled"
             ),
+        ),
+        # An intention is no event.
+        (
+            snapshot("pre-approved", "reserved", reservation=RESERVED, charge=CHARGING),
+            "purchase.pre-approved stock.reserved",
         ),
         # The ticket's history stands in for unavailable services.
         (
@@ -144,6 +150,7 @@ def test_untraced_events_have_no_trace():
         (snapshot(*APPROVED, reservation=SOLD, charge=SETTLED), False),
         (snapshot(*APPROVED, reservation=RESERVED, charge=SETTLED, shipment=SHIPPED), False),
         (snapshot(*APPROVED, reservation=SOLD, charge=CHARGED, shipment=SHIPPED), False),
+        (snapshot(*APPROVED, reservation=SOLD, charge=CHARGING, shipment=SHIPPED), False),
         (snapshot(*APPROVED, reservation=WAIVED, shipment=SHIPPED), True),
         (snapshot(*APPROVED, reservation=SOLD, charge=SETTLED, shipment=SHIPPED, complete=False), False),
         (snapshot("pre-approved"), False),
@@ -161,3 +168,21 @@ def test_untraced_events_have_no_trace():
 )
 def test_order_is_settled_once_nothing_is_reserved_or_charged(found: OrderSnapshot, is_settled: bool):
     assert found.is_settled is is_settled
+
+
+@pytest.mark.parametrize(
+    ("found", "is_released"),
+    [
+        (snapshot("pre-approved", "canceled"), True),
+        (snapshot("pre-approved", "canceled", complete=False), False),
+        (snapshot("pre-approved", "canceled", reservation=NEVER_RESERVED), True),
+        (snapshot("pre-approved", "canceled", reservation=RESERVED), False),
+        (snapshot("pre-approved", "canceled", reservation=RELEASED, charge=CHARGING), False),
+        (snapshot("pre-approved", "canceled", reservation=RELEASED, charge=CHARGED), False),
+        (snapshot("pre-approved", "canceled", reservation=RELEASED, charge=REFUNDED), True),
+        (snapshot("pre-approved"), False),
+        (snapshot("pre-approved", "approved", reservation=WAIVED), False),
+    ],
+)
+def test_failed_order_is_released_once_nothing_on_record_is_open(found: OrderSnapshot, is_released: bool):
+    assert found.is_released is is_released

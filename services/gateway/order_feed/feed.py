@@ -21,6 +21,11 @@ Fetch = Callable[[str, Credentials], Awaitable[OrderSnapshot]]
 
 REFRESH_BACKOFF = Backoff(first_seconds=0.05, cap_seconds=5.0, attempts=0)
 """Delays between reads while changes are not published, or a service is unavailable."""
+RECORDS_TIMEOUT_SECONDS = 60.0
+"""How long a failed order that holds nothing is followed while a service has no record of it.
+
+Either the service has yet to receive the failure, or it never will, because the messages were lost.
+"""
 
 
 class OrderFeed:
@@ -33,6 +38,8 @@ class OrderFeed:
         self._wake_event = asyncio.Event()
         self._changed = asyncio.Event()
         self._has_history = False
+        self._released_at: float | None = None
+        """Since when the order is known to have failed and to hold nothing (monotonic)."""
         self.followers: list[Credentials] = []
         """The order is read with the credentials of the latest."""
         self.events: list[OrderEvent] = []
@@ -103,9 +110,19 @@ class OrderFeed:
         self._has_history = True
         self._add(snapshot.events())
         self.status = self.status if self.is_terminal else snapshot.status
-        self.is_settled = snapshot.is_settled
+        self.is_settled = snapshot.is_settled or self._records_timed_out(snapshot)
         self._notify()
         return snapshot.complete
+
+    def _records_timed_out(self, snapshot: OrderSnapshot) -> bool:
+        """Whether the order has held nothing for long enough, although a service has no record of it."""
+        if not snapshot.is_released:
+            self._released_at = None
+            return False
+        now = self._runtime.monotonic()
+        if self._released_at is None:
+            self._released_at = now
+        return now - self._released_at >= RECORDS_TIMEOUT_SECONDS
 
     @property
     def _changes_unpublished(self) -> bool:
