@@ -15,7 +15,7 @@ from google.pubsub_v1.services.publisher.transports import PublisherGrpcAsyncIOT
 from google.pubsub_v1.services.subscriber import SubscriberAsyncClient
 from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcAsyncIOTransport
 
-from sagakit.backends.gcp.channels import CHANNEL_OPTIONS
+from sagakit.backends.gcp.channels import EMULATOR_OPTIONS
 from sagakit.backends.gcp.datastore import open_datastore
 from sagakit.tables import Delete, Entity, Insert, Key, Tables, Update
 
@@ -114,7 +114,7 @@ async def bare(environ: Mapping[str, str]) -> AsyncIterator[Bare]:
     """Open clients of the emulators that `environ` names."""
     async with (
         open_datastore("raw", "", environ["DATASTORE_EMULATOR_HOST"], call_timeout_seconds=30) as tables,
-        grpc.aio.insecure_channel(environ["PUBSUB_EMULATOR_HOST"], options=CHANNEL_OPTIONS) as broker,
+        grpc.aio.insecure_channel(environ["PUBSUB_EMULATOR_HOST"], options=EMULATOR_OPTIONS) as broker,
     ):
         clients = Bare("raw", tables, broker)
         try:

@@ -8,7 +8,7 @@ from typing import Any
 
 import grpc
 
-from sagakit.backends.gcp.channels import CHANNEL_OPTIONS
+from sagakit.backends.gcp.channels import CHANNEL_OPTIONS, EMULATOR_OPTIONS
 
 CLOSE_TIMEOUT_SECONDS = 10.0
 
@@ -92,7 +92,7 @@ async def proxied(
     server: str, port: int, proxy: Callable[[grpc.aio.Channel], Proxy] = Proxy
 ) -> AsyncIterator[str]:
     """Yield the "host:port" of a proxy for `server`. `port` 0: any free port."""
-    async with grpc.aio.insecure_channel(server, options=CHANNEL_OPTIONS) as channel:
+    async with grpc.aio.insecure_channel(server, options=EMULATOR_OPTIONS) as channel:
         serving = grpc.aio.server(options=[*CHANNEL_OPTIONS, ("grpc.so_reuseport", 0)])
         serving.add_generic_rpc_handlers([proxy(channel)])
         port = serving.add_insecure_port(f"127.0.0.1:{port}")

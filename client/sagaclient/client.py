@@ -21,6 +21,8 @@ TIMEOUT_SECONDS = 15.0
 """Longer than the gateway waits for its services, so that a slow service is reported by the gateway."""
 MAX_LONG_POLL_SECONDS = 20.0
 POLL_INTERVAL_SECONDS = 0.1
+# A gateway on this machine is not reached through the proxy for outgoing requests.
+_DIRECT = dict.fromkeys(("all://127.0.0.1", "all://[::1]", "all://localhost", "all://*.localhost"))
 
 DEFAULT_RETRIES = RetryPolicy()
 
@@ -49,7 +51,9 @@ class SagaClient:
         `token` returns the user's bearer token, None if authentication is disabled; `transport`
         replaces the network, for tests.
         """
-        self._http = httpx.AsyncClient(base_url=base_url, timeout=TIMEOUT_SECONDS, transport=transport)
+        self._http = httpx.AsyncClient(
+            base_url=base_url, timeout=TIMEOUT_SECONDS, transport=transport, mounts=_DIRECT
+        )
         self._transport = Transport(self._http, token, retries)
 
     async def __aenter__(self) -> Self:

@@ -16,7 +16,7 @@ UP = f"exec {SAGACTL_COMMAND} up --port 0 --backend embedded"
 
 
 @pytest.mark.parametrize("umask", ["000", "022"])
-def test_nobody_else_can_read_the_files_of_a_suite(tmp_path, umask):
+def test_other_users_cannot_read_the_files_of_a_suite(tmp_path, umask):
     script = f"umask {umask}; {SAGACTL_COMMAND} token me; {UP} --auth"
     with suite(tmp_path, argv=("sh", "-c", script)) as local:
         local.until_ready()
@@ -37,7 +37,7 @@ def test_nobody_else_can_read_the_files_of_a_suite(tmp_path, umask):
     }
 
 
-def test_directory_that_others_can_write_to_is_refused(tmp_path):
+def test_directory_that_others_can_write_to_is_rejected(tmp_path):
     run_dir = tmp_path / ".run"
     run_dir.mkdir()
     run_dir.chmod(0o777)

@@ -32,6 +32,8 @@ MAX_WAIT_SECONDS = 5.0
 MAX_WAITING = 128
 """Tokens with unknown key ids that wait at the same time, so that forged ones cannot occupy a server."""
 FETCH_TIMEOUT_SECONDS = 5.0
+# A local issuer is not reached through the proxy for outgoing requests.
+_DIRECT = dict.fromkeys(("all://127.0.0.1", "all://[::1]", "all://localhost", "all://*.localhost"))
 
 Fetch = Callable[[], Awaitable[Mapping[str, Any]]]
 """Returns the JWKS. Raises Unavailable if the fetch fails."""
@@ -138,10 +140,8 @@ def fetch_from_issuer(issuer: str) -> Fetch:
     """Return a fetch by discovery: https://openid.net/specs/openid-connect-discovery-1_0.html."""
 
     async def fetch() -> Mapping[str, Any]:
-        # A local issuer (http) is reached directly, not through the proxy for outgoing requests.
-        trust_env = urlsplit(issuer).scheme == "https"
         try:
-            async with httpx.AsyncClient(timeout=FETCH_TIMEOUT_SECONDS, trust_env=trust_env) as client:
+            async with httpx.AsyncClient(timeout=FETCH_TIMEOUT_SECONDS, mounts=_DIRECT) as client:
                 metadata = await _get(client, f"{issuer.rstrip('/')}/.well-known/openid-configuration")
                 if metadata.get("issuer") != issuer:
                     raise Unavailable(f"{issuer} calls itself {metadata.get('issuer')!r}")

@@ -1,6 +1,7 @@
 """OpenTelemetry's SDK, configured by its own environment variables: exports traces."""
 
 import asyncio
+import os
 import threading
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
@@ -58,6 +59,9 @@ def _provider(service: str, names: list[str]) -> "TracerProvider":
     from opentelemetry.sdk.trace import TracerProvider
     from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
+    # The exporters take proxies from the environment only: a local collector is not reached through one.
+    direct = (os.environ.get("no_proxy") or os.environ.get("NO_PROXY"), "127.0.0.1", "localhost")
+    os.environ["no_proxy"] = ",".join(filter(None, direct))
     named = Resource({SERVICE_NAME: service}).merge(OTELResourceDetector().detect())
     # `_shut_down` waits for the last spans, with a timeout.
     provider = TracerProvider(resource=Resource.create().merge(named), shutdown_on_exit=False)

@@ -20,6 +20,11 @@ CHANNEL_OPTIONS = (
     ("grpc.max_send_message_length", -1),
     ("grpc.max_receive_message_length", -1),
 )
+EMULATOR_OPTIONS = (
+    *CHANNEL_OPTIONS,
+    # On this machine or in the same network: a proxy for outgoing traffic does not lead to it.
+    ("grpc.enable_http_proxy", 0),
+)
 GOOGLE_OPTIONS = (
     *CHANNEL_OPTIONS,
     # As Google's own clients do. Not for the emulators: they end every stream of an idle channel that
@@ -39,7 +44,7 @@ def aio_transport(transport: Any, emulator: str) -> Any:
 def aio_channel(transport: Any, emulator: str) -> grpc.aio.Channel:
     """Return the channel for such a transport, with Google's credentials unless to an emulator."""
     if emulator:
-        return grpc.aio.insecure_channel(emulator, options=CHANNEL_OPTIONS)
+        return grpc.aio.insecure_channel(emulator, options=EMULATOR_OPTIONS)
     channel: grpc.aio.Channel = transport.create_channel(
         f"{transport.DEFAULT_HOST}:443", options=GOOGLE_OPTIONS
     )

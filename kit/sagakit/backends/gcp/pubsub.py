@@ -16,7 +16,7 @@ from google.pubsub_v1.services.publisher.transports.base import DEFAULT_CLIENT_I
 from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcTransport
 
 from sagakit.backends.gcp.channels import (
-    CHANNEL_OPTIONS,
+    EMULATOR_OPTIONS,
     GOOGLE_OPTIONS,
     RawUnaryCall,
     aio_channel,
@@ -181,7 +181,7 @@ async def open_pubsub(
 def subscriber_transport(emulator: str) -> SubscriberGrpcTransport:
     """Return a blocking transport, which the subscriber client's threads need."""
     if emulator:
-        return HalfClosingPullTransport(channel=grpc.insecure_channel(emulator, options=CHANNEL_OPTIONS))
+        return HalfClosingPullTransport(channel=grpc.insecure_channel(emulator, options=EMULATOR_OPTIONS))
     host = f"{SubscriberGrpcTransport.DEFAULT_HOST}:443"
     return SubscriberGrpcTransport(
         channel=SubscriberGrpcTransport.create_channel(host, options=GOOGLE_OPTIONS)
