@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from sagakit.auth.jwt import TokenVerifier, parse_bearer
 from sagakit.errors import MissingToken, Unauthenticated, Unavailable
 from services.gateway.errors import Problem
-from services.gateway.rate_limits import TokenBucket, client_address, rate_limited
+from services.gateway.rate_limits import CLIENT, TokenBucket, client_address, rate_limited
 from services.gateway.static_ui import UI
 
 SERVICE_CONTROL = "/ui/services"
@@ -85,6 +85,7 @@ class AuthMiddleware:
                 problem = _unauthenticated(error)
             except Unavailable:
                 problem = Problem(503, "unavailable", "Authentication is temporarily unavailable.")
+        scope[CLIENT] = client
         # Failed attempts count against the client's address, which limits guessing as well.
         if self.bucket is not None and (retry_after := self.bucket.acquire(client)):
             problem = rate_limited(retry_after, "client")

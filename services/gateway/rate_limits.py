@@ -1,5 +1,6 @@
-"""Rate limits: token buckets, in this process's memory only."""
+"""Rate limits: token buckets, in this process's memory only, and how clients are told apart."""
 
+import ipaddress
 import math
 from collections import OrderedDict
 from collections.abc import Callable
@@ -10,6 +11,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from services.gateway.errors import Problem
 
+CLIENT = "saga.client"
+"""Key in the scope of the client's name: its `sub` if it is authenticated, else its address."""
 BURST_SECONDS = 2.0
 """A bucket holds at most this many seconds' allowance."""
 MAX_CLIENTS = 50_000
@@ -73,9 +76,31 @@ def rate_limited(retry_after: float, limit: str) -> Problem:
 
 
 def client_address(scope: Scope, trusted_proxies: int) -> str:
-    """Return the client's address, from X-Forwarded-For only as far as trusted proxies have added to it."""
+    """Return the client's address, from X-Forwarded-For only as far as trusted proxies have added to it.
+
+    Of an IPv6 address the first 64 bits: a client usually has all addresses of such a network.
+    """
     if trusted_proxies:
         named = ",".join(Headers(scope=scope).getlist("x-forwarded-for")).split(",")
         if len(named) >= trusted_proxies:
-            return f"at {named[-trusted_proxies].strip()}"
-    return f"at {scope['client'][0] if scope.get('client') else 'nowhere'}"
+            return f"at {_network(named[-trusted_proxies].strip())}"
+    return f"at {_network(scope['client'][0]) if scope.get('client') else 'nowhere'}"
+
+
+def _network(address: str) -> str:
+    try:
+        ip = ipaddress.ip_address(_without_port(address))
+    except ValueError:
+        return address
+    if isinstance(ip, ipaddress.IPv4Address):
+        return str(ip)
+    if ip.ipv4_mapped is not None:
+        return str(ip.ipv4_mapped)
+    return str(ipaddress.ip_network((int(ip), 64), strict=False))
+
+
+def _without_port(address: str) -> str:
+    """Some proxies append `203.0.113.1:5678` or `[2001:db8::1]:5678`."""
+    if address.startswith("["):
+        return address[1:].partition("]")[0]
+    return address.partition(":")[0] if address.count(":") == 1 else address.partition("%")[0]

@@ -60,7 +60,7 @@ class RequestLimits:
     max_connections: Annotated[int, variable("MAX_CONNECTIONS", "connections", low=1)] = 2_048
     """Open connections, fewer if file descriptors are; for another one the longest idle is closed."""
     rate_per_client: Annotated[float, variable("RATE_PER_CLIENT", "requests/s", low=0)] = 0
-    """Maximum rate of one client; 0: unlimited."""
+    """Maximum rate of one client (its `sub`, or its address without authentication); 0: unlimited."""
     rate_overall: Annotated[float, variable("RATE_OVERALL", "requests/s", low=0)] = 0
     """Maximum rate of all clients together; 0: unlimited."""
     trusted_proxies: Annotated[int, variable("TRUSTED_PROXIES", "proxies", low=0, high=10)] = 0
@@ -73,6 +73,8 @@ class StreamLimits:
 
     max_streams: Annotated[int, variable("MAX_STREAMS", "streams", low=1)] = 1_000
     """Event streams and long polls at the same time; further ones are answered with 503."""
+    max_streams_per_client: Annotated[int, variable("MAX_STREAMS_PER_CLIENT", "streams", low=1)] = 100
+    """Those of one client, told apart as for RATE_PER_CLIENT; further ones are answered with 429."""
     stream_seconds: Annotated[float, variable("STREAM_SECONDS", "s", low=1, high=86_400)] = 900
     """Maximum duration of an event stream; clients reconnect."""
     heartbeat_seconds: float = 10

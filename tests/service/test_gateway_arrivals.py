@@ -64,6 +64,27 @@ async def test_clients_that_hang_up_leave_their_places_to_others(tmp_path, path)
         await served(client, "/v1/orders/o?wait=0.1")
 
 
+async def test_client_with_too_many_long_polls_leaves_room_for_others(tmp_path):
+    limits = {"MAX_STREAMS": "20", "MAX_STREAMS_PER_CLIENT": "5", "TRUSTED_PROXIES": "1"}
+    poll = "/v1/orders/o?wait=60"
+    async with gateway(tmp_path, FOLLOWED, **limits) as (client, _), AsyncExitStack() as stack:
+        for _ in range(30):
+            await stack.enter_async_context(connection(client, forwarded(request("GET", poll), "192.0.2.1")))
+
+        async def is_rejected():
+            short = "/v1/orders/o?wait=0.1"
+            return (await client.get(short, headers={"X-Forwarded-For": "192.0.2.1"})).status_code == 429
+
+        await eventually(is_rejected)
+        other = await client.get("/v1/orders/o?wait=0.1", headers={"X-Forwarded-For": "192.0.2.2"})
+
+    assert other.status_code == 200
+
+
+def forwarded(request, address):
+    return request.replace(b"\r\n", f"\r\nX-Forwarded-For: {address}\r\n".encode(), 1)
+
+
 async def test_place_of_a_get_is_free_when_its_client_hangs_up_and_the_call_is_cancelled(tmp_path):
     cancelled = 0
 

@@ -1,6 +1,11 @@
-"""Token buckets."""
+"""Token buckets, how clients are told apart, and the slots of followers."""
 
-from services.gateway.rate_limits import BURST_SECONDS, TokenBucket
+import pytest
+
+from services.gateway.errors import Problem
+from services.gateway.order_feed.slots import FollowerSlots
+from services.gateway.rate_limits import BURST_SECONDS, TokenBucket, client_address
+from services.gateway.settings import StreamLimits
 
 
 class Clock:
@@ -75,3 +80,52 @@ def test_least_recently_seen_clients_are_dropped():
     assert dropped == 0
     assert limited.acquire("d") > 0
     assert len(limited._levels) == 3
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "is_same"),
+    [
+        ("192.0.2.1", "192.0.2.2", False),
+        ("2001:db8:1:2::1", "2001:db8:1:2:ffff::1", True),
+        ("2001:db8:1:2::1", "2001:db8:1:3::1", False),
+        ("::ffff:192.0.2.1", "192.0.2.1", True),
+        ("::ffff:192.0.2.1", "::ffff:192.0.2.2", False),
+        ("fe80::1%eth0", "fe80::2", True),
+    ],
+)
+def test_ipv6_clients_are_told_apart_by_their_network(one, other, is_same):
+    addresses = {client_address({"client": (each, 1)}, 0) for each in (one, other)}
+
+    assert (len(addresses) == 1) is is_same
+
+
+@pytest.mark.parametrize("forwarded", ["192.0.2.1:5678", "192.0.2.1", "[::ffff:192.0.2.1]:5678"])
+def test_port_in_a_forwarded_address_does_not_tell_clients_apart(forwarded):
+    scope = {"headers": [(b"x-forwarded-for", forwarded.encode())]}
+
+    assert client_address(scope, 1) == client_address({"client": ("192.0.2.1", 1)}, 0)
+
+
+def test_one_client_cannot_take_the_slots_of_others():
+    slots = FollowerSlots(StreamLimits(max_streams=5, max_streams_per_client=2))
+    releases = [slots.acquire("a") for _ in range(2)]
+
+    with pytest.raises(Problem) as rejected:
+        slots.acquire("a")
+    slots.acquire("b")
+    releases[0]()
+    slots.acquire("a")
+
+    assert (rejected.value.status_code, rejected.value.reason) == (429, "too-many-streams")
+
+
+def test_all_clients_together_have_a_limited_number_of_slots():
+    slots = FollowerSlots(StreamLimits(max_streams=3))
+    releases = [slots.acquire(client) for client in "abc"]
+
+    with pytest.raises(Problem) as rejected:
+        slots.acquire("d")
+    releases[0]()
+    slots.acquire("d")
+
+    assert (rejected.value.status_code, rejected.value.reason) == (503, "too-many-streams")

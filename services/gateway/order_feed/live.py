@@ -28,6 +28,8 @@ from services.gateway.clients import Clients
 from services.gateway.errors import Problem
 from services.gateway.middleware import RELEASE_SLOT
 from services.gateway.order_feed.feed import OrderFeed, OrderFeeds
+from services.gateway.order_feed.slots import FollowerSlots
+from services.gateway.rate_limits import CLIENT
 from services.gateway.settings import StreamLimits
 
 log = structlog.get_logger()
@@ -61,16 +63,16 @@ class LiveOrders:
         self._clients = clients
         self._feeds = feeds
         self._limits = limits
-        self._free_slots = limits.max_streams
+        self._slots = FollowerSlots(limits)
 
     async def until_terminal(self, request: Request, orderid: str, seconds: float) -> None:
         """Return once the order's status is terminal, or after `seconds`.
 
-        Raises Problem (503) if there are too many streams, AioRpcError if the order does not exist.
+        Raises Problem (429, 503) if there are too many streams, AioRpcError if the order does not exist.
         """
         if self._feeds is None or (await self._authorize(orderid)).status in TERMINAL:
             return
-        self._acquire_slot(request)
+        release = self._acquire_slot(request)
         try:
             deadline.extend(seconds)
             async with self._feeds.follow(orderid, auth.current()) as feed:
@@ -78,12 +80,12 @@ class LiveOrders:
                     async with asyncio.timeout(seconds):
                         await feed.until(lambda: feed.is_terminal or feed.closed)
         finally:
-            self._release_slot()
+            release()
 
     async def stream(self, request: Request, orderid: str, last_event_id: str) -> Response:
         """Return the order's events as a stream, or 204 if the client has received the end.
 
-        Raises Problem (501, 503) if there is no stream, AioRpcError if the order does not exist.
+        Raises Problem (429, 501, 503) if there is no stream, AioRpcError if the order does not exist.
         """
         if self._feeds is None:
             raise Problem(501, "streams-unavailable", "This gateway is not connected to a message broker.")
@@ -91,22 +93,18 @@ class LiveOrders:
         seen = [key for key in last_event_id.split(",")[:MAX_SEEN] if _KEY.fullmatch(key)]
         if END in seen:
             return Response(status_code=204)
-        self._acquire_slot(request)
+        release = self._acquire_slot(request)
         content = self._events(self._feeds, orderid, auth.current(), seen)
-        return _EventStream(content, self._limits.send_seconds, self._release_slot)
+        return _EventStream(content, self._limits.send_seconds, release)
 
     async def _authorize(self, orderid: str) -> OrderTicket:
         answer = await self._clients.purchase.GetOrderTicket(GetOrderTicketRequest(orderid=orderid))
         return answer.order_ticket
 
-    def _acquire_slot(self, request: Request) -> None:
-        if not self._free_slots:
-            raise Problem(503, "too-many-streams", "Too many event streams are open; try again.")
-        self._free_slots -= 1
+    def _acquire_slot(self, request: Request) -> Callable[[], None]:
+        release = self._slots.acquire(request.scope[CLIENT])
         request.scope[RELEASE_SLOT]()
-
-    def _release_slot(self) -> None:
-        self._free_slots += 1
+        return release
 
     async def _events(
         self, feeds: OrderFeeds, orderid: str, credentials: Credentials, seen: list[str]
