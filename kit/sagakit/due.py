@@ -9,6 +9,13 @@ import zlib
 
 SHARDS = 16
 """It may grow (up to 256) by a rolling restart, and never shrink: removed shards would not be swept."""
+MAX_AHEAD_SECONDS = 15 * 60.0
+"""Maximum plausible distance of a `due` from now: one further ahead was written while a clock was fast.
+
+It exceeds the longest interval after which anything is due again (10 minutes) by more than clocks differ.
+"""
+END_OF_TIME = 1e11
+"""Seconds since the epoch, later than any `due`."""
 
 
 def shard_of(name: str) -> int:
@@ -32,11 +39,14 @@ def decode_due(due: str) -> float:
 
 
 def is_due(due: str | None, now: float) -> bool:
-    """Return whether the time in `due` has passed; False if it is None.
+    """Return whether the time in `due` has passed, or is implausibly far ahead; False if it is None.
 
     The shard is ignored: after SHARDS has grown, older entities are in the shards of before.
     """
-    return due is not None and due.partition(":")[2] < _digits(now)
+    if due is None:
+        return False
+    digits = due.partition(":")[2]
+    return digits < _digits(now) or digits >= _digits(now + MAX_AHEAD_SECONDS)
 
 
 def _digits(moment: float) -> str:

@@ -66,6 +66,7 @@ class Messaging:
         for kind, remind in self.service.reminders.items():
             reminders = Reminders(store, remind, runtime, lambda: self._consumer.is_saturated)
             self._sweepers.append(sweeping(kind, reminders.claim, capacity=reminders.capacity))
+        recorder.observe_kinds(sweeper.kind for sweeper in self._sweepers)
         self._expiry = Expiry(backend.tables, runtime)
         self._consuming: asyncio.Task[None] | None = None
 

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from sagakit.tables import Entity, Key, Row
 
 Report = Callable[..., None]
+NO_KIND = "-"
+"""Stands for the kind of a row where it is not known."""
 _NOTHING: AbstractContextManager[Any] = nullcontext(lambda *_: None)
 
 
@@ -66,6 +68,9 @@ class Observer:
     def claim(self, key: "Key", row: "Row") -> AbstractContextManager[Any]:
         """Around the claim of one row."""
         return _NOTHING
+
+    def row_failed(self, kind: str) -> None:
+        """A row could not be processed, and was left as it is. NO_KIND: of several kinds."""
 
     def reminding(self, *, active: bool) -> None:
         """Whether reminders are being sent now; they pause while the service is saturated."""

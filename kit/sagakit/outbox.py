@@ -1,6 +1,6 @@
 """The outbox: events committed with the state they announce, until the broker has accepted them."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from sagakit.due import encode_due
@@ -47,9 +47,12 @@ class Outbox:
         return Update(key, {**row.entity, "claims": claims, DUE: encode_due(key.name, due)}, row.version)
 
     def event(self, key: Key, row: Row) -> Event:
-        """Return the event in a row."""
-        entity = row.entity
-        return Event(key.name, entity["type"], entity["body"], entity["attributes"])
+        """Return the event in a row. Raises ValueError or LookupError if it holds none."""
+        type_, body, attributes = (row.entity[name] for name in ("type", "body", "attributes"))
+        texts = [type_, *attributes.values()] if isinstance(attributes, Mapping) else [None]
+        if not isinstance(body, bytes) or not all(isinstance(text, str) for text in texts):
+            raise ValueError("a property of the row has the wrong type")
+        return Event(key.name, type_, body, attributes)
 
 
 def _entity(event: Event, due: float) -> dict[str, Any]:

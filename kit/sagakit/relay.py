@@ -76,19 +76,21 @@ class Relay:
                 self._waiting.put_nowait(event)
                 self._observer.enqueued(self.topic, event, claims)
 
-    async def take_over(self, key: Key, row: Row) -> None:
-        """Claim a row whose process has not published it in time, and enqueue its event.
+    async def take_over(self, key: Key, row: Row) -> bool:
+        """Claim a row whose process has not published it in time, and enqueue its event. Returns True.
 
-        Does nothing if another process claims the row first. Raises Unavailable if the database
-        cannot be reached.
+        Does nothing if another process claims the row first. Raises Unavailable if the database cannot
+        be reached, and ValueError or LookupError if the row holds no event.
         """
+        event = self._outbox.event(key, row)
         try:
             await self._tables.commit([self._outbox.claim(key, row)])
         except Contention:
-            return
+            return True
         claims = row.entity["claims"] + 1
         log.info("outbox row taken over", eventid=key.name, claims=claims)
-        self.enqueue([self._outbox.event(key, row)], claims)
+        self.enqueue([event], claims)
+        return True
 
     async def run(self) -> None:
         """Publish until cancelled."""
@@ -108,17 +110,22 @@ class Relay:
     async def _publish(self, batch: list[Event]) -> None:
         try:
             await self._publish_with_retries(batch)
-        except Poison as poison:
-            # The broker rejects a batch as a whole: find the event at fault by publishing one by one.
-            if len(batch) == 1:
-                log.error("event cannot be published", eventid=batch[0].eventid, reason=poison.reason)
-                self._give_up(batch, poison)
-            else:
-                for event in batch:
-                    await self._publish([event])
         except Unavailable as error:
             self._broker_unavailable = True
             log.warning("events left to the sweeper", count=len(batch), error=str(error))
+            self._give_up(batch, error)
+        except Exception as error:
+            # One event fails the whole batch: find it by publishing one by one.
+            if len(batch) > 1:
+                for event in batch:
+                    await self._publish([event])
+                return
+            # A Poison is the broker's answer; anything else is a defect, whose traceback is needed.
+            defect = None if isinstance(error, Poison) else error
+            log.error(
+                "event cannot be published", eventid=batch[0].eventid, reason=str(error), exc_info=defect
+            )
+            self._observer.row_failed(self._outbox.kind)
             self._give_up(batch, error)
         else:
             self._broker_unavailable = False
@@ -155,7 +162,7 @@ class Relay:
             self._observer.removed(eventids)
             self._finish(len(eventids))
 
-    def _give_up(self, batch: list[Event], error: SagaError) -> None:
+    def _give_up(self, batch: list[Event], error: Exception) -> None:
         self._observer.given_up(batch, error)
         self._finish(len(batch))
 

@@ -22,18 +22,20 @@ REMINDERS_PER_SECOND = 50.0
 REMINDER_BURST = 100.0
 """Reminders that may be published at once after a pause."""
 MAX_UNANSWERED = 100
-"""Maximum unanswered reminders per process.
+"""Maximum unanswered reminders per process and awaited participant.
 
 Beyond this the receiver is presumably backlogged, and more would only add to it.
 """
 CHECK_INTERVAL_SECONDS = 0.25
 """Minimum interval between two lookups of the entities with unanswered reminders."""
 
-RemindFn = Callable[[str, Entity, float, str], Changes[bool]]
+RemindFn = Callable[[str, Entity, float, str], Changes[str | None]]
 """A pure function of (name, entity, now, eventid) for an entity past its `due`; `now` is wall-clock time.
 
-Returns the entity with a later `due`, or with none if it is settled, and the events to publish. The
-result is True if they only repeat an earlier event: then they may be left out, and only `due` moves.
+Returns the entity with a later `due`, at most MAX_INTERVAL_SECONDS from now, or with none if it is
+settled, and the events to publish. The result names the participant whose reply is awaited (one of a few
+names) if the events only repeat an earlier one: then they may be left out. It is None for everything
+else, such as a cancellation at a deadline, which is committed whatever else happens.
 """
 
 
@@ -62,8 +64,9 @@ class Reminders:
     """Publishes the reminders of one kind of entities, each in a transaction.
 
     A reply may be late because its sender has a backlog, which a reminder makes longer. So there is a
-    window of unanswered reminders, as in TCP. After message loss, replies free it within moments; with
-    a backlog, the remaining entities wait for their next turn, as if their reminders had been published.
+    window of unanswered reminders for each awaited participant, as in TCP. After message loss, replies
+    free it within moments; with a backlog, the remaining entities wait for their next turn, as if their
+    reminders had been published. While the service itself is saturated, reminders pause altogether.
     """
 
     def __init__(
@@ -74,48 +77,56 @@ class Reminders:
         self._remind = remind
         self._runtime = runtime
         self._is_saturated = is_saturated
-        self._unanswered: dict[Key, str | None] = {}
-        """The entities whose reminders were published, with the `due` they were left with."""
-        self._checked_at = float("-inf")
+        self._windows: dict[str, _Window] = {}
+        """By awaited participant."""
         self._allowance = REMINDER_BURST
         self._allowance_at = runtime.monotonic()
 
     def capacity(self) -> int:
-        """Return how many entities may be claimed now: the allowance of a token bucket; 0 if saturated."""
+        """Return how many entities may be claimed now: the allowance of a token bucket."""
         now = self._runtime.monotonic()
         earned = (now - self._allowance_at) * REMINDERS_PER_SECOND
         self._allowance, self._allowance_at = min(REMINDER_BURST, self._allowance + earned), now
-        is_saturated = self._is_saturated()
-        self._runtime.observer.reminding(active=not is_saturated)
-        return 0 if is_saturated else int(self._allowance)
+        self._runtime.observer.reminding(active=not self._is_saturated())
+        return int(self._allowance)
 
-    async def claim(self, key: Key, _row: Row) -> None:
+    async def claim(self, key: Key, row: Row) -> bool:
         """Publish the entity's reminder, unless another process did so or the reply has arrived.
 
-        Raises Unavailable if the database cannot be reached.
+        Returns False if the entity is left for a later sweep. Raises Unavailable if the database cannot
+        be reached, and what the RemindFn raises.
         """
         now, eventid = self._runtime.now(), self._runtime.new_id()
+        # Asked of the sweeper's row first: while reminders pause, they cost neither a lookup nor a commit.
+        awaited = self._remind(key.name, row.entity, now, eventid).result
+        if awaited is not None and self._is_saturated():
+            return False
+        window = self._windows.setdefault(awaited, _Window(self._store, self._runtime)) if awaited else None
         # An entity that is in the window already keeps its place: its last reminder may have been lost.
-        skip = key not in self._unanswered and await self._is_window_full()
+        postpone = window is not None and key not in window.unanswered and await window.is_full()
 
-        def decide(found: Snapshot) -> Changes[bool]:
+        def decide(found: Snapshot) -> Changes[str | None]:
             entity = found.get(key)
             # Read again in the transaction: the sweeper's row may be outdated.
             if entity is None or not is_due(entity.get(DUE), now):
-                return Changes(False)
+                return Changes(None)
             changes = self._remind(key.name, entity, now, eventid)
-            return replace(changes, result=False, events=()) if skip and changes.result else changes
+            if postpone and changes.result == awaited:
+                return replace(changes, result=None, events=())
+            return changes
 
         try:
             changes = await self._store.transact([key], decide)
         except Contention:
-            return
+            return False
         # Only published events use up the allowance; entities that just wait on do not.
         self._allowance -= len(changes.events)
         self._report(key, changes.writes.get(key))
-        if changes.result:
-            self._unanswered[key] = changes.writes[key].get(DUE)
+        if changes.result is not None:
+            if window is not None:
+                window.unanswered[key] = changes.writes[key].get(DUE)
             log.info("reminder published", kind=key.kind, name=key.name)
+        return True
 
     def _report(self, key: Key, entity: Entity | None) -> None:
         if entity is None or (due := entity.get(DUE)) is None:
@@ -123,18 +134,29 @@ class Reminders:
         else:
             self._runtime.observer.waiting(key, entity, decode_due(due))
 
-    async def _is_window_full(self) -> bool:
+
+class _Window:
+    """The entities whose reminders to one participant are unanswered."""
+
+    def __init__(self, store: Store, runtime: Runtime) -> None:
+        self.unanswered: dict[Key, str | None] = {}
+        """The `due` with which each was left."""
+        self._store = store
+        self._runtime = runtime
+        self._checked_at = float("-inf")
+
+    async def is_full(self) -> bool:
         """Whether MAX_UNANSWERED reminders are unanswered. Looks the entities up only if it seems so."""
-        if len(self._unanswered) < MAX_UNANSWERED:
+        if len(self.unanswered) < MAX_UNANSWERED:
             return False
         now = self._runtime.monotonic()
         if now - self._checked_at >= CHECK_INTERVAL_SECONDS:
             self._checked_at = now
-            found = await self._store.read(list(self._unanswered))
-            self._unanswered = {
-                key: due for key, due in self._unanswered.items() if _still_waits(found.get(key), due)
-            }
-        return len(self._unanswered) >= MAX_UNANSWERED
+            found = await self._store.read(list(self.unanswered))
+            for key, due in list(self.unanswered.items()):
+                if not _still_waits(found.get(key), due):
+                    del self.unanswered[key]
+        return len(self.unanswered) >= MAX_UNANSWERED
 
 
 def _still_waits(entity: Entity | None, due: str | None) -> bool:

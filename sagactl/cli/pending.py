@@ -10,16 +10,17 @@ from pathlib import Path
 import click
 
 from sagactl.cli import options
-from sagactl.dashboard.queue_depth import MAX_TIME
 from sagactl.inspect.connect import open_tables
 from sagactl.inspect.records import CorruptEntityError, decode
 from sagactl.text import format_duration
-from sagakit.due import SHARDS, due_bound
+from sagakit.due import END_OF_TIME, MAX_AHEAD_SECONDS, SHARDS, decode_due, due_bound
 from sagakit.tables import DUE, Entity, Key, Row, Tables
 from services.purchase.storage import TICKET, to_ticket
 from services.purchase.ticket import Ticket
 
 PAGE = 300
+CLOCK_SKEW_SECONDS = 60.0
+"""How far apart the clocks of processes normally are."""
 
 
 @click.command()
@@ -53,10 +54,14 @@ class PendingOrder:
 
     ticket: Ticket
     age_seconds: float
+    is_ahead: bool = False
+    """Whether it was opened, or is due, in an implausible future: it was written while a clock was fast."""
 
     def __str__(self) -> str:
-        age, sent = format_duration(self.age_seconds), self.ticket.reminders_sent
-        return f"{self.ticket.orderid}  {self.ticket.status:<13}  {age:>9}  {sent} reminders"
+        age = "?" if self.is_ahead else format_duration(self.age_seconds)
+        mark = "  clock was fast" if self.is_ahead else ""
+        sent = self.ticket.reminders_sent
+        return f"{self.ticket.orderid}  {self.ticket.status:<13}  {age:>9}  {sent} reminders{mark}"
 
 
 async def pending_orders(
@@ -64,12 +69,15 @@ async def pending_orders(
 ) -> tuple[list[PendingOrder], list[str]]:
     """Return the pending orders of at least that age, oldest first, and the tickets that are corrupt.
 
-    Reads the index of `due`.
+    Orders that were written while a clock was fast are always included: their age is not known. Reads the
+    index of `due`.
     """
 
     def read(orderid: str, entity: Entity) -> PendingOrder:
         ticket = to_ticket(orderid, entity)
-        order = PendingOrder(ticket, now - ticket.opened_at)
+        due = decode_due(entity[DUE])
+        ahead = max(due - MAX_AHEAD_SECONDS, ticket.opened_at - CLOCK_SKEW_SECONDS) > now
+        order = PendingOrder(ticket, now - ticket.opened_at, ahead)
         str(order)  # Raises if the time is none that can be shown.
         return order
 
@@ -81,7 +89,7 @@ async def pending_orders(
             orders[key.name] = decode(key, row.entity, read)
         except CorruptEntityError as error:
             corrupt[key.name] = str(error)
-    old = [each for each in orders.values() if each.age_seconds >= older_than_seconds]
+    old = [each for each in orders.values() if each.is_ahead or each.age_seconds >= older_than_seconds]
     return sorted(old, key=lambda each: -each.age_seconds), list(corrupt.values())
 
 
@@ -89,7 +97,7 @@ async def _awaiting(tables: Tables) -> AsyncIterator[tuple[Key, Row]]:
     for shard in range(SHARDS):
         start, limit = due_bound(shard, 0), PAGE
         while True:
-            page = await tables.due(TICKET, start, due_bound(shard, MAX_TIME), limit)
+            page = await tables.due(TICKET, start, due_bound(shard, END_OF_TIME), limit)
             for each in page:
                 yield each
             if len(page) < limit:

@@ -11,7 +11,7 @@ from contract.topology import TOPICS
 from sagactl.inspect.dead_letters import pull
 from sagactl.inspect.records import CorruptEntityError, decode
 from sagakit.bus import PullSubscription
-from sagakit.due import SHARDS, due_bound
+from sagakit.due import END_OF_TIME, SHARDS, due_bound
 from sagakit.events import published_at
 from sagakit.outbox import outbox_kind
 from sagakit.tables import Entity, Tables
@@ -26,8 +26,6 @@ IDLE_FACTOR = 20
 """Idle time after a query, as a multiple of its duration: the Firestore emulator reads a whole kind for each
 query, and monitoring must not become a significant load itself."""
 MAX_IDLE_SECONDS = 120.0
-MAX_TIME = 1e11
-"""Seconds since the epoch, later than any `due`."""
 AWAITING = (PRE_APPROVED, RESERVED, APPROVED)
 """Statuses in which a ticket awaits a reply; approved, that of delivery."""
 
@@ -54,7 +52,7 @@ class Backlog:
 
 async def load_backlog(tables: Tables, now: float) -> Backlog:
     """Read the backlog: one query for the tickets and one for each outbox."""
-    rows = await tables.due(TICKET, due_bound(0, 0), due_bound(SHARDS - 1, MAX_TIME), MAX_ROWS)
+    rows = await tables.due(TICKET, due_bound(0, 0), due_bound(SHARDS - 1, END_OF_TIME), MAX_ROWS)
     opened: dict[str, list[float | None]] = {status: [] for status in AWAITING}
     for key, row in rows:
         try:

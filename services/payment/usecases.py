@@ -122,16 +122,16 @@ class UseCases:
 
         await self._store.transact([payment_key(orderid)], decide)
 
-    def remind(self, orderid: str, entity: Entity, now: float, eventid: str) -> Changes[bool]:
+    def remind(self, orderid: str, entity: Entity, now: float, eventid: str) -> Changes[str | None]:
         """Republish the reply of an open charge; resume one whose outcome is not recorded."""
         charge = charges.with_reminder(to_charge(orderid, entity))
         if charge.status not in OPEN:
             # A newer version's status: only its processes know what the charge waits for.
-            return Changes(False)
+            return Changes(None)
         writes = self._writes(charge, now)
         if charge.status == CHARGING:
-            return Changes(False, writes, on_commit=partial(self.side_effects.schedule, orderid))
-        return Changes(True, writes, _replies(charge, eventid, now, is_reminder=True))
+            return Changes(None, writes, on_commit=partial(self.side_effects.schedule, orderid))
+        return Changes("purchase", writes, _replies(charge, eventid, now, is_reminder=True))
 
     async def _intended(self, ticket: TicketMessage) -> Charge:
         """Return the charge on record, or else the intention, which is on record if it needs the provider."""

@@ -114,9 +114,16 @@ class Ticket:
         return any(entry.status == DELIVERY_ARRANGED for entry in self.history)
 
     @property
+    def awaits_reply_of(self) -> str | None:
+        """The service that has to reply to its last event; None if none has to."""
+        if self.status == PRE_APPROVED:
+            return "stock"
+        return "delivery" if self.status == APPROVED and not self.delivery_arranged else None
+
+    @property
     def awaits_reply(self) -> bool:
         """Whether another service has to reply to its last event."""
-        return self.status == PRE_APPROVED or (self.status == APPROVED and not self.delivery_arranged)
+        return self.awaits_reply_of is not None
 
 
 @dataclass(frozen=True, slots=True)

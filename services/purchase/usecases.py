@@ -4,13 +4,13 @@ from collections.abc import Callable, Mapping
 from functools import partial
 
 from contract.reactions import Publishers, ticket_handlers
-from contract.tickets import FAILED, OPEN, REMINDER_ATTRIBUTE, RESERVED, TicketMessage, ticket_event
+from contract.tickets import OPEN, REMINDER_ATTRIBUTE, TicketMessage, ticket_event
 from sagakit.auth import caller as callers
 from sagakit.consumer import Handler, Outcome
 from sagakit.errors import NotFound, Poison
 from sagakit.events import Event
 from sagakit.inbox import Inbox
-from sagakit.reminders import ReminderSchedule
+from sagakit.reminders import MAX_INTERVAL_SECONDS, ReminderSchedule
 from sagakit.runtime import Runtime
 from sagakit.store import Changes, Snapshot, Store
 from sagakit.tables import Entity, Key
@@ -171,17 +171,17 @@ class UseCases:
         once = self._inbox.once(report.eventid, decide, load=lambda _: Outcome.DUPLICATE)
         return (await self._store.transact([ticket_key(orderid)], once)).result
 
-    def remind(self, orderid: str, entity: Entity, now: float, eventid: str) -> Changes[bool]:
+    def remind(self, orderid: str, entity: Entity, now: float, eventid: str) -> Changes[str | None]:
         """Republish a ticket that awaits a reply; cancel an open one at its deadline."""
         before = to_ticket(orderid, entity)
         deadline_seconds = self._order_deadline_seconds
         ticket = tickets.reminded(before, now, deadline_seconds, current_trace_id())
         writes = self._writes(ticket, now)
-        if ticket.status == RESERVED:
-            return Changes(False, writes)
-        failed = ticket.status in FAILED
-        published = [_event(ticket, eventid, now, is_reminder=not failed)]
-        return Changes(not failed, writes, published, self._recording(before, ticket))
+        awaited = ticket.awaits_reply_of
+        if awaited is None and ticket.status == before.status:
+            return Changes(None, writes)
+        published = [_event(ticket, eventid, now, is_reminder=awaited is not None)]
+        return Changes(awaited, writes, published, self._recording(before, ticket))
 
     def _recording(self, before: Ticket, after: Ticket) -> Callable[[], None] | None:
         """Return the function that records the end of an order; None if it has not ended just now."""
@@ -202,7 +202,9 @@ class UseCases:
         if ticket.awaits_reply:
             moments.append(self._schedule.next_at(now, ticket.reminders_sent))
         if ticket.status in OPEN:
-            moments.append(ticket.opened_at + self._order_deadline_seconds)
+            # A `due` further ahead counts as wrong: a longer deadline is reached in several intervals.
+            deadline_at = ticket.opened_at + self._order_deadline_seconds
+            moments.append(min(deadline_at, now + MAX_INTERVAL_SECONDS))
         return min(moments, default=None)
 
     async def _change(

@@ -93,12 +93,12 @@ class UseCases:
         """Compensate: release an order's reservation; without one, leave a tombstone that prevents it."""
         return await self._settle(eventid, ticket, RELEASED, inventory.released)
 
-    def remind(self, orderid: str, entity: Entity, now: float, eventid: str) -> Changes[bool]:
+    def remind(self, orderid: str, entity: Entity, now: float, eventid: str) -> Changes[str | None]:
         """Republish the reply of an open reservation."""
         before = to_reservation(orderid, entity)
         reservation = inventory.with_reminder(before)
         replies = _replies(reservation, eventid, now, is_reminder=True)
-        return Changes(True, self._writes(reservation, now), replies)
+        return Changes("purchase", self._writes(reservation, now), replies)
 
     async def _settle(
         self, eventid: str, ticket: TicketMessage, status: str, change: Callable[[Shard, int], Shard]

@@ -47,6 +47,7 @@ def up(**services: str) -> dict[str, str]:
 OVERDUE = 'saga_reminders_overdue_oldest_age_seconds{service="stock",kind="Reservation",status="reserved"}'
 OUTBOX = 'saga_outbox_oldest_age_seconds{service="stock",instance="a"}'
 DEAD = 'saga_dead_letters_total{service="purchase",reason="unknown-order"}'
+ROWS = 'saga_rows_failed_total{service="stock",kind="Reservation",instance="a"}'
 SERVING = 'saga_serving{service="stock",instance="a"}'
 SUBSCRIPTION_ACTIVE = (
     'saga_subscription_active{{service="stock",subscription="stock-service.t",instance="{0}"}}'
@@ -106,6 +107,15 @@ CASES = (
     ),
     Case("DeadLetters", "the last one is long ago", {DEAD: "0x9 1x60"}, "40m"),
     Case("DeadLetters", "the counter stays at zero", {DEAD: "0x60"}, "40m"),
+    Case(
+        "RowsFailing",
+        "a row fails again every twenty minutes",
+        {ROWS: "0x9 1x19 2x19 3x19"},
+        "55m",
+        {"service": "stock", "kind": "Reservation"},
+    ),
+    Case("RowsFailing", "the row was repaired long ago", {ROWS: "0x9 1x60"}, "50m"),
+    Case("RowsFailing", "the counter stays at zero", {ROWS: "0x60"}, "40m"),
     Case("EventsFailing", "one in ten fails", handled("0+90x40", "0+10x40"), "20m", SUBSCRIPTION),
     Case(
         "EventsFailing", "one in ten is nacked", handled("0+90x40", "0+10x40", "nacked"), "20m", SUBSCRIPTION

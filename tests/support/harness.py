@@ -79,11 +79,13 @@ WAITING = "Waiting"
 SCHEDULE = ReminderSchedule(15)
 
 
-def remind(name: str, entity: Entity, now: float, eventid: str) -> Changes[bool]:
+def remind(name: str, entity: Entity, now: float, eventid: str) -> Changes[str | None]:
     """Republish the last event of an entity, which counts its reminders."""
     reminders = entity["reminders"] + 1
     later = {**entity, "reminders": reminders, **due_property(name, SCHEDULE.next_at(now, reminders))}
-    return Changes(True, {Key(WAITING, name): later}, [an_event(eventid, again="true")])
+    return Changes(
+        entity.get("awaits", "another"), {Key(WAITING, name): later}, [an_event(eventid, again="true")]
+    )
 
 
 @dataclass

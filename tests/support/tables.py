@@ -83,6 +83,8 @@ class CountedTables:
         self.calls: Counter[str] = Counter()
         self.committed: list[Sequence[Mutation]] = []
         self.ranges: list[tuple[str, str]] = []
+        self.found = 0
+        """Rows that `due` returned."""
 
     async def lookup(self, keys: Sequence[Key]) -> dict[Key, Row]:
         self.calls["lookup"] += 1
@@ -96,7 +98,9 @@ class CountedTables:
     async def due(self, kind: str, start: str, end: str, limit: int) -> list[tuple[Key, Row]]:
         self.calls["due"] += 1
         self.ranges.append((start, end))
-        return await self._tables.due(kind, start, end, limit)
+        rows = await self._tables.due(kind, start, end, limit)
+        self.found += len(rows)
+        return rows
 
     async def page(self, kind: str, after: str, limit: int) -> list[tuple[Key, Row]]:
         self.calls["page"] += 1

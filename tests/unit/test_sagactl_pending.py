@@ -84,3 +84,17 @@ async def test_corrupt_tickets_hide_no_other():
         "OrderTicket order-2: IndexError: tuple index out of range",
         "OrderTicket order-3: ValueError: cannot convert float NaN to integer",
     ]
+
+
+async def test_orders_that_a_fast_clock_wrote_are_listed_whatever_their_age():
+    tables = await tables_with(1, due=START)
+    for orderid, ahead in (("opened-ahead", 3600.0), ("due-ahead", 0.0)):
+        ticket = opened(orderid, "cart", (), START + ahead)
+        await tables.commit([Insert(ticket_key(orderid), ticket_entity(ticket, START + 3600))])
+
+    found, _ = await pending_orders(tables, START + 1, older_than_seconds=60)
+
+    assert [str(each) for each in found] == [
+        "due-ahead  pre-approved           ?  0 reminders  clock was fast",
+        "opened-ahead  pre-approved           ?  0 reminders  clock was fast",
+    ]

@@ -46,9 +46,9 @@ def greeter(kit: Kit) -> Service:
         greeting = {Key("Greeting", body["name"]): {"text": body["text"]}}
         return await once(kit, event, [*greeting], lambda _: Changes(Outcome.APPLIED, greeting))
 
-    def remind(name: str, entity: Entity, now: float, eventid: str) -> Changes[bool]:
+    def remind(name: str, entity: Entity, now: float, eventid: str) -> Changes[str | None]:
         greeting = {Key("Greeting", name): waiting(name, entity["sent"] + 1, now)}
-        return Changes(True, greeting, [new_event(eventid, "hello.Greeted", name=name)])
+        return Changes("translator", greeting, [new_event(eventid, "hello.Greeted", name=name)])
 
     handlers = {"hello.Requested": requested, "hello.Translated": translated}
     return Service(handlers=handlers, reminders={"Greeting": remind})

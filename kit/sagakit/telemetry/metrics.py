@@ -95,6 +95,13 @@ OUTBOX_AGE = Gauge(
     "saga.outbox.oldest.age", SECONDS, "Age of the oldest of these events; 0 if the outbox is empty."
 )
 
+ROWS_FAILED = Counter(
+    "saga.rows.failed",
+    "{row}",
+    "Failures of the work on one stored row (a reminder, an unpublished event), which is left as it is.",
+    ("kind",),
+)
+
 REMINDERS_OVERDUE = Gauge(
     "saga.reminders.overdue",
     "{entity}",

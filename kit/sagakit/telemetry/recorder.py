@@ -11,7 +11,7 @@ from sagakit.bus import Delivery
 from sagakit.consumer import Consumer, Outcome
 from sagakit.errors import Poison
 from sagakit.events import Event, published_at
-from sagakit.observer import Observer, Report
+from sagakit.observer import NO_KIND, Observer, Report
 from sagakit.runtime import Runtime
 from sagakit.tables import Entity, Key, Row
 from sagakit.telemetry import metrics
@@ -54,6 +54,7 @@ class Recorder(Observer):
         self._reasons = {*metrics.DEAD_LETTER_REASONS, *dead_letter_reasons}
         known = [{"reason": reason} for reason in self._reasons]
         self._dead_letters = metrics_.counter(metrics.DEAD_LETTERS, known)
+        self._failed_rows = metrics_.counter(metrics.ROWS_FAILED, [{"kind": NO_KIND}])
         metrics_.gauge(metrics.REMINDERS_OVERDUE, self.overdue.counts)
         metrics_.gauge(metrics.REMINDERS_OVERDUE_AGE, self.overdue.oldest_ages)
 
@@ -67,6 +68,11 @@ class Recorder(Observer):
         self.metrics.gauge(metrics.EVENTS_IN_FLIGHT, lambda: by_subscription(lambda name: in_flight[name]))
         self.metrics.gauge(metrics.SUBSCRIPTION_ACTIVE, lambda: by_subscription(lambda name: name in pulled))
         self.metrics.gauge(metrics.CONSUMER_SATURATED, lambda: [(consumer.is_saturated, {})])
+
+    def observe_kinds(self, kinds: Iterable[str]) -> None:
+        """Start counting the failed rows of these kinds at 0."""
+        for kind in kinds:
+            self._failed_rows.add(0, {"kind": kind})
 
     @contextmanager
     def transaction(self) -> Iterator[Report]:
@@ -159,6 +165,9 @@ class Recorder(Observer):
 
     def claim(self, key: Key, row: Row) -> AbstractContextManager[Any]:
         return self.spans.claiming(key, row)
+
+    def row_failed(self, kind: str) -> None:
+        self._failed_rows.add(1, {"kind": kind})
 
     def reminding(self, *, active: bool) -> None:
         self.overdue.expire() if active else self.overdue.pause()

@@ -6,8 +6,17 @@ from dataclasses import replace
 
 import pytest
 
-from sagakit.reminders import MAX_UNANSWERED, REMINDER_BURST, Reminders, ReminderSchedule, due_property
+from sagakit.due import shard_of
+from sagakit.reminders import (
+    MAX_UNANSWERED,
+    REMINDER_BURST,
+    Reminders,
+    ReminderSchedule,
+    RemindFn,
+    due_property,
+)
 from sagakit.store import Changes
+from sagakit.sweeper import PAGE
 from sagakit.tables import DUE, Delete, Entity, Key, Mutation, Update
 from tests.support.clock import START
 from tests.support.counter import a_store, an_event
@@ -120,6 +129,63 @@ async def test_no_reminders_while_the_service_is_saturated(harness: RemindersHar
     assert (while_saturated, harness.sent("a")) == (0, 1)
 
 
+async def test_reminders_that_pause_cost_neither_lookups_nor_commits(harness: RemindersHarness):
+    await harness.waits(*(str(number) for number in range(50)))
+    harness.is_saturated = True
+    calls = harness.tables.calls
+
+    for _ in range(10):
+        await harness.sweep_after(10)
+
+    assert (calls["lookup"], calls["commit"]) == (0, 0)
+
+
+@pytest.mark.parametrize("minutes", [1, 40])
+async def test_paused_reminders_are_sent_as_soon_as_the_service_has_capacity(
+    harness: RemindersHarness, minutes: int
+):
+    """However long the pause was: the low-water mark does not move past them."""
+    await harness.waits("a")
+    harness.is_saturated = True
+    for _ in range(6 * minutes):
+        await harness.sweep_after(10)
+
+    harness.is_saturated = False
+    await harness.sweep_after(10)
+
+    assert harness.sent("a") == 1
+
+
+def with_deadline(at: float) -> RemindFn:
+    """Remind as `remind` does, but cancel entities whose deadline is over."""
+
+    def close(name: str, entity: Entity, now: float, eventid: str) -> Changes[str | None]:
+        if now < at or name != "late":
+            return remind(name, entity, now, eventid)
+        return Changes(None, {Key(WAITING, name): {"reminders": 0}}, [an_event(eventid)])
+
+    return close
+
+
+async def test_deadline_is_kept_while_the_service_is_saturated():
+    """Even if the reminders of other entities fill many pages."""
+    harness = RemindersHarness(remind=with_deadline(START + 60))
+    shard = shard_of("late")
+    others = [name for name in map(str, range(60_000)) if shard_of(name) == shard][: 15 * PAGE]
+    await harness.waits(*others, seconds=1)
+    await harness.waits("late", seconds=15)
+    harness.is_saturated = True
+
+    for _ in range(8):
+        await harness.clock.advance(10)
+        await harness.sweeper.visit(shard)
+
+    (closed,) = harness.events
+    assert "again" not in closed["attributes"]
+    assert DUE not in harness.row("late").entity
+    assert harness.sent(*others) == 0
+
+
 async def test_reminders_are_limited_per_second(harness: RemindersHarness):
     """However quickly the replies arrive."""
     names = [str(number) for number in range(400)]
@@ -173,13 +239,38 @@ async def test_unanswered_reminders_are_repeated_in_turn_and_no_others_sent(harn
     assert (at_first, len(harness.events)) == (MAX_UNANSWERED, 2 * MAX_UNANSWERED)
 
 
+async def test_participant_that_does_not_reply_delays_no_reminder_to_another(harness: RemindersHarness):
+    """For example delivery is down, and another order's first event was lost on its way to stock."""
+    names = [str(number) for number in range(150)]
+    await harness.waits(*names, seconds=0, awaits="delivery")
+    for _ in range(3):
+        await harness.sweep_after(1)
+    await harness.waits("lost", seconds=0, awaits="stock")
+
+    await harness.sweep_after(1)
+
+    events = len(harness.events)
+    assert (harness.sent("lost"), events) == (1, MAX_UNANSWERED + 1)
+
+
+async def test_unanswered_reminders_are_limited_for_each_participant(harness: RemindersHarness):
+    for awaited in ("stock", "delivery"):
+        names = (f"{awaited}{number}" for number in range(150))
+        await harness.waits(*names, seconds=0, awaits=awaited)
+
+    for _ in range(8):
+        await harness.sweep_after(1)
+
+    assert len(harness.events) == 2 * MAX_UNANSWERED
+
+
 async def test_other_events_are_published_although_the_window_is_full(harness: RemindersHarness):
     """For example a cancellation at a deadline: it is no reminder."""
 
-    def close(name: str, entity: Entity, now: float, eventid: str) -> Changes[bool]:
+    def close(name: str, entity: Entity, now: float, eventid: str) -> Changes[str | None]:
         if name != "late":
             return remind(name, entity, now, eventid)
-        return Changes(False, {Key(WAITING, name): {"reminders": 0}}, [an_event(eventid)])
+        return Changes(None, {Key(WAITING, name): {"reminders": 0}}, [an_event(eventid)])
 
     harness = RemindersHarness(remind=close)
     await harness.waits(*(str(number) for number in range(150)), seconds=0)
@@ -218,18 +309,16 @@ async def test_saturation_uses_up_no_allowance(harness: RemindersHarness):
 
 async def test_postponed_entity_uses_up_no_allowance(harness: RemindersHarness):
     """For example an entity that only waits for a deadline."""
-    found: list[str] = []
 
-    def postpone(name: str, entity: Entity, now: float, eventid: str) -> Changes[bool]:
-        found.append(name)
-        return Changes(False, {Key(WAITING, name): {"reminders": 0, **due_property(name, now + 60)}})
+    def postpone(name: str, entity: Entity, now: float, eventid: str) -> Changes[str | None]:
+        return Changes(None, {Key(WAITING, name): {"reminders": 0, **due_property(name, now + 60)}})
 
     harness = RemindersHarness(remind=postpone)
     await harness.waits(*(str(number) for number in range(50)), seconds=0)
     times = []
     for seconds in (1, 1, 60):
         await harness.sweep_after(seconds)
-        times.append(len(found))
+        times.append(harness.tables.calls["commit"])
 
     assert times == [50, 50, 100]
     assert harness.reminders.capacity() == REMINDER_BURST

@@ -106,11 +106,11 @@ async def test_system_that_hangs_delays_neither_the_sweeper_nor_reminders():
     system = OtherSystem(hangs)
     async with side_effects(system) as effects:
 
-        def remind_or_repeat(name: str, entity: Entity, now: float, eventid: str) -> Changes[bool]:
+        def remind_or_repeat(name: str, entity: Entity, now: float, eventid: str) -> Changes[str | None]:
             changes = remind(name, entity, now, eventid)
             if not name.startswith("intended"):
                 return changes
-            return Changes(False, changes.writes, on_commit=partial(effects.schedule, name))
+            return Changes(None, changes.writes, on_commit=partial(effects.schedule, name))
 
         harness = RemindersHarness(remind=remind_or_repeat)
         intended = [f"intended {number}" for number in range(2 * MAX_SCHEDULED)]
