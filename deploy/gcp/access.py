@@ -13,7 +13,7 @@ EPHEMERAL_PERMISSIONS = tuple(
 )
 """For the gateway's ephemeral subscriptions, on the project: Pub/Sub supports no conditions by name."""
 
-PUBLISHER, SUBSCRIBER = "roles/pubsub.publisher", "roles/pubsub.subscriber"
+PUBLISHER, SUBSCRIBER, VIEWER = (f"roles/pubsub.{role}" for role in ("publisher", "subscriber", "viewer"))
 
 
 def granted(project: str, namespace: str) -> Iterator[Step]:
@@ -70,6 +70,8 @@ def _service(who: str, service: str) -> Iterator[Step]:
     for topic in topology.subscribed_topics(service):
         name = subscription_name(service, topic)
         yield Step(f"{service} may pull {name}", _bind("subscriptions", name, who, SUBSCRIBER))
+        # For its readiness: whether the subscription still has its topic.
+        yield Step(f"{service} may describe {name}", _bind("subscriptions", name, who, VIEWER))
 
 
 def _dead_letters() -> Iterator[Step]:

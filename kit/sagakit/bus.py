@@ -62,6 +62,13 @@ class Bus(Protocol):
         """Pull the subscription: call `receive` on the event loop with each delivery.
 
         At most `max_outstanding` deliveries are unsettled at a time. Errors end the pull (`ended`).
+        Raises Unavailable if it cannot be opened.
+        """
+
+    async def subscription_problem(self, name: str) -> str | None:
+        """Return why the subscription gets no messages: it does not exist, or its topic was deleted.
+
+        None: it gets what is published. Raises Unavailable if the broker cannot be reached.
         """
 
 
@@ -94,8 +101,12 @@ class Provisioner(Protocol):
     async def ensure_topic(self, topic: str) -> None:
         """Create the topic if it does not exist."""
 
-    async def ensure_subscription(self, spec: SubscriptionSpec) -> None:
-        """Create the subscription, or give it these settings. Renews one that expires."""
+    async def ensure_subscription(self, spec: SubscriptionSpec) -> str:
+        """Create the subscription, or give it these settings. Renews one that expires.
+
+        One whose settings cannot be changed, or whose topic was deleted, is deleted and created again: its
+        messages are lost. Return what was changed and why, in a few words; "" if nothing was.
+        """
 
     async def remove_subscription(self, name: str) -> None:
         """Delete the subscription if it exists. Open pulls on it end eventually."""

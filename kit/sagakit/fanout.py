@@ -8,6 +8,7 @@ import structlog
 
 from sagakit.backends import Broker
 from sagakit.bus import Delivery, Message, SubscriptionSpec
+from sagakit.concurrency import first_completed
 from sagakit.errors import Unavailable
 from sagakit.runtime import Backoff, Runtime
 
@@ -16,6 +17,8 @@ log = structlog.get_logger()
 EXPIRES_AFTER_SECONDS = 24 * 3600
 RENEW_INTERVAL_SECONDS = 600.0
 """How often the expiry of this process's subscriptions is renewed; expired ones are swept."""
+CHECK_INTERVAL_SECONDS = 10.0
+"""How often it is checked that they still get what is published: a pull does not end with its topic."""
 MAX_OUTSTANDING = 1_000
 DELETE_TIMEOUT_SECONDS = 3.0
 STABLE_AFTER_SECONDS = 30.0
@@ -42,7 +45,8 @@ class FanoutSubscriber:
         name: Callable[[str, str], str],
         runtime: Runtime,
     ) -> None:
-        """`topics` by source. `catch_up` is called after each subscribing: messages may have been missed.
+        """`topics` by source. `catch_up` is called when a topic's messages begin to arrive, or cease to: some
+        may have been missed.
 
         `name` returns a subscription's name, of a new id and the topic.
         """
@@ -52,6 +56,12 @@ class FanoutSubscriber:
         self._catch_up = catch_up
         self._name = name
         self._runtime = runtime
+        self._receiving: set[str] = set()
+
+    @property
+    def is_receiving(self) -> bool:
+        """Whether there is a subscription to every topic, as far as is known."""
+        return self._receiving.issuperset(self._topics)
 
     async def run(self) -> None:
         """Receive until cancelled, then delete the subscriptions, if the broker can be reached."""
@@ -66,6 +76,7 @@ class FanoutSubscriber:
             try:
                 await self._subscribe(source, topic)
             except Unavailable as error:
+                self._set_receiving(source, receiving=False)
                 failures = 0 if self._runtime.monotonic() - began > STABLE_AFTER_SECONDS else failures + 1
                 log.warning("ephemeral subscription lost", topic=topic, error=str(error))
             await self._runtime.sleep(
@@ -86,26 +97,46 @@ class FanoutSubscriber:
             pull = self._broker.bus.subscribe(
                 spec.name, lambda delivery: self._receive_one(source, delivery), MAX_OUTSTANDING
             )
-            # Messages from before the subscription existed are not delivered: read what they announced.
-            self._catch_up()
-            renewing = asyncio.create_task(self._renew(spec))
             try:
-                await pull.ended()
+                # Messages from before the subscription existed are not delivered.
+                self._set_receiving(source, receiving=True)
+                await first_completed(pull.ended(), self._keep(source, spec))
             finally:
-                renewing.cancel()
                 await pull.close()
         finally:
             with suppress(Unavailable, TimeoutError):
                 async with asyncio.timeout(DELETE_TIMEOUT_SECONDS):
                     await self._broker.provisioner.remove_subscription(spec.name)
 
-    async def _renew(self, spec: SubscriptionSpec) -> None:
+    def _set_receiving(self, source: str, *, receiving: bool) -> None:
+        """Record whether messages arrive; if that changes, read what the missed ones announced."""
+        if receiving != (source in self._receiving):
+            (self._receiving.add if receiving else self._receiving.discard)(source)
+            self._catch_up()
+
+    async def _keep(self, source: str, spec: SubscriptionSpec) -> None:
+        """Renew the subscription. Raises Unavailable if it gets nothing any more."""
+        renewed_at = self._runtime.monotonic()
         while True:
-            await self._runtime.sleep(RENEW_INTERVAL_SECONDS)
+            await self._runtime.sleep(CHECK_INTERVAL_SECONDS)
             try:
-                await self._broker.provisioner.ensure_subscription(spec)
-            except Unavailable as error:
-                log.warning("ephemeral subscription not renewed", subscription=spec.name, error=str(error))
+                problem = await self._broker.bus.subscription_problem(spec.name)
+            except Unavailable:
+                # The pull reconnects, and the subscription may still exist then.
+                self._set_receiving(source, receiving=False)
+                continue
+            if problem:
+                raise Unavailable(problem)
+            self._set_receiving(source, receiving=True)
+            if self._runtime.monotonic() - renewed_at >= RENEW_INTERVAL_SECONDS:
+                renewed_at = self._runtime.monotonic()
+                await self._renew(spec)
+
+    async def _renew(self, spec: SubscriptionSpec) -> None:
+        try:
+            await self._broker.provisioner.ensure_subscription(spec)
+        except Unavailable as error:
+            log.warning("ephemeral subscription not renewed", subscription=spec.name, error=str(error))
 
     def _receive_one(self, source: str, delivery: Delivery) -> None:
         # Acknowledged before it is used: what it announces is stored by its publisher, so nothing gets lost.

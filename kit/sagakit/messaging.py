@@ -51,9 +51,11 @@ class Messaging:
                 metrics=recorder.metrics,
             )
         )
+        topics = {subscription_name(name, topic): topic for topic in settings.subscribe_topics}
+        self.subscriptions = tuple(topics)
         self._consumer = Consumer(
             backend.bus,
-            {subscription_name(name, topic): topic for topic in settings.subscribe_topics},
+            topics,
             self.service.handlers,
             settings.dead_letter_topic,
             self._check_backends,

@@ -5,6 +5,7 @@ import gc
 import os
 import signal
 import sys
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 
 import grpc
@@ -12,7 +13,9 @@ import structlog
 
 from sagakit.application import DEFAULT_APPLICATION, Application
 from sagakit.backends import Backend, open_backend
+from sagakit.bus import Bus
 from sagakit.concurrency import first_completed
+from sagakit.errors import Unavailable
 from sagakit.grpc.server import GrpcServer
 from sagakit.grpc.tracing import TracingServerInterceptor
 from sagakit.messaging import Messaging
@@ -30,9 +33,54 @@ log = structlog.get_logger()
 
 CALLS_DRAIN_TIMEOUT_SECONDS = 8.0
 PROGRESS_CHECK_INTERVAL_SECONDS = 5.0
+START_CHECK_INTERVAL_SECONDS = 1.0
+"""How often the subscriptions are checked until all were good once."""
+SUBSCRIPTION_CHECK_INTERVAL_SECONDS = 10.0
+"""And from then on."""
+LOST_AFTER_SECONDS = 30.0
+"""How long a subscription may be missing: emulators that restart lose it until they are provisioned again."""
 GC_THRESHOLDS = (50_000, 20, 100)
 """Allocations before a generation-0 collection (CPython's default of 700 is reached within a request or
 two), and collections of each generation before one of the next."""
+
+
+class SubscriptionCheck:
+    """Whether a service's subscriptions get what is published, checked at an interval.
+
+    Until they have been good once, every problem counts, an unreachable broker too. From then on only a
+    subscription that was lost does, and not at once: the service works without the broker, whose messages are
+    kept in the outbox.
+    """
+
+    def __init__(self, bus: Bus, names: Sequence[str], runtime: Runtime) -> None:
+        self._bus = bus
+        self._names = names
+        self._runtime = runtime
+        self._were_good = False
+        self._lost_at: float | None = None
+        self.problem: str | None = "the subscriptions have not been checked yet"
+
+    @property
+    def interval_seconds(self) -> float:
+        """The time until the next check."""
+        return SUBSCRIPTION_CHECK_INTERVAL_SECONDS if self._were_good else START_CHECK_INTERVAL_SECONDS
+
+    async def check(self) -> None:
+        """Bring `problem` up to date."""
+        try:
+            found = await asyncio.gather(*map(self._bus.subscription_problem, self._names))
+        except Unavailable as error:
+            if not self._were_good:
+                self.problem = f"the broker is unavailable: {error}"
+            return
+        problem = next(filter(None, found), None)
+        if problem is None:
+            self._were_good, self._lost_at, self.problem = True, None, None
+            return
+        if self._lost_at is None:
+            self._lost_at = self._runtime.monotonic()
+        if not self._were_good or self._runtime.monotonic() - self._lost_at >= LOST_AFTER_SECONDS:
+            self.problem = problem
 
 
 class Process:
@@ -49,6 +97,7 @@ class Process:
     ) -> None:
         self._drain_delay_seconds = settings.drain_delay_seconds
         self._messaging = Messaging(name, settings, backend, runtime, build)
+        self._subscriptions = SubscriptionCheck(backend.bus, self._messaging.subscriptions, runtime)
         service = self._messaging.service
         recorder = recorder_of(runtime)
         tracer = recorder.spans.tracer
@@ -66,22 +115,43 @@ class Process:
         self._open = settings.auth is None
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Serve until `stop` is set, then finish what is in flight. Raises OSError if the port is in use."""
-        await self.server.start()
+        """Serve until `stop` is set or a part fails, then finish what is in flight.
+
+        Raises SettingsError if the port is in use, and what the part raised.
+        """
+        await self.server.set_ready(False)
+        try:
+            await self.server.start()
+        except OSError as error:
+            raise SettingsError("PORT", f"cannot be used: {error}") from error
         messaging = asyncio.create_task(self._messaging.run())
         await self.server.set_serving(True)
         log.info("serving", port=self.server.port)
         if self._open:
             log.warning("authentication disabled", reason="AUTH_ISSUER is not set")
-        progress = asyncio.create_task(self._check_progress())
+        checks = (self._check_progress(), self._check_readiness())
         try:
-            await first_completed(stop.wait(), asyncio.shield(messaging))
+            await first_completed(stop.wait(), asyncio.shield(messaging), *checks)
+        except Exception as error:
+            log.error("draining after a failure", error=repr(error))
+            raise
         finally:
-            progress.cancel()
-        await self._drain()
-        messaging.cancel()
-        await asyncio.gather(messaging, return_exceptions=True)
-        log.info("stopped")
+            await self._drain()
+            messaging.cancel()
+            await asyncio.gather(messaging, return_exceptions=True)
+            log.info("stopped")
+
+    async def _check_readiness(self) -> None:
+        """Report the services NOT_SERVING while no events reach them, and log why."""
+        logged = None
+        while True:
+            await self._subscriptions.check()
+            problem = self._subscriptions.problem
+            await self.server.set_ready(problem is None)
+            if problem != logged:
+                log.warning("not ready", reason=problem) if problem else log.info("ready")
+            logged = problem
+            await asyncio.sleep(self._subscriptions.interval_seconds)
 
     async def _check_progress(self) -> None:
         """Report NOT_SERVING while something hangs, so that the process's supervisor restarts it."""
@@ -120,15 +190,15 @@ def main(name: str, build: ServiceFactory, application: Application = DEFAULT_AP
     Reads the environment once (the variables of `ServiceSettings`, and OTEL_* for traces). On a signal it
     reports NOT_SERVING, finishes calls and events that are in flight, publishes what the outbox still
     holds, each within a time limit, and returns: exit code 0. If it cannot start, it prints the cause to
-    standard error (`name: PORT is not set`) and exits with 1; so it does with a traceback in the log if a
-    part of it crashes.
+    standard error (`name: PORT is not set`) and exits with 1. If a part of it crashes, it does the same as
+    on a signal, logs the traceback and exits with 1.
     """
     try:
         settings = ServiceSettings.from_environ(os.environ)
         logs.configure(name, settings.logs, application.log_fields)
         tune_gc()
         asyncio.run(_main(name, settings, build, application))
-    except (SettingsError, OSError) as error:
+    except SettingsError as error:
         sys.exit(f"{name}: {error}")
 
 

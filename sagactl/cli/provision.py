@@ -4,6 +4,7 @@ import asyncio
 import os
 import time
 from collections.abc import Callable, Coroutine, Mapping
+from functools import partial
 from typing import Any
 
 import click
@@ -42,7 +43,10 @@ def provision(wait: float, interval: float | None, check_store: bool) -> None:
     if interval is not None:
         asyncio.run(_until_stopped(keep_provisioned(os.environ, interval, click.echo)))
         return
-    lines = asyncio.run(_until_stopped(provision_with_retries(os.environ, wait, check_store=check_store)))
+    work = provision_with_retries(
+        os.environ, wait, check_store=check_store, print_=partial(click.echo, err=True)
+    )
+    lines = asyncio.run(_until_stopped(work))
     if lines is None:
         raise click.ClickException("stopped before provisioning was complete")
     for line in lines:
@@ -65,31 +69,42 @@ async def _until_stopped(work: Coroutine[Any, Any, list[str] | None]) -> list[st
 async def ensure_provisioned(environ: Mapping[str, str]) -> list[str]:
     """Create or update all topics and subscriptions of `contract.topology`; return a line for each.
 
-    Deletes expired ephemeral subscriptions. Raises CommandError if the backend that `environ` names is
-    unavailable, or none is named.
+    A line ends with what was changed, in parentheses. Deletes expired ephemeral subscriptions. Raises
+    CommandError if the backend that `environ` names is unavailable, or none is named.
     """
     specs = subscription_specs()
     try:
         async with open_provisioner(environ) as provisioner:
             await asyncio.gather(*(provisioner.ensure_topic(topic) for topic in topics()))
-            await asyncio.gather(*(provisioner.ensure_subscription(spec) for spec in specs[:-1]))
+            changes = await asyncio.gather(*(provisioner.ensure_subscription(spec) for spec in specs[:-1]))
             # Created last: if it exists, everything does.
-            await provisioner.ensure_subscription(specs[-1])
+            changes.append(await provisioner.ensure_subscription(specs[-1]))
             deleted = await provisioner.sweep(topology.EPHEMERAL_PREFIX)
     except (SettingsError, Unavailable) as error:
         raise CommandError(f"cannot provision: {error}") from error
     return [
         *(f"topic {topic}" for topic in topics()),
-        *(f"subscription {spec.name} of {spec.topic}" for spec in specs),
+        *(
+            f"subscription {spec.name} of {spec.topic}" + (f" ({change})" if change else "")
+            for spec, change in zip(specs, changes, strict=True)
+        ),
         *(f"deleted {name}, whose process has ended" for name in deleted),
     ]
 
 
 async def provision_with_retries(
-    environ: Mapping[str, str], wait_seconds: float, *, check_store: bool = False
+    environ: Mapping[str, str],
+    wait_seconds: float,
+    *,
+    check_store: bool = False,
+    print_: Callable[[str], object] = lambda _: None,
 ) -> list[str]:
-    """Retry `ensure_provisioned`, and with `check_store` a read of the store, for `wait_seconds`."""
+    """Retry `ensure_provisioned`, and with `check_store` a read of the store, for `wait_seconds`.
+
+    Print why it waits whenever the reason changes.
+    """
     deadline = time.monotonic() + wait_seconds
+    printed = ""
     while True:
         try:
             lines = await ensure_provisioned(environ)
@@ -98,6 +113,9 @@ async def provision_with_retries(
         except CommandError as error:
             if isinstance(error.__cause__, SettingsError) or time.monotonic() >= deadline:
                 raise
+            if str(error) != printed:
+                print_(f"waiting: {error}")
+            printed = str(error)
         else:
             return lines
         await asyncio.sleep(RETRY_INTERVAL_SECONDS)
@@ -114,18 +132,22 @@ async def _check_store(environ: Mapping[str, str]) -> None:
 async def keep_provisioned(
     environ: Mapping[str, str], interval_seconds: float, print_: Callable[[str], object]
 ) -> None:
-    """Provision at this interval and print changes of state. Raises CommandError if no backend is named."""
+    """Provision at this interval; print changes of state, and which subscriptions were changed.
+
+    Raises CommandError if no backend is named.
+    """
     printed = ""
     while True:
+        changes: list[str] = []
         try:
-            await ensure_provisioned(environ)
+            changes += (line for line in await ensure_provisioned(environ) if line.endswith(")"))
             state = "provisioned"
         except CommandError as error:
             if isinstance(error.__cause__, SettingsError):
                 raise
             state = str(error)
-        if state != printed:
-            print_(state)
+        if state != printed or changes:
+            print_("\n".join([state, *changes]))
         printed = state
         await asyncio.sleep(interval_seconds)
 

@@ -2,10 +2,11 @@
 
 import asyncio
 import os
+import signal
 import socket
 import sys
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
 import structlog
 from opentelemetry.trace import Tracer
@@ -37,7 +38,7 @@ def main() -> None:
         settings = Settings.from_environ(os.environ)
         logs.configure("gateway", settings.logs, SHOP.log_fields)
         asyncio.run(_run(settings, listen(settings.host, settings.port)))
-    except (SettingsError, OSError) as error:
+    except SettingsError as error:
         sys.exit(f"gateway: {error}")
 
 
@@ -89,12 +90,23 @@ def middleware_config(settings: Settings, metrics: Metrics, tracer: Tracer | Non
 async def receiving(messages: Broker, feeds: OrderFeeds) -> AsyncIterator[None]:
     """Context manager: pass published events on to the feeds inside the block."""
     subscriber = ticket_subscriber(messages, feeds.receive, feeds.refresh, Runtime())
-    async with asyncio.TaskGroup() as tasks:
-        task = tasks.create_task(subscriber.run())
-        try:
-            yield
-        finally:
-            task.cancel()
+    feeds.is_receiving = lambda: subscriber.is_receiving
+    task = asyncio.create_task(subscriber.run())
+    task.add_done_callback(_drain_if_failed)
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+def _drain_if_failed(task: "asyncio.Task[None]") -> None:
+    """Have this process end, with an error but in order, after a defect in receiving events."""
+    error = None if task.cancelled() else task.exception()
+    if error is not None:
+        log.error("receiving events failed", exc_info=error)
+        signal.raise_signal(signal.SIGTERM)
 
 
 if __name__ == "__main__":

@@ -55,6 +55,7 @@ def test_service_has_exactly_the_needed_permissions():
         ("com.example.stock", "pubsub.publisher"),
         ("com.example.dead-letter", "pubsub.publisher"),
         ("stock-service.com.example.purchase", "pubsub.subscriber"),
+        ("stock-service.com.example.purchase", "pubsub.viewer"),
         ("my-proj", "datastore.user"),
     }
 

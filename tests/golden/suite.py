@@ -112,6 +112,7 @@ class _Bus:
     def __init__(self, observed: Observed, bus: Any) -> None:
         self._watched = observed
         self._bus = bus
+        self.subscription_problem = bus.subscription_problem
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def publish(self, topic: str, messages: Sequence[Message]) -> None:

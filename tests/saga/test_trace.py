@@ -220,6 +220,7 @@ class HeldBus:
         self._bus = bus
         self._held = held
         self.subscribe = bus.subscribe
+        self.subscription_problem = bus.subscription_problem
 
     async def publish(self, topic: str, messages: Sequence[Message]) -> None:
         if self._held.is_set():

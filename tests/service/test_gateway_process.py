@@ -73,6 +73,21 @@ async def test_sigterm_lets_a_request_finish_and_exits_with_zero():
     assert exit_code == 0
 
 
+async def test_gateway_serves_while_the_broker_is_unreachable():
+    """Known mistake: Google's client gives up after 45 s with an error that ends the process."""
+    broker = {"GOOGLE_CLOUD_PROJECT": "p", "PUBSUB_EMULATOR_HOST": "127.0.0.1:1", "BACKEND": "gcp"}
+    async with running(**broker) as (process, client):
+        lost = 0
+        async with asyncio.timeout(WAIT_SECONDS):
+            while lost < 2 * len(SERVICES):
+                line = json.loads(await process.stdout.readline())
+                lost += line["message"] == "ephemeral subscription lost"
+
+        assert (await client.get("/healthz")).status_code == 200
+        process.send_signal(signal.SIGTERM)
+        assert await asyncio.wait_for(process.wait(), WAIT_SECONDS) == 0
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 async def test_idle_gateway_exits_at_once_even_with_open_connections(number):
     async with running() as (process, client):

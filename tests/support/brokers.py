@@ -9,9 +9,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
+from google.pubsub_v1.services.publisher import PublisherAsyncClient
+from google.pubsub_v1.services.publisher.transports import PublisherGrpcAsyncIOTransport
 
 from sagakit.backends.embedded.bus import EmbeddedBus
 from sagakit.backends.embedded.database import Database
+from sagakit.backends.gcp.channels import aio_transport
 from sagakit.backends.gcp.provision import DEAD_AFTER_SECONDS, PubsubProvisioner, open_pubsub_provisioner
 from sagakit.backends.gcp.pubsub import open_pubsub
 from sagakit.bus import Bus, Delivery, Message, Provisioner, SubscriptionSpec
@@ -66,6 +69,15 @@ class Broker:
                 spec = SubscriptionSpec(name, topic, None)
                 await provisioner.ensure_subscription(replace(spec, **{**short, **settings}))
 
+    async def delete_topic(self, topic: str) -> None:
+        """Delete a topic, as an operator does by hand; its subscriptions remain."""
+        if self.name == "embedded":
+            await delete_embedded_topic(self.file, topic)
+        elif self.name == cloud.CLOUD:
+            await delete_pubsub_topic(cloud.PROJECT, cloud.pubsub(), self.project + topic)
+        else:
+            await delete_pubsub_topic(self.project, self.emulator, topic)
+
     async def leave_behind(self, spec: SubscriptionSpec) -> None:
         """Create an expiring subscription whose process died long ago."""
         async with self.provisioner() as provisioner:
@@ -99,6 +111,20 @@ class Broker:
             if process.returncode is None:
                 process.kill()
             await process.wait()
+
+
+async def delete_embedded_topic(file: Path, topic: str) -> None:
+    database = Database(file)
+    try:
+        await database.write(lambda db: db.execute("DELETE FROM topic WHERE name = ?", (topic,)))
+    finally:
+        await database.close()
+
+
+async def delete_pubsub_topic(project: str, emulator: str, topic: str) -> None:
+    transport = aio_transport(PublisherGrpcAsyncIOTransport, emulator)
+    await PublisherAsyncClient(transport=transport).delete_topic(topic=f"projects/{project}/topics/{topic}")
+    await transport.close()
 
 
 def ack(delivery: Delivery) -> None:

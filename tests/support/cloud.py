@@ -36,17 +36,17 @@ async def open_cloud_tables(prefix: str) -> AsyncIterator[Tables]:
 
 @asynccontextmanager
 async def open_cloud_bus(prefix: str, lease_seconds: int) -> AsyncIterator[Bus]:
-    async with open_pubsub(PROJECT, _pubsub(), lease_seconds) as bus:
+    async with open_pubsub(PROJECT, pubsub(), lease_seconds) as bus:
         yield OwnBus(bus, prefix)
 
 
 @asynccontextmanager
 async def open_cloud_provisioner(prefix: str) -> AsyncIterator[Provisioner]:
-    async with open_pubsub_provisioner(PROJECT, _pubsub()) as provisioner:
+    async with open_pubsub_provisioner(PROJECT, pubsub()) as provisioner:
         yield OwnProvisioner(provisioner, prefix)
 
 
-def _pubsub() -> str:
+def pubsub() -> str:
     return os.environ.get("CLOUD_PUBSUB_EMULATOR", "")
 
 
@@ -95,6 +95,9 @@ class OwnBus:
     def subscribe(self, name: str, receive: Callable[[Delivery], None], max_outstanding: int) -> Subscription:
         return self._bus.subscribe(self._prefix + name, receive, max_outstanding)
 
+    async def subscription_problem(self, name: str) -> str | None:
+        return await self._bus.subscription_problem(self._prefix + name)
+
 
 class OwnProvisioner:
     """A `Provisioner` whose topics and subscriptions begin with a prefix."""
@@ -106,12 +109,12 @@ class OwnProvisioner:
     async def ensure_topic(self, topic: str) -> None:
         await self.provisioner.ensure_topic(self._prefix + topic)
 
-    async def ensure_subscription(self, spec: SubscriptionSpec) -> None:
+    async def ensure_subscription(self, spec: SubscriptionSpec) -> str:
         dead = spec.dead_letter_topic and self._prefix + spec.dead_letter_topic
         own = replace(
             spec, name=self._prefix + spec.name, topic=self._prefix + spec.topic, dead_letter_topic=dead
         )
-        await self.provisioner.ensure_subscription(own)
+        return await self.provisioner.ensure_subscription(own)
 
     async def remove_subscription(self, name: str) -> None:
         await self.provisioner.remove_subscription(self._prefix + name)

@@ -19,6 +19,7 @@ class LossyBus:
         self._bus = bus
         self._loses = loses
         self.subscribe = bus.subscribe
+        self.subscription_problem = bus.subscription_problem
 
     async def publish(self, topic: str, messages: Sequence[Message]) -> None:
         kept = [message for message in messages if not self._loses(topic, status_of(message))]

@@ -55,6 +55,8 @@ class ManualBus:
         self.pulls: dict[str, list[ManualPull]] = {}
         self.attempts = 0
         self.unavailable = False
+        self.problem: str | None = None
+        """Of every subscription."""
         self.unpublishable: Callable[[Message], bool] = lambda _: False
         self.open = asyncio.Event()
         """Publishing waits while this is not set."""
@@ -74,6 +76,11 @@ class ManualBus:
         pull = ManualPull(receive)
         self.pulls.setdefault(name, []).append(pull)
         return pull
+
+    async def subscription_problem(self, name: str) -> str | None:
+        if self.unavailable:
+            raise Unavailable("the broker is unavailable")
+        return self.problem
 
     @property
     def messages(self) -> list[Message]:

@@ -16,6 +16,7 @@ from sagakit.telemetry.spans import in_span
 from sagakit.telemetry.traceparent import current_trace_id
 from services.gateway.auth import Credentials
 from services.gateway.order_feed.feed import RECORDS_TIMEOUT_SECONDS, OrderFeed, OrderFeeds
+from tests.support.clock import Clock
 from tests.support.eventually import eventually
 from tests.support.traces import Traces, trace_id_of
 from tests.unit.test_order_history import (
@@ -57,10 +58,13 @@ class Records:
 
 
 @asynccontextmanager
-async def followed(found: OrderSnapshot) -> AsyncIterator[tuple[Records, OrderFeeds, OrderFeed]]:
+async def followed(
+    found: OrderSnapshot, *, is_receiving: bool = True
+) -> AsyncIterator[tuple[Records, OrderFeeds, OrderFeed]]:
     """An order being followed, whose history has been read."""
     records = Records(found)
     feeds = OrderFeeds(records.fetch, Runtime())
+    feeds.is_receiving = lambda: is_receiving
     async with feeds.follow("o-1", ME) as feed:
         await eventually(lambda: feed.events)
         yield records, feeds, feed
@@ -229,6 +233,33 @@ async def test_open_order_is_not_read_without_events():
         await asyncio.sleep(0.5)
 
         assert len(records.reads) == 1
+
+
+async def test_order_is_read_until_it_is_settled_while_no_events_are_received():
+    async with followed(snapshot("pre-approved"), is_receiving=False) as (records, _, feed):
+        await eventually(lambda: len(records.reads) >= 4)
+
+        records.found = snapshot(*APPROVED, reservation=SOLD, charge=SETTLED, shipment=SHIPPED)
+
+        await eventually(lambda: feed.is_settled)
+
+
+async def test_silent_order_is_read_at_growing_intervals():
+    """An event may be lost without a sign: the pull of a subscription outlives its topic."""
+    clock, records = Clock(), Records(snapshot("pre-approved"))
+    feeds = OrderFeeds(records.fetch, clock.runtime())
+    async with feeds.follow("o-1", ME) as feed:
+        reads = []
+        for _ in range(4):
+            await clock.advance(60)
+            reads.append(len(records.reads))
+        assert 4 <= reads[0] <= 6
+        assert reads[3] <= reads[0] + 6
+
+        records.found = snapshot(*APPROVED, reservation=SOLD, charge=SETTLED, shipment=SHIPPED)
+        await clock.advance(60)
+
+        assert feed.is_settled
 
 
 async def test_order_is_read_again_while_a_service_is_unavailable():

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import time
 
 import pytest
 
@@ -38,6 +39,33 @@ def test_every_subscription_but_the_dead_letters_has_a_dead_letter_topic_and_its
     assert specs.pop("dead-letter").dead_letter_topic is None
     assert {spec.dead_letter_topic for spec in specs.values()} == {"com.example.dead-letter"}
     assert specs.keys() == topology.subscriptions().keys()
+
+
+UNREACHABLE = {"GOOGLE_CLOUD_PROJECT": "p", "PUBSUB_EMULATOR_HOST": "127.0.0.1:1"}
+
+
+async def test_provisioning_waits_for_all_of_its_seconds_and_prints_why():
+    """Known mistake: the client's own retries end after 30 s with an error of another kind."""
+    printed: list[str] = []
+    began = time.monotonic()
+
+    with pytest.raises(CommandError, match=r"cannot provision: .*UNAVAILABLE"):
+        await provision_with_retries(UNREACHABLE, 2.5, print_=printed.append)
+
+    assert 2.5 <= time.monotonic() - began < 10
+    assert len(printed) == 1
+    assert printed[0].startswith("waiting: cannot provision: ")
+
+
+async def test_provisioning_at_an_interval_survives_an_unreachable_broker():
+    printed: list[str] = []
+    provisioning = asyncio.create_task(keep_provisioned(UNREACHABLE, 0.01, printed.append))
+
+    await eventually(lambda: bool(printed))
+
+    assert not provisioning.done()
+    assert printed[0].startswith("cannot provision: ")
+    provisioning.cancel()
 
 
 async def test_invalid_settings_are_an_error_at_once():

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from sagakit.bus import Bus, Provisioner, PullSubscription
 from sagakit.runtime import Runtime
-from sagakit.settings import BackendSettings
+from sagakit.settings import BackendSettings, SettingsError
 from sagakit.tables import Tables
 
 if TYPE_CHECKING:
@@ -25,7 +25,10 @@ class Backend:
 
 @asynccontextmanager
 async def open_backend(settings: BackendSettings, runtime: Runtime) -> AsyncIterator[Backend]:
-    """Open the backend. It connects lazily: calls raise Unavailable if it cannot be reached."""
+    """Open the backend. It connects lazily: calls raise Unavailable if it cannot be reached.
+
+    Raises SettingsError if the folder of the embedded file cannot be used.
+    """
     if settings.backend == "embedded":
         from sagakit.backends.embedded.tables import EmbeddedTables
 
@@ -93,12 +96,18 @@ async def open_pull_subscription(settings: BackendSettings, name: str) -> AsyncI
 async def _embedded(
     settings: BackendSettings, runtime: Runtime
 ) -> "AsyncIterator[tuple[Database, EmbeddedBus]]":
-    """Open the file and the bus in it; close them in the reverse order."""
+    """Open the file and the bus in it; close them in the reverse order.
+
+    Raises SettingsError if its folder cannot be used.
+    """
     from sagakit.backends.embedded.bus import EmbeddedBus
     from sagakit.backends.embedded.database import Database
 
     database = Database(settings.embedded_file)
-    bus = EmbeddedBus(database, runtime)
+    try:
+        bus = EmbeddedBus(database, runtime)
+    except OSError as error:
+        raise SettingsError("EMBEDDED_FILE", f"cannot be used: {error}") from error
     try:
         yield database, bus
     finally:

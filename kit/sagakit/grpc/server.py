@@ -31,7 +31,11 @@ Register = Callable[[grpc.aio.Server], None]
 
 
 class GrpcServer:
-    """Serves servicers at `host:port` from `start` to `stop`; reports NOT_SERVING until `set_serving`."""
+    """Serves servicers at `host:port` from `start` to `stop`.
+
+    Its health service reports two things: of the name "" whether the process works, and of each service
+    whether it is ready as well. Both are NOT_SERVING until `set_serving`.
+    """
 
     def __init__(
         self,
@@ -56,8 +60,8 @@ class GrpcServer:
         # The first is outermost.
         interceptors = (measuring, tracing, errors, authentication)
         self._interceptors = [each for each in interceptors if each is not None]
-        self._serving = False
-        metrics.gauge(names.SERVING, lambda: [(self._serving, {})])
+        self._serving, self._ready = False, True
+        metrics.gauge(names.SERVING, lambda: [(self._serving and self._ready, {})])
         self._health = HealthServicer()
         self._server: grpc.aio.Server | None = None
         self.port = port
@@ -85,10 +89,19 @@ class GrpcServer:
         await self._server.start()
 
     async def set_serving(self, serving: bool) -> None:
-        """Set the status reported by the gRPC health service, for the server and each service."""
+        """Set whether the process works: it neither hangs nor drains."""
         self._serving = serving
-        status = health_pb2.HealthCheckResponse
+        await self._report_health()
+
+    async def set_ready(self, ready: bool) -> None:
+        """Set whether the services are ready, while the process works; they are from the beginning."""
+        self._ready = ready
+        await self._report_health()
+
+    async def _report_health(self) -> None:
         for name in ("", *self._service_names):
+            serving = self._serving and (self._ready or not name)
+            status = health_pb2.HealthCheckResponse
             await self._health.set(name, status.SERVING if serving else status.NOT_SERVING)
 
     async def stop(self, grace_seconds: float) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from sagakit.settings import SettingsError
 from sagakit.telemetry.instruments import NO_METRICS, Metrics
 
 if TYPE_CHECKING:
@@ -15,8 +16,8 @@ if TYPE_CHECKING:
 def serve_metrics(service: str, host: str, port: int | None) -> Iterator[Metrics]:
     """Serve metrics at http://`host`:`port`/metrics inside the block; without a port, record nothing.
 
-    The endpoint has a thread of its own, so that it responds even if the event loop hangs. Raises OSError if
-    the address cannot be used.
+    The endpoint has a thread of its own, so that it responds even if the event loop hangs.
+    Raises SettingsError if the address cannot be used.
     """
     if port is None:
         yield NO_METRICS
@@ -28,7 +29,7 @@ def serve_metrics(service: str, host: str, port: int | None) -> Iterator[Metrics
     try:
         server, thread = start_http_server(port, host, registry)
     except OSError as error:
-        raise OSError(f"METRICS_PORT cannot be used: {error.strerror}") from error
+        raise SettingsError("METRICS_PORT", f"cannot be used: {error.strerror}") from error
     ProcessCollector(registry=registry)
     provider = open_meter_provider(registry, service)
     try:

@@ -10,7 +10,7 @@ from contract.topology import EPHEMERAL_PREFIX, TOPICS
 from sagakit.backends import Broker
 from sagakit.bus import Message, SubscriptionSpec
 from sagakit.errors import Unavailable
-from sagakit.fanout import EXPIRES_AFTER_SECONDS, RENEW_INTERVAL_SECONDS
+from sagakit.fanout import CHECK_INTERVAL_SECONDS, EXPIRES_AFTER_SECONDS, RENEW_INTERVAL_SECONDS
 from sagakit.runtime import Runtime
 from tests.support.eventually import eventually
 from tests.support.manual_bus import ManualBus, ManualPull
@@ -27,11 +27,12 @@ class RecordingProvisioner:
     async def ensure_topic(self, topic: str) -> None:
         raise NotImplementedError
 
-    async def ensure_subscription(self, spec: SubscriptionSpec) -> None:
+    async def ensure_subscription(self, spec: SubscriptionSpec) -> str:
         if self.failures:
             self.failures -= 1
             raise Unavailable("the broker is unavailable")
         self.ensured.append(spec)
+        return ""
 
     async def remove_subscription(self, name: str) -> None:
         self.removed.append(name)
@@ -49,8 +50,11 @@ class Gateway:
         self.traces: list[str | None] = []
         self.caught_up = 0
         self.slept: list[float] = []
+        self.seconds = 0.0
+        self._next_check = asyncio.Event()
+        runtime = Runtime(sleep=self._sleep, monotonic=lambda: self.seconds)
         self.subscriber = ticket_subscriber(
-            Broker(self.bus, self.provisioned), self._receive, self._catch_up, Runtime(sleep=self._sleep)
+            Broker(self.bus, self.provisioned), self._receive, self._catch_up, runtime
         )
 
     def _receive(self, service, ticket, time, again, trace_id) -> None:
@@ -61,9 +65,19 @@ class Gateway:
         self.caught_up += 1
 
     async def _sleep(self, seconds: float) -> None:
-        self.slept.append(seconds)
-        # Renewals wait for longer than any test.
-        await (asyncio.Event().wait() if seconds == RENEW_INTERVAL_SECONDS else asyncio.sleep(0))
+        if seconds == CHECK_INTERVAL_SECONDS:
+            await self._next_check.wait()
+        else:
+            self.slept.append(seconds)
+            await asyncio.sleep(0)
+
+    async def check(self, after_seconds: float = CHECK_INTERVAL_SECONDS) -> None:
+        """Let that time pass, and each subscription be checked once."""
+        self.seconds += after_seconds
+        due, self._next_check = self._next_check, asyncio.Event()
+        due.set()
+        for _ in range(20):
+            await asyncio.sleep(0)
 
     def pull(self, topic: str) -> ManualPull:
         """The latest pull of a topic."""
@@ -136,7 +150,8 @@ async def test_lost_subscription_is_replaced_and_followed_by_catch_up(gateway: G
     gateway.pull("stock").end(Unavailable("no such subscription"))
 
     await eventually(lambda: len(gateway.bus.pulls) == len(TOPICS) + 1)
-    assert gateway.caught_up == before + 1
+    # When it is lost, and when there is a new one.
+    assert gateway.caught_up == before + 2
     gateway.pull("stock").deliver(ticket("reserved"))
     assert [status for _, status, _, _ in gateway.received] == ["reserved"]
 
@@ -149,7 +164,59 @@ async def test_unavailable_broker_is_retried_with_growing_delays(gateway: Gatewa
     gateway.pull("stock").end(Unavailable("the broker is unavailable"))
 
     await eventually(lambda: len(gateway.provisioned.ensured) == made + 1)
-    pauses = [pause for pause in gateway.slept if pause != RENEW_INTERVAL_SECONDS]
+    pauses = gateway.slept
     assert len(pauses) == 13
     assert 0.1 <= pauses[0] <= 0.4
     assert all(2.5 <= pause <= 5 for pause in pauses[6:])
+
+
+async def test_subscription_whose_topic_was_deleted_is_replaced(gateway: Gateway):
+    """Its pull does not end: nothing arrives any more."""
+    before = {spec.name for spec in gateway.provisioned.ensured}
+    gateway.bus.problem = "the topic was deleted"
+
+    await gateway.check()
+
+    assert set(gateway.provisioned.removed) == before
+    gateway.bus.problem = None
+    await eventually(lambda: gateway.subscriber.is_receiving)
+    assert len(gateway.bus.pulls) == 2 * len(TOPICS)
+    gateway.pull("stock").deliver(ticket("reserved"))
+    assert [status for _, status, _, _ in gateway.received] == ["reserved"]
+
+
+async def test_nothing_is_received_while_a_topic_has_no_subscription(gateway: Gateway):
+    assert gateway.subscriber.is_receiving
+    gateway.provisioned.failures = 1 << 30
+
+    gateway.pull("stock").end(Unavailable("no such subscription"))
+    await eventually(lambda: not gateway.subscriber.is_receiving)
+    gateway.provisioned.failures = 0
+
+    await eventually(lambda: gateway.subscriber.is_receiving)
+
+
+async def test_nothing_is_received_while_the_broker_is_unavailable_and_the_subscriptions_are_kept(
+    gateway: Gateway,
+):
+    before = gateway.caught_up
+    gateway.bus.unavailable = True
+
+    await gateway.check()
+    assert not gateway.subscriber.is_receiving
+    gateway.bus.unavailable = False
+    await gateway.check()
+
+    assert gateway.subscriber.is_receiving
+    assert gateway.provisioned.removed == []
+    # Once for each topic when its messages cease to arrive, and once when they arrive again.
+    assert gateway.caught_up == before + 2 * len(TOPICS)
+
+
+async def test_expiry_is_renewed_at_an_interval(gateway: Gateway):
+    await gateway.check()
+    assert len(gateway.provisioned.ensured) == len(TOPICS)
+
+    await gateway.check(RENEW_INTERVAL_SECONDS)
+
+    assert gateway.provisioned.ensured[: len(TOPICS)] == gateway.provisioned.ensured[len(TOPICS) :]

@@ -11,6 +11,7 @@ import pytest
 
 from sagakit.errors import NotFound
 from sagakit.grpc.server import GrpcServer
+from sagakit.settings import SettingsError
 from sagakit.telemetry import metrics
 from sagakit.telemetry.instruments import NO_METRICS
 from sagakit.telemetry.prometheus import serve_metrics
@@ -88,7 +89,7 @@ def test_metrics_are_served_at_the_port_until_the_end():
 
 def test_port_in_use_is_an_error_that_names_the_setting():
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        with pytest.raises(OSError, match="METRICS_PORT"):
+        with pytest.raises(SettingsError, match="METRICS_PORT cannot be used"):
             with serve_metrics("one", "127.0.0.1", taken.getsockname()[1]):
                 raise AssertionError
 

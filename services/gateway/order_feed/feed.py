@@ -3,13 +3,14 @@
 import asyncio
 import contextvars
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 
 import structlog
 from opentelemetry import context
 
 from contract.order_history import OrderEvent, OrderSnapshot
 from contract.tickets import RESERVE_FAILED, TERMINAL, TicketMessage
+from sagakit.concurrency import first_completed
 from sagakit.errors import Unavailable
 from sagakit.runtime import Backoff, Runtime
 from services.gateway.auth import Credentials
@@ -20,7 +21,9 @@ Fetch = Callable[[str, Credentials], Awaitable[OrderSnapshot]]
 """Reads an order's records with a caller's credentials. Raises Unavailable if purchase cannot be reached."""
 
 REFRESH_BACKOFF = Backoff(first_seconds=0.05, cap_seconds=5.0, attempts=0)
-"""Delays between reads while changes are not published, or a service is unavailable."""
+"""Delays between reads while changes are not published or not received, or a service is unavailable."""
+SILENCE_BACKOFF = Backoff(first_seconds=5.0, cap_seconds=60.0, attempts=0)
+"""Delays between reads while events are expected but none arrives: perhaps it was lost."""
 RECORDS_TIMEOUT_SECONDS = 60.0
 """How long a failed order that holds nothing is followed while a service has no record of it.
 
@@ -31,10 +34,13 @@ Either the service has yet to receive the failure, or it never will, because the
 class OrderFeed:
     """One order's events, shared by all its followers."""
 
-    def __init__(self, orderid: str, fetch: Fetch, runtime: Runtime) -> None:
+    def __init__(
+        self, orderid: str, fetch: Fetch, runtime: Runtime, is_receiving: Callable[[], bool]
+    ) -> None:
         self.orderid = orderid
         self._fetch = fetch
         self._runtime = runtime
+        self._is_receiving = is_receiving
         self._wake_event = asyncio.Event()
         self._changed = asyncio.Event()
         self._has_history = False
@@ -93,12 +99,10 @@ class OrderFeed:
             attempt = 0 if self._wake_event.is_set() else attempt + 1
             self._wake_event.clear()
             complete = await self._refresh()
-            delay = None
-            if not complete or self._changes_unpublished:
-                delay = self._runtime.random.uniform(0.5, 1) * REFRESH_BACKOFF.max_delay(attempt)
-            with suppress(TimeoutError):
-                async with asyncio.timeout(delay):
-                    await self._wake_event.wait()
+            events_suffice = complete and self._is_receiving() and not self._changes_unpublished
+            backoff = SILENCE_BACKOFF if events_suffice else REFRESH_BACKOFF
+            delay = self._runtime.random.uniform(0.5, 1) * backoff.max_delay(attempt)
+            await first_completed(self._wake_event.wait(), self._runtime.sleep(delay))
 
     async def _refresh(self) -> bool:
         """Read the records. Returns whether every service replied."""
@@ -148,6 +152,8 @@ class OrderFeeds:
     def __init__(self, fetch: Fetch, runtime: Runtime) -> None:
         self._fetch = fetch
         self._runtime = runtime
+        self.is_receiving: Callable[[], bool] = lambda: True
+        """Whether published events arrive here; while they do not, feeds read the records."""
         self._feeds: dict[str, OrderFeed] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._closed = False
@@ -185,7 +191,7 @@ class OrderFeeds:
             feed.close()
 
     def _start(self, orderid: str) -> OrderFeed:
-        feed = self._feeds[orderid] = OrderFeed(orderid, self._fetch, self._runtime)
+        feed = self._feeds[orderid] = OrderFeed(orderid, self._fetch, self._runtime, self.is_receiving)
         feed.closed = self._closed
         # In a context of its own, keeping only the trace: it outlives the request that started it.
         own = contextvars.Context()

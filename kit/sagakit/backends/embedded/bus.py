@@ -43,11 +43,14 @@ class EmbeddedBus:
         pull.task.add_done_callback(lambda _: self._discard(pull))
         return pull
 
+    async def subscription_problem(self, name: str) -> str | None:
+        return await self._database.read(lambda db: queue.subscription_problem(db, name))
+
     async def ensure_topic(self, topic: str) -> None:
         await self._database.write(lambda db: db.execute("INSERT OR IGNORE INTO topic VALUES (?)", (topic,)))
 
-    async def ensure_subscription(self, spec: SubscriptionSpec) -> None:
-        await self._database.write(lambda db: queue.put_subscription(db, spec))
+    async def ensure_subscription(self, spec: SubscriptionSpec) -> str:
+        return await self._database.write(lambda db: queue.put_subscription(db, spec))
 
     async def remove_subscription(self, name: str) -> None:
         await self._database.write(lambda db: queue.drop_subscription(db, name))

@@ -8,7 +8,7 @@ it anew: such a message is visible.
 import json
 import sqlite3
 from collections.abc import Iterable, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, fields
 
 from sagakit.bus import Message, SubscriptionSpec
 from sagakit.errors import Unavailable
@@ -45,14 +45,31 @@ def publish(db: sqlite3.Connection, topic: str, messages: Sequence[Message], now
     return names
 
 
-def put_subscription(db: sqlite3.Connection, spec: SubscriptionSpec) -> None:
-    """Create or update the subscription. Raises Unavailable if one of its topics does not exist."""
+def put_subscription(db: sqlite3.Connection, spec: SubscriptionSpec) -> str:
+    """Create or update the subscription; return what was changed, "" if nothing was.
+
+    Raises Unavailable if one of its topics does not exist.
+    """
     _check_topic(db, spec.topic)
     if spec.dead_letter_topic is not None:
         _check_topic(db, spec.dead_letter_topic)
     # Expiry is not needed: `Waker.has_waiter` shows at once whether a process is alive.
     *columns, _ = astuple(spec)
+    before = db.execute("SELECT * FROM subscription WHERE name = ?", (spec.name,)).fetchone()
+    names = [each.name for each in fields(spec)]
+    changed = [name for name, old, new in zip(names, before or (), columns, strict=False) if old != new]
     db.execute("INSERT OR REPLACE INTO subscription VALUES (?, ?, ?, ?, ?, ?, ?)", columns)
+    return f"updated {', '.join(changed)}" if changed else ""
+
+
+def subscription_problem(db: sqlite3.Connection, name: str) -> str | None:
+    """Return why the subscription gets no messages; None if it gets what is published."""
+    row = db.execute("SELECT topic FROM subscription WHERE name = ?", (name,)).fetchone()
+    if row is None:
+        return f"subscription {name} does not exist: has it been provisioned?"
+    if db.execute("SELECT 1 FROM topic WHERE name = ?", row).fetchone() is None:
+        return f"the topic of subscription {name} was deleted: provision again"
+    return None
 
 
 def drop_subscription(db: sqlite3.Connection, name: str) -> None:

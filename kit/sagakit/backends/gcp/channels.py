@@ -1,15 +1,15 @@
 """gRPC channels to Google's APIs and the emulators, which reconnect quickly, and raw calls over them."""
 
-from collections.abc import Mapping
+import threading
+from collections.abc import Mapping, Sequence
 from operator import methodcaller
 from typing import Any
 
+import google.auth
 import grpc
-from google.api_core import exceptions
 from google.api_core.gapic_v1 import routing_header
 from google.api_core.gapic_v1.client_info import ClientInfo
-
-from sagakit.errors import SagaError, Unavailable
+from google.auth.credentials import Credentials
 
 CHANNEL_OPTIONS = (
     # By gRPC's default a channel may wait two minutes after an outage before it reconnects.
@@ -45,10 +45,39 @@ def aio_channel(transport: Any, emulator: str) -> grpc.aio.Channel:
     """Return the channel for such a transport, with Google's credentials unless to an emulator."""
     if emulator:
         return grpc.aio.insecure_channel(emulator, options=EMULATOR_OPTIONS)
-    channel: grpc.aio.Channel = transport.create_channel(
-        f"{transport.DEFAULT_HOST}:443", options=GOOGLE_OPTIONS
-    )
+    channel: grpc.aio.Channel = google_channel(transport)
     return channel
+
+
+def google_channel(transport: Any) -> Any:
+    """Return the channel to Google of a transport class, whether or not there are credentials yet."""
+    credentials = LateCredentials(transport.AUTH_SCOPES)
+    return transport.create_channel(
+        f"{transport.DEFAULT_HOST}:443", credentials=credentials, options=GOOGLE_OPTIONS
+    )
+
+
+class LateCredentials(Credentials):
+    """The default credentials, looked up by the first call rather than when a channel is opened.
+
+    They may come from a metadata server that starts later than this process. Until they are found, calls are
+    UNAVAILABLE, and each looks them up again.
+    """
+
+    def __init__(self, scopes: Sequence[str]) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._scopes = scopes
+        self._found: Any = None
+        self._finding = threading.Lock()
+
+    def before_request(self, request: Any, method: str, url: str, headers: Any) -> None:
+        with self._finding:
+            if self._found is None:
+                self._found, _ = google.auth.default(scopes=self._scopes)
+        self._found.before_request(request, method, url, headers)
+
+    def refresh(self, request: Any) -> None:
+        raise NotImplementedError("the credentials that were found refresh themselves")
 
 
 class RawUnaryCall:
@@ -75,13 +104,5 @@ class RawUnaryCall:
         self._metadata = (client.to_grpc_metadata(), routing_header.to_grpc_metadata(routing))  # type: ignore[no-untyped-call]
 
     async def __call__(self, request: Any, timeout_seconds: float) -> Any:
-        """Return the response. Raises GoogleAPICallError, also if it takes longer than the timeout."""
-        try:
-            return await self._call(request, timeout=timeout_seconds, metadata=self._metadata)
-        except grpc.aio.AioRpcError as error:
-            raise exceptions.from_grpc_error(error) from error  # type: ignore[no-untyped-call]
-
-
-def to_unavailable(error: exceptions.GoogleAPICallError) -> SagaError:
-    """Translate the error of a call that cannot have changed anything."""
-    return Unavailable(f"{error.grpc_status_code}: {error.message}")
+        """Return the response. Raises vendor errors (see `translated`), also after the timeout."""
+        return await self._call(request, timeout=timeout_seconds, metadata=self._metadata)

@@ -6,12 +6,14 @@ from typing import Any
 
 import grpc
 from google.api_core import exceptions
+from google.auth.exceptions import GoogleAuthError
 from google.cloud.datastore_v1 import types
 from google.cloud.datastore_v1.services.datastore.transports import DatastoreGrpcAsyncIOTransport
 from google.cloud.datastore_v1.services.datastore.transports.base import DEFAULT_CLIENT_INFO
 
 from sagakit import deadline
-from sagakit.backends.gcp.channels import RawUnaryCall, aio_channel, to_unavailable
+from sagakit.backends.gcp.channels import RawUnaryCall, aio_channel
+from sagakit.backends.gcp.errors import describe, to_unavailable, translated
 from sagakit.backends.gcp.values import fill, from_entity, from_key, to_key
 from sagakit.errors import Contention, OutcomeUnknown, Poison, SagaError, Unavailable
 from sagakit.tables import DUE, Delete, Insert, Key, Mutation, Row, Update
@@ -30,6 +32,8 @@ _NOT_APPLIED = (
     exceptions.Unauthenticated,
     exceptions.ResourceExhausted,
     exceptions.MethodNotImplemented,
+    GoogleAuthError,  # the call was not sent
+    grpc.aio.UsageError,  # nor was it on a closed channel
 )
 
 _LookupRequest: Any = types.LookupRequest.pb()
@@ -84,10 +88,8 @@ class DatastoreTables:
         request.single_use_transaction.read_write.SetInParent()
         for mutation in mutations:
             self._add(request.mutations.add(), mutation)
-        try:
+        with translated(_commit_error):
             await self._commit(request, deadline.remaining(self._call_timeout_seconds))
-        except exceptions.GoogleAPICallError as error:
-            raise _commit_error(error) from error
 
     async def due(self, kind: str, start: str, end: str, limit: int) -> list[tuple[Key, Row]]:
         bounds = [
@@ -125,10 +127,8 @@ class DatastoreTables:
         return (await self._call(self._run_query, request)).batch
 
     async def _call(self, method: RawUnaryCall, request: Any) -> Any:
-        try:
+        with translated():
             return await method(request, deadline.remaining(self._call_timeout_seconds))
-        except exceptions.GoogleAPICallError as error:
-            raise to_unavailable(error) from error
 
     def _add(self, pb: Any, mutation: Mutation) -> None:
         key = to_key(self._partition, mutation.key)
@@ -145,14 +145,15 @@ class DatastoreTables:
                 pb.delete.CopyFrom(key)
 
 
-def _commit_error(error: exceptions.GoogleAPICallError) -> SagaError:
-    if isinstance(error, _CONFLICTS):
-        return Contention(str(error.message))
-    if isinstance(error, exceptions.InvalidArgument):
-        return Poison(f"unstorable: {error.message}")
-    if isinstance(error, _NOT_APPLIED):
-        return to_unavailable(error)
-    return OutcomeUnknown(f"{error.grpc_status_code}: {error.message}")
+def _commit_error(error: Exception) -> SagaError:
+    match error:
+        case exceptions.GoogleAPICallError() if isinstance(error, _CONFLICTS):
+            return Contention(str(error.message))
+        case exceptions.InvalidArgument():
+            return Poison(f"unstorable: {error.message}")
+        case _ if isinstance(error, _NOT_APPLIED):
+            return to_unavailable(error)
+    return OutcomeUnknown(describe(error))
 
 
 def _rows(results: Iterable[Any]) -> Iterable[tuple[Key, Row]]:

@@ -1,21 +1,25 @@
 """Creates topics and subscriptions in Pub/Sub, and updates those that exist."""
 
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 from google.api_core import exceptions
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.field_mask_pb2 import FieldMask
+from google.protobuf.json_format import MessageToDict
 from google.pubsub_v1 import types
 from google.pubsub_v1.services.publisher import PublisherAsyncClient
 from google.pubsub_v1.services.publisher.transports import PublisherGrpcAsyncIOTransport
 from google.pubsub_v1.services.subscriber import SubscriberAsyncClient
 from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcAsyncIOTransport
 
-from sagakit.backends.gcp.channels import aio_transport, to_unavailable
+from sagakit.backends.gcp.channels import aio_transport
+from sagakit.backends.gcp.errors import translated
+from sagakit.backends.gcp.pubsub import DELETED_TOPIC
 from sagakit.bus import SubscriptionSpec
+from sagakit.errors import Unavailable
 
 CALL_TIMEOUT_SECONDS = 30.0
 MESSAGE_RETENTION_SECONDS = 7 * 24 * 3600
@@ -30,6 +34,9 @@ _ENSURED = "ensured"
 
 _CHANGEABLE = ("ack_deadline_seconds", "dead_letter_policy", "message_retention_duration", "retry_policy")
 _NOT_IN_THE_EMULATOR = ("expiration_policy", "labels")
+_FIXED = ("topic", "filter", "enable_message_ordering")
+_ROUNDS = 5
+"""Attempts to create or update a subscription that other processes create and delete at the same time."""
 
 
 class PubsubProvisioner:
@@ -50,22 +57,47 @@ class PubsubProvisioner:
         self.now: Callable[[], float] = time.time
 
     async def ensure_topic(self, topic: str) -> None:
-        await self._ensure(self._publisher.create_topic, types.Topic(name=self._topic(topic)))
+        with translated(), suppress(exceptions.AlreadyExists):
+            await self._call(self._publisher.create_topic, types.Topic(name=self._topic(topic)))
 
-    async def ensure_subscription(self, spec: SubscriptionSpec) -> None:
+    async def ensure_subscription(self, spec: SubscriptionSpec) -> str:
         wanted = self._subscription(spec)
-        if await self._ensure(self._subscriber.create_subscription, wanted):
-            return
-        update = types.UpdateSubscriptionRequest(
-            subscription=wanted, update_mask=FieldMask(paths=self._changeable)
-        )
-        with _translated():
-            await self._subscriber.update_subscription(update, timeout=CALL_TIMEOUT_SECONDS)
+        remade = ""
+        for _ in range(_ROUNDS):
+            with translated(), suppress(exceptions.AlreadyExists):
+                await self._call(self._subscriber.create_subscription, wanted)
+                return remade
+            # Not found: it was deleted meanwhile. Create it in the next round.
+            with translated(), suppress(exceptions.NotFound):
+                existing = await self._get(spec.name)
+                if fixed := _differences(existing, wanted, _FIXED):
+                    await self.remove_subscription(spec.name)
+                    was_deleted = existing.topic == DELETED_TOPIC
+                    remade = "remade: its topic was deleted" if was_deleted else f"remade: other {fixed[0]}"
+                    continue
+                return await self._update(existing, wanted) or remade
+        raise Unavailable(f"subscription {spec.name} is being created and deleted by other processes")
+
+    async def _get(self, name: str) -> types.Subscription:
+        request = types.GetSubscriptionRequest(subscription=self._path(name))
+        found: types.Subscription = await self._call(self._subscriber.get_subscription, request)
+        return found
+
+    async def _update(self, existing: types.Subscription, wanted: types.Subscription) -> str:
+        """Update what differs, and return it. Labels are only renewed: those that others added remain."""
+        fields = [each for each in self._changeable if each != "labels" or wanted.labels]
+        changed = _differences(existing, wanted, fields)
+        if not changed:
+            return ""
+        update = types.UpdateSubscriptionRequest(subscription=wanted, update_mask=FieldMask(paths=changed))
+        await self._call(self._subscriber.update_subscription, update)
+        settings = [each for each in changed if each != "labels"]
+        return f"updated {', '.join(settings)}" if settings else ""
 
     async def remove_subscription(self, name: str) -> None:
         request = types.DeleteSubscriptionRequest(subscription=self._path(name))
-        with _translated(), suppress(exceptions.NotFound):
-            await self._subscriber.delete_subscription(request, timeout=CALL_TIMEOUT_SECONDS)
+        with translated(), suppress(exceptions.NotFound):
+            await self._call(self._subscriber.delete_subscription, request)
 
     async def sweep(self, prefix: str) -> list[str]:
         dead = [each.name.rpartition("/")[2] async for each in self.listed(prefix) if self._is_dead(each)]
@@ -75,24 +107,18 @@ class PubsubProvisioner:
 
     async def listed(self, prefix: str) -> AsyncIterator[types.Subscription]:
         request = types.ListSubscriptionsRequest(project=f"projects/{self._project}")
-        with _translated():
-            async for each in await self._subscriber.list_subscriptions(
-                request, timeout=CALL_TIMEOUT_SECONDS
-            ):
+        with translated():
+            async for each in await self._call(self._subscriber.list_subscriptions, request):
                 if each.name.startswith(self._path(prefix)):
                     yield each
+
+    async def _call(self, method: Any, request: Any) -> Any:
+        """Call once, without retries of the client: callers repeat the whole, for as long as they want."""
+        return await method(request, retry=None, timeout=CALL_TIMEOUT_SECONDS)
 
     def _is_dead(self, subscription: types.Subscription) -> bool:
         ensured = subscription.labels.get(_ENSURED)
         return ensured is not None and int(ensured) < self.now() - DEAD_AFTER_SECONDS
-
-    async def _ensure(self, create: Any, resource: Any) -> bool:
-        try:
-            with _translated():
-                await create(resource, timeout=CALL_TIMEOUT_SECONDS)
-        except exceptions.AlreadyExists:
-            return False
-        return True
 
     def _subscription(self, spec: SubscriptionSpec) -> types.Subscription:
         return types.Subscription(
@@ -130,15 +156,16 @@ class PubsubProvisioner:
         return f"projects/{self._project}/subscriptions/{name}"
 
 
-@contextmanager
-def _translated() -> Iterator[None]:
-    """Translate errors to Unavailable, except AlreadyExists."""
-    try:
-        yield
-    except exceptions.AlreadyExists:
-        raise
-    except exceptions.GoogleAPICallError as error:
-        raise to_unavailable(error) from error
+def _differences(
+    existing: types.Subscription, wanted: types.Subscription, fields: Sequence[str]
+) -> list[str]:
+    """Return which of the fields differ."""
+    # As dictionaries: an empty message (never) is not the same as a missing one (the default).
+    there, ours = (
+        MessageToDict(types.Subscription.pb(each), preserving_proto_field_name=True)
+        for each in (existing, wanted)
+    )
+    return [field for field in fields if there.get(field) != ours.get(field)]
 
 
 def _duration(seconds: float) -> Duration:

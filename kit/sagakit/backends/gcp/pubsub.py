@@ -1,7 +1,7 @@
 """`Bus` over Pub/Sub: publishing on the event loop, pulling through the official subscriber client."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -15,26 +15,26 @@ from google.pubsub_v1.services.publisher.transports import PublisherGrpcAsyncIOT
 from google.pubsub_v1.services.publisher.transports.base import DEFAULT_CLIENT_INFO
 from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcTransport
 
-from sagakit.backends.gcp.channels import (
-    EMULATOR_OPTIONS,
-    GOOGLE_OPTIONS,
-    RawUnaryCall,
-    aio_channel,
-    to_unavailable,
-)
+from sagakit.backends.gcp.channels import EMULATOR_OPTIONS, RawUnaryCall, aio_channel, google_channel
 from sagakit.backends.gcp.emulator_pull import HalfClosingPullTransport
+from sagakit.backends.gcp.errors import to_unavailable, translated
 from sagakit.backends.gcp.scheduler import LoopScheduler
 from sagakit.bus import Delivery, Message
-from sagakit.errors import Poison, Unavailable
+from sagakit.errors import Poison, SagaError, Unavailable
 
 PUBLISH_TIMEOUT_SECONDS = 10.0
+GET_TIMEOUT_SECONDS = 10.0
 CLOSE_TIMEOUT_SECONDS = 5.0
 MAX_BYTES = 64 * 1024 * 1024
 LEASE_SECONDS = 10
 """How long a message is unavailable to others after its process crashed: Pub/Sub's minimum."""
 MAX_LEASE_SECONDS = 300
 
+DELETED_TOPIC = "_deleted-topic_"
+"""The topic of a subscription whose topic was deleted. It remains if the topic is created again."""
+
 _PublishRequest: Any = types.PublishRequest.pb()
+_GetSubscriptionRequest: Any = types.GetSubscriptionRequest.pb()
 
 
 class PubsubBus:
@@ -47,7 +47,7 @@ class PubsubBus:
         project: str,
         lease_seconds: int = LEASE_SECONDS,
     ) -> None:
-        """`channel` is used for publishing."""
+        """`channel` is used for everything but pulling."""
         self._channel = channel
         self._publishing: dict[str, RawUnaryCall] = {}
         self._subscriber = subscriber
@@ -61,47 +61,58 @@ class PubsubBus:
             topic=path,
             messages=[{"data": each.data, "attributes": dict(each.attributes)} for each in messages],
         )
-        try:
+        with translated(_publish_error):
             await self._publisher(path)(request, PUBLISH_TIMEOUT_SECONDS)
-        except exceptions.InvalidArgument as error:
-            raise Poison(f"unpublishable: {error.message}") from error
-        except exceptions.GoogleAPICallError as error:
-            raise to_unavailable(error) from error
 
     def _publisher(self, path: str) -> RawUnaryCall:
         """Return the call for a topic: each has a routing header of its own."""
         if path not in self._publishing:
-            self._publishing[path] = RawUnaryCall(
-                self._channel,
-                "/google.pubsub.v1.Publisher/Publish",
-                types.PublishResponse.pb(),
-                DEFAULT_CLIENT_INFO,
-                {"topic": path},
-            )
+            publish = self._method("Publisher/Publish", types.PublishResponse.pb(), {"topic": path})
+            self._publishing[path] = publish
         return self._publishing[path]
+
+    def _method(self, name: str, response: Any, routing: Mapping[str, str]) -> RawUnaryCall:
+        path = f"/google.pubsub.v1.{name}"
+        return RawUnaryCall(self._channel, path, response, DEFAULT_CLIENT_INFO, routing)
 
     def subscribe(
         self, name: str, receive: Callable[[Delivery], None], max_outstanding: int
     ) -> "PubsubSubscription":
         loop = asyncio.get_running_loop()
         scheduler = LoopScheduler(loop)
-        future = self._subscriber.subscribe(
-            f"projects/{self._project}/subscriptions/{name}",
-            callback=lambda message: receive(PubsubDelivery(message, scheduler)),
-            flow_control=FlowControl(
-                max_messages=max_outstanding,
-                max_bytes=MAX_BYTES,
-                max_lease_duration=MAX_LEASE_SECONDS,
-                min_duration_per_lease_extension=self._lease_seconds,
-                max_duration_per_lease_extension=self._lease_seconds,
-            ),
-            scheduler=scheduler,  # type: ignore[arg-type]  # annotated narrower than documented
-            await_callbacks_on_shutdown=True,
-        )
+        with translated():
+            future = self._subscriber.subscribe(
+                f"projects/{self._project}/subscriptions/{name}",
+                callback=lambda message: receive(PubsubDelivery(message, scheduler)),
+                flow_control=FlowControl(
+                    max_messages=max_outstanding,
+                    max_bytes=MAX_BYTES,
+                    max_lease_duration=MAX_LEASE_SECONDS,
+                    min_duration_per_lease_extension=self._lease_seconds,
+                    max_duration_per_lease_extension=self._lease_seconds,
+                ),
+                scheduler=scheduler,  # type: ignore[arg-type]  # annotated narrower than documented
+                await_callbacks_on_shutdown=True,
+            )
         pull = PubsubSubscription(future, scheduler, loop)
         self._pulls.add(pull)
         pull.done.add_done_callback(lambda _: self._pulls.discard(pull))
         return pull
+
+    async def subscription_problem(self, name: str) -> str | None:
+        path = f"projects/{self._project}/subscriptions/{name}"
+        get = self._method("Subscriber/GetSubscription", types.Subscription.pb(), {"subscription": path})
+        with translated():
+            try:
+                found = await get(_GetSubscriptionRequest(subscription=path), GET_TIMEOUT_SECONDS)
+            except grpc.aio.AioRpcError as error:
+                if error.code() is grpc.StatusCode.NOT_FOUND:
+                    return f"subscription {name} does not exist: has it been provisioned?"
+                if error.code() is grpc.StatusCode.PERMISSION_DENIED:
+                    return None  # It may only pull: that is what shows whether it can.
+                raise
+        topic_deleted = found.topic == DELETED_TOPIC
+        return f"the topic of subscription {name} was deleted: provision again" if topic_deleted else None
 
     async def close(self) -> None:
         """Close the pulls, after sending what has been settled; the leases of the others expire."""
@@ -182,7 +193,10 @@ def subscriber_transport(emulator: str) -> SubscriberGrpcTransport:
     """Return a blocking transport, which the subscriber client's threads need."""
     if emulator:
         return HalfClosingPullTransport(channel=grpc.insecure_channel(emulator, options=EMULATOR_OPTIONS))
-    host = f"{SubscriberGrpcTransport.DEFAULT_HOST}:443"
-    return SubscriberGrpcTransport(
-        channel=SubscriberGrpcTransport.create_channel(host, options=GOOGLE_OPTIONS)
-    )
+    return SubscriberGrpcTransport(channel=google_channel(SubscriberGrpcTransport))
+
+
+def _publish_error(error: Exception) -> SagaError:
+    if isinstance(error, exceptions.InvalidArgument):
+        return Poison(f"unpublishable: {error.message}")
+    return to_unavailable(error)

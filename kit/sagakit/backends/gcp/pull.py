@@ -10,7 +10,8 @@ from google.pubsub_v1 import types
 from google.pubsub_v1.services.subscriber import SubscriberAsyncClient
 from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcAsyncIOTransport
 
-from sagakit.backends.gcp.channels import aio_transport, to_unavailable
+from sagakit.backends.gcp.channels import aio_transport
+from sagakit.backends.gcp.errors import translated
 from sagakit.bus import Message, PulledMessage
 
 PULL_TIMEOUT_SECONDS = 3.0
@@ -27,12 +28,11 @@ class PubsubPullSubscription:
 
     async def pull(self, limit: int) -> list[PulledMessage]:
         request = types.PullRequest(subscription=self._path, max_messages=limit)
-        try:
-            response = await self._subscriber.pull(request, retry=None, timeout=PULL_TIMEOUT_SECONDS)
-        except exceptions.DeadlineExceeded:
-            return []
-        except exceptions.GoogleAPICallError as error:
-            raise to_unavailable(error) from error
+        with translated():
+            try:
+                response = await self._subscriber.pull(request, retry=None, timeout=PULL_TIMEOUT_SECONDS)
+            except exceptions.DeadlineExceeded:
+                return []
         return [
             PulledMessage(each.ack_id, Message(each.message.data, dict(each.message.attributes)))
             for each in response.received_messages
@@ -49,10 +49,10 @@ class PubsubPullSubscription:
         if not messages:
             return
         ids = [each.id for each in messages]
-        try:
-            await method(request(subscription=self._path, ack_ids=ids), timeout=CALL_TIMEOUT_SECONDS)
-        except exceptions.GoogleAPICallError as error:
-            raise to_unavailable(error) from error
+        with translated():
+            await method(
+                request(subscription=self._path, ack_ids=ids), retry=None, timeout=CALL_TIMEOUT_SECONDS
+            )
 
 
 @asynccontextmanager
