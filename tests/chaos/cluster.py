@@ -10,7 +10,7 @@ from pathlib import Path
 
 from bench.proxy import proxied
 from bench.suite import used
-from sagactl.cli.provision import ensure_provisioned
+from sagactl.cli.provision import ensure_provisioned, provision_with_retries
 from sagactl.cli.stock import CATALOGUE, put_if_absent
 from sagactl.local import programs
 from sagactl.local.emulators import FIRESTORE, PUBSUB, running
@@ -41,7 +41,8 @@ class Broker:
 
     async def start(self) -> None:
         await self._running.enter_async_context(running(PUBSUB, self._log, self._port))
-        await ensure_provisioned(self._environ)
+        # Channels of this process may still wait before they reconnect.
+        await provision_with_retries(self._environ, 30)
 
     async def stop(self) -> None:
         await self._running.aclose()

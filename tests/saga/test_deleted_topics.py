@@ -63,7 +63,7 @@ async def test_provisioning_after_topics_were_deleted_brings_orders_to_their_end
     assert len(changed) == expected
 
 
-async def test_gateway_without_ephemeral_subscriptions_reads_what_it_does_not_hear(
+async def test_gateway_without_ephemeral_subscriptions_reads_what_it_does_not_receive(
     suite: Suite, backend_environ: Mapping[str, str]
 ):
     """Its subscriptions cannot be made while the topics are missing; the order is approved from records."""

@@ -13,7 +13,7 @@ import pytest
 from contract import topology
 from rpc import purchase_pb2 as pb
 from rpc import stock_pb2 as stock_pb
-from sagactl.cli.provision import ensure_provisioned
+from sagactl.cli.provision import provision_with_retries
 from sagactl.local.emulators import FIRESTORE, PUBSUB, Emulator, running
 from sagactl.local.ports import free_ports
 from sagakit.bus import Delivery
@@ -88,7 +88,7 @@ async def test_events_of_a_broker_outage_are_published_afterwards(tmp_path: Path
         waiting = [await suite.order(f"c{n}", red=1) for n in range(3)]
         broker = await start(PUBSUB, tmp_path, port)
         try:
-            await ensure_provisioned(environ)
+            await provision_with_retries(environ, 30)
             await asyncio.gather(
                 *(suite.ticket_becomes(ticket.orderid, "approved", seconds=90) for ticket in waiting)
             )
@@ -113,7 +113,7 @@ async def test_orders_end_although_the_broker_lost_all_messages_under_load(
         broker = await start(PUBSUB, tmp_path, port)
         try:
             await load.grows(10)
-            await ensure_provisioned(environ)
+            await provision_with_retries(environ, 30)
             await load.grows(30)
             await load.stop()
             await suite.balances(120)

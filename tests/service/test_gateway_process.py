@@ -1,6 +1,7 @@
 """The gateway as a process: how it starts, fails to start, and stops."""
 
 import asyncio
+import json
 import signal
 import socket
 import time
@@ -9,6 +10,7 @@ import httpx
 import pytest
 
 from rpc import purchase_pb2
+from services.gateway.clients import SERVICES
 from services.gateway.server import listen
 from tests.service.gateway_harness import WAIT_SECONDS, assert_problem, fakes
 from tests.service.gateway_process import UNREACHABLE, running, spawn

@@ -188,7 +188,7 @@ async def test_subscription_that_never_was_good_counts_at_once():
 
 
 async def test_broker_that_is_unavailable_later_does_not_count():
-    """What the service publishes waits in its outbox meanwhile."""
+    """Events to publish wait in the outbox meanwhile."""
     checked = Checked()
     assert await checked.after(0) is None
     checked.bus.unavailable = True
