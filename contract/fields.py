@@ -4,7 +4,11 @@ import re
 
 from sagakit.errors import InvalidArgument
 
-ID_PATTERN = r"^[A-Za-z0-9._~-]{1,128}$"
+ID_PATTERN = r"^([A-Za-z0-9._~-]{3,128}|[A-Za-z0-9_~-][A-Za-z0-9._~-]?|\.[A-Za-z0-9_~-])$"
+"""1 to 128 characters that URLs leave as they are, but neither `.` nor `..`: clients and proxies remove these
+segments of paths (https://www.rfc-editor.org/rfc/rfc3986#section-5.2.4). No lookahead: engines differ.
+"""
+ID_RULE = "1 to 128 of the characters A-Z a-z 0-9 . _ ~ -, and neither . nor .."
 MAX_COUNT = 1_000_000
 MAX_ITEMS_PER_CART = 100
 MAX_STOCK = 1_000_000_000
@@ -19,7 +23,7 @@ _ID = re.compile(ID_PATTERN.replace("^", r"\A").replace("$", r"\Z"))
 def checked_id(field: str, value: str) -> str:
     """Return `value`. Raises InvalidArgument naming `field` if it is no valid id."""
     if not _ID.match(value):
-        raise InvalidArgument(field, f"{field} must be 1 to 128 of the characters A-Z a-z 0-9 . _ ~ -")
+        raise InvalidArgument(field, f"{field} must be {ID_RULE}")
     return value
 
 

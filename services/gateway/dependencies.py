@@ -9,7 +9,7 @@ from fastapi import Depends, Header, Request
 from pydantic import BaseModel
 from starlette.responses import Response
 
-from contract.fields import ID_PATTERN
+from contract.fields import ID_PATTERN, ID_RULE
 from sagakit.inbox import INBOX_RETENTION
 from services.gateway.clients import Clients
 from services.gateway.errors import Problem
@@ -58,8 +58,7 @@ async def _idempotency_key(
     if not keys:
         return ""
     if len(keys) > 1 or not _KEY.fullmatch(keys[0]):
-        message = "must be one of 1 to 128 of the characters A-Z a-z 0-9 . _ ~ -, in quotes or without"
-        raise Problem.invalid_field("Idempotency-Key", message)
+        raise Problem.invalid_field("Idempotency-Key", f"must be {ID_RULE}, in quotes or without")
     return keys[0].strip('"')
 
 

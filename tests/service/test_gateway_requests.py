@@ -100,7 +100,16 @@ async def test_many_invalid_fields_get_a_short_answer():
     assert len(response.content) < 5_000
 
 
-@pytest.mark.parametrize("cartid", [*"a._~-Z9", "a" * 128])
+@pytest.mark.parametrize("path", ["carts", "orders", "items"])
+@pytest.mark.parametrize("segment", ["%2E", "%2E%2E", "%2e."])
+async def test_segment_that_clients_and_proxies_remove_is_no_id(path, segment):
+    async with suite() as (client, _):
+        answer = await client.get(f"/v1/{path}/{segment}")
+
+    assert_problem(answer, 400, "invalid-argument")
+
+
+@pytest.mark.parametrize("cartid", [*"a_~-Z9", "a.", ".a", "...", "a" * 128])
 async def test_every_allowed_id_is_accepted(cartid):
     async with suite() as (client, _):
         assert (await client.post(CREATE_CART, json={"cartid": cartid})).status_code == 200

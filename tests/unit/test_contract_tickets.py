@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contract.fields import MAX_AMOUNT, MAX_COUNT
+from contract.fields import ID_PATTERN, MAX_AMOUNT, MAX_COUNT
 from contract.reactions import Reaction
 from contract.tickets import (
     APPROVED,
@@ -31,7 +31,7 @@ from services.payment.usecases import REACTIONS as PAYMENT
 from services.purchase.ticket import TRANSITIONS
 from services.stock.usecases import REACTIONS as STOCK
 
-ids = st.text("ABCxyz019._~-", min_size=1, max_size=128)
+ids = st.from_regex(ID_PATTERN, fullmatch=True, alphabet="ABCxyz019._~-")
 words = st.text(st.characters(codec="utf-8"), min_size=1, max_size=50)
 items = st.builds(CartItem, ids, st.integers(1, MAX_COUNT))
 tickets = st.builds(
