@@ -137,7 +137,7 @@ async def test_reminder_of_an_intention_resumes_it_and_publishes_nothing(shop: P
     await settled()
 
     (after,) = changes.writes.values()
-    assert (changes.result, changes.events, called_in_the_transaction) == (False, (), [])
+    assert (changes.result, changes.events, called_in_the_transaction) == (None, (), [])
     assert (after["status"], after["repeats"]) == (CHARGING, 1)
     assert after[DUE] > before[DUE]
     assert (shop.provider.calls, await shop.status(), shop.row["repeats"]) == (["charge"], CHARGED, 0)
