@@ -7,10 +7,11 @@ from enum import StrEnum
 
 import structlog
 
-from sagakit.bus import Bus, Delivery, Message
+from sagakit.bus import Bus, Delivery
 from sagakit.concurrency import first_completed
+from sagakit.dead_letters import publish_dead_letter
 from sagakit.errors import Contention, Poison, Unavailable
-from sagakit.events import Event, timestamp
+from sagakit.events import Event
 from sagakit.runtime import Backoff, Runtime
 
 log = structlog.get_logger()
@@ -18,7 +19,6 @@ log = structlog.get_logger()
 MAX_OUTSTANDING = 100
 """Flow-control limit: deliveries in flight at a time, per subscription."""
 APPLY_TIMEOUT_SECONDS = 30.0
-MAX_ATTRIBUTE_BYTES = 1024
 UNKNOWN_ATTEMPTS = 20
 """Deliveries of an event that this version does not know, the last of which is acknowledged: with the retry
 delays of `SubscriptionSpec`, a quarter of an hour in which a rolling upgrade starts replicas that know it."""
@@ -199,10 +199,16 @@ class Consumer:
             async with asyncio.timeout(APPLY_TIMEOUT_SECONDS):
                 return await handler(event), None
         except Poison as poison:
-            message = dead_letter(subscription, delivery.message, poison.reason, self._runtime.now())
-            await self._bus.publish(self._dead_letter_topic, [message])
+            counted = await publish_dead_letter(
+                self._bus,
+                self._dead_letter_topic,
+                subscription,
+                delivery.message,
+                poison.reason,
+                self._runtime.now(),
+            )
             structlog.contextvars.bind_contextvars(reason=poison.reason)
-            return Outcome.DEAD_LETTERED, poison
+            return Outcome.DEAD_LETTERED, counted
 
 
 def _settle(delivery: Delivery, outcome: Outcome) -> str:
@@ -217,17 +223,3 @@ def _settle(delivery: Delivery, outcome: Outcome) -> str:
         write(outcome.value, attempt=delivery.attempt)
     delivery.ack()
     return outcome.label
-
-
-def dead_letter(subscription: str, message: Message, reason: str, now: float) -> Message:
-    """Return the dead letter of `message`: its data and attributes, and why, where and when it failed.
-
-    The broker's own attributes (`goog…`) are left out: it rejects messages that carry them.
-    """
-    own = {
-        "dead_letter_reason": reason.encode()[:MAX_ATTRIBUTE_BYTES].decode(errors="ignore"),
-        "dead_letter_subscription": subscription,
-        "dead_letter_time": timestamp(now),
-    }
-    kept = {name: value for name, value in message.attributes.items() if not name.startswith("goog")}
-    return Message(message.data, {**kept, **own})

@@ -4,16 +4,14 @@ import asyncio
 
 import pytest
 
-from sagakit.bus import Message, SubscriptionSpec
+from sagakit.bus import SubscriptionSpec
 from sagakit.consumer import UNKNOWN_ATTEMPTS, Outcome
-from sagakit.errors import Contention, Poison, Unavailable
+from sagakit.errors import Contention, Unavailable
 from sagakit.events import Event
 from sagakit.runtime import Backoff
 from tests.support.clock import settled
 from tests.support.harness import (
-    DEAD_LETTERS,
     OTHER_SUBSCRIPTION,
-    SUBSCRIPTION,
     ConsumerHarness,
     a_message,
     raises,
@@ -100,71 +98,6 @@ async def test_event_carries_the_topic_it_was_received_from(harness: ConsumerHar
         await settled()
 
     assert [event.topic for event in harness.handled] == ["others"]
-
-
-async def test_poison_becomes_a_dead_letter_with_its_reason(harness: ConsumerHarness):
-    """Known mistake: a poison message redelivered for ever."""
-    harness.handle = raises(Poison("unknown-parcel: 4711"))
-    message = a_message(googclient_x="1", goog_y="2", again="1")
-
-    async with harness.running():
-        delivery = await harness.deliver(message)
-
-    assert delivery.settled == ["ack"]
-    [(topic, [dead_letter])] = harness.bus.published
-    assert topic == DEAD_LETTERS
-    assert dead_letter.data == b"body"
-    assert dead_letter.attributes == {
-        "eventid": "e1",
-        "type": "thing",
-        "again": "1",
-        "dead_letter_reason": "unknown-parcel: 4711",
-        "dead_letter_subscription": SUBSCRIPTION,
-        "dead_letter_time": "1970-01-12T13:46:40.000Z",
-    }
-
-
-@pytest.mark.parametrize(
-    ("attributes", "reason"),
-    [
-        ({}, "no-eventid"),
-        ({"type": "thing"}, "no-eventid"),
-        ({"eventid": "", "type": "thing"}, "no-eventid"),
-        ({"eventid": "x" * 129, "type": "thing"}, "malformed-eventid"),
-        ({"eventid": "a\nb", "type": "thing"}, "malformed-eventid"),
-    ],
-)
-async def test_message_without_a_valid_eventid_is_dead_lettered(harness: ConsumerHarness, attributes, reason):
-    async with harness.running():
-        delivery = await harness.deliver(Message(b"{", attributes))
-
-    assert delivery.settled == ["ack"]
-    assert harness.bus.messages[0].attributes["dead_letter_reason"] == reason
-    assert harness.handled == []
-
-
-async def test_long_reason_is_cut_to_the_limit_of_an_attribute(harness: ConsumerHarness):
-    harness.handle = raises(Poison("ü" * 2_000))
-
-    async with harness.running():
-        await harness.deliver(a_message())
-
-    assert len(harness.bus.messages[0].attributes["dead_letter_reason"].encode()) == 1024
-
-
-async def test_event_is_nacked_if_its_dead_letter_cannot_be_published(harness: ConsumerHarness):
-    harness.handle = raises(Poison("never"))
-    harness.bus.unavailable = True
-    async with harness.running():
-        delivery = await harness.deliver(a_message())
-        assert delivery.settled == ["nack"]
-
-        harness.bus.unavailable = False
-        await harness.clock.advance(10)
-        again = await harness.deliver(a_message(), attempt=2)
-
-        assert again.settled == ["ack"]
-        assert len(harness.bus.messages) == 1
 
 
 async def test_nothing_is_pulled_while_the_store_is_unavailable(harness: ConsumerHarness):
