@@ -3,13 +3,24 @@
 An application adds settings of its own in the same way; `variables` lists them for its documentation.
 """
 
+import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import replace
+from ipaddress import IPv6Address
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, TypeVar, get_args
 from urllib.parse import urlsplit
 
-from pydantic import BeforeValidator, ConfigDict, Field, SkipValidation, TypeAdapter, ValidationError
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SkipValidation,
+    TypeAdapter,
+    ValidationError,
+)
 from pydantic.dataclasses import dataclass, is_pydantic_dataclass
 from pydantic.fields import FieldInfo
 
@@ -17,6 +28,8 @@ CONFIG = ConfigDict(
     use_attribute_docstrings=True, validate_by_alias=True, validate_by_name=True, allow_inf_nan=False
 )
 """Configuration of every settings dataclass."""
+
+MAX_PORT = 65_535
 
 T = TypeVar("T")
 
@@ -106,6 +119,34 @@ def _split(value: Any) -> Any:
     return entries
 
 
+def host_and_port(address: str) -> str:
+    """Return the `host:port` of an emulator, from any form in which tools print it.
+
+    IPv6 addresses may lack their brackets (`::1:8081`, as gcloud prints it), `http://` and a slash at the end
+    are removed, and an address to listen at stands for the loopback address. Raises ValueError.
+    """
+    plain = re.sub("^http://", "", address.strip(), flags=re.IGNORECASE).removesuffix("/")
+    match = re.fullmatch(r"(?:\[(?P<v6>.+)\]|(?P<host>.+)):(?P<port>[0-9]{1,5})", plain)
+    host = match and (match["v6"] or match["host"])
+    if not match or not host or not 0 < int(match["port"]) <= MAX_PORT or not _is_host(host, match["v6"]):
+        raise ValueError(f"must be host:port, not {address!r}")
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104  nothing listens there
+    return f"[{host}]:{match['port']}" if ":" in host else f"{host}:{match['port']}"
+
+
+def _is_host(host: str, bracketed: str | None) -> bool:
+    if bracketed or ":" in host:
+        with suppress(ValueError):
+            return bool(IPv6Address(host))
+        return False
+    return re.fullmatch("[A-Za-z0-9._-]+", host) is not None
+
+
+def _emulator(address: str) -> str:
+    return host_and_port(address) if address else ""
+
+
+EmulatorHost = Annotated[str, AfterValidator(_emulator)]
 Texts = Annotated[tuple[str, ...], BeforeValidator(_split)]
 """A comma-separated list with at least one entry."""
 Environment = Literal["development", "production"]
@@ -126,10 +167,10 @@ class BackendSettings:
     """Google Cloud project; must be set for `gcp`. Log lines name their trace in it."""
     database: Annotated[str, variable("DATASTORE_DATABASE")] = ""
     """Datastore database; the project's default one if it is unset."""
-    datastore_emulator: Annotated[str, variable("DATASTORE_EMULATOR_HOST")] = ""
-    """`host:port` of the Datastore emulator, to use instead of Google's service."""
-    pubsub_emulator: Annotated[str, variable("PUBSUB_EMULATOR_HOST")] = ""
-    """`host:port` of the Pub/Sub emulator, to use instead of Google's service."""
+    datastore_emulator: Annotated[EmulatorHost, variable("DATASTORE_EMULATOR_HOST")] = ""
+    """`host:port` of the Datastore emulator, to use instead of Google's service, as any tool prints it."""
+    pubsub_emulator: Annotated[EmulatorHost, variable("PUBSUB_EMULATOR_HOST")] = ""
+    """`host:port` of the Pub/Sub emulator, to use instead of Google's service, as any tool prints it."""
     embedded_file: Annotated[Path, variable("EMBEDDED_FILE")] = Path()
     """SQLite file; must be set for `embedded`. All services use the same."""
 
@@ -206,13 +247,13 @@ class ServiceSettings:
     `<service>-service.<topic>`, which all its replicas share."""
     dead_letter_topic: Annotated[str, variable("EVENT_DEAD_LETTER_TOPIC")]
     """Topic for events that cannot be applied."""
-    port: Annotated[int, variable("PORT", low=0, high=65_535)]
+    port: Annotated[int, variable("PORT", low=0, high=MAX_PORT)]
     """gRPC port; 0: any free one."""
     environ: SkipValidation[Mapping[str, str]]
     """The environment, for the service's own settings."""
     host: Annotated[str, variable("HOST")] = "127.0.0.1"
     """Address to listen at, for gRPC and metrics."""
-    metrics_port: Annotated[int | None, variable("METRICS_PORT", low=0, high=65_535)] = None
+    metrics_port: Annotated[int | None, variable("METRICS_PORT", low=0, high=MAX_PORT)] = None
     """Port of the Prometheus endpoint `/metrics`; if it is unset, nothing is measured."""
     environment: Annotated[Environment, variable("ENVIRONMENT")] = "development"
     """`production` requires authentication and turns gRPC reflection off."""

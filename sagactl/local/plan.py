@@ -8,6 +8,7 @@ from sagactl.errors import CommandError
 from sagactl.local import dev_tokens, programs
 from sagactl.local.emulators import FIRESTORE, PUBSUB, Emulator, why_unavailable
 from sagactl.local.ports import LOOPBACK, check_free, free_ports
+from sagakit.settings import host_and_port
 
 PROJECT = "saga-local"
 AUTO, EMULATORS, EMBEDDED = "auto", "emulators", "embedded"
@@ -102,11 +103,12 @@ def make_plan(options: Options, environ: Mapping[str, str]) -> Plan:
 def choose(requested: str, environ: Mapping[str, str], missing: str | None) -> Choice:
     """Return the backend to use. `missing`: why emulators cannot be started here, if so.
 
-    Raises CommandError if emulators are requested but unavailable, or only one of the two is named.
+    Raises CommandError if emulators are requested but unavailable, or only one of the two is named, or
+    malformed.
     """
     if requested == EMBEDDED:
         return Choice(EMBEDDED, f"BACKEND={EMBEDDED}")
-    hosts = {name: environ[name] for name in (DATASTORE_HOST, PUBSUB_HOST) if environ.get(name)}
+    hosts = {name: _host(environ, name) for name in (DATASTORE_HOST, PUBSUB_HOST) if environ.get(name)}
     if len(hosts) == 1:
         (name,) = hosts
         other = PUBSUB_HOST if name == DATASTORE_HOST else DATASTORE_HOST
@@ -119,6 +121,13 @@ def choose(requested: str, environ: Mapping[str, str], missing: str | None) -> C
     if requested == EMULATORS:
         raise CommandError(f"cannot start Google's emulators: {missing}; BACKEND={EMBEDDED} needs nothing")
     return Choice(EMBEDDED, missing)
+
+
+def _host(environ: Mapping[str, str], name: str) -> str:
+    try:
+        return host_and_port(environ[name])
+    except ValueError as error:
+        raise CommandError(f"{name} {error}") from error
 
 
 def _backend_environ(

@@ -143,7 +143,7 @@ class LocalSuite:
                 # A proxy in front of a running emulator may support only gRPC, so an accepted connection
                 # is enough.
                 host, _, port = address.rpartition(":")
-                await wait_until_listens(host, int(port), RUNNING_TIMEOUT_SECONDS)
+                await wait_until_listens(host.strip("[]"), int(port), RUNNING_TIMEOUT_SECONDS)
         except (TimeoutError, ValueError) as error:
             raise CommandError(f"{what} does not respond; logs: {self._plan.logs}") from error
 

@@ -14,6 +14,7 @@ from sagakit.backends.gcp.datastore import open_datastore
 from sagakit.backends.gcp.provision import open_pubsub_provisioner
 from sagakit.backends.gcp.pubsub import open_pubsub
 from sagakit.bus import Bus, Delivery, Message, Provisioner, Subscription, SubscriptionSpec
+from sagakit.settings import host_and_port
 from sagakit.tables import Key, Mutation, Row, Tables
 
 CLOUD = "cloud"
@@ -29,7 +30,7 @@ def own_prefix() -> str:
 @asynccontextmanager
 async def open_cloud_tables(prefix: str) -> AsyncIterator[Tables]:
     """Open tables whose kinds are prefixed, in a database shared with other tests."""
-    emulator = os.environ.get("CLOUD_DATASTORE_EMULATOR", "")
+    emulator = _emulator("CLOUD_DATASTORE_EMULATOR")
     async with open_datastore(PROJECT, os.environ.get("CLOUD_DATABASE", ""), emulator) as tables:
         yield OwnTables(tables, prefix)
 
@@ -47,7 +48,11 @@ async def open_cloud_provisioner(prefix: str) -> AsyncIterator[Provisioner]:
 
 
 def pubsub() -> str:
-    return os.environ.get("CLOUD_PUBSUB_EMULATOR", "")
+    return _emulator("CLOUD_PUBSUB_EMULATOR")
+
+
+def _emulator(name: str) -> str:
+    return host_and_port(os.environ[name]) if os.environ.get(name) else ""
 
 
 class OwnTables:

@@ -42,6 +42,23 @@ def test_one_emulator_without_the_other_is_an_error(name):
         choose("auto", {name: "localhost:1"}, missing=None)
 
 
+def test_emulators_are_read_in_the_forms_that_gcloud_prints():
+    environ = {"DATASTORE_EMULATOR_HOST": "::1:8081", "PUBSUB_EMULATOR_HOST": " http://0.0.0.0:8085/"}
+
+    chosen = choose("auto", environ, missing=None)
+
+    assert chosen.hosts == {
+        "DATASTORE_EMULATOR_HOST": "[::1]:8081",
+        "PUBSUB_EMULATOR_HOST": "127.0.0.1:8085",
+    }
+
+
+@pytest.mark.parametrize("name", HOSTS)
+def test_malformed_emulator_is_an_error_that_names_the_variable(name):
+    with pytest.raises(CommandError, match=f"{name} must be host:port, not 'localhost'"):
+        choose("auto", {**HOSTS, name: "localhost"}, missing=None)
+
+
 def test_embedded_data_is_kept_in_the_run_directory(tmp_path):
     environ = planned(tmp_path, EMPTY_PATH).environ
 

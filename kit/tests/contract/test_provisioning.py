@@ -5,9 +5,12 @@ from typing import Any
 
 import pytest
 
+from sagakit.backends import open_broker, open_provisioner
 from sagakit.backends.gcp.provision import PubsubProvisioner
 from sagakit.bus import Bus, SubscriptionSpec
 from sagakit.errors import Unavailable
+from sagakit.runtime import Runtime
+from sagakit.settings import BackendSettings
 from tests.support.brokers import Broker, Listener, a_message
 from tests.support.eventually import eventually
 
@@ -127,3 +130,24 @@ async def test_labels_that_others_added_are_kept():
     existing.labels["team"] = "shop"
 
     assert await provisioner._update(existing, provisioner._subscription(SPEC)) == ""
+
+
+@pytest.mark.emulators
+@pytest.mark.parametrize("form", ["{}", "http://{}", "http://{}/", " {} ", "0.0.0.0:{port}"])
+async def test_emulator_is_reached_by_its_host_in_every_form(
+    pubsub_emulator: str, project: str, form: str, monkeypatch: pytest.MonkeyPatch
+):
+    host = form.format(pubsub_emulator, port=pubsub_emulator.rpartition(":")[2])
+    # In the process's own environment too: Google's client reads it.
+    monkeypatch.setenv("PUBSUB_EMULATOR_HOST", host)
+    environ = {"GOOGLE_CLOUD_PROJECT": project, "PUBSUB_EMULATOR_HOST": host}
+    async with open_provisioner(environ) as provisioner:
+        await provisioner.ensure_topic(TOPIC)
+        await provisioner.ensure_subscription(SubscriptionSpec(ONE, TOPIC, None))
+    listener = Listener()
+
+    async with open_broker(BackendSettings.from_environ(environ), Runtime()) as broker:
+        broker.bus.subscribe(ONE, listener, 10)
+        await broker.bus.publish(TOPIC, [a_message()])
+
+        assert await listener.has(1) == ["hello"]

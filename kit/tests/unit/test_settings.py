@@ -87,6 +87,52 @@ def test_invalid_variable_is_named(name: str, value: str, message: str):
     assert str(raised.value).startswith(f"{name} {message}")
 
 
+@pytest.mark.parametrize("name", ["DATASTORE_EMULATOR_HOST", "PUBSUB_EMULATOR_HOST"])
+@pytest.mark.parametrize(
+    ("address", "expected"),
+    [
+        ("localhost:8081", "localhost:8081"),
+        ("127.0.0.1:8081", "127.0.0.1:8081"),
+        ("pubsub.saga.svc:8085", "pubsub.saga.svc:8085"),
+        (" localhost:8081\n", "localhost:8081"),
+        ("[::1]:8081", "[::1]:8081"),
+        ("::1:8081", "[::1]:8081"),
+        ("2001:db8::1:8081", "[2001:db8::1]:8081"),
+        ("http://localhost:8081", "localhost:8081"),
+        ("HTTP://localhost:8081/", "localhost:8081"),
+        ("http://[::1]:8081/", "[::1]:8081"),
+        ("http://::1:8081", "[::1]:8081"),
+        ("localhost:8081/", "localhost:8081"),
+        ("0.0.0.0:8081", "127.0.0.1:8081"),
+        ("[::]:8081", "[::1]:8081"),
+        (":::8081", "[::1]:8081"),
+        ("", ""),
+    ],
+)
+def test_emulator_host_is_read_in_every_form_in_which_tools_print_it(name: str, address: str, expected: str):
+    backend = read(**{name: address}).backend
+
+    found = backend.datastore_emulator if name.startswith("DATASTORE") else backend.pubsub_emulator
+    assert found == expected
+
+
+@pytest.mark.parametrize("name", ["DATASTORE_EMULATOR_HOST", "PUBSUB_EMULATOR_HOST"])
+@pytest.mark.parametrize(
+    "address",
+    [
+        *("localhost", "::1", "[::1]", "8081", ":8081", "localhost:", "localhost:http", "localhost:0"),
+        *("localhost:65536", "localhost:-1", "local host:8081", "localhost:80 81", "https://localhost:8081"),
+        *("http://", "http://localhost", "localhost:8081/v1", "localhost:8081?x", "me@localhost:8081"),
+        *("[localhost]:8081", "[]:8081", "localhost,other:8081", "local:host:8081", "localhost:٨٠٨١"),
+    ],
+)
+def test_malformed_emulator_host_is_rejected_in_one_line(name: str, address: str):
+    with pytest.raises(SettingsError) as raised:
+        read(**{name: address})
+
+    assert str(raised.value) == f"{name} must be host:port, not {address!r}"
+
+
 @given(text=st.text(max_size=20))
 def test_a_number_is_within_its_limits_or_rejected(text: str):
     for name in ("PORT", "REMINDER_INTERVAL_SECONDS"):
