@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help run clean check lint types imports proto-check fast-tests test ci simulate fuzz bench dist docs screenshots proto proto-release lock chaos overload \
+.PHONY: help run clean check lint types imports proto-check fast-tests test ci simulate model fuzz bench dist docs screenshots proto proto-release lock chaos overload \
 	manifests images push deploy project project-teardown test-cloud
 
 PYTHON ?= python3
@@ -53,6 +53,9 @@ ci: check $(VENV)/.checkov test simulate chaos overload ## Exactly what CI runs
 
 simulate: $(VENV)/.dev ## Run sagas on virtual time with faults of every kind: [SAGAS=10000] [SEED=1]
 	PYTHONHASHSEED=0 $(BIN)/python -m tests.simulation --sagas $(or $(SAGAS),10000) --seed $(or $(SEED),1)
+
+model: $(VENV)/.dev ## Explore every reachable state of an order, by the services' own code: [RUNNING=2]
+	$(BIN)/python -m tests.model --running $(or $(RUNNING),2)
 
 fuzz: $(VENV)/.dev ## Test the gateway against its OpenAPI document, every RPC against random input: [EXAMPLES=400] [SEED=1]
 	FUZZ_EXAMPLES=$(or $(EXAMPLES),400) FUZZ_SEED=$(or $(SEED),1) $(BIN)/python -m pytest tests/fuzz -o timeout=3600
