@@ -47,7 +47,6 @@ class RunningSuite:
     def __init__(self, local: LocalSuite, direct: Mapping[str, str]) -> None:
         """`direct`: names the emulators themselves, if the suite reaches them through a proxy."""
         facts = local.facts
-        self._run_dir = local.run_dir
         self._direct = direct
         self._control = Path(facts["control"])
         self.gateway: str = facts["gateway"]
@@ -77,7 +76,7 @@ class RunningSuite:
     async def audited(self) -> None:
         """Wait until everything balances. Raises AssertionError if it does not in time."""
         found = ["not checked yet"]
-        async with open_tables(self._run_dir, {**os.environ, **self.environ, **self._direct}) as tables:
+        async with open_tables(Path(), {**os.environ, **self.environ, **self._direct}) as tables:
             deadline = asyncio.get_running_loop().time() + AUDIT_TIMEOUT_SECONDS
             while found and asyncio.get_running_loop().time() < deadline:
                 found = problems(await load_records(tables))

@@ -23,7 +23,7 @@ _RETRY_INTERVAL_SECONDS = 1.0
     metavar="SECONDS",
     help="Retry for up to this many seconds until all records agree.",
 )
-@options.run_dir
+@options.suite
 def audit(wait: float, run_dir: Path) -> None:
     """Check that stock, money, orders and outboxes agree over all services; exit 1 if they do not."""
     records = asyncio.run(_load_balanced(wait, run_dir))

@@ -13,7 +13,6 @@ from sagactl.cli import options
 from sagactl.cli.up import unique_id
 from sagactl.errors import CommandError
 from sagactl.local.dev_tokens import tool_token
-from sagactl.local.runfile import require_suite
 
 ORDER_TIMEOUT_SECONDS = 20.0
 
@@ -42,7 +41,9 @@ SCENARIOS = (
 @options.run_dir
 def demo(gateway: str | None, run_dir: Path) -> None:
     """Run four orders, two approved and two failed, printing every request and response."""
-    url = gateway or require_suite(run_dir).gateway
+    if gateway:
+        options.announce(gateway)
+    url = gateway or options.local_suite(run_dir).gateway
     asyncio.run(run_scenarios(url, click.echo, tool_token(run_dir)))
     click.secho("All scenarios ended as expected.", fg="green")
 

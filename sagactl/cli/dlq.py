@@ -23,7 +23,7 @@ def filtered(command: Callable[..., None]) -> Callable[..., None]:
         click.option("--event", "eventid", metavar="EVENTID", help="Only the message with this event id."),
         click.option("--reason-prefix", "reason", help="Only messages whose reason starts with this text."),
         click.option("--subscription", help="Only messages of this subscription."),
-        options.run_dir,
+        options.suite,
     ):
         command = option(command)
     return command

@@ -22,7 +22,7 @@ from services.stock.inventory import RESERVED
 
 @click.command()
 @click.argument("orderid")
-@options.run_dir
+@options.suite
 def order(orderid: str, run_dir: Path) -> None:
     """Show an order: its ticket, what happened at every service, and what is still open.
 

@@ -31,7 +31,7 @@ CLOCK_SKEW_SECONDS = 60.0
     metavar="SECONDS",
     help="Only orders open for at least this many seconds.",
 )
-@options.run_dir
+@options.suite
 def pending(older_than: float, run_dir: Path) -> None:
     """List the orders that are not final or still await a reply, oldest first; exit 1 if one is corrupt."""
     orders, corrupt = asyncio.run(_load(older_than, run_dir))

@@ -13,7 +13,6 @@ from contract.control import request
 from sagactl.cli import options
 from sagactl.errors import CommandError
 from sagactl.local.logs import last_lines, printable
-from sagactl.local.runfile import require_suite
 from sagactl.text import highlighter
 from sagakit.errors import SagaError
 
@@ -83,7 +82,7 @@ def _follow(log: Path, end: int) -> Iterator[str]:
 
 def _control(action: str, name: str, run_dir: Path) -> None:
     try:
-        processes = asyncio.run(request(Path(require_suite(run_dir).control), action, name))
+        processes = asyncio.run(request(Path(options.local_suite(run_dir).control), action, name))
     except SagaError as error:
         raise CommandError(str(error)) from error
     for each in processes:

@@ -29,7 +29,7 @@ from services.payment.simulated import FaultSettings, load_faults, save_faults
     default=None,
     help="Charge, but drop the response (simulates a timeout).",
 )
-@options.run_dir
+@options.suite
 def provider(run_dir: Path, **options_: Any) -> None:
     """Show or set the faults of the simulated payment provider. Other faults keep their value."""
     given = {name: value for name, value in options_.items() if value is not None}

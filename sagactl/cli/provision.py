@@ -5,12 +5,15 @@ import os
 import time
 from collections.abc import Callable, Coroutine, Mapping
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import click
 
 from contract import topology
+from sagactl.cli import options
 from sagactl.errors import CommandError
+from sagactl.inspect.target import choose
 from sagactl.local.signals import StopSignals
 from sagakit.backends import open_backend, open_provisioner
 from sagakit.bus import SubscriptionSpec
@@ -38,13 +41,15 @@ RETRY_INTERVAL_SECONDS = 1.0
     help="Repeat every N seconds until stopped; for emulators, which lose topics on restart.",
 )
 @click.option("--check-store", is_flag=True, help="With --wait: also wait until the store responds.")
-def provision(wait: float, interval: float | None, check_store: bool) -> None:
-    """Create the topics and subscriptions of the backend named by the environment. Safe to repeat."""
+@options.suite
+def provision(wait: float, interval: float | None, check_store: bool, run_dir: Path) -> None:
+    """Create the topics and subscriptions of a suite. Safe to repeat."""
+    environ = choose(run_dir, os.environ).environ
     if interval is not None:
-        asyncio.run(_until_stopped(keep_provisioned(os.environ, interval, click.echo)))
+        asyncio.run(_until_stopped(keep_provisioned(environ, interval, click.echo)))
         return
     work = provision_with_retries(
-        os.environ, wait, check_store=check_store, print_=partial(click.echo, err=True)
+        environ, wait, check_store=check_store, print_=partial(click.echo, err=True)
     )
     lines = asyncio.run(_until_stopped(work))
     if lines is None:

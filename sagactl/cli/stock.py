@@ -16,7 +16,6 @@ from rpc.stock_pb2_grpc import StockStub
 from sagactl.cli import options
 from sagactl.errors import CommandError
 from sagactl.local.dev_tokens import tool_token
-from sagactl.local.runfile import read_suite
 from sagakit.grpc.authentication import BearerClientInterceptor
 
 if TYPE_CHECKING:
@@ -114,7 +113,7 @@ def set_(
 
     A new item has price 0, stock 0 and one shard, and charges payment, unless options set other values.
     """
-    address, token = service_address(stock_address, run_dir), tool_token(run_dir)
+    address, token = options.stock_of(stock_address, run_dir), tool_token(run_dir)
     item = asyncio.run(change_item(address, itemid, Change(price, stock, waives_payment, shards), token))
     click.echo(describe(item))
 
@@ -132,19 +131,9 @@ def set_(
 @options.run_dir
 def seed(wait: float, stock_address: str | None, run_dir: Path) -> None:
     """Add the items of the starting catalogue that are missing; existing items stay unchanged."""
-    address, token = service_address(stock_address, run_dir), tool_token(run_dir)
+    address, token = options.stock_of(stock_address, run_dir), tool_token(run_dir)
     for item in asyncio.run(put_if_absent(address, CATALOGUE, token, wait)):
         click.echo(describe(item))
-
-
-def service_address(address: str | None, run_dir: Path) -> str:
-    """Return the first of the addresses given, else that of the suite in `run_dir`. Raises CommandError."""
-    if address:
-        return address.split(",")[0].strip()
-    suite = read_suite(run_dir)
-    if suite is None:
-        raise CommandError(f"no suite runs in {run_dir}: start one, or give --stock-address")
-    return suite.addresses["stock"][0]
 
 
 async def put_if_absent(

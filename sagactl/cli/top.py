@@ -45,7 +45,7 @@ _QUIT_KEYS = frozenset(b"qQ")
     metavar="SECONDS",
     help="With --once or --json: how long to listen for events first.",
 )
-@options.run_dir
+@options.suite
 def top(once: bool, as_json: bool, sample_seconds: float, run_dir: Path) -> None:
     """Show a live view of orders: events, rates, durations and queue depths; q or Ctrl-C quits."""
     # gRPC's core logs to standard error, into the middle of the screen.

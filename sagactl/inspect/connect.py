@@ -1,4 +1,4 @@
-"""Connections to a suite's backend: the one that the environment names, or that of the local suite."""
+"""Connections to the backend of the suite that `choose` returns."""
 
 import os
 from collections.abc import AsyncIterator, Mapping
@@ -10,13 +10,13 @@ from contract.control import request
 from contract.topology import DEAD_LETTER_SUBSCRIPTION
 from sagactl.dashboard.dashboard import DataSources
 from sagactl.errors import CommandError
-from sagactl.local.runfile import read_suite
+from sagactl.inspect.target import choose
 from sagakit.backends import open_backend, open_broker, open_pull_subscription
 from sagakit.bus import Bus, PullSubscription
 from sagakit.errors import Unavailable
 from sagakit.runtime import Runtime
-from sagakit.settings import BackendSettings, SettingsError
-from sagakit.tables import Tables
+from sagakit.settings import BackendSettings
+from sagakit.tables import Key, Tables
 
 
 @asynccontextmanager
@@ -47,12 +47,13 @@ async def open_data_sources(
     run_dir: Path, environ: Mapping[str, str] = os.environ
 ) -> AsyncIterator[DataSources]:
     """Context manager: the data sources of the dashboard. Raises as `open_tables`."""
-    suite = read_suite(run_dir) if _local_environ(run_dir, environ) else None
+    suite = choose(run_dir, environ).suite
     async with (
         _settings(run_dir, environ) as settings,
         open_broker(settings, Runtime()) as broker,
         open_backend(settings, Runtime()) as backend,
     ):
+        await backend.tables.lookup([Key("Probe", "probe")])
         yield DataSources(
             where=f"{settings.backend}, {suite.gateway if suite else settings.project}",
             broker=broker,
@@ -64,20 +65,11 @@ async def open_data_sources(
 
 @asynccontextmanager
 async def _settings(run_dir: Path, environ: Mapping[str, str]) -> AsyncIterator[BackendSettings]:
+    settings = choose(run_dir, environ).settings
+    if settings.backend == "embedded" and not settings.embedded_file.exists():
+        # Opening a missing file would create an empty database, in which no problem can be found.
+        raise CommandError(f"no embedded backend in {settings.embedded_file}")
     try:
-        settings = BackendSettings.from_environ({**environ, **_local_environ(run_dir, environ)})
-        if settings.backend == "embedded" and not settings.embedded_file.exists():
-            # Opening a missing file would create an empty database, in which no problem can be found.
-            raise CommandError(f"no embedded backend in {settings.embedded_file}")
         yield settings
-    except SettingsError as error:
-        raise CommandError(f"no suite runs in {run_dir}, and {error}") from error
     except Unavailable as error:
         raise CommandError(f"the backend does not respond: {error}") from error
-
-
-def _local_environ(run_dir: Path, environ: Mapping[str, str]) -> Mapping[str, str]:
-    """Return the variables that name the local suite's backend, unless the environment names one."""
-    named = "EMBEDDED_FILE" if environ.get("BACKEND") == "embedded" else "GOOGLE_CLOUD_PROJECT"
-    suite = None if environ.get(named) else read_suite(run_dir)
-    return {} if suite is None else suite.environ

@@ -140,7 +140,8 @@ def _backend_environ(
         DATASTORE_HOST: f"{LOOPBACK}:{started[FIRESTORE]}",
         PUBSUB_HOST: f"{LOOPBACK}:{started[PUBSUB]}",
     }
-    return {**project, "BACKEND": "gcp", **hosts}
+    database = environ.get("DATASTORE_DATABASE", "")
+    return {**project, "BACKEND": "gcp", "DATASTORE_DATABASE": database, **hosts}
 
 
 def _bypassing_proxies(environ: Mapping[str, str]) -> dict[str, str]:

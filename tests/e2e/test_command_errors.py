@@ -15,9 +15,10 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
 def assert_fails(command, *words):
     assert command.returncode == 1
-    assert command.stderr.startswith("Error: ")
-    assert command.stderr.count("\n") == 1
-    assert all(word in command.stderr for word in words), command.stderr
+    *suite, error = command.stderr.splitlines()
+    assert error.startswith("Error: ")
+    assert all(line.startswith("suite: ") for line in suite), command.stderr
+    assert all(word in error for word in words), command.stderr
 
 
 @contextmanager

@@ -201,4 +201,5 @@ async def top_json(environ: Mapping[str, str]) -> str:
 async def sagactl(environ: Mapping[str, str], *arguments: str) -> str:
     """Return the output of a command and its exit status."""
     result = await asyncio.to_thread(CliRunner().invoke, main, arguments, env=environ, prog_name="sagactl")
-    return f"{result.output}exit {result.exit_code}\n"
+    output = re.sub(r"^suite: .*\n", "", result.output, flags=re.MULTILINE)
+    return f"{output}exit {result.exit_code}\n"

@@ -80,6 +80,12 @@ def test_project_of_the_environment_is_used(tmp_path):
     assert own.environ["GOOGLE_CLOUD_PROJECT"] == "mine"
 
 
+def test_database_of_the_environment_is_named_to_other_commands(tmp_path):
+    plan = planned(tmp_path, {**EMPTY_PATH, **HOSTS, "DATASTORE_DATABASE": "saga"}, backend="auto")
+
+    assert plan.backend_environ["DATASTORE_DATABASE"] == "saga"
+
+
 def test_processes_reach_each_other_without_a_proxy(tmp_path):
     environ = planned(tmp_path, {**EMPTY_PATH, "NO_PROXY": "corp.example"}).environ
 

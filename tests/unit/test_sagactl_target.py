@@ -1,0 +1,118 @@
+"""The suite that a command acts on: that of a flag, else the one that runs here, else the environment's."""
+
+import asyncio
+import os
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from sagactl.__main__ import COMMANDS, main
+from sagactl.inspect.target import choose
+from sagactl.local.runfile import Suite, write_suite
+from sagakit.backends.embedded.database import Database
+
+DEAD = "127.0.0.1:1"
+ELSEWHERE = {
+    "BACKEND": "gcp",
+    "GOOGLE_CLOUD_PROJECT": "elsewhere",
+    "DATASTORE_DATABASE": "other",
+    "DATASTORE_EMULATOR_HOST": DEAD,
+    "PUBSUB_EMULATOR_HOST": DEAD,
+    "STOCK_ADDRESS": DEAD,
+}
+ON_ONE_SUITE = [
+    ("demo",),
+    ("ps",),
+    ("stop", "stock"),
+    ("start", "stock"),
+    ("restart", "stock"),
+    ("top", "--once", "--sample-seconds", "0"),
+    ("order", "o"),
+    ("pending",),
+    ("audit",),
+    ("dlq", "list"),
+    ("dlq", "show"),
+    ("dlq", "redrive"),
+    ("dlq", "drop"),
+    ("stock", "set", "blue"),
+    ("provider",),
+    ("provision",),
+    ("seed", "--wait", "0"),
+]
+IN_THE_RUN_DIRECTORY = {"up", "logs", "token", "clean"}
+
+
+def sagactl(*arguments: str, **environ: str) -> Result:
+    return CliRunner().invoke(
+        main, arguments, env={**dict.fromkeys(ELSEWHERE), **environ}, prog_name="sagactl"
+    )
+
+
+@pytest.fixture
+def run_dir(tmp_path: Path) -> Path:
+    """A run directory in which an embedded suite runs, by its run file."""
+    file = tmp_path / "embedded.sqlite3"
+
+    async def create() -> None:
+        database = Database(file)
+        await database.read(lambda connection: connection.execute("SELECT * FROM entity"))
+        await database.close()
+
+    asyncio.run(create())
+    environ = {"BACKEND": "embedded", "EMBEDDED_FILE": str(file)}
+    addresses = {"stock": [DEAD]}
+    write_suite(tmp_path, Suite(os.getpid(), "embedded", f"http://{DEAD}", addresses, environ, "/nowhere"))
+    return tmp_path
+
+
+def test_every_command_that_acts_on_a_suite_is_tested():
+    assert {command for command, *_ in ON_ONE_SUITE} | IN_THE_RUN_DIRECTORY == set(COMMANDS)
+
+
+@pytest.mark.parametrize("command", ON_ONE_SUITE, ids=" ".join)
+def test_suite_that_runs_here_comes_before_the_environment(command, run_dir):
+    ended = sagactl(*command, RUN_DIR=str(run_dir), **ELSEWHERE)
+
+    assert ended.stderr.splitlines()[0] == f"suite: local, in {run_dir} (embedded)"
+    assert "elsewhere" not in ended.output
+    assert ended.exception is None or isinstance(ended.exception, SystemExit)
+
+
+@pytest.mark.parametrize("command", ON_ONE_SUITE, ids=" ".join)
+def test_named_directory_without_a_suite_is_an_error_whatever_the_environment_names(command, tmp_path):
+    ended = sagactl(*command, "--run-dir", str(tmp_path), **ELSEWHERE)
+
+    assert (ended.exit_code, ended.stdout) == (1, "")
+    assert ended.stderr.startswith(f"Error: no suite runs in {tmp_path}")
+
+
+@pytest.mark.parametrize(
+    ("environ", "name"),
+    [
+        ({"GOOGLE_CLOUD_PROJECT": "shop"}, "project shop of Google Cloud"),
+        (
+            {"GOOGLE_CLOUD_PROJECT": "shop", "DATASTORE_DATABASE": "saga"},
+            "project shop, database saga of Google Cloud",
+        ),
+        (
+            {"GOOGLE_CLOUD_PROJECT": "p", "DATASTORE_EMULATOR_HOST": "a:1", "PUBSUB_EMULATOR_HOST": "b:2"},
+            "project p at the emulators a:1, b:2",
+        ),
+        ({"BACKEND": "embedded", "EMBEDDED_FILE": "/data"}, "embedded, in /data"),
+    ],
+)
+def test_environment_names_the_suite_if_none_runs_here(environ, name, tmp_path):
+    assert str(choose(tmp_path, environ)) == name
+
+
+def test_given_address_of_stock_comes_before_the_suite_that_runs_here(run_dir):
+    ended = sagactl("seed", "--wait", "0", "--stock-address", "127.0.0.1:2", RUN_DIR=str(run_dir))
+
+    assert ended.stderr.startswith("suite: stock at 127.0.0.1:2\nError: stock at 127.0.0.1:2: ")
+
+
+def test_given_gateway_comes_before_the_suite_that_runs_here(run_dir):
+    ended = sagactl("demo", "--gateway", "http://127.0.0.1:2", RUN_DIR=str(run_dir))
+
+    assert ended.stderr.startswith("suite: http://127.0.0.1:2\nError: http://127.0.0.1:2: no response to ")
