@@ -123,6 +123,10 @@ class PulledMessage:
     message: Message
 
 
+PULL_LEASE_SECONDS = 30
+"""Lease of a message that was pulled by hand."""
+
+
 class PullSubscription(Protocol):
     """A subscription pulled by hand, for operator tools.
 
@@ -130,10 +134,13 @@ class PullSubscription(Protocol):
     """
 
     async def pull(self, limit: int) -> list[PulledMessage]:
-        """Return up to `limit` messages, leased for half a minute; none if the subscription is empty."""
+        """Return up to `limit` messages, leased for PULL_LEASE_SECONDS; none if the subscription is empty."""
 
     async def acknowledge(self, messages: Sequence[PulledMessage]) -> None:
-        """Remove the messages from the subscription."""
+        """Remove the messages from the subscription. One whose lease has ended may stay."""
+
+    async def extend(self, messages: Sequence[PulledMessage]) -> None:
+        """Lease the messages for PULL_LEASE_SECONDS from now, unless their lease has ended."""
 
     async def release(self, messages: Sequence[PulledMessage]) -> None:
         """Release the messages for redelivery to any puller; their delivery count is unchanged."""

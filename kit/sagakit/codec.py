@@ -63,7 +63,7 @@ def _element(cls: type, name: str, value: Any, element: Any) -> Any:
 
 
 def _check_type(cls: type, name: str, value: Any, types: tuple[type, ...]) -> None:
-    # A bool is an int to Python, and to nobody else.
+    # To Python a bool is an int.
     if not isinstance(value, types) or (value.__class__ is bool and not {bool, object} & set(types)):
         raise _corrupt(cls, name, f"its type is {type(value).__name__}")
 

@@ -11,7 +11,7 @@ EXPIRES_AT = "expires_at"
 """When an entity may be deleted (a datetime), in entities that have it: the property of TTL policies."""
 
 UNREADABLE = "$unreadable"
-"""Stands for all properties of an entity whose stored form is damaged; its value says why."""
+"""Stands for all properties of an entity whose stored form is damaged; its value is the reason."""
 
 Entity = Mapping[str, Any]
 """Properties: text, bytes, int, float, bool, None, aware datetime, and lists and dicts of these.

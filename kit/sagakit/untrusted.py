@@ -1,6 +1,6 @@
 """Text and JSON from outside the process: parsed without surprises, and printed without effects.
 
-Whoever may publish a message chooses its body, its ids and its attributes; a caller chooses ids and reasons.
+Publishers choose bodies, ids and attributes of messages; callers choose ids and reasons.
 """
 
 import json

@@ -2,19 +2,17 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
 
 from sagactl.cli import options
-from sagactl.inspect import dead_letters
 from sagactl.inspect.connect import open_dead_letters
+from sagactl.inspect.dead_letter_queue import MAX_HELD, DeadLetterQueue, Handled, Report, why_left
 from sagactl.inspect.dead_letters import DeadLetter, Filter
-from sagakit.bus import Bus, PullSubscription
-
-Work = Callable[[PullSubscription, Bus], Awaitable[list[DeadLetter]]]
 
 
 def filtered(command: Callable[..., None]) -> Callable[..., None]:
@@ -42,32 +40,37 @@ def dlq() -> None:
 @dlq.command("list")
 @filtered
 def list_(run_dir: Path, **selection: Any) -> None:
-    """List dead letters, one per line: event id, subscription, reason, order."""
-    for each in _read(run_dir, Filter(**selection)):
-        click.echo(each)
+    """List dead letters, one per line: event id, subscription, reason, order, why it is not verified."""
+    _read(run_dir, Filter(**selection), lambda letter: [str(letter)])
 
 
 @dlq.command()
 @filtered
 def show(run_dir: Path, **selection: Any) -> None:
     """Show dead letters with all attributes and the body."""
-    for each in _read(run_dir, Filter(**selection)):
-        click.echo("\n".join(each.describe()))
+    _read(run_dir, Filter(**selection), DeadLetter.describe)
 
 
 @dlq.command()
 @filtered
 @execute
-def redrive(run_dir: Path, execute: bool, **selection: Any) -> None:
-    """Publish dead letters to their topic again. Safe at any time: inboxes ignore applied events."""
-    wanted = Filter(**selection)
+@click.option("--unverified", is_flag=True, help="Also those whose publisher has no matching record.")
+def redrive(run_dir: Path, execute: bool, unverified: bool, **selection: Any) -> None:
+    """Publish dead letters to their topic again. Safe at any time: inboxes ignore applied events.
+
+    A dead letter is compared with the record of the service that published it; look at an unverified one
+    before you redrive it, as it may be forged.
+    """
+    wanted, now = Filter(**selection), time.time()
     if execute:
-        redriven = _run(run_dir, lambda source, bus: dead_letters.redrive(source, bus, wanted, time.time()))
-        _print("redriven", redriven)
-        return
-    found = _read(run_dir, wanted)
-    _print("would be redriven", [each for each in found if each.topic is not None])
-    _print("cannot be redriven: their topic is unknown", [each for each in found if each.topic is None])
+
+        async def change(queue: DeadLetterQueue, report: Report) -> None:
+            await queue.redrive(wanted, report, now, unverified=unverified)
+
+        _execute(run_dir, change, "redriven", "not redriven")
+    else:
+        left = partial(why_left, now=now, unverified=unverified)
+        _plan(run_dir, wanted, left, "would be redriven", "cannot be redriven")
 
 
 @dlq.command()
@@ -77,24 +80,69 @@ def drop(run_dir: Path, execute: bool, **selection: Any) -> None:
     """Remove dead letters for good."""
     wanted = Filter(**selection)
     if execute:
-        _print("dropped", _run(run_dir, lambda source, _: dead_letters.drop(source, wanted)))
+        _execute(run_dir, lambda queue, report: queue.drop(wanted, report), "dropped", "not dropped")
     else:
-        _print("would be dropped", _read(run_dir, wanted))
+        _plan(run_dir, wanted, lambda _: "", "would be dropped")
 
 
-def _print(what: str, found: list[DeadLetter]) -> None:
-    for each in found:
-        click.echo(each)
-    click.echo(f"{len(found)} {what}")
+def _read(run_dir: Path, wanted: Filter, describe: Callable[[DeadLetter], Sequence[str]]) -> None:
+    """Print the dead letters once all are read: a slow reader of the output must not hold them for long."""
+    lines: list[str] = []
+    _run(run_dir, lambda queue: queue.read(wanted, lambda letter: lines.extend(describe(letter))))
+    for line in lines or ["no dead letters"]:
+        click.echo(line)
 
 
-def _read(run_dir: Path, wanted: Filter) -> list[DeadLetter]:
-    return _run(run_dir, lambda source, _: dead_letters.read(source, wanted))
+def _plan(
+    run_dir: Path, wanted: Filter, left: Callable[[DeadLetter], str], done: str, not_done: str = ""
+) -> None:
+    outcome = _Outcome(done, not_done)
+    letters: list[Handled] = []
+    _run(run_dir, lambda queue: queue.read(wanted, lambda each: letters.append(Handled(each, left(each)))))
+    for each in letters:
+        outcome.add(each)
+    outcome.print()
 
 
-def _run(run_dir: Path, work: Work) -> list[DeadLetter]:
-    async def run() -> list[DeadLetter]:
-        async with open_dead_letters(run_dir) as (subscription, bus):
-            return await work(subscription, bus)
+def _execute(
+    run_dir: Path, change: Callable[[DeadLetterQueue, Report], Awaitable[None]], done: str, not_done: str
+) -> None:
+    outcome = _Outcome(done, not_done)
+    try:
+        _run(run_dir, lambda queue: change(queue, outcome.add))
+    finally:
+        outcome.print()
 
-    return asyncio.run(run())
+
+class _Outcome:
+    """Prints each dead letter that is done, then how many are, and those that are left with the reason."""
+
+    def __init__(self, done: str, not_done: str) -> None:
+        self._done = done
+        self._not_done = not_done
+        self._count = 0
+        self._left: dict[str, list[str]] = {}
+
+    def add(self, handled: Handled) -> None:
+        if handled.left:
+            self._left.setdefault(handled.left, []).append(str(handled.letter))
+        else:
+            self._count += 1
+            click.echo(handled.letter)
+
+    def print(self) -> None:
+        click.echo(f"{self._count} {self._done}")
+        for why, letters in self._left.items():
+            for letter in letters:
+                click.echo(letter)
+            click.echo(f"{len(letters)} {self._not_done}: {why}")
+
+
+def _run(run_dir: Path, work: Callable[[DeadLetterQueue], Awaitable[None]]) -> None:
+    async def run() -> None:
+        async with open_dead_letters(run_dir) as queue:
+            await work(queue)
+            if not queue.is_complete:
+                click.echo(f"ended after {MAX_HELD} dead letters that stay: there may be more")
+
+    asyncio.run(run())

@@ -19,7 +19,8 @@ from sagakit.fanout import FanoutSubscriber
 from sagakit.runtime import Runtime
 from sagakit.tables import Tables
 
-DEAD_LETTERS_INTERVAL_SECONDS = 60.0
+DEAD_LETTERS_INTERVAL_SECONDS = 300.0
+"""Between two counts, which show what was redriven or dropped; new ones are received when published."""
 PROGRAMS_INTERVAL_SECONDS = 2.0
 WARNING_SECONDS = 15.0
 """How long a warning is shown."""

@@ -8,7 +8,6 @@ import structlog
 
 from contract.tickets import APPROVED, PRE_APPROVED, RESERVED
 from contract.topology import TOPICS
-from sagactl.inspect.dead_letters import pull
 from sagactl.inspect.records import CorruptEntityError, decode
 from sagakit.bus import PullSubscription
 from sagakit.due import END_OF_TIME, SHARDS, due_bound
@@ -21,6 +20,8 @@ log = structlog.get_logger()
 
 MAX_ROWS = 500
 """Rows read per kind; beyond it a depth is "more than"."""
+MAX_DEAD_LETTERS = 100
+"""Dead letters counted; while they are, no other command can pull them."""
 REFRESH_INTERVAL_SECONDS = 5.0
 IDLE_FACTOR = 20
 """Idle time after a query, as a multiple of its duration: the Firestore emulator reads a whole kind for each
@@ -87,10 +88,14 @@ def _depth(since: Iterable[float | None], now: float, more: bool) -> QueueDepth:
 
 
 async def count_dead_letters(subscription: PullSubscription) -> QueueDepth:
-    """Count up to MAX_ROWS dead letters: each is pulled and released, as Pub/Sub has no other exact count."""
-    pulled = await pull(subscription, MAX_ROWS)
+    """Count up to MAX_DEAD_LETTERS dead letters: they are pulled in one request, and released at once.
+
+    Pub/Sub has no other count that is exact. Its metric `num_undelivered_messages` needs another API and
+    permission, exists on no emulator, and is minutes old.
+    """
+    pulled = await subscription.pull(MAX_DEAD_LETTERS)
     await subscription.release(pulled)
-    return QueueDepth(len(pulled), None, len(pulled) >= MAX_ROWS)
+    return QueueDepth(len(pulled), None, len(pulled) >= MAX_DEAD_LETTERS)
 
 
 def idle_after(query_seconds: float) -> float:

@@ -10,9 +10,9 @@ from contract.control import request
 from contract.topology import DEAD_LETTER_SUBSCRIPTION
 from sagactl.dashboard.dashboard import DataSources
 from sagactl.errors import CommandError
+from sagactl.inspect.dead_letter_queue import DeadLetterQueue
 from sagactl.inspect.target import choose
 from sagakit.backends import open_backend, open_broker, open_pull_subscription
-from sagakit.bus import Bus, PullSubscription
 from sagakit.errors import Unavailable
 from sagakit.runtime import Runtime
 from sagakit.settings import BackendSettings
@@ -32,14 +32,14 @@ async def open_tables(run_dir: Path, environ: Mapping[str, str] = os.environ) ->
 @asynccontextmanager
 async def open_dead_letters(
     run_dir: Path, environ: Mapping[str, str] = os.environ
-) -> AsyncIterator[tuple[PullSubscription, Bus]]:
-    """Context manager: the dead-letter subscription, and the bus for redriving. Raises as `open_tables`."""
+) -> AsyncIterator[DeadLetterQueue]:
+    """Context manager: the dead letters. Raises as `open_tables`."""
     async with (
         _settings(run_dir, environ) as settings,
         open_pull_subscription(settings, DEAD_LETTER_SUBSCRIPTION) as subscription,
         open_backend(settings, Runtime()) as backend,
     ):
-        yield subscription, backend.bus
+        yield DeadLetterQueue(subscription, backend.bus, backend.tables)
 
 
 @asynccontextmanager

@@ -1,19 +1,19 @@
-"""Dead letters: listed with their reasons, published again (redriven), or removed."""
+"""A dead letter: what failed where and why, and the message that a redrive publishes."""
 
-import json
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from contract.topology import subscriptions
-from sagakit.bus import Bus, Message, PulledMessage, PullSubscription
+from sagakit.bus import Message, PulledMessage
 from sagakit.events import timestamp
+from sagakit.untrusted import parse_json
 
-PAGE = 100
-MAX_ROWS = 10_000
-"""Dead letters examined by one command."""
-
-REDRIVEN = "redriven"
-"""Attribute with the number of times a message was redriven."""
+REDRIVEN, REDRIVEN_TIME = "redriven", "redriven_time"
+"""Attributes with the number of times a message was redriven, and when it was last."""
+MAX_TEXT = 128
+"""Characters of an order's id and status in a line; the publisher chooses how long they are."""
+MAX_BODY = 65_536
+"""Bytes of a body that are shown."""
 
 _OWN = ("dead_letter_reason", "dead_letter_subscription", "dead_letter_time")
 _BROKER_PREFIX = "CloudPubSubDeadLetter"
@@ -26,6 +26,8 @@ class DeadLetter:
     """A message that could not be applied."""
 
     pulled: PulledMessage
+    unverified: str = ""
+    """Why it is not verified; "": its publisher has a matching record."""
 
     @property
     def message(self) -> Message:
@@ -53,17 +55,21 @@ class DeadLetter:
     @property
     def redriven(self) -> int:
         text = self.message.attributes.get(REDRIVEN, "0")
-        return int(text) if text.isdecimal() else 0
+        return int(text) if text.isdecimal() and len(text) < 10 else 0
 
     def __str__(self) -> str:
         again = f"  redriven {self.redriven} times" if self.redriven else ""
-        return f"{self.eventid}  {self.subscription}  {self.reason}{_subject(self.message)}{again}"
+        unverified = f"  unverified: {self.unverified}" if self.unverified else ""
+        return (
+            f"{self.eventid}  {self.subscription}  {self.reason}{_subject(self.message)}{again}{unverified}"
+        )
 
-    def describe(self) -> Sequence[str]:
-        """Return the dead letter with all attributes and its body."""
+    def describe(self) -> list[str]:
+        """Return the dead letter with all attributes and its body, a line each."""
         attributes = sorted(self.message.attributes.items())
-        body = self.message.data.decode(errors="backslashreplace")
-        return [str(self), *(f"  {name}: {value}" for name, value in attributes), f"  {body}"]
+        body = self.message.data[:MAX_BODY].decode(errors="backslashreplace")
+        more = [f"  … ({len(self.message.data)} bytes)"] if len(self.message.data) > MAX_BODY else []
+        return [str(self), *(f"  {name}: {value}" for name, value in attributes), f"  {body}", *more]
 
     def to_redrive(self, now: float) -> Message:
         """Return the message as first published, with the count of redrives."""
@@ -72,7 +78,7 @@ class DeadLetter:
             for name, value in self.message.attributes.items()
             if name not in _OWN and not name.startswith(_BROKER_PREFIX)
         }
-        marks = {REDRIVEN: str(self.redriven + 1), "redriven_time": timestamp(now)}
+        marks = {REDRIVEN: str(self.redriven + 1), REDRIVEN_TIME: timestamp(now)}
         return Message(self.message.data, {**kept, **marks})
 
 
@@ -93,58 +99,15 @@ class Filter:
         )
 
 
-Wanted = Callable[[DeadLetter], bool]
-
-
-async def read(subscription: PullSubscription, wanted: Wanted) -> list[DeadLetter]:
-    """Return the wanted ones of the first MAX_ROWS dead letters; all of them stay."""
-    chosen, others = await _select(subscription, wanted)
-    await subscription.release([letter.pulled for letter in (*chosen, *others)])
-    return chosen
-
-
-async def redrive(subscription: PullSubscription, bus: Bus, wanted: Wanted, now: float) -> list[DeadLetter]:
-    """Publish the wanted dead letters to their topics again and remove them; return them.
-
-    Every subscriber of the topic receives them; inboxes ignore events that were applied. Dead letters
-    without a topic of the suite stay.
-    """
-    chosen, others = await _select(subscription, lambda each: wanted(each) and each.topic is not None)
-    for letter in chosen:
-        await bus.publish(str(letter.topic), [letter.to_redrive(now)])
-        # Only now: after a crash in between it is published twice, which is harmless.
-        await subscription.acknowledge([letter.pulled])
-    await subscription.release([letter.pulled for letter in others])
-    return chosen
-
-
-async def drop(subscription: PullSubscription, wanted: Wanted) -> list[DeadLetter]:
-    """Remove the wanted dead letters for good; return them."""
-    chosen, others = await _select(subscription, wanted)
-    await subscription.acknowledge([letter.pulled for letter in chosen])
-    await subscription.release([letter.pulled for letter in others])
-    return chosen
-
-
-async def pull(subscription: PullSubscription, max_rows: int) -> list[PulledMessage]:
-    """Pull messages until the subscription is empty, or `max_rows` and at most a page more."""
-    pulled: list[PulledMessage] = []
-    while len(pulled) < max_rows and (page := await subscription.pull(PAGE)):
-        pulled += page
-    return pulled
-
-
-async def _select(
-    subscription: PullSubscription, wanted: Wanted
-) -> tuple[list[DeadLetter], list[DeadLetter]]:
-    """Pull dead letters; return those that are wanted, and the others."""
-    letters = [DeadLetter(each) for each in await pull(subscription, MAX_ROWS)]
-    return [each for each in letters if wanted(each)], [each for each in letters if not wanted(each)]
-
-
 def _subject(message: Message) -> str:
     try:
-        body = json.loads(message.data)
-        return f"  order {body['orderid']}: {body['status']}"
+        body = parse_json(message.data)
+        return f"  order {_short(body['orderid'])}: {_short(body['status'])}"
     except (ValueError, KeyError, TypeError):
         return ""
+
+
+def _short(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError("not text")
+    return value if len(value) <= MAX_TEXT else f"{value[:MAX_TEXT]}…"

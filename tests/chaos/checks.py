@@ -7,7 +7,6 @@ from pathlib import Path
 from contract.tickets import APPROVED, CANCELED, PAYMENT_FAILED, RESERVE_FAILED
 from sagactl.inspect.audit import problems
 from sagactl.inspect.connect import open_dead_letters
-from sagactl.inspect.dead_letters import read
 from sagactl.inspect.records import every, load_records
 from sagakit.tables import Tables
 from services.purchase.storage import TICKET, to_ticket
@@ -26,8 +25,10 @@ async def record_problems(tables: Tables) -> list[str]:
 
 
 async def dead_letter_problems(environ: Mapping[str, str]) -> list[str]:
-    async with open_dead_letters(Path("none"), environ) as (subscription, _):
-        return [f"dead letter: {each}" for each in await read(subscription, lambda _: True)]
+    found: list[str] = []
+    async with open_dead_letters(Path("none"), environ) as queue:
+        await queue.read(lambda _: True, lambda letter: found.append(f"dead letter: {letter}"))
+    return found
 
 
 def order_problems(ledger: Mapping[str, AcceptedOrder], tickets: Mapping[str, Ticket]) -> Iterator[str]:

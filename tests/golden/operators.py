@@ -58,6 +58,7 @@ async def _dead_letters(seen: Seen, suite: Suite, environ: Mapping[str, str]) ->
     for line in ("dlq list", "dlq show", "dlq list --reason-prefix malformed", "dlq redrive"):
         await seen.print(*line.split(), environ=environ, ordered=False)
     await seen.print("dlq", "redrive", "--event", "e-order", "--execute", environ=environ)
+    await seen.print("dlq", "redrive", "--event", "e-order", "--unverified", "--execute", environ=environ)
     await eventually(are_there)
     for line in ("dlq list --event e-order", "dlq show --event e-order", "dlq drop"):
         await seen.print(*line.split(), environ=environ, ordered=line != "dlq drop")

@@ -28,7 +28,10 @@ class DeadLetters:
     def __init__(self, count):
         self.waiting = [PulledMessage(str(number), Message(b"", {})) for number in range(count)]
 
+    pulls = 0
+
     async def pull(self, limit):
+        self.pulls += 1
         pulled, self.waiting = self.waiting[:limit], self.waiting[limit:]
         return pulled
 

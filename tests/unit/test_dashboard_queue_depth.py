@@ -112,14 +112,15 @@ async def test_row_of_a_clock_that_is_ahead_has_age_zero(tables):
     [
         (0, QueueDepth()),
         (7, QueueDepth(7)),
-        (450, QueueDepth(450)),
-        (9_000, QueueDepth(500, None, more=True)),
+        (99, QueueDepth(99)),
+        (9_000, QueueDepth(100, None, more=True)),
     ],
 )
 async def test_dead_letters_are_counted_up_to_a_bound_and_released(count, depth):
     dead_letters = DeadLetters(count)
 
     assert await count_dead_letters(dead_letters) == depth
+    assert dead_letters.pulls == 1
     assert len(dead_letters.waiting) == count
 
 

@@ -52,6 +52,7 @@ ARGUMENTS: dict[tuple[type, str], tuple[Any, ...]] = {
     (PubsubProvisioner, "listed"): ("ephemeral-",),
     (PubsubPullSubscription, "pull"): (1,),
     (PubsubPullSubscription, "acknowledge"): ([PulledMessage("1", MESSAGE)],),
+    (PubsubPullSubscription, "extend"): ([PulledMessage("1", MESSAGE)],),
     (PubsubPullSubscription, "release"): ([PulledMessage("1", MESSAGE)],),
 }
 """Every method that calls Google's libraries."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from sagakit.backends.embedded import queue
 from sagakit.backends.embedded.database import Database
 from sagakit.backends.embedded.wake import Waker
-from sagakit.bus import Delivery, Message, PulledMessage, SubscriptionSpec
+from sagakit.bus import PULL_LEASE_SECONDS, Delivery, Message, PulledMessage, SubscriptionSpec
 from sagakit.concurrency import first_completed
 from sagakit.errors import Unavailable
 from sagakit.runtime import Runtime
@@ -221,6 +221,10 @@ class EmbeddedPullSubscription:
 
     async def acknowledge(self, messages: Sequence[PulledMessage]) -> None:
         await self._database.write(lambda db: queue.remove(db, [int(each.id) for each in messages]))
+
+    async def extend(self, messages: Sequence[PulledMessage]) -> None:
+        until = self._runtime.monotonic() + PULL_LEASE_SECONDS
+        await self._database.write(lambda db: queue.extend(db, [int(each.id) for each in messages], until))
 
     async def release(self, messages: Sequence[PulledMessage]) -> None:
         await self._database.write(lambda db: queue.release(db, [int(each.id) for each in messages]))

@@ -122,6 +122,11 @@ def renew(db: sqlite3.Connection, leases: Iterable[Lease], until: float) -> None
     )
 
 
+def extend(db: sqlite3.Connection, ids: Iterable[int], until: float) -> None:
+    """Extend the leases of messages that were pulled by hand."""
+    db.executemany("UPDATE message SET visible_at = ? WHERE id = ?", [(until, each) for each in ids])
+
+
 def remove(db: sqlite3.Connection, ids: Iterable[int]) -> None:
     """Delete acknowledged messages."""
     db.executemany("DELETE FROM message WHERE id = ?", [(each,) for each in ids])

@@ -110,7 +110,7 @@ def _load(body: str, due: str | None = None) -> dict[str, Any]:
         why = "" if isinstance(loaded, dict) else "no JSON object"
     except (ValueError, TypeError, RecursionError) as error:
         why = f"damaged JSON: {error}"
-    # Whoever reads a page or several entities gets the others.
+    # A reader of several entities gets the others.
     return {UNREADABLE: why, **({} if due is None else {DUE: due})} if why else loaded
 
 

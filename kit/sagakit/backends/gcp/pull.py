@@ -12,11 +12,13 @@ from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcAsyncI
 
 from sagakit.backends.gcp.channels import aio_transport
 from sagakit.backends.gcp.errors import translated
-from sagakit.bus import Message, PulledMessage
+from sagakit.bus import PULL_LEASE_SECONDS, Message, PulledMessage
 
 PULL_TIMEOUT_SECONDS = 3.0
 """How long a pull waits for its first message."""
 CALL_TIMEOUT_SECONDS = 30.0
+MAX_IDS = 1_000
+"""Messages of one request about leases."""
 
 
 class PubsubPullSubscription:
@@ -41,9 +43,18 @@ class PubsubPullSubscription:
     async def acknowledge(self, messages: Sequence[PulledMessage]) -> None:
         await self._settle(self._subscriber.acknowledge, types.AcknowledgeRequest, messages)
 
+    async def extend(self, messages: Sequence[PulledMessage]) -> None:
+        await self._set_lease(messages, PULL_LEASE_SECONDS)
+
     async def release(self, messages: Sequence[PulledMessage]) -> None:
-        request = partial(types.ModifyAckDeadlineRequest, ack_deadline_seconds=0)
-        await self._settle(self._subscriber.modify_ack_deadline, request, messages)
+        await self._set_lease(messages, 0)
+
+    async def _set_lease(self, messages: Sequence[PulledMessage], seconds: int) -> None:
+        request = partial(types.ModifyAckDeadlineRequest, ack_deadline_seconds=seconds)
+        # A request is limited to 512 KiB, and an id has about 200 bytes.
+        for start in range(0, len(messages), MAX_IDS):
+            part = messages[start : start + MAX_IDS]
+            await self._settle(self._subscriber.modify_ack_deadline, request, part)
 
     async def _settle(self, method: Any, request: Any, messages: Sequence[PulledMessage]) -> None:
         if not messages:

@@ -1,0 +1,90 @@
+"""Verification of dead letters: whether their publisher has a matching record.
+
+Every service may publish to the dead-letter topic, and a redrive publishes with the operator's rights. The
+contents of a dead letter prove nothing; the record of the service that it claims to come from does.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+
+from contract.tickets import ORDER_TICKET, PUBLISHED_BY, CartItem, TicketMessage
+from contract.topology import TOPICS
+from sagactl.inspect.dead_letters import DeadLetter
+from sagactl.inspect.order_records import OrderRecords, order_keys, order_records
+from sagakit.errors import Poison, Unavailable
+from sagakit.events import Event
+from sagakit.tables import Key, Row, Tables
+
+_PUBLISHERS = {topic: service for service, topic in TOPICS.items()}
+
+
+async def verified(tables: Tables, letters: Sequence[DeadLetter]) -> list[DeadLetter]:
+    """Return the dead letters, each with why it is not verified, if it is not. One lookup for all of them."""
+    tickets = [_ticket(letter) for letter in letters]
+    orderids = {ticket.orderid for ticket in tickets if isinstance(ticket, TicketMessage)}
+    keys = [key for orderid in orderids for key in order_keys(orderid)]
+    try:
+        rows = await tables.lookup(keys) if keys else {}
+    except Unavailable:
+        return [replace(letter, unverified="the records are unavailable") for letter in letters]
+    return [
+        replace(letter, unverified=ticket if isinstance(ticket, str) else _why(letter, ticket, rows))
+        for letter, ticket in zip(letters, tickets, strict=True)
+    ]
+
+
+def _ticket(letter: DeadLetter) -> TicketMessage | str:
+    """Return the ticket in a dead letter, or why it has none."""
+    if letter.topic is None:
+        return "its topic is unknown"
+    try:
+        event = Event.from_message(letter.message)
+        return TicketMessage.from_event(event) if event.type == ORDER_TICKET else "it is no order ticket"
+    except Poison:
+        return "it is malformed"
+
+
+def _why(letter: DeadLetter, ticket: TicketMessage, rows: Mapping[Key, Row]) -> str:
+    publisher, records = _PUBLISHERS[str(letter.topic)], order_records(ticket.orderid, rows)
+    if records.corrupt:
+        return f"corrupt: {records.corrupt[0]}"
+    published = _amounts(publisher, records)
+    if ticket.status not in published:
+        return f"{publisher} has no {ticket.status!r} on record for it"
+    if _counts(ticket.cart_items) != _counts(_items(publisher, records)):
+        return f"{publisher} has other items on record"
+    if ticket.amount not in published[ticket.status]:
+        return f"{publisher} has another amount on record"
+    return ""
+
+
+def _amounts(publisher: str, records: OrderRecords) -> dict[str, set[int | None]]:
+    """Return the statuses that the publisher has published by its own record, with their possible amounts."""
+    if publisher == "purchase":
+        # It learns the amount on the way: its earlier events have none.
+        amounts = {None, records.ticket.amount if records.ticket else None}
+        found = {entry.status: amounts for entry in records.snapshot.history}
+    else:
+        # Of the ticket's history only the checkout: other entries would stand in for the publisher's record.
+        own = replace(records.snapshot, history=records.snapshot.history[:1])
+        found = {each.status: {each.amount} for each in own.events() if each.service == publisher}
+    return {status: found[status] for status in PUBLISHED_BY[publisher] & found.keys()}
+
+
+def _items(publisher: str, records: OrderRecords) -> Iterable[CartItem]:
+    of = {
+        "purchase": records.ticket,
+        "stock": records.reservation,
+        "payment": records.charge,
+        "delivery": records.shipment,
+    }
+    record = of[publisher]
+    return record.items if record else ()
+
+
+def _counts(items: Iterable[CartItem]) -> Counter[str]:
+    counts: Counter[str] = Counter()
+    for each in items:
+        counts[each.itemid] += each.count
+    return counts
