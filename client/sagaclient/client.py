@@ -117,8 +117,9 @@ class SagaClient:
     def order_events(self, orderid: str, last_event_id: str = "") -> AsyncIterator[OrderEvent]:
         """Yield every service's events about the order as they happen, then the end.
 
-        If a connection is interrupted, the stream continues on another one: no event is missed, none
-        is repeated. With `last_event_id` the stream starts after that event. Raises NotFound.
+        If a connection is interrupted or silent, the stream continues on another one: no event is missed,
+        none is repeated; after `max_attempts` of the RetryPolicy in a row without a new event the error is
+        raised. With `last_event_id` the stream starts after that event. Raises NotFound.
         """
         return events.follow(self._transport, _segment(orderid), last_event_id)
 

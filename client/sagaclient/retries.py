@@ -21,7 +21,8 @@ class RetryPolicy:
     """Longest delay after the first attempt; it doubles with each further attempt."""
     max_backoff: float = 5.0
     max_retry_after: float = 30.0
-    """Do not retry if the server asks for a longer delay with Retry-After."""
+    """Do not retry if the server asks for a longer delay with Retry-After; reconnect a stream after this
+    delay even if it asks for a longer one."""
 
     def delay(self, attempt: int, error: SagaClientError) -> float | None:
         """Return the seconds to wait after attempt number `attempt` (from 0) failed with `error`.

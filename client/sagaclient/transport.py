@@ -1,6 +1,7 @@
 """HTTP requests with a token, retries and idempotency keys."""
 
 import asyncio
+import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -20,12 +21,18 @@ class Transport:
     """Sends requests to the API, and retries them by the policy."""
 
     def __init__(
-        self, http: httpx.AsyncClient, token: Token | None, retries: RetryPolicy, sleep: Sleep = asyncio.sleep
+        self,
+        http: httpx.AsyncClient,
+        token: Token | None,
+        retries: RetryPolicy,
+        sleep: Sleep = asyncio.sleep,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._http = http
         self._token = token
         self._retries = retries
         self._sleep = sleep
+        self.monotonic = monotonic
 
     async def get(self, path: str, params: Mapping[str, Any] | None = None, extra_seconds: float = 0) -> Any:
         """Return the JSON at `path`; the read timeout is `extra_seconds` longer than usual."""
@@ -38,11 +45,19 @@ class Transport:
         return await self._request(method, path, {"Idempotency-Key": key or str(uuid.uuid4())}, json=json)
 
     @asynccontextmanager
-    async def stream(self, path: str, headers: Mapping[str, str]) -> AsyncIterator[httpx.Response]:
-        """Open a streamed response, in one attempt. Raises TransportError if it is interrupted."""
+    async def stream(
+        self, path: str, headers: Mapping[str, str], silence_seconds: float
+    ) -> AsyncIterator[httpx.Response]:
+        """Open a streamed response, in one attempt.
+
+        Raises TransportError if it is interrupted, or nothing is received for `silence_seconds`.
+        """
+        timeout = httpx.Timeout(self._http.timeout)
+        timeout.read = silence_seconds
         try:
-            # The read timeout restarts with every chunk, so a long stream does not time out.
-            async with self._http.stream("GET", path, headers=self._headers(headers)) as response:
+            async with self._http.stream(
+                "GET", path, headers=self._headers(headers), timeout=timeout
+            ) as response:
                 if not response.is_success:
                     await response.aread()
                     raise _status_error(response)
@@ -50,12 +65,17 @@ class Transport:
         except httpx.TransportError as error:
             raise _transport_error("GET", path, error) from error
 
-    async def back_off(self, attempt: int, error: TransportError | APIStatusError) -> None:
-        """Wait after attempt number `attempt` failed. Raises `error` if it is not to be retried."""
+    async def back_off(
+        self, attempt: int, error: TransportError | APIStatusError, wanted_seconds: float = 0
+    ) -> None:
+        """Wait after attempt number `attempt` failed. Raises `error` if it is not to be retried.
+
+        Waits for at least `wanted_seconds`, which the server asked for, up to the policy's limit.
+        """
         delay = self._retries.delay(attempt, error)
         if delay is None:
             raise error
-        await self._sleep(delay)
+        await self._sleep(max(delay, min(wanted_seconds, self._retries.max_retry_after)))
 
     async def _request(self, method: str, path: str, headers: Mapping[str, str], **options: Any) -> Any:
         attempt = 0

@@ -1,6 +1,5 @@
 """The client with late, lost and wrong responses: what it retries, when it stops, which error it raises."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import fields
 from typing import Any, get_args
@@ -21,7 +20,6 @@ from sagaclient import (
     Item,
     NotFound,
     Order,
-    OrderEvent,
     OrderHistoryEntry,
     RetryPolicy,
     SagaClient,
@@ -221,55 +219,6 @@ async def test_wait_for_order_waits_at_the_server_until_the_order_is_final():
         wait = float(request.url.params["wait"])
         assert 9 < wait <= 10
         assert request.extensions["timeout"]["read"] == pytest.approx(15 + wait, abs=0.01)
-
-
-def stream(*events: tuple[str, str, dict]) -> httpx.Response:
-    text = "retry: 1000\n\n: keep-alive\n\n" + "".join(
-        f"event: {name}\nid: {id_}\ndata: {json.dumps(data)}\n\n" for name, id_, data in events
-    )
-    return httpx.Response(200, text=text, headers={"content-type": "text/event-stream"})
-
-
-def moved(status: str, id_: str) -> tuple[str, str, dict]:
-    return ("move", id_, {"service": "purchase", "status": status, "time": "now"})
-
-
-END = ("end", "a,b,end", {"orderid": "o", "status": "approved"})
-
-
-async def test_interrupted_stream_continues_after_the_last_event():
-    api = Api(LOST, stream(moved("pre-approved", "a")), problem(503), stream(moved("approved", "a,b"), END))
-
-    async with api.client() as client:
-        events = [event async for event in client.order_events("o")]
-
-    assert events == [
-        OrderEvent("a", "purchase", "pre-approved", "now"),
-        OrderEvent("a,b", "purchase", "approved", "now"),
-        OrderEvent("a,b,end", None, "approved"),
-    ]
-    resumed_after = [request.headers.get("Last-Event-ID") for request in api.requests]
-    assert resumed_after == [None, None, "a", "a"]
-
-
-async def test_stream_after_its_end_is_empty():
-    async with Api(httpx.Response(204)).client() as client:
-        assert [event async for event in client.order_events("o", "a,b,end")] == []
-
-
-@pytest.mark.parametrize(
-    ("responses", "error"),
-    [
-        ([LOST, LOST, LOST], TransportError),
-        ([problem(404)], NotFound),
-        ([stream(("move", "a", {}))], InvalidResponseError),
-        ([httpx.Response(200, content=b"data:" + b"[" * 100_000 + b"\n\n")], InvalidResponseError),
-    ],
-)
-async def test_stream_raises_what_is_not_retried(responses, error):
-    async with Api(*responses).client() as client:
-        with pytest.raises(error):
-            await anext(client.order_events("o"))
 
 
 MODELS: Sequence[tuple[type, Any]] = (
