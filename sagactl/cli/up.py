@@ -104,6 +104,7 @@ def _run_file(plan: Plan, control: Path) -> runfile.Suite:
         environ=plan.backend_environ,
         control=str(control),
         metrics=plan.metrics,
+        auth=bool(plan.environ.get("AUTH_ISSUER", "").strip()),
     )
 
 

@@ -35,6 +35,8 @@ class Suite:
     """Path of the control socket."""
     metrics: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """By service, and for the gateway, "host:port" of each metrics endpoint."""
+    auth: bool = True
+    """Whether clients need a token."""
 
 
 @contextmanager
