@@ -100,12 +100,16 @@ def claim(db: sqlite3.Connection, spec: SubscriptionSpec, limit: int, now: float
     """Lease up to `limit` visible messages, the longest visible first."""
     max_delay = max(spec.ack_deadline_seconds, spec.max_retry_seconds) + MARGIN_SECONDS
     rows = db.execute(
-        "UPDATE message SET visible_at = ?, attempt = attempt + 1 WHERE id IN ("
-        " SELECT id FROM message WHERE subscription = ? AND (visible_at <= ? OR visible_at > ?)"
-        " ORDER BY visible_at, id LIMIT ?) RETURNING id, data, attributes, attempt",
-        (now + spec.ack_deadline_seconds, spec.name, now, now + max_delay, limit),
-    ).fetchall()
-    return _leases(rows)
+        "SELECT id, data, attributes, attempt + 1 FROM message"
+        " WHERE subscription = ? AND (visible_at <= ? OR visible_at > ?) ORDER BY visible_at, id LIMIT ?",
+        (spec.name, now, now + max_delay, limit),
+    )
+    leases = _leases(rows)
+    db.executemany(
+        "UPDATE message SET visible_at = ?, attempt = ? WHERE id = ?",
+        [(now + spec.ack_deadline_seconds, lease.attempt, lease.id) for lease in leases],
+    )
+    return leases
 
 
 def next_visible(db: sqlite3.Connection, name: str) -> float | None:
@@ -163,11 +167,13 @@ def move_to_dead_letter(db: sqlite3.Connection, spec: SubscriptionSpec, now: flo
     if not spec.dead_letter_topic:
         return []
     rows = db.execute(
-        "DELETE FROM message WHERE subscription = ? AND visible_at <= ? AND attempt >= ?"
-        " RETURNING id, data, attributes, attempt",
+        "SELECT id, data, attributes, attempt FROM message"
+        " WHERE subscription = ? AND visible_at <= ? AND attempt >= ?",
         (spec.name, now, spec.max_delivery_attempts),
-    ).fetchall()
-    dead_letters = [_dead_letter(spec, lease) for lease in _leases(rows)]
+    )
+    expired = _leases(rows)
+    remove(db, [lease.id for lease in expired])
+    dead_letters = [_dead_letter(spec, lease) for lease in expired]
     return publish(db, spec.dead_letter_topic, dead_letters, now) if dead_letters else []
 
 

@@ -36,9 +36,8 @@ class EmbeddedTables:
     async def commit(self, mutations: Sequence[Mutation]) -> None:
         def work(connection: sqlite3.Connection) -> None:
             # Never used twice, so that an entity that was deleted and inserted again has a new version.
-            (version,) = connection.execute(
-                "UPDATE sequence SET version = version + 1 RETURNING version"
-            ).fetchone()
+            connection.execute("UPDATE sequence SET version = version + 1")
+            (version,) = connection.execute("SELECT version FROM sequence").fetchone()
             for mutation in mutations:
                 _apply(connection, mutation, version)
 
