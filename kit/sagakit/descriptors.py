@@ -2,7 +2,13 @@
 
 import resource
 
+import structlog
+
+log = structlog.get_logger()
+
 MAX_DESCRIPTORS = 65_536
+RESERVED_DESCRIPTORS = 192
+"""For all but connections of clients: the backend, the broker, files, connections that are being accepted."""
 
 
 def raise_descriptor_limit() -> int:
@@ -16,3 +22,12 @@ def raise_descriptor_limit() -> int:
         return MAX_DESCRIPTORS if soft == resource.RLIM_INFINITY else soft
     resource.setrlimit(resource.RLIMIT_NOFILE, (target, hard))
     return target
+
+
+def connections_within(wanted: int) -> int:
+    """Raise the limit, and return how many of the `wanted` connections it allows besides everything else."""
+    descriptors = raise_descriptor_limit()
+    connections = min(wanted, max(descriptors - RESERVED_DESCRIPTORS, descriptors // 2))
+    if connections < wanted:
+        log.warning("fewer connections than configured", connections=connections, descriptors=descriptors)
+    return connections

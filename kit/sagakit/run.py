@@ -15,8 +15,9 @@ from sagakit.application import DEFAULT_APPLICATION, Application
 from sagakit.backends import Backend, open_backend
 from sagakit.bus import Bus
 from sagakit.concurrency import first_completed
+from sagakit.descriptors import connections_within
 from sagakit.errors import Unavailable
-from sagakit.grpc.server import GrpcServer
+from sagakit.grpc.server import MAX_CONNECTIONS, GrpcServer
 from sagakit.grpc.tracing import TracingServerInterceptor
 from sagakit.messaging import Messaging
 from sagakit.observer import Observer
@@ -108,6 +109,7 @@ class Process:
             service.reflection_names,
             application=application,
             reflection=not settings.production,
+            max_connections=connections_within(MAX_CONNECTIONS),
             tracing=TracingServerInterceptor(tracer, application.message_attributes) if tracer else None,
             authentication=_authentication(settings, runtime, application),
             metrics=recorder.metrics,

@@ -13,7 +13,7 @@ import structlog
 import uvicorn
 from starlette.types import ASGIApp
 
-from sagakit.descriptors import raise_descriptor_limit
+from sagakit.descriptors import connections_within
 from sagakit.settings import SettingsError
 from services.gateway.connections import LOG_INTERVAL_SECONDS, Connections, GatewayProtocol
 from services.gateway.settings import RequestLimits
@@ -28,8 +28,6 @@ ACCEPT_BATCH = 32
 """Connections accepted at once; asyncio accepts them before any of them is known to the protocol."""
 BACKLOG = 2_048
 """Connections that the kernel holds until they are accepted."""
-RESERVED_DESCRIPTORS = 192
-"""For all but connections of clients: several batches being accepted, the services, the broker, files."""
 
 
 class Server(uvicorn.Server):
@@ -70,8 +68,7 @@ async def serve(
 ) -> None:
     """Serve until SIGTERM or SIGINT; then call `on_stop`, continue for the delay, and finish open requests.
 
-    `on_end` is called after the delay, to end those that would take long. Raises SettingsError if the process
-    may not open enough file descriptors.
+    `on_end` is called after the delay, to end those that would take long.
     """
     server = Server(_config(app, _protocol(limits)))
     asyncio.get_running_loop().set_exception_handler(AcceptErrors())
@@ -106,16 +103,8 @@ class AcceptErrors:
 
 
 def _protocol(limits: RequestLimits) -> Callable[..., GatewayProtocol]:
-    descriptors = raise_descriptor_limit()
-    connections = min(limits.max_connections, descriptors - RESERVED_DESCRIPTORS)
-    if connections < 1:
-        message = f"needs more than {RESERVED_DESCRIPTORS} file descriptors; the limit is {descriptors}"
-        raise SettingsError("MAX_CONNECTIONS", message)
-    if connections < limits.max_connections:
-        log.warning("fewer connections than configured", connections=connections, descriptors=descriptors)
-    return partial(
-        GatewayProtocol, connections=Connections(connections), arrival_seconds=limits.request_seconds
-    )
+    connections = Connections(connections_within(limits.max_connections))
+    return partial(GatewayProtocol, connections=connections, arrival_seconds=limits.request_seconds)
 
 
 def _config(app: ASGIApp, protocol: Callable[..., GatewayProtocol]) -> uvicorn.Config:

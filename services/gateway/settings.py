@@ -53,7 +53,7 @@ Target = Annotated[str, AfterValidator(grpc_target)]
 class RequestLimits:
     """Limits of requests: duration, concurrency, rate."""
 
-    request_seconds: Annotated[float, variable("REQUEST_TIMEOUT_SECONDS", "s", low=0.001, high=86_400)] = 10
+    request_seconds: Annotated[float, variable("REQUEST_TIMEOUT_SECONDS", "s", low=0.001, high=30)] = 10
     """Maximum duration of a request, from its arrival to the answer; and of the arrival of its headers."""
     concurrent_requests: Annotated[int, variable("MAX_CONCURRENT_REQUESTS", "requests", low=1)] = 512
     """Requests served at the same time; further ones are answered with 503."""

@@ -14,7 +14,7 @@ from rpc import purchase_pb2
 from services.gateway.connections import MAX_HEADER_BYTES
 from services.gateway.server import AcceptErrors
 from tests.service.gateway_harness import WAIT_SECONDS, fakes
-from tests.service.gateway_process import UNREACHABLE, answer, connection, running, spawn
+from tests.service.gateway_process import answer, connection, running
 from tests.support.eventually import eventually
 
 GET = b"GET / HTTP/1.1\r\nHost: localhost\r\n"
@@ -108,14 +108,6 @@ async def test_soft_limit_of_descriptors_is_raised():
         limits = resource.prlimit(process.pid, resource.RLIMIT_NOFILE)
 
     assert limits == (4_096, 4_096)
-
-
-async def test_too_few_descriptors_are_reported_in_one_line():
-    process = await spawn(UNREACHABLE, descriptors=(128, 128))
-    _, errors = await asyncio.wait_for(process.communicate(), WAIT_SECONDS)
-
-    assert errors == b"gateway: MAX_CONNECTIONS needs more than 192 file descriptors; the limit is 128\n"
-    assert process.returncode == 1
 
 
 async def test_idle_connections_beyond_the_descriptors_keep_no_client_out():

@@ -14,8 +14,12 @@ from sagakit.grpc.metrics import MetricsInterceptor
 from sagakit.telemetry import metrics as names
 from sagakit.telemetry.instruments import NO_METRICS, Metrics
 
-MAX_CONCURRENT_CALLS = 1_000
+MAX_CONCURRENT_CALLS = 2_000
+"""Further calls fail with RESOURCE_EXHAUSTED."""
+MAX_CONNECTIONS = 1_000
 MAX_MESSAGE_BYTES = 1024 * 1024
+MAX_METADATA_BYTES = 16 * 1024
+"""Twice the longest bearer token that is accepted, which callers may pass on from requests of their own."""
 CLEANUP_TIMEOUT_SECONDS = 1.0
 SERVER_OPTIONS = (
     # A port that is in use is an error; it is not shared.
@@ -23,7 +27,14 @@ SERVER_OPTIONS = (
     # Clients reconnect at this interval, so that they find new replicas behind a headless service.
     ("grpc.max_connection_age_ms", 5 * 60 * 1000),
     ("grpc.max_connection_age_grace_ms", 30 * 1000),
+    # Dead clients and silent connections are disconnected.
+    ("grpc.keepalive_time_ms", 60 * 1000),
+    ("grpc.keepalive_timeout_ms", 20 * 1000),
+    ("grpc.server_handshake_timeout_ms", 5 * 1000),
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+    # By default calls are rejected at random from 8 KiB on.
+    ("grpc.max_metadata_size", MAX_METADATA_BYTES),
+    ("grpc.absolute_max_metadata_size", 2 * MAX_METADATA_BYTES),
 )
 
 
@@ -46,6 +57,7 @@ class GrpcServer:
         *,
         application: Application = DEFAULT_APPLICATION,
         reflection: bool = True,
+        max_connections: int = MAX_CONNECTIONS,
         tracing: grpc.aio.ServerInterceptor | None = None,
         authentication: grpc.aio.ServerInterceptor | None = None,
         metrics: Metrics = NO_METRICS,
@@ -55,6 +67,7 @@ class GrpcServer:
         self._servicers = servicers
         self._service_names = service_names
         self._reflection = reflection
+        self._options = (*SERVER_OPTIONS, ("grpc.max_allowed_incoming_connections", max_connections))
         measuring = MetricsInterceptor(metrics) if metrics.enabled else None
         errors = ErrorServerInterceptor(application.error_domain, application.message_attributes)
         # The first is outermost.
@@ -71,7 +84,7 @@ class GrpcServer:
         """Listen. Raises OSError if the address cannot be used."""
         self._server = grpc.aio.server(
             interceptors=self._interceptors,
-            options=SERVER_OPTIONS,
+            options=self._options,
             maximum_concurrent_rpcs=MAX_CONCURRENT_CALLS,
         )
         for register in self._servicers:
