@@ -10,7 +10,11 @@ segments of paths (https://www.rfc-editor.org/rfc/rfc3986#section-5.2.4). No loo
 """
 ID_RULE = "1 to 128 of the characters A-Z a-z 0-9 . _ ~ -, and neither . nor .."
 MAX_COUNT = 1_000_000
-MAX_ITEMS_PER_CART = 100
+MAX_ITEMS_PER_CART = 60
+"""Different items. One transaction reserves all of them, each from up to 8 shards: with three entities more
+it commits 483 (docs/decisions/0048-at-most-60-items-per-order.md)."""
+TOO_MANY_ITEMS = "too-many-items"
+"""Reason of the rejection of a cart or order with more."""
 MAX_STOCK = 1_000_000_000
 MAX_PRICE = 50_000_000
 """Of one unit, in minor units of the currency."""

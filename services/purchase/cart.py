@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass, replace
 
-from contract.fields import MAX_ITEMS_PER_CART, checked_count
+from contract.fields import MAX_ITEMS_PER_CART, TOO_MANY_ITEMS, checked_count
 from contract.tickets import CartItem
-from sagakit.errors import FailedPrecondition, InvalidArgument
+from sagakit.errors import FailedPrecondition
 
 OPEN = "open"
 CLOSED = "closed"
@@ -41,11 +41,14 @@ def add(cart: Cart, itemid: str, count: int) -> Cart:
 
 
 def put(cart: Cart, itemid: str, count: int) -> Cart:
-    """Set the units of an item to `count`; an item of the cart keeps its position."""
+    """Set the units of an item to `count`; an item of the cart keeps its position.
+
+    Raises FailedPrecondition unless the cart is open and has room for the item.
+    """
     _must_be_open(cart)
     items = {item.itemid: item for item in cart.items} | {itemid: CartItem(itemid, count)}
-    if len(items) > MAX_ITEMS_PER_CART:
-        raise InvalidArgument("itemid", f"a cart holds at most {MAX_ITEMS_PER_CART} different items")
+    if itemid not in {item.itemid for item in cart.items}:
+        _must_fit(len(items))
     return replace(cart, items=tuple(items.values()))
 
 
@@ -61,12 +64,22 @@ def close(cart: Cart) -> Cart:
 
 
 def check_out(cart: Cart, orderid: str) -> Cart:
-    """Check the cart out as `orderid`. Raises FailedPrecondition unless it is closed and not empty."""
+    """Check the cart out as `orderid`.
+
+    Raises FailedPrecondition unless it is closed, not empty, and has at most MAX_ITEMS_PER_CART items: an
+    earlier version may have allowed more.
+    """
     if cart.status != CLOSED:
         raise FailedPrecondition("cart-not-closed", f"the cart is {cart.status}: close it first")
     if not cart.items:
         raise FailedPrecondition("cart-empty", "there is nothing in the cart")
+    _must_fit(len(cart.items))
     return replace(cart, status=CHECKED_OUT, orderid=orderid)
+
+
+def _must_fit(count: int) -> None:
+    if count > MAX_ITEMS_PER_CART:
+        raise FailedPrecondition(TOO_MANY_ITEMS, f"a cart holds at most {MAX_ITEMS_PER_CART} different items")
 
 
 def _must_be_open(cart: Cart) -> None:

@@ -1,11 +1,13 @@
 """Metrics of orders: opened, ended, their duration."""
 
+from contract.fields import TOO_MANY_ITEMS
 from sagakit.telemetry.instruments import SECONDS, Counter, Histogram, Metrics
 from sagakit.telemetry.metrics import OTHER, known
 from services.purchase.ticket import CLIENT, TIMEOUT, Ticket
 
 NO_REASON = ""
-REASONS = (NO_REASON, "no-items", "unknown-item", "sold-out", "no-amount", "declined", CLIENT, TIMEOUT, OTHER)
+_BY_STOCK = ("no-items", "unknown-item", "sold-out", TOO_MANY_ITEMS)
+REASONS = (NO_REASON, *_BY_STOCK, "no-amount", "declined", CLIENT, TIMEOUT, OTHER)
 """Values of the label `reason`: a failure reason up to its colon."""
 
 ORDERS_OPENED = Counter("saga.orders.opened", "{order}", "Orders that a checkout has opened.")

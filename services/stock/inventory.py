@@ -107,7 +107,7 @@ def reserve(
     allocations = _allocations(orderid, counts, items, shards)
     reason = _rejection(counts, allocations)
     if reason is not None:
-        return Reservation(orderid, REFUSED, bought, reason=reason, time=now)
+        return refused(orderid, bought, reason, now)
     return Reservation(
         orderid,
         RESERVED,
@@ -117,6 +117,11 @@ def reserve(
         amount=sum(items[itemid].price * count for itemid, count in counts.items()),
         waives_payment=any(items[itemid].waives_payment for itemid in counts),
     )
+
+
+def refused(orderid: str, wanted: Iterable[CartItem], reason: str, now: float) -> Reservation:
+    """Return the rejection of an order."""
+    return Reservation(orderid, REFUSED, tuple(wanted), reason=reason, time=now)
 
 
 def settled(reservation: Reservation, status: str, now: float) -> Reservation:
@@ -158,7 +163,8 @@ def _allocate(itemid: str, count: int, home: int, shards: Mapping[int, Shard]) -
         if shards[number].available >= count:
             return [Allocation(itemid, number, count)]
     allocated = []
-    for number in in_turn:
+    # The fullest first: each further shard is one more entity in the transaction.
+    for number in sorted(in_turn, key=lambda number: -shards[number].available):
         part = min(count, shards[number].available)
         count -= part
         allocated += [Allocation(itemid, number, part)] if part else []

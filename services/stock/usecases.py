@@ -4,15 +4,16 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from contract import tickets
+from contract.fields import MAX_ITEMS_PER_CART, TOO_MANY_ITEMS
 from contract.reactions import Reaction
 from contract.tickets import PAID, RESERVE_FAILED, RESERVED, TicketMessage, must_agree, ticket_event
 from sagakit.consumer import Outcome
-from sagakit.errors import NotFound
+from sagakit.errors import NotFound, Poison
 from sagakit.events import Event
 from sagakit.inbox import Inbox
 from sagakit.reminders import ReminderSchedule
 from sagakit.runtime import Runtime
-from sagakit.store import Changes, Snapshot, Store
+from sagakit.store import Changes, Decide, Snapshot, Store
 from sagakit.tables import Entity, Key
 from services.stock import inventory
 from services.stock.inventory import REFUSED, RELEASED, SOLD, Allocation, Item, Reservation, Shard
@@ -59,31 +60,58 @@ class UseCases:
         return to_reservation(orderid, entity)
 
     async def reserve(self, eventid: str, ticket: TicketMessage) -> Outcome:
-        """Decide about an order once, and reply. Asked again (a new eventid), repeat the first reply."""
+        """Decide about an order once, and reply. Asked again (a new eventid), repeat the first reply.
+
+        An order that is too large for one transaction is rejected.
+        """
         itemids = itemids_of(ticket)
-        replyid, now = self._runtime.new_id(), self._runtime.now()
-        key = reservation_key(ticket.orderid)
+        if len(itemids) > MAX_ITEMS_PER_CART:
+            return await self._reject(eventid, ticket, TOO_MANY_ITEMS)
+        now = self._runtime.now()
+
+        def reserve(found: Snapshot) -> tuple[Reservation, Mapping[str, Item]]:
+            items = known(found, itemids)
+            shards = _sufficient_shards(found, ticket, items)
+            return inventory.reserve(ticket.orderid, ticket.cart_items, items, shards, now), items
+
+        decide = self._once(eventid, ticket, now, reserve)
+        keys = self._shard_hints.preferred_keys(ticket)
+        try:
+            changes = await self._store.transact(keys, decide, read_only=[item_key(each) for each in itemids])
+        except Poison:
+            # Some databases accept fewer entities in a commit: the Datastore emulator 25.
+            return await self._reject(eventid, ticket, TOO_MANY_ITEMS)
+        self._shard_hints.update(changes.result.items.values())
+        return changes.result.outcome
+
+    async def _reject(self, eventid: str, ticket: TicketMessage, reason: str) -> Outcome:
+        now = self._runtime.now()
+        rejection = inventory.refused(ticket.orderid, ticket.cart_items, reason, now)
+        decide = self._once(eventid, ticket, now, lambda _: (rejection, {}))
+        return (await self._store.transact((), decide)).result.outcome
+
+    def _once(
+        self,
+        eventid: str,
+        ticket: TicketMessage,
+        now: float,
+        reserve: Callable[[Snapshot], tuple[Reservation, Mapping[str, Item]]],
+    ) -> Decide[Reserved]:
+        """Return the decision that stores what `reserve` returns and replies, or repeats an earlier reply."""
+        key, replyid = reservation_key(ticket.orderid), self._runtime.new_id()
 
         def decide(found: Snapshot) -> Changes[Reserved]:
             entity = found.get(key)
             if entity is not None:
                 replies = _replies(to_reservation(ticket.orderid, entity), replyid, now)
                 return Changes(Reserved(Outcome.APPLIED if replies else Outcome.IGNORED), {}, replies)
-            items = known(found, itemids)
-            reservation = inventory.reserve(
-                ticket.orderid, ticket.cart_items, items, _sufficient_shards(found, ticket, items), now
-            )
+            reservation, items = reserve(found)
             writes = {**self._writes(reservation, now), **_changed(found, reservation, inventory.reserved)}
             replies = _replies(reservation, replyid, now)
             return Changes(Reserved(Outcome.APPLIED, items), writes, replies)
 
-        once = self._inbox.once(eventid, decide, load=lambda _: Reserved(Outcome.DUPLICATE))
         # Blind insert: an existing reservation causes a conflict, and is read then.
-        changes = await self._store.transact(
-            self._shard_hints.preferred_keys(ticket), once, read_only=[item_key(itemid) for itemid in itemids]
-        )
-        self._shard_hints.update(changes.result.items.values())
-        return changes.result.outcome
+        return self._inbox.once(eventid, decide, load=lambda _: Reserved(Outcome.DUPLICATE))
 
     async def sell(self, eventid: str, ticket: TicketMessage) -> Outcome:
         """Mark the reservation of an order as sold."""
@@ -121,7 +149,9 @@ class UseCases:
             return Changes(Outcome.APPLIED, {**self._writes(after, now), **_changed(found, before, change)})
 
         once = self._inbox.once(eventid, decide, load=lambda _: Outcome.DUPLICATE)
-        return (await self._store.transact([key, *self._shard_hints.preferred_keys(ticket)], once)).result
+        # A guess, to save a lookup; the reservation knows the shards.
+        preferred = self._shard_hints.preferred_keys(ticket)[:MAX_ITEMS_PER_CART]
+        return (await self._store.transact([key, *preferred], once)).result
 
     def _writes(self, reservation: Reservation, now: float) -> dict[Key, Entity]:
         waits = reservation.status == inventory.RESERVED

@@ -1,13 +1,15 @@
 """The cart's rules, without I/O."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from contract.fields import MAX_ITEMS_PER_CART
 from contract.tickets import CartItem
-from sagakit.errors import InvalidArgument
-from services.purchase.cart import Cart, add, put, remove
+from sagakit.errors import FailedPrecondition
+from services.purchase.cart import CLOSED, Cart, add, check_out, put, remove
 
 BLUE_3 = CartItem("blue", 3)
 RED_2 = CartItem("red", 2)
@@ -19,15 +21,27 @@ def test_items_keep_the_order_in_which_they_were_added():
     assert cart.items == (CartItem("blue", 4), RED_2)
 
 
-def test_cart_is_limited_to_a_hundred_different_items():
+def test_number_of_different_items_is_limited():
     full = Cart("c", items=tuple(CartItem(f"i{n}", 1) for n in range(MAX_ITEMS_PER_CART)))
 
     for change in (add, put):
-        with pytest.raises(InvalidArgument) as rejected:
+        with pytest.raises(FailedPrecondition) as rejected:
             change(full, "one-more", 1)
-        assert rejected.value.field == "itemid"
+        assert rejected.value.reason == "too-many-items"
     assert add(full, "i0", 1).items[0].count == 2
     assert put(full, "i0", 3).items[0].count == 3
+    assert check_out(replace(full, status=CLOSED), "o").orderid == "o"
+
+
+def test_cart_that_an_earlier_version_filled_further_is_reduced_and_not_checked_out():
+    over = Cart("c", items=tuple(CartItem(f"i{n}", 1) for n in range(100)))
+
+    with pytest.raises(FailedPrecondition) as rejected:
+        check_out(replace(over, status=CLOSED), "o")
+
+    assert rejected.value.reason == "too-many-items"
+    assert put(over, "i0", 3).items[0].count == 3
+    assert len(remove(over, "i0").items) == 99
 
 
 def test_remove_removes_all_units_of_one_item():

@@ -227,3 +227,11 @@ class Warehouse(RuleBasedStateMachine):
 
 def test_stock_adds_up_after_any_sequence_of_changes():
     run_state_machine_as_test(Warehouse)
+
+
+def test_units_come_from_the_fewest_shards_if_no_shard_has_enough():
+    shards = {"hot": dict(enumerate(map(Shard, (1, 2, 40, 3, 1, 50, 2, 1))))}
+
+    reservation = reserve("o", [CartItem("hot", 90)], {"hot": Item("hot", 100, 100, shards=8)}, shards, 1.0)
+
+    assert {(each.shard, each.count) for each in reservation.allocations} == {(5, 50), (2, 40)}

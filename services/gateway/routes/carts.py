@@ -45,6 +45,7 @@ async def get_cart(cartid: CartId, services: Services, conditional: Conditional)
 @router.put(
     "/{cartid:name}/items/{itemid:name}",
     summary="Set the quantity of an item in an open cart, whether or not it has the item",
+    description="A cart holds at most 60 different items: one more is a 409, reason `too-many-items`.",
     responses={200: {"links": _CART_LINKS}, **CHANGE_PROBLEMS},
 )
 async def set_item(

@@ -2,7 +2,11 @@
 
 const vocabulary = await (await fetch("/ui/vocabulary.json")).json();
 
-const REASONS = { client: "at the customer's request", timeout: "the deadline passed" };
+const REASONS = {
+  client: "at the customer's request",
+  timeout: "the deadline passed",
+  "too-many-items": "too many different items",
+};
 // Follows from a request or the deadline, not from an event: never awaited.
 const CANCELLATION = "purchase.canceled";
 
