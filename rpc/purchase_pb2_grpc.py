@@ -118,14 +118,15 @@ class PurchaseServicer:
         raise NotImplementedError('Method not implemented!')
 
     def AddItem(self, request, context):
-        """Adds units of an item; idempotent with a commandid.
+        """Adds units of an item; idempotent with a commandid. A cart holds at most 60 different items: more is a
+        FAILED_PRECONDITION with the reason too-many-items.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def SetItem(self, request, context):
-        """Sets the units of an item; adds it to the cart if it is missing.
+        """Sets the units of an item; adds it to the cart if it is missing. Limited as AddItem is.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -42,9 +42,11 @@ class PurchaseStub:
     """Creates an empty cart, or returns the existing one."""
     GetCart: _grpc.UnaryUnaryMultiCallable[_purchase_pb2.GetCartRequest, _purchase_pb2.GetCartResponse]
     AddItem: _grpc.UnaryUnaryMultiCallable[_purchase_pb2.AddItemRequest, _purchase_pb2.AddItemResponse]
-    """Adds units of an item; idempotent with a commandid."""
+    """Adds units of an item; idempotent with a commandid. A cart holds at most 60 different items: more is a
+    FAILED_PRECONDITION with the reason too-many-items.
+    """
     SetItem: _grpc.UnaryUnaryMultiCallable[_purchase_pb2.SetItemRequest, _purchase_pb2.SetItemResponse]
-    """Sets the units of an item; adds it to the cart if it is missing."""
+    """Sets the units of an item; adds it to the cart if it is missing. Limited as AddItem is."""
     RemoveItem: _grpc.UnaryUnaryMultiCallable[_purchase_pb2.RemoveItemRequest, _purchase_pb2.RemoveItemResponse]
     """Removes an item with all its units. No error if the cart does not contain it."""
     GetCartContents: _grpc.UnaryUnaryMultiCallable[_purchase_pb2.GetCartContentsRequest, _purchase_pb2.GetCartContentsResponse]
@@ -72,9 +74,11 @@ class PurchaseAsyncStub(PurchaseStub):
     """Creates an empty cart, or returns the existing one."""
     GetCart: _aio.UnaryUnaryMultiCallable[_purchase_pb2.GetCartRequest, _purchase_pb2.GetCartResponse]  # type: ignore[assignment]
     AddItem: _aio.UnaryUnaryMultiCallable[_purchase_pb2.AddItemRequest, _purchase_pb2.AddItemResponse]  # type: ignore[assignment]
-    """Adds units of an item; idempotent with a commandid."""
+    """Adds units of an item; idempotent with a commandid. A cart holds at most 60 different items: more is a
+    FAILED_PRECONDITION with the reason too-many-items.
+    """
     SetItem: _aio.UnaryUnaryMultiCallable[_purchase_pb2.SetItemRequest, _purchase_pb2.SetItemResponse]  # type: ignore[assignment]
-    """Sets the units of an item; adds it to the cart if it is missing."""
+    """Sets the units of an item; adds it to the cart if it is missing. Limited as AddItem is."""
     RemoveItem: _aio.UnaryUnaryMultiCallable[_purchase_pb2.RemoveItemRequest, _purchase_pb2.RemoveItemResponse]  # type: ignore[assignment]
     """Removes an item with all its units. No error if the cart does not contain it."""
     GetCartContents: _aio.UnaryUnaryMultiCallable[_purchase_pb2.GetCartContentsRequest, _purchase_pb2.GetCartContentsResponse]  # type: ignore[assignment]
@@ -117,7 +121,9 @@ class PurchaseServicer(metaclass=_abc_1.ABCMeta):
         request: _purchase_pb2.AddItemRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_purchase_pb2.AddItemResponse, _abc.Awaitable[_purchase_pb2.AddItemResponse]]:
-        """Adds units of an item; idempotent with a commandid."""
+        """Adds units of an item; idempotent with a commandid. A cart holds at most 60 different items: more is a
+        FAILED_PRECONDITION with the reason too-many-items.
+        """
 
     @_abc_1.abstractmethod
     def SetItem(
@@ -125,7 +131,7 @@ class PurchaseServicer(metaclass=_abc_1.ABCMeta):
         request: _purchase_pb2.SetItemRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_purchase_pb2.SetItemResponse, _abc.Awaitable[_purchase_pb2.SetItemResponse]]:
-        """Sets the units of an item; adds it to the cart if it is missing."""
+        """Sets the units of an item; adds it to the cart if it is missing. Limited as AddItem is."""
 
     @_abc_1.abstractmethod
     def RemoveItem(
