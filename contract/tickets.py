@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from contract.fields import MAX_AMOUNT, MAX_COUNT, checked_id, checked_int
-from sagakit.codec import to_entity
+from sagakit.codec import Stored, to_entity
 from sagakit.errors import InvalidArgument, Poison
 from sagakit.events import Event, timestamp
 from sagakit.untrusted import parse_json
@@ -69,7 +69,7 @@ _SPELLINGS = {"reserve_failed": RESERVE_FAILED}
 
 
 @dataclass(frozen=True, slots=True)
-class CartItem:
+class CartItem(Stored):
     """A quantity of an item."""
 
     itemid: str
@@ -89,7 +89,7 @@ class TicketMessage:
 
     def to_event(self, eventid: str, attributes: Mapping[str, str]) -> Event:
         """Return the event with this body; None values are left out of it."""
-        body = json.dumps(to_entity(self, omit_none=("amount", "reason"))).encode()
+        body = json.dumps(to_entity(self, omit_none=("amount", "reason"), omit_unknown=True)).encode()
         return Event(eventid, ORDER_TICKET, body, attributes, {"orderid": self.orderid})
 
     @classmethod

@@ -9,7 +9,7 @@ provisioning are in `sagakit.backends`. Everything named here is public; other m
 | declare a service                           | `Service`, `ServiceFactory`, `Kit`, `Application`|
 | handle an event                             | `Handler`, `Outcome`, `Event`                    |
 | read and write in one transaction           | `Store`, `Snapshot`, `Changes`, `Key`, `Entity`  |
-| store dataclasses as entities               | `to_entity`, `from_entity`                       |
+| store dataclasses as entities               | `to_entity`, `from_entity`, `Stored`             |
 | apply an event or command once              | `Inbox`                                          |
 | publish again until a reply arrives         | `RemindFn`, `ReminderSchedule`, `due_property`   |
 | call another system in a saga               | `SideEffects`                                    |
@@ -24,7 +24,7 @@ provisioning are in `sagakit.backends`. Everything named here is public; other m
 from sagakit import settings
 from sagakit.application import Application
 from sagakit.bus import Bus, Message, Provisioner, SubscriptionSpec, subscription_name
-from sagakit.codec import from_entity, to_entity
+from sagakit.codec import Stored, from_entity, to_entity
 from sagakit.consumer import Handler, Outcome
 from sagakit.errors import (
     Contention,
@@ -90,6 +90,7 @@ __all__ = [
     "SideEffects",
     "Snapshot",
     "Store",
+    "Stored",
     "SubscriptionSpec",
     "Tables",
     "Unauthenticated",

@@ -10,6 +10,9 @@ DUE = "due"
 EXPIRES_AT = "expires_at"
 """When an entity may be deleted (a datetime), in entities that have it: the property of TTL policies."""
 
+TRACEPARENT = "traceparent"
+"""The trace context of an entity that waits for a reply, if tracing is on."""
+
 UNREADABLE = "$unreadable"
 """Stands for all properties of an entity whose stored form is damaged; its value is the reason."""
 

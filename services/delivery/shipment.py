@@ -3,12 +3,13 @@
 from dataclasses import dataclass
 
 from contract.tickets import CartItem
+from sagakit.codec import Stored
 
 ARRANGED = "arranged"
 
 
 @dataclass(frozen=True, slots=True)
-class Shipment:
+class Shipment(Stored):
     """A delivery, arranged once."""
 
     orderid: str

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 
 from contract.tickets import CartItem
+from sagakit.codec import Stored
 
 CHARGING = "charging"
 """The provider is being asked. Committed before it is, so that no charge can be forgotten."""
@@ -18,7 +19,7 @@ NO_AMOUNT = "no-amount"
 
 
 @dataclass(frozen=True, slots=True)
-class Charge:
+class Charge(Stored):
     """The intention to charge an order, then the decision about it; declined ones are stored too."""
 
     orderid: str

@@ -7,7 +7,7 @@ payment service has not stored, as a real provider's would.
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from sagakit.codec import from_entity, to_entity
+from sagakit.codec import Stored, from_entity, to_entity
 from sagakit.errors import Contention, Unavailable
 from sagakit.runtime import Backoff, Runtime
 from sagakit.tables import Entity, Insert, Key, Mutation, Row, Tables, Update
@@ -21,7 +21,7 @@ CONFLICT_BACKOFF = Backoff(first_seconds=0.004, cap_seconds=0.25, attempts=10)
 
 
 @dataclass(frozen=True, slots=True)
-class FaultSettings:
+class FaultSettings(Stored):
     """Faults to simulate."""
 
     unavailable: bool = False
@@ -35,7 +35,7 @@ _STORED_NAMES = {"unavailable": "away", "drop_responses": "loses_answers"}
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(Stored):
     """The ledger entry of an order."""
 
     charged: int = 0

@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 
 from contract.fields import MAX_ITEMS_PER_CART, TOO_MANY_ITEMS, checked_count
 from contract.tickets import CartItem
+from sagakit.codec import Stored
 from sagakit.errors import FailedPrecondition
 
 OPEN = "open"
@@ -12,7 +13,7 @@ CHECKED_OUT = "checked-out"
 
 
 @dataclass(frozen=True, slots=True)
-class Cart:
+class Cart(Stored):
     """Items to buy, in the order they were added."""
 
     cartid: str
@@ -46,8 +47,10 @@ def put(cart: Cart, itemid: str, count: int) -> Cart:
     Raises FailedPrecondition unless the cart is open and has room for the item.
     """
     _must_be_open(cart)
-    items = {item.itemid: item for item in cart.items} | {itemid: CartItem(itemid, count)}
-    if itemid not in {item.itemid for item in cart.items}:
+    items = {item.itemid: item for item in cart.items}
+    before = items.get(itemid)
+    items[itemid] = replace(before or CartItem(itemid, count), count=count)
+    if before is None:
         _must_fit(len(items))
     return replace(cart, items=tuple(items.values()))
 

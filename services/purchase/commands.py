@@ -85,6 +85,8 @@ class IdempotentCommands:
 
 
 def _checked(row: Entity, request: Entity) -> Entity:
-    if row["request"] != request:
+    # A newer release may have stored more about the request.
+    stored = row["request"]
+    if {name: stored.get(name) for name in request} != request:
         raise InvalidArgument("commandid", "this commandid was used for another request", REUSED)
     return row

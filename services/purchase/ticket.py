@@ -17,6 +17,7 @@ from contract.tickets import (
     TicketMessage,
     must_agree,
 )
+from sagakit.codec import Stored
 from sagakit.errors import FailedPrecondition
 
 REPORTS = (RESERVED, RESERVE_FAILED, PAID, PAYMENT_FAILED, DELIVERY_ARRANGED)
@@ -74,7 +75,7 @@ reports are normal."""
 
 
 @dataclass(frozen=True, slots=True)
-class HistoryEntry:
+class HistoryEntry(Stored):
     """One line of a ticket's history."""
 
     status: str
@@ -89,7 +90,7 @@ class HistoryEntry:
 
 
 @dataclass(frozen=True, slots=True)
-class Ticket:
+class Ticket(Stored):
     """An order, from checkout to its final status, with its own copy of the cart's items."""
 
     orderid: str

@@ -2,15 +2,16 @@
 
 from bisect import bisect_right
 from collections.abc import Sequence
+from dataclasses import replace
 
+from sagakit.codec import to_entity
 from sagakit.errors import FailedPrecondition, NotFound
 from sagakit.store import Changes, Snapshot, Store
 from services.stock import inventory
-from services.stock.inventory import Item, StockLevel
+from services.stock.inventory import Item, ItemList, StockLevel
 from services.stock.shards import ShardHints, known, seen, shards_of
 from services.stock.storage import (
     CATALOGUE,
-    catalogue_entity,
     item_entity,
     item_key,
     shard_entities,
@@ -37,7 +38,7 @@ class Catalogue:
 
     async def list_items(self, page_size: int, page_token: str) -> tuple[list[StockLevel], str]:
         """Return the items after `page_token`, by itemid, and the token of the next page ("" on the last)."""
-        itemids = to_catalogue((await self._store.read([CATALOGUE])).get(CATALOGUE))
+        itemids = to_catalogue((await self._store.read([CATALOGUE])).get(CATALOGUE)).itemids
         start = bisect_right(itemids, page_token)
         page = itemids[start : start + (page_size or PAGE)]
         if not page:
@@ -59,11 +60,14 @@ class Catalogue:
             units = {} if before is None else seen(found, before)
             if before is not None and only_if_absent:
                 return Changes(inventory.stocked(before, units))
-            item = Item(itemid, price, stock, waives_payment, shards or (before.shards if before else 1))
+            item = before or Item(itemid, price, stock)
+            item = replace(
+                item, price=price, stock=stock, waives_payment=waives_payment, shards=shards or item.shards
+            )
             changed = inventory.put(before, units, item)
             writes = {item_key(itemid): item_entity(item), **shard_entities(itemid, changed)}
             if before is None:
-                writes[CATALOGUE] = catalogue_entity(_with(to_catalogue(found.get(CATALOGUE)), itemid))
+                writes[CATALOGUE] = to_entity(_with(to_catalogue(found.get(CATALOGUE)), itemid))
             return Changes(inventory.stocked(item, changed or units), writes)
 
         return (await self._store.transact([*self._shard_hints.all_keys(itemid), CATALOGUE], decide)).result
@@ -82,7 +86,7 @@ class Catalogue:
         return stocked
 
 
-def _with(itemids: tuple[str, ...], itemid: str) -> tuple[str, ...]:
-    if len(itemids) >= MAX_ITEMS:
+def _with(catalogue: ItemList, itemid: str) -> ItemList:
+    if len(catalogue.itemids) >= MAX_ITEMS:
         raise FailedPrecondition("catalogue-full", f"the catalogue holds at most {MAX_ITEMS} items")
-    return tuple(sorted({*itemids, itemid}))
+    return replace(catalogue, itemids=tuple(sorted({*catalogue.itemids, itemid})))

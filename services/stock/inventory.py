@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from contract.tickets import CartItem
+from sagakit.codec import Stored
 from sagakit.errors import FailedPrecondition
 
 RESERVED = "reserved"
@@ -17,7 +18,7 @@ MAX_SHARDS = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Item:
+class Item(Stored):
     """An item for sale. Its units are in its shards: at all times `stock` is their sum."""
 
     itemid: str
@@ -32,7 +33,7 @@ class Item:
 
 
 @dataclass(frozen=True, slots=True)
-class Shard:
+class Shard(Stored):
     """A part of an item's units."""
 
     available: int = 0
@@ -41,6 +42,13 @@ class Shard:
 
     def __add__(self, other: "Shard") -> "Shard":
         return Shard(self.available + other.available, self.reserved + other.reserved, self.sold + other.sold)
+
+
+@dataclass(frozen=True, slots=True)
+class ItemList(Stored):
+    """The ids of all items, sorted."""
+
+    itemids: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +64,7 @@ Shards = Mapping[str, Mapping[int, Shard]]
 
 
 @dataclass(frozen=True, slots=True)
-class Allocation:
+class Allocation(Stored):
     """Units of one shard that are reserved for an order."""
 
     itemid: str
@@ -65,7 +73,7 @@ class Allocation:
 
 
 @dataclass(frozen=True, slots=True)
-class Reservation:
+class Reservation(Stored):
     """The decision about an order; rejections are stored too."""
 
     orderid: str

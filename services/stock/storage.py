@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from sagakit.codec import from_entity, to_entity
 from sagakit.reminders import due_property
 from sagakit.tables import Entity, Key
-from services.stock.inventory import Item, Reservation, Shard
+from services.stock.inventory import Item, ItemList, Reservation, Shard
 
 CATALOGUE = Key("StockCatalogue", "catalogue")
 """All itemids, so that they are listed without a query."""
@@ -56,9 +56,5 @@ def to_reservation(orderid: str, entity: Entity) -> Reservation:
     return from_entity(Reservation, entity, rename=_STORED_NAMES, orderid=orderid)
 
 
-def catalogue_entity(itemids: tuple[str, ...]) -> Entity:
-    return {"itemids": itemids}
-
-
-def to_catalogue(entity: Entity | None) -> tuple[str, ...]:
-    return () if entity is None else tuple(entity["itemids"])
+def to_catalogue(entity: Entity | None) -> ItemList:
+    return from_entity(ItemList, entity or {})

@@ -34,6 +34,8 @@ class FaultRates:
     """SIGKILLs, spread evenly over all processes."""
     down_seconds: float = 5.0
     """Maximum time until a killed process restarts."""
+    newer_release: bool = False
+    """The stored entities have properties that only a newer release knows."""
     skew_seconds: float = 0.0
     """Maximum clock skew of a process, in either direction."""
 
@@ -44,6 +46,7 @@ class FaultRates:
 UNRELIABLE = FaultRates()
 NO_MESSAGE_LOSS = replace(UNRELIABLE, dropped=0)
 """A broker that loses no message, so that no reminders are needed."""
+MIXED = replace(UNRELIABLE, newer_release=True)
 FORGING = replace(UNRELIABLE, forged=0.2)
 SKEWED = replace(UNRELIABLE, skew_seconds=60)
 VERY_SKEWED = replace(UNRELIABLE, skew_seconds=600)

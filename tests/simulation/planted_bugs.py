@@ -15,6 +15,7 @@ from unittest.mock import patch
 from contract.reactions import Reaction
 from contract.tickets import APPROVED, CANCELED, KNOWN, PAID, PUBLISHED_BY, TicketMessage
 from contract.topology import TOPICS
+from sagakit import codec
 from sagakit.consumer import Outcome
 from sagakit.errors import Contention, Unavailable
 from sagakit.events import Event
@@ -22,10 +23,13 @@ from sagakit.inbox import Inbox
 from sagakit.outbox import Outbox
 from sagakit.reminders import ReminderSchedule
 from sagakit.sweeper import Sweeper
-from sagakit.tables import Delete, Insert, Key, Mutation, Row, Update
+from sagakit.tables import DUE, Delete, Insert, Key, Mutation, Row, Update
+from services.delivery import storage as delivery_storage
 from services.payment import simulated
+from services.payment import storage as payment_storage
 from services.payment.simulated import LEDGER
 from services.payment.storage import PAYMENT
+from services.purchase import storage as purchase_storage
 from services.purchase.commands import IdempotentCommands
 from services.purchase.ticket import TRANSITIONS, Transition
 from services.stock import usecases as stock_usecases
@@ -33,7 +37,7 @@ from services.stock.inventory import REFUSED, RELEASED, RESERVED
 from services.stock.storage import RESERVATION, reservation_key
 from services.stock.usecases import UseCases as Stock
 from tests.simulation.broker import SimBus, SimDelivery, SimPull
-from tests.simulation.faults import FORGING, NO_MESSAGE_LOSS, UNRELIABLE, FaultRates
+from tests.simulation.faults import FORGING, MIXED, NO_MESSAGE_LOSS, UNRELIABLE, FaultRates
 from tests.simulation.observer import OUTBOXES
 from tests.simulation.tables import SimDatabase, SimTables
 
@@ -196,6 +200,31 @@ def paid_approves_a_failed_ticket() -> Planted:
 @bug(faults=FORGING)
 def reports_are_accepted_from_any_topic() -> Planted:
     return patch.dict(PUBLISHED_BY, dict.fromkeys(PUBLISHED_BY, KNOWN))
+
+
+@bug(faults=MIXED)
+def entities_are_read_by_keyword() -> Planted:
+    def from_entity(cls: Any, entity: Any, **given: Any) -> Any:
+        return cls(**{name: value for name, value in entity.items() if name != DUE}, **given)
+
+    return patch.object(delivery_storage, "from_entity", from_entity)
+
+
+@bug(faults=MIXED)
+def a_rewrite_drops_unknown_properties() -> Planted:
+    original = codec.to_entity
+    return patch.object(
+        payment_storage, "to_entity", lambda value, **how: original(value, **how, omit_unknown=True)
+    )
+
+
+@bug(faults=MIXED)
+def a_rewrite_drops_unknown_properties_of_nested_values() -> Planted:
+    def to_entity(value: Any, **how: Any) -> Any:
+        return original(value, **how, omit_unknown=True) | (value.unknown or {})
+
+    original = codec.to_entity
+    return patch.object(purchase_storage, "to_entity", to_entity)
 
 
 def never_written(wanted: Callable[[Mutation], bool]) -> Planted:

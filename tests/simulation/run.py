@@ -100,7 +100,7 @@ class Simulation:
         self._faults = faults
         self._sagas = sagas
         self._observer = Observer()
-        self.database = SimDatabase(self._observer)
+        self.database = SimDatabase(self._observer, newer_release=faults.newer_release)
         self.broker = SimBroker(faults, self._random, self._observer)
         self.processes = [
             SimProcess(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from sagakit.errors import Contention, OutcomeUnknown, Unavailable
 from sagakit.tables import DUE, Delete, Entity, Insert, Key, Mutation, Row, Update
+from tests.simulation.newer_release import lost_properties, with_unknown_properties
 from tests.simulation.observer import Observer
 
 if TYPE_CHECKING:
@@ -18,8 +19,9 @@ class SimDatabase:
 
     checks_versions = True
 
-    def __init__(self, observer: Observer) -> None:
+    def __init__(self, observer: Observer, *, newer_release: bool = False) -> None:
         self._observer = observer
+        self._newer_release = newer_release
         self.kinds: dict[str, dict[str, Row]] = {}
         self._due: dict[str, dict[str, str]] = {}
         self._version = 0
@@ -60,6 +62,10 @@ class SimDatabase:
         if entity is None:
             rows.pop(key.name, None)
             return
+        if self._newer_release:
+            if key.name in rows and (lost := lost_properties(rows[key.name].entity, entity)):
+                self._observer.problems.append(f"{key}: a rewrite lost {lost} properties of a newer release")
+            entity = with_unknown_properties(entity)
         rows[key.name] = Row(entity, self._version)
         if DUE in entity:
             index[key.name] = entity[DUE]

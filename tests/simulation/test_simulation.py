@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.simulation.faults import FORGING, NO_MESSAGE_LOSS, SKEWED, UNRELIABLE, VERY_SKEWED
+from tests.simulation.faults import FORGING, MIXED, NO_MESSAGE_LOSS, SKEWED, UNRELIABLE, VERY_SKEWED
 from tests.simulation.planted_bugs import BUGS, Bug
 from tests.simulation.run import simulate
 
@@ -14,8 +14,8 @@ BUG_SAGAS = 1_000
 @pytest.mark.parametrize("seed", range(2))
 @pytest.mark.parametrize(
     "faults",
-    [UNRELIABLE, SKEWED, VERY_SKEWED, FORGING],
-    ids=["unreliable", "skewed", "very-skewed", "forging"],
+    [UNRELIABLE, SKEWED, VERY_SKEWED, FORGING, MIXED],
+    ids=["unreliable", "skewed", "very-skewed", "forging", "mixed"],
 )
 def test_every_saga_ends_and_everything_balances(faults, seed: int):
     outcome = simulate(seed, RUN_SAGAS, faults)

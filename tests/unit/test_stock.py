@@ -22,7 +22,7 @@ from sagakit.tables import DUE, Entity, Key, Row, Tables, Update
 from services.stock.catalogue import MAX_ITEMS, Catalogue
 from services.stock.inventory import RELEASED, SOLD, Shard, StockLevel, home_shard
 from services.stock.shards import ShardHints
-from services.stock.storage import CATALOGUE, RESERVATION, SHARD, catalogue_entity
+from services.stock.storage import CATALOGUE, RESERVATION, SHARD
 from services.stock.usecases import UseCases
 from tests.support.tables import CountedTables
 from tests.support.usecases import REMINDERS, Harness
@@ -259,7 +259,7 @@ async def test_process_without_shard_hints_puts_an_item_with_all_its_units(shop:
 async def test_full_catalogue_takes_changes_but_no_new_items(shop: StockHarness):
     full = tuple(f"item-{number:04}" for number in range(MAX_ITEMS - 1))
     row = shop.tables.rows[CATALOGUE]
-    await shop.tables.commit([Update(CATALOGUE, catalogue_entity((*full, "blue")), row.version)])
+    await shop.tables.commit([Update(CATALOGUE, {"itemids": [*full, "blue"]}, row.version)])
 
     with pytest.raises(FailedPrecondition) as rejected:
         await shop.put("one-too-many")

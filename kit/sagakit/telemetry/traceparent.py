@@ -5,7 +5,9 @@ from opentelemetry.context import Context
 from opentelemetry.trace import Span
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-TRACEPARENT = "traceparent"
+from sagakit import tables
+
+TRACEPARENT = tables.TRACEPARENT
 MAX_LENGTH = 256
 """In characters. Version 00 has 55; later versions may append fields, which we do not need."""
 

@@ -1,11 +1,11 @@
 """Dataclasses as entities, and back."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 
-from sagakit.codec import from_entity, to_entity
+from sagakit.codec import Stored, from_entity, to_entity
 from sagakit.errors import Poison
 
 
@@ -90,3 +90,50 @@ class Lenient:
 
 def test_whole_seconds_are_a_float_and_unchecked_types_pass():
     assert from_entity(Lenient, {"seconds": 3, "ok": True, "anything": 3}) == Lenient(3, True, 3)
+
+
+@dataclass(frozen=True, slots=True)
+class Part(Stored):
+    partid: str
+    count: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Parcel(Stored):
+    parcelid: str
+    status: str
+    parts: tuple[Part, ...] = ()
+    reminders: int = 0
+
+
+NEWER = {
+    "status": "packed",
+    "parts": [{"partid": "a", "count": 1, "fragile": True}, {"partid": "b", "count": 1}],
+    "repeats": 1,
+    "insured": {"amount": 7},
+}
+
+
+def test_rewrite_keeps_what_only_a_newer_version_knows_at_any_depth():
+    read = from_entity(Parcel, {**NEWER, "due": "1:p", "expires_at": 0}, rename=RENAME, parcelid="p")
+    changed = replace(read, status="sent", parts=(replace(read.parts[0], count=5), read.parts[1]))
+
+    entity = to_entity(changed, exclude=("parcelid",), rename=RENAME)
+
+    parts = [{"partid": "a", "count": 5, "fragile": True}, {"partid": "b", "count": 1}]
+    assert entity == {**NEWER, "status": "sent", "parts": parts}
+
+
+def test_properties_that_the_kit_writes_anew_are_not_kept():
+    read = from_entity(Part, {"partid": "a", "due": "1", "expires_at": 0, "traceparent": "00"})
+
+    assert read.unknown is None
+    assert to_entity(read) == {"partid": "a", "count": 1}
+
+
+def test_unknown_properties_are_no_part_of_a_values_identity():
+    read = from_entity(Part, {"partid": "a", "fragile": True})
+
+    assert read == Part("a")
+    assert hash(read) == hash(Part("a"))
+    assert to_entity(read, omit_unknown=True) == to_entity(Part("a"))
