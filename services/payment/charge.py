@@ -45,6 +45,12 @@ def decided(
     return replace(charge, status=status, time=now, reason=reason, refunded=refunded, reminders_sent=0)
 
 
+def with_decision(charge: Charge, decision: Charge) -> Charge:
+    """Return the intended charge with the decision that was made about an earlier version of it."""
+    refunded, reason = decision.refunded, decision.reason
+    return decided(charge, decision.status, decision.time, reason=reason, refunded=refunded)
+
+
 def settled(charge: Charge, now: float) -> Charge:
     """Return the charge as settled; one that is not open is returned unchanged."""
     if charge.status != CHARGED:

@@ -62,7 +62,8 @@ class UseCases:
             before, now = _known(found, ticket.orderid), self._runtime.now()
             # An intention to charge another amount is not what was decided about.
             if before is None or (before.status, before.amount) == (CHARGING, intended.amount):
-                return Changes(Outcome.APPLIED, self._writes(fresh, now), _replies(fresh, replyid, now))
+                charge = charges.with_decision(before, fresh) if before else fresh
+                return Changes(Outcome.APPLIED, self._writes(charge, now), _replies(charge, replyid, now))
             replies = _replies(before, replyid, now)
             return Changes(Outcome.APPLIED if replies else Outcome.IGNORED, {}, replies)
 
@@ -118,7 +119,8 @@ class UseCases:
             before, now = _known(found, orderid), self._runtime.now()
             if before is None or before.status != CHARGING:
                 return Changes(None)
-            return Changes(None, self._writes(fresh, now), _replies(fresh, replyid, now))
+            charge = charges.with_decision(before, fresh)
+            return Changes(None, self._writes(charge, now), _replies(charge, replyid, now))
 
         await self._store.transact([payment_key(orderid)], decide)
 
