@@ -66,7 +66,9 @@ class Changes(Generic[R]):
     result: R
     """Returned to the caller of `transact`, after the commit."""
     writes: Mapping[Key, Entity] = field(default_factory=dict)
-    """Whole entities: one that is written replaces the stored one."""
+    """Whole entities: one that is written replaces the stored one.
+
+    Written as it was read, an entity only has to be unchanged (see write skew in `Store.transact`)."""
     events: Sequence[Event] = ()
     """Published after the commit, at least once."""
     on_commit: Callable[[], None] | None = None
@@ -123,11 +125,17 @@ class Store:
 
         Returns what was committed. `decide` is pure, and runs again on fresh reads after a conflict.
         An entity that was looked up is written only if it has not changed since; one that was not
-        is inserted. If `decide` changes nothing, nothing is committed; an entity that was read and
-        not written may have changed by the time of the commit.
+        is inserted. If `decide` changes nothing, nothing is committed.
+
+        Write skew is possible: an entity that was read and not written may have changed by the time
+        of the commit. Two transactions that each read both of two accounts, and withdraw from one
+        because their sum suffices, both succeed. If a decision depends on an entity that it does not
+        change, write that one as it was read (`writes={key: found.get(key), …}`), which costs a write:
+        then the transaction conflicts if it has changed.
 
         Transactions of one process that share one of `keys` run one after another, as they would
-        otherwise conflict. `read_only` names keys that are looked up but not written, and not locked.
+        otherwise conflict. `read_only` names keys that are looked up and not locked: for entities
+        whose change by another transaction at the same moment does no harm.
 
         Raises Contention after too many conflicts, Unavailable if the database cannot be reached,
         and whatever `decide` raises; nothing is committed then. A commit without an answer is tried
