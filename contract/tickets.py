@@ -86,10 +86,13 @@ class TicketMessage:
     amount: int | None = None
     """Amount to charge, in minor units of the currency."""
     reason: str | None = None
+    owner_digest: str | None = None
+    """See `ownership.owner_digest`; in the events of purchase, and of services that pass it on."""
 
     def to_event(self, eventid: str, attributes: Mapping[str, str]) -> Event:
         """Return the event with this body; None values are left out of it."""
-        body = json.dumps(to_entity(self, omit_none=("amount", "reason"), omit_unknown=True)).encode()
+        optional = ("amount", "reason", "owner_digest")
+        body = json.dumps(to_entity(self, omit_none=optional, omit_unknown=True)).encode()
         return Event(eventid, ORDER_TICKET, body, attributes, {"orderid": self.orderid})
 
     @classmethod
@@ -104,6 +107,7 @@ class TicketMessage:
                 cart_items=tuple(_item(each) for each in body.get("cart_items") or ()),
                 amount=_optional_amount(body.get("amount")),
                 reason=_text(body.get("reason") or "") or None,
+                owner_digest=_text(body.get("owner_digest") or "") or None,
             )
         except InvalidArgument as error:
             raise Poison(f"malformed-ticket: {error}") from error

@@ -17,3 +17,4 @@ class Shipment(Stored):
     time: float
     """When it was arranged (seconds since the epoch)."""
     status: str = ARRANGED
+    owner_digest: str | None = None

@@ -12,7 +12,7 @@ def delivery_key(orderid: str) -> Key:
 
 
 def shipment_entity(shipment: Shipment) -> Entity:
-    return to_entity(shipment, exclude=("orderid",))
+    return to_entity(shipment, exclude=("orderid",), omit_none=("owner_digest",))
 
 
 def to_shipment(orderid: str, entity: Entity) -> Shipment:

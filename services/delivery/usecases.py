@@ -1,5 +1,6 @@
 """Use cases of deliveries, each one transaction."""
 
+from contract.ownership import may_read
 from contract.reactions import Reaction
 from contract.tickets import APPROVED, DELIVERY_ARRANGED, TicketMessage, must_agree, ticket_event
 from sagakit.consumer import Outcome
@@ -21,7 +22,7 @@ class UseCases:
 
     async def get_delivery(self, orderid: str) -> Shipment:
         shipment = _known(await self._store.read([delivery_key(orderid)]), orderid)
-        if shipment is None:
+        if shipment is None or not may_read(orderid, shipment.owner_digest):
             raise NotFound("unknown-order", f"no delivery was arranged for an order {orderid}")
         return shipment
 
@@ -33,7 +34,8 @@ class UseCases:
             before = _known(found, ticket.orderid)
             if before is not None:
                 must_agree(ticket, before.items, None)
-            shipment = before or Shipment(ticket.orderid, ticket.cart_items, now)
+            digest = ticket.owner_digest
+            shipment = before or Shipment(ticket.orderid, ticket.cart_items, now, owner_digest=digest)
             writes = {} if before else {delivery_key(ticket.orderid): shipment_entity(shipment)}
             message = TicketMessage(ticket.orderid, DELIVERY_ARRANGED, shipment.items)
             reply = ticket_event(message, replyid, now)

@@ -75,7 +75,7 @@ def host_name(headers: Headers) -> str:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host is this machine by definition, whatever any name server says (RFC 6761)."""
+    """Whether a host is this machine by definition, whatever a name server answers (RFC 6761)."""
     if is_address(host):
         return ipaddress.ip_address(host).is_loopback
     return host == "localhost" or host.endswith(".localhost")

@@ -36,6 +36,7 @@ class Charge(Stored):
     """Time of the settlement or refund (seconds since the epoch)."""
     reminders_sent: int = 0
     """Number of reminders since the decision; of further calls of the provider while CHARGING."""
+    owner_digest: str | None = None
 
 
 def decided(
@@ -68,6 +69,11 @@ def canceled(charge: Charge | None, orderid: str, refunded: int, now: float) -> 
     if charge.status != CHARGED:
         return charge
     return replace(charge, status=CANCELED, refunded=refunded, settled_time=now)
+
+
+def owned(charge: Charge, digest: str | None) -> Charge:
+    """Return the charge with its owner, if that was not known."""
+    return charge if charge.owner_digest is not None else replace(charge, owner_digest=digest)
 
 
 def with_reminder(charge: Charge) -> Charge:

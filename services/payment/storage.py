@@ -15,7 +15,7 @@ def payment_key(orderid: str) -> Key:
 
 def charge_entity(charge: Charge, due: float | None) -> Entity:
     """`due` (seconds since the epoch): time of the next reminder; None: settled."""
-    entity = to_entity(charge, exclude=("orderid",), rename=_STORED_NAMES)
+    entity = to_entity(charge, exclude=("orderid",), rename=_STORED_NAMES, omit_none=("owner_digest",))
     return {**entity, **due_property(charge.orderid, due)}
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import partial
 
 from contract import tickets
+from contract.ownership import may_read
 from contract.reactions import Reaction
 from contract.tickets import PAID, PAYMENT_FAILED, TicketMessage, must_agree, ticket_event
 from sagakit.consumer import Outcome
@@ -48,7 +49,7 @@ class UseCases:
 
     async def get_payment(self, orderid: str) -> Charge:
         charge = await self._read(orderid)
-        if charge is None:
+        if charge is None or not may_read(orderid, charge.owner_digest):
             raise NotFound("unknown-order", f"nothing was decided about a payment for an order {orderid}")
         return charge
 
@@ -81,7 +82,7 @@ class UseCases:
             must_agree(ticket, before.items, before.amount)
             return charges.settled(before, now)
 
-        return await self._change(eventid, ticket.orderid, change)
+        return await self._change(eventid, ticket, change)
 
     async def cancel(self, eventid: str, ticket: TicketMessage) -> Outcome:
         """Compensate: refund the charge of a failed order; a later charge is rejected.
@@ -95,7 +96,7 @@ class UseCases:
         refunded = await self._provider.cancel(ticket.orderid)
         return await self._change(
             eventid,
-            ticket.orderid,
+            ticket,
             lambda before, now: charges.canceled(before, ticket.orderid, refunded, now),
         )
 
@@ -138,7 +139,8 @@ class UseCases:
     async def _intended(self, ticket: TicketMessage) -> Charge:
         """Return the charge on record, or else the intention, which is on record if it needs the provider."""
         now = self._runtime.now()
-        intention = Charge(ticket.orderid, CHARGING, now, ticket.cart_items, ticket.amount)
+        intended = Charge(ticket.orderid, CHARGING, now, ticket.cart_items, ticket.amount)
+        intention = charges.owned(intended, ticket.owner_digest)
         if not ticket.amount:
             return intention
 
@@ -169,19 +171,21 @@ class UseCases:
         return _known(await self._store.read([payment_key(orderid)]), orderid)
 
     async def _change(
-        self, eventid: str, orderid: str, change: Callable[[Charge | None, float], Charge | None]
+        self, eventid: str, ticket: TicketMessage, change: Callable[[Charge | None, float], Charge | None]
     ) -> Outcome:
         now = self._runtime.now()
 
         def decide(found: Snapshot) -> Changes[Outcome]:
-            before = _known(found, orderid)
+            before = _known(found, ticket.orderid)
             after = change(before, now)
+            # Purchase publishes the owner, stock may not pass it on.
+            after = after and charges.owned(after, ticket.owner_digest)
             if after is None or after == before:
                 return Changes(Outcome.IGNORED)
             return Changes(Outcome.APPLIED, self._writes(after, now))
 
         once = self._inbox.once(eventid, decide, load=lambda _: Outcome.DUPLICATE)
-        return (await self._store.transact([payment_key(orderid)], once)).result
+        return (await self._store.transact([payment_key(ticket.orderid)], once)).result
 
     def _writes(self, charge: Charge, now: float) -> dict[Key, Entity]:
         due = self._schedule.next_at(now, charge.reminders_sent) if charge.status in OPEN else None

@@ -103,7 +103,7 @@ class Ticket(Stored):
     reminders_sent: int = 0
     """Number of reminders since the last history entry."""
     owner: str = ""
-    """Owner of its cart; not published in events."""
+    """Owner of its cart; events have only its digest."""
 
     @property
     def opened_at(self) -> float:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from functools import partial
 
+from contract.ownership import owner_digest
 from contract.reactions import Publishers, ticket_handlers
 from contract.tickets import OPEN, REMINDER_ATTRIBUTE, TicketMessage, ticket_event
 from sagakit.auth import caller as callers
@@ -224,7 +225,8 @@ class UseCases:
 
 
 def _event(ticket: Ticket, eventid: str, now: float, *, is_reminder: bool = False) -> Event:
-    message = TicketMessage(ticket.orderid, ticket.status, ticket.items, ticket.amount, ticket.reason)
+    digest = owner_digest(ticket.orderid, ticket.owner)
+    message = TicketMessage(ticket.orderid, ticket.status, ticket.items, ticket.amount, ticket.reason, digest)
     return ticket_event(message, eventid, now, is_reminder=is_reminder)
 
 

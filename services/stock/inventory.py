@@ -91,6 +91,7 @@ class Reservation(Stored):
     """Time of the sale or release (seconds since the epoch)."""
     reminders_sent: int = 0
     """Number of reminders since the decision."""
+    owner_digest: str | None = None
 
 
 def home_shard(orderid: str, shards: int) -> int:
@@ -142,9 +143,9 @@ def with_reminder(reservation: Reservation) -> Reservation:
     return replace(reservation, reminders_sent=reservation.reminders_sent + 1)
 
 
-def tombstone(orderid: str, now: float) -> Reservation:
+def tombstone(orderid: str, now: float, owner_digest: str | None = None) -> Reservation:
     """Return the record of a cancellation that overtook its order: the late order will reserve nothing."""
-    return Reservation(orderid, RELEASED, (), time=now)
+    return Reservation(orderid, RELEASED, (), time=now, owner_digest=owner_digest)
 
 
 def _counts(wanted: Iterable[CartItem]) -> Counter[str]:

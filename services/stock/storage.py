@@ -48,7 +48,7 @@ def reservation_key(orderid: str) -> Key:
 
 def reservation_entity(reservation: Reservation, due: float | None) -> Entity:
     """`due` (seconds since the epoch): time of the next reminder; None: settled."""
-    entity = to_entity(reservation, exclude=("orderid",), rename=_STORED_NAMES)
+    entity = to_entity(reservation, exclude=("orderid",), rename=_STORED_NAMES, omit_none=("owner_digest",))
     return {**entity, **due_property(reservation.orderid, due)}
 
 

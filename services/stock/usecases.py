@@ -1,10 +1,12 @@
 """Use cases of reservations, each one transaction."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import NamedTuple
 
 from contract import tickets
 from contract.fields import MAX_ITEMS_PER_CART, TOO_MANY_ITEMS
+from contract.ownership import may_read
 from contract.reactions import Reaction
 from contract.tickets import PAID, RESERVE_FAILED, RESERVED, TicketMessage, must_agree, ticket_event
 from sagakit.consumer import Outcome
@@ -55,9 +57,10 @@ class UseCases:
 
     async def get_reservation(self, orderid: str) -> Reservation:
         entity = (await self._store.read([reservation_key(orderid)])).get(reservation_key(orderid))
-        if entity is None:
+        reservation = None if entity is None else to_reservation(orderid, entity)
+        if reservation is None or not may_read(orderid, reservation.owner_digest):
             raise NotFound("unknown-order", f"nothing was decided about an order {orderid}")
-        return to_reservation(orderid, entity)
+        return reservation
 
     async def reserve(self, eventid: str, ticket: TicketMessage) -> Outcome:
         """Decide about an order once, and reply. Asked again (a new eventid), repeat the first reply.
@@ -105,7 +108,8 @@ class UseCases:
             if entity is not None:
                 replies = _replies(to_reservation(ticket.orderid, entity), replyid, now)
                 return Changes(Reserved(Outcome.APPLIED if replies else Outcome.IGNORED), {}, replies)
-            reservation, items = reserve(found)
+            decided, items = reserve(found)
+            reservation = replace(decided, owner_digest=ticket.owner_digest)
             writes = {**self._writes(reservation, now), **_changed(found, reservation, inventory.reserved)}
             replies = _replies(reservation, replyid, now)
             return Changes(Reserved(Outcome.APPLIED, items), writes, replies)
@@ -138,7 +142,8 @@ class UseCases:
             if entity is None:
                 if status == SOLD:
                     return Changes(Outcome.IGNORED)
-                return Changes(Outcome.APPLIED, self._writes(inventory.tombstone(ticket.orderid, now), now))
+                tombstone = inventory.tombstone(ticket.orderid, now, ticket.owner_digest)
+                return Changes(Outcome.APPLIED, self._writes(tombstone, now))
             before = to_reservation(ticket.orderid, entity)
             if before.status != inventory.RESERVED:
                 return Changes(Outcome.IGNORED)
@@ -204,5 +209,8 @@ def _replies(reservation: Reservation, eventid: str, now: float, *, is_reminder:
         status = RESERVE_FAILED
     elif reservation.waives_payment:
         status, amount = PAID, None
-    message = TicketMessage(reservation.orderid, status, reservation.items, amount, reservation.reason)
+    digest = reservation.owner_digest
+    message = TicketMessage(
+        reservation.orderid, status, reservation.items, amount, reservation.reason, digest
+    )
     return [ticket_event(message, eventid, now, is_reminder=is_reminder)]

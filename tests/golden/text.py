@@ -9,6 +9,7 @@ from typing import Any
 UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 PATTERNS = (
     (re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+Z"), "<time>"),
+    (re.compile(r"""(owner_digest\\*": \\*")[0-9a-f]{32}"""), r"\1<owner digest>"),
     (re.compile(r"\b00-[0-9a-f]{32}-[0-9a-f]{16}-0[0-3]\b"), "<traceparent>"),
     (re.compile(r'("trace_id": ?")[0-9a-f]{32}'), r"\1<trace_id>"),
     (re.compile(r"127\.0\.0\.1:\d{4,5}"), "<address>"),

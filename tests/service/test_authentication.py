@@ -292,6 +292,27 @@ async def test_other_callers_order_is_not_found(suite: AuthSuite):
         assert_problem(response, 404, "unknown-order")
 
 
+async def test_records_of_an_order_are_for_its_owner_and_operators(suite: AuthSuite):
+    """Not only through the gateway: every service recognizes the owner."""
+    orderid = await order(suite, "alice", "c-1")
+    alice = suite.as_("alice")
+    await eventually(lambda: found(suite.client, "/payment/api/get_payment", orderid, alice), 20)
+    await eventually(lambda: found(suite.client, "/delivery/api/get_delivery", orderid, alice), 20)
+    running = suite.running
+    calls = {
+        running.payment.GetPayment: payment_pb.GetPaymentRequest(orderid=orderid),
+        running.delivery.GetDelivery: delivery_pb.GetDeliveryRequest(orderid=orderid),
+        running.stock.GetReservation: stock_pb.GetReservationRequest(orderid=orderid),
+    }
+
+    for call, request in calls.items():
+        assert await call(request, metadata=metadata(suite.issuer.token("alice")))
+        assert await call(request, metadata=metadata(suite.issuer.token("root", scope=SCOPE)))
+        with pytest.raises(grpc.aio.AioRpcError) as raised:
+            await call(request, metadata=metadata(suite.issuer.token("bob")))
+        assert raised.value.code() is grpc.StatusCode.NOT_FOUND
+
+
 async def test_operator_sees_every_cart_and_order(suite: AuthSuite):
     orderid = await order(suite, "alice", "c-1")
     operator = suite.as_("root", scope=SCOPE)

@@ -86,7 +86,7 @@ async def test_page_whose_host_name_was_rebound_reads_and_changes_nothing(reques
         {"host": "localhost"},
         {"host": "[::1]:8080", "origin": "http://[::1]:8080"},
         {"host": "shop.localhost:8080"},
-        # An address is what it is, whatever any name server says.
+        # An address is what it is, whatever a name server answers.
         {"host": "192.0.2.7:30080", "origin": "http://192.0.2.7:30080"},
     ],
     ids=str,

@@ -105,7 +105,7 @@ async def test_unknown_key_id_before_a_rotation_delays_the_new_key_by_a_second_a
     assert await requests.after(MIN_REFETCH_SECONDS + FETCH_SECONDS, arrived) == ["accepted"] * 3
 
 
-async def test_fetch_that_began_before_the_key_existed_is_not_the_last_word():
+async def test_fetch_that_began_before_the_key_existed_is_repeated():
     requests = Requests("first")
     await requests.warm()
     forged = requests.arrive("forged")
@@ -137,7 +137,7 @@ async def test_forged_key_ids_neither_flood_the_issuer_nor_block_a_new_key():
     assert min(after - before for before, after in zip(asked_at, asked_at[1:], strict=False)) >= 1 - 1e-6
 
 
-async def test_only_so_many_unknown_key_ids_wait_and_known_ones_are_not_affected():
+async def test_unknown_key_ids_that_wait_are_limited_and_known_ones_not_affected():
     requests = Requests("first")
     await requests.warm()
     waiting = requests.arrive("forged", MAX_WAITING)
