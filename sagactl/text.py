@@ -1,4 +1,4 @@
-"""Text for a terminal: colours of services, levels and statuses, and durations."""
+"""Text for a terminal: lines that are safe to print, colours, and durations."""
 
 import os
 import re
@@ -17,6 +17,7 @@ from contract.tickets import (
     RESERVE_FAILED,
     RESERVED,
 )
+from sagakit.untrusted import escape
 
 SERVICE_COLOURS = {
     "purchase": "cyan",
@@ -41,6 +42,15 @@ _LINE = re.compile(r"(?P<time>\S+) \[(?P<level>debug|info|warning|error) *\] (?P
 _STATUS = re.compile(r"\b(?P<name>status)=(?P<status>[a-z-]+)\b")
 
 
+def echo(text: object = "", *, colour: str | None = None, err: bool = False) -> None:
+    """Print one line on standard output, or standard error.
+
+    Commands print everything with it: ids, reasons, attributes and errors come from outside, and can neither
+    begin a line of their own nor control the terminal.
+    """
+    click.secho(escape(str(text)), fg=colour, err=err)
+
+
 def colours_wanted(output: int, environ: Mapping[str, str] = os.environ) -> bool:
     """Return whether the file descriptor is a terminal that should get colours (https://no-color.org)."""
     return os.isatty(output) and not environ.get("NO_COLOR") and environ.get("TERM") != "dumb"
@@ -59,7 +69,7 @@ def format_duration(seconds: float) -> str:
 
 
 class Highlighter:
-    """Colours the output of processes if `enabled`, else returns it unchanged."""
+    """Colours the output of processes, which is safe to print, if `enabled`; else returns it unchanged."""
 
     def __init__(self, *, enabled: bool) -> None:
         self._enabled = enabled
@@ -81,6 +91,10 @@ class Highlighter:
                 _STATUS.sub(_status, match["event"]),
             ]
         )
+
+    def echo(self, line: str) -> None:
+        """Print a line of a log, which is safe to print."""
+        click.echo(f"  {self.line(line)}")
 
 
 def _status(match: re.Match[str]) -> str:

@@ -11,6 +11,7 @@ from sagactl.cli import options
 from sagactl.inspect.audit import problems, summary
 from sagactl.inspect.connect import open_tables
 from sagactl.inspect.records import Records, load_records
+from sagactl.text import echo
 
 _RETRY_INTERVAL_SECONDS = 1.0
 
@@ -28,13 +29,13 @@ def audit(wait: float, run_dir: Path) -> None:
     """Check that stock, money, orders and outboxes agree over all services; exit 1 if they do not."""
     records = asyncio.run(_load_balanced(wait, run_dir))
     for line in summary(records):
-        click.echo(line)
+        echo(line)
     found = problems(records)
     for problem in found:
-        click.secho(problem, fg="red")
+        echo(problem, colour="red")
     if found:
         sys.exit(1)
-    click.secho("everything balances", fg="green")
+    echo("everything balances", colour="green")
 
 
 async def _load_balanced(wait: float, run_dir: Path) -> Records:

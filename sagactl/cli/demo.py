@@ -13,6 +13,7 @@ from sagactl.cli import options
 from sagactl.cli.up import unique_id
 from sagactl.errors import CommandError
 from sagactl.local.dev_tokens import tool_token
+from sagactl.text import echo
 
 ORDER_TIMEOUT_SECONDS = 20.0
 
@@ -44,8 +45,8 @@ def demo(gateway: str | None, run_dir: Path) -> None:
     if gateway:
         options.announce(gateway)
     url = gateway or options.local_suite(run_dir).gateway
-    asyncio.run(run_scenarios(url, click.echo, tool_token(run_dir)))
-    click.secho("All scenarios ended as expected.", fg="green")
+    asyncio.run(run_scenarios(url, echo, tool_token(run_dir)))
+    echo("All scenarios ended as expected.", colour="green")
 
 
 async def run_scenarios(gateway: str, print_: Print, token: str = "") -> None:

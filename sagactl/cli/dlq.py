@@ -13,6 +13,7 @@ from sagactl.cli import options
 from sagactl.inspect.connect import open_dead_letters
 from sagactl.inspect.dead_letter_queue import MAX_HELD, DeadLetterQueue, Handled, Report, why_left
 from sagactl.inspect.dead_letters import DeadLetter, Filter
+from sagactl.text import echo
 
 
 def filtered(command: Callable[..., None]) -> Callable[..., None]:
@@ -90,7 +91,7 @@ def _read(run_dir: Path, wanted: Filter, describe: Callable[[DeadLetter], Sequen
     lines: list[str] = []
     _run(run_dir, lambda queue: queue.read(wanted, lambda letter: lines.extend(describe(letter))))
     for line in lines or ["no dead letters"]:
-        click.echo(line)
+        echo(line)
 
 
 def _plan(
@@ -128,14 +129,14 @@ class _Outcome:
             self._left.setdefault(handled.left, []).append(str(handled.letter))
         else:
             self._count += 1
-            click.echo(handled.letter)
+            echo(handled.letter)
 
     def print(self) -> None:
-        click.echo(f"{self._count} {self._done}")
+        echo(f"{self._count} {self._done}")
         for why, letters in self._left.items():
             for letter in letters:
-                click.echo(letter)
-            click.echo(f"{len(letters)} {self._not_done}: {why}")
+                echo(letter)
+            echo(f"{len(letters)} {self._not_done}: {why}")
 
 
 def _run(run_dir: Path, work: Callable[[DeadLetterQueue], Awaitable[None]]) -> None:
@@ -143,6 +144,6 @@ def _run(run_dir: Path, work: Callable[[DeadLetterQueue], Awaitable[None]]) -> N
         async with open_dead_letters(run_dir) as queue:
             await work(queue)
             if not queue.is_complete:
-                click.echo(f"ended after {MAX_HELD} dead letters that stay: there may be more")
+                echo(f"ended after {MAX_HELD} dead letters that stay: there may be more")
 
     asyncio.run(run())

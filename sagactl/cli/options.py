@@ -12,6 +12,7 @@ from click.core import ParameterSource
 from sagactl.errors import CommandError
 from sagactl.inspect.target import choose, describe_local
 from sagactl.local.runfile import RUN_DIR, Suite, read_suite, require_suite
+from sagactl.text import echo
 
 run_dir = click.option(
     "--run-dir",
@@ -70,7 +71,7 @@ def stock_of(address: str | None, run_dir: Path, environ: Mapping[str, str] = os
 
 def announce(name: object) -> None:
     """Print the suite that the command acts on, on standard error: standard output is the result's."""
-    click.echo(f"suite: {name}", err=True)
+    echo(f"suite: {name}", err=True)
 
 
 def _is_given(option: str) -> bool:

@@ -14,6 +14,7 @@ from sagactl.cli import options
 from sagactl.errors import CommandError
 from sagactl.inspect.connect import open_tables
 from sagactl.inspect.order_records import OrderRecords, order_keys, order_records
+from sagactl.text import echo
 from sagakit.tables import Tables
 from services.payment.charge import CANCELED, CHARGED, CHARGING
 from services.purchase.ticket import Ticket
@@ -30,7 +31,7 @@ def order(orderid: str, run_dir: Path) -> None:
     """
     records = asyncio.run(_load(orderid, run_dir))
     for line in describe(orderid, records):
-        click.echo(line)
+        echo(line)
     if records.corrupt:
         sys.exit(1)
 

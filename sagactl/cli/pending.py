@@ -12,7 +12,7 @@ import click
 from sagactl.cli import options
 from sagactl.inspect.connect import open_tables
 from sagactl.inspect.records import CorruptEntityError, decode
-from sagactl.text import format_duration
+from sagactl.text import echo, format_duration
 from sagakit.due import END_OF_TIME, MAX_AHEAD_SECONDS, SHARDS, decode_due, due_bound
 from sagakit.tables import DUE, Entity, Key, Row, Tables
 from services.purchase.storage import TICKET, to_ticket
@@ -36,11 +36,11 @@ def pending(older_than: float, run_dir: Path) -> None:
     """List the orders that are not final or still await a reply, oldest first; exit 1 if one is corrupt."""
     orders, corrupt = asyncio.run(_load(older_than, run_dir))
     for each in (*orders, *(f"corrupt: {each}" for each in corrupt)):
-        click.echo(each)
+        echo(each)
     if corrupt:
         sys.exit(1)
     if not orders:
-        click.echo("no pending orders")
+        echo("no pending orders")
 
 
 async def _load(older_than: float, run_dir: Path) -> "tuple[list[PendingOrder], list[str]]":

@@ -13,7 +13,7 @@ from contract.control import request
 from sagactl.cli import options
 from sagactl.errors import CommandError
 from sagactl.local.logs import last_lines, printable
-from sagactl.text import highlighter
+from sagactl.text import echo, highlighter
 from sagakit.errors import SagaError
 
 _POLL_INTERVAL_SECONDS = 0.2
@@ -66,7 +66,7 @@ def logs(program: str, lines: int, follow: bool, run_dir: Path) -> None:
     end = log.stat().st_size
     highlight = highlighter()
     for line in chain(last_lines(log, lines), _follow(log, end) if follow else ()):
-        click.echo(f"  {highlight.line(line)}")
+        highlight.echo(line)
 
 
 def _follow(log: Path, end: int) -> Iterator[str]:
@@ -86,7 +86,7 @@ def _control(action: str, name: str, run_dir: Path) -> None:
     except SagaError as error:
         raise CommandError(str(error)) from error
     for each in processes:
-        click.echo(_line(each))
+        echo(_line(each))
 
 
 def _line(each: Mapping[str, Any]) -> str:

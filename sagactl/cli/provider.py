@@ -9,6 +9,7 @@ import click
 
 from sagactl.cli import options
 from sagactl.inspect.connect import open_tables
+from sagactl.text import echo
 from sagakit.codec import to_entity
 from services.payment.simulated import FaultSettings, load_faults, save_faults
 
@@ -35,7 +36,7 @@ def provider(run_dir: Path, **options_: Any) -> None:
     """Show or set the faults of the simulated payment provider. Other faults keep their value."""
     given = {name: value for name, value in options_.items() if value is not None}
     for name, value in to_entity(asyncio.run(_set(given, run_dir)), omit_unknown=True).items():
-        click.echo(f"{name.replace('_', ' ')}: {value}")
+        echo(f"{name.replace('_', ' ')}: {value}")
 
 
 async def _set(options_: dict[str, Any], run_dir: Path) -> FaultSettings:

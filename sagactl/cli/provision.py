@@ -15,6 +15,7 @@ from sagactl.cli import options
 from sagactl.errors import CommandError
 from sagactl.inspect.target import choose
 from sagactl.local.signals import StopSignals
+from sagactl.text import echo
 from sagakit.backends import open_backend, open_provisioner
 from sagakit.bus import SubscriptionSpec
 from sagakit.concurrency import first_completed
@@ -46,16 +47,14 @@ def provision(wait: float, interval: float | None, check_store: bool, run_dir: P
     """Create the topics and subscriptions of a suite. Safe to repeat."""
     environ = choose(run_dir, os.environ).environ
     if interval is not None:
-        asyncio.run(_until_stopped(keep_provisioned(environ, interval, click.echo)))
+        asyncio.run(_until_stopped(keep_provisioned(environ, interval, echo)))
         return
-    work = provision_with_retries(
-        environ, wait, check_store=check_store, print_=partial(click.echo, err=True)
-    )
+    work = provision_with_retries(environ, wait, check_store=check_store, print_=partial(echo, err=True))
     lines = asyncio.run(_until_stopped(work))
     if lines is None:
         raise click.ClickException("stopped before provisioning was complete")
     for line in lines:
-        click.echo(line)
+        echo(line)
 
 
 async def _until_stopped(work: Coroutine[Any, Any, list[str] | None]) -> list[str] | None:

@@ -16,6 +16,7 @@ from rpc.stock_pb2_grpc import StockStub
 from sagactl.cli import options
 from sagactl.errors import CommandError
 from sagactl.local.dev_tokens import tool_token
+from sagactl.text import echo
 from sagakit.grpc.authentication import BearerClientInterceptor
 
 if TYPE_CHECKING:
@@ -115,7 +116,7 @@ def set_(
     """
     address, token = options.stock_of(stock_address, run_dir), tool_token(run_dir)
     item = asyncio.run(change_item(address, itemid, Change(price, stock, waives_payment, shards), token))
-    click.echo(describe(item))
+    echo(describe(item))
 
 
 @click.command()
@@ -133,7 +134,7 @@ def seed(wait: float, stock_address: str | None, run_dir: Path) -> None:
     """Add the items of the starting catalogue that are missing; existing items stay unchanged."""
     address, token = options.stock_of(stock_address, run_dir), tool_token(run_dir)
     for item in asyncio.run(put_if_absent(address, CATALOGUE, token, wait)):
-        click.echo(describe(item))
+        echo(describe(item))
 
 
 async def put_if_absent(

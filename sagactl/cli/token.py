@@ -7,6 +7,7 @@ import click
 from sagactl.cli import options
 from sagactl.local.dev_tokens import mint
 from sagactl.local.runfile import read_suite
+from sagactl.text import echo
 
 
 @click.command()
@@ -20,5 +21,5 @@ def token(sub: str, operator: bool, minutes: int, run_dir: Path) -> None:
     """Print a bearer token for SUB, for a local suite started with --auth."""
     suite = read_suite(run_dir)
     if suite is not None and not suite.auth:
-        click.echo(f"the suite in {run_dir} asks for no token: it was started without --auth", err=True)
-    click.echo(mint(run_dir, sub, operator=operator, seconds=minutes * 60))
+        echo(f"the suite in {run_dir} asks for no token: it was started without --auth", err=True)
+    echo(mint(run_dir, sub, operator=operator, seconds=minutes * 60))

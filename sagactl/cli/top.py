@@ -7,9 +7,10 @@ import os
 import sys
 import termios
 import tty
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import click
 import structlog
@@ -21,12 +22,15 @@ from sagactl.dashboard.dashboard import Dashboard
 from sagactl.dashboard.screen import screen
 from sagactl.inspect.connect import open_data_sources
 from sagactl.local.signals import StopSignals
+from sagactl.text import echo
 from sagakit.concurrency import first_completed
 from sagakit.runtime import Runtime
 
 REFRESH_INTERVAL_SECONDS = 0.25
 LOAD_TIMEOUT_SECONDS = 30.0
 PLAIN_WIDTH, PLAIN_HEIGHT = 100, 40
+_PLAIN_TEXT: Mapping[str, Any] = {"markup": False, "emoji": False, "highlight": False}
+"""Texts come from outside: brackets in them are no styles."""
 _QUIT_KEYS = frozenset(b"qQ")
 
 
@@ -58,7 +62,7 @@ def top(once: bool, as_json: bool, sample_seconds: float, run_dir: Path) -> None
 
 
 async def _live(run_dir: Path) -> None:
-    console = Console()
+    console = Console(**_PLAIN_TEXT)
     async with _running(run_dir) as (dashboard, stop):
         with quitting(stop.requested.set), Live(console=console, screen=True, auto_refresh=False) as live:
             while not stop.requested.is_set():
@@ -75,9 +79,10 @@ async def _once(run_dir: Path, sample_seconds: float, *, as_json: bool) -> None:
                     await first_completed(done.wait(), stop.requested.wait())
         state = dashboard.state()
     if as_json:
-        click.echo(json.dumps(state.to_json(), indent=2))
+        for line in json.dumps(state.to_json(), indent=2).splitlines():
+            echo(line)
     else:
-        Console(width=PLAIN_WIDTH).print(screen(state, PLAIN_WIDTH, PLAIN_HEIGHT))
+        Console(width=PLAIN_WIDTH, **_PLAIN_TEXT).print(screen(state, PLAIN_WIDTH, PLAIN_HEIGHT))
 
 
 @asynccontextmanager

@@ -1,8 +1,9 @@
 """The layout of `sagactl top`, for terminals of at least 80 columns and for plain text."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime
-from typing import Any
+from dataclasses import fields, is_dataclass, replace
+from datetime import UTC, datetime
+from typing import Any, TypeVar, cast
 
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -14,6 +15,9 @@ from sagactl.dashboard.dashboard import State
 from sagactl.dashboard.queue_depth import AWAITING, QueueDepth
 from sagactl.dashboard.stats import ACCEPTED, EventLine, Summary
 from sagactl.text import STATUS_COLOURS, format_duration, service_colour
+from sagakit.untrusted import escape
+
+T = TypeVar("T")
 
 _FAILURES = 4
 """Kinds of failure shown; the others are summed."""
@@ -26,6 +30,7 @@ Row = tuple[Text, str, str]
 
 def screen(state: State, width: int, height: int) -> RenderableType:
     """Return the layout; the events get the lines that the summary leaves."""
+    state = _escaped(state)
     rates, depths = list(_rates(state.summary)), list(_depths(state))
     summary = Table.grid(padding=(0, 4, 0, 0))
     windows = [f"{rates.window} s" for rates in state.summary.rates]
@@ -67,7 +72,7 @@ def _rates(summary: Summary) -> Iterator[Row]:
         label = kind[0] if len(kind) == 1 else f"{len(kind)} other failures"
         style = {ACCEPTED: "cyan", APPROVED: "green"}.get(kind[0], "red")
         short, long = (sum(rates.orders.get(each, 0) for each in kind) for rates in summary.rates)
-        yield Text(_plain(label), style), _rate(short), _rate(long)
+        yield Text(label, style), _rate(short), _rate(long)
     yield Text("checkout to final, p50"), "", _in_seconds(summary.p50)
     yield Text("checkout to final, p95"), "", _in_seconds(summary.p95)
 
@@ -119,10 +124,10 @@ def _events(events: Sequence[EventLine], width: int, rows: int) -> Table:
     if wide:
         table.add_column("", no_wrap=True, overflow="ellipsis", max_width=width - 100)
     for each in events[-rows:]:
-        status = Text(_plain(each.status), STATUS_COLOURS.get(each.status, ""), overflow="ellipsis")
+        status = Text(each.status, STATUS_COLOURS.get(each.status, ""), overflow="ellipsis")
         columns = [status if each.service == service else Text() for service in TOPICS]
-        cells: list[RenderableType] = [each.orderid[:8], *columns, _in_seconds(each.since_checkout)]
-        table.add_row(*([_hour(each.at), *cells, Text(_plain(each.reason or ""))] if wide else cells))
+        cells: list[RenderableType] = [Text(each.orderid[:8]), *columns, _in_seconds(each.since_checkout)]
+        table.add_row(*([_hour(each.at), *cells, Text(each.reason or "")] if wide else cells))
     return table
 
 
@@ -133,9 +138,18 @@ def _depth(depth: QueueDepth | None) -> tuple[str, str]:
     return f"{depth.count}{'+' if depth.more else ''}", f"≥{oldest}" if depth.more and oldest else oldest
 
 
-def _plain(text: str) -> str:
-    """Return published text with unprintable characters replaced."""
-    return "".join(each if each.isprintable() else "·" for each in text)
+def _escaped(value: T) -> T:
+    """Return the same with every text in it escaped: events, names and warnings come from outside."""
+    safe: Any = value
+    if isinstance(value, str):
+        safe = escape(value)
+    elif is_dataclass(value) and not isinstance(value, type):
+        safe = replace(value, **{each.name: _escaped(getattr(value, each.name)) for each in fields(value)})
+    elif isinstance(value, Mapping):
+        safe = {_escaped(key): _escaped(each) for key, each in value.items()}
+    elif isinstance(value, list | tuple):
+        safe = tuple(_escaped(each) for each in value)
+    return cast("T", safe)
 
 
 def _rate(value: float) -> str:
@@ -149,4 +163,7 @@ def _in_seconds(value: float | None) -> str:
 
 
 def _hour(moment: float) -> str:
-    return datetime.fromtimestamp(moment).astimezone().strftime("%H:%M:%S")
+    try:
+        return datetime.fromtimestamp(moment, UTC).astimezone().strftime("%H:%M:%S")
+    except (OverflowError, ValueError):  # The publisher's clock can be at any time.
+        return "?"

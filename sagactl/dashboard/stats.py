@@ -3,7 +3,6 @@
 from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 from math import ceil
 
 from contract.tickets import (
@@ -14,6 +13,7 @@ from contract.tickets import (
     RESERVE_FAILED,
     TicketMessage,
 )
+from sagakit.events import published_at
 
 ACCEPTED = "accepted"
 WINDOWS = (10, 60)
@@ -165,7 +165,5 @@ def _quantile(ordered: list[float], share: float) -> float | None:
 
 
 def _seconds(time: str, default: float) -> float:
-    try:
-        return datetime.fromisoformat(time).timestamp()
-    except ValueError:
-        return default
+    published = published_at({"time": time})
+    return default if published is None else published

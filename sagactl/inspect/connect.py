@@ -13,7 +13,7 @@ from sagactl.errors import CommandError
 from sagactl.inspect.dead_letter_queue import DeadLetterQueue
 from sagactl.inspect.target import choose
 from sagakit.backends import open_backend, open_broker, open_pull_subscription
-from sagakit.errors import Unavailable
+from sagakit.errors import Poison, Unavailable
 from sagakit.runtime import Runtime
 from sagakit.settings import BackendSettings
 from sagakit.tables import Key, Tables
@@ -73,3 +73,5 @@ async def _settings(run_dir: Path, environ: Mapping[str, str]) -> AsyncIterator[
         yield settings
     except Unavailable as error:
         raise CommandError(f"the backend does not respond: {error}") from error
+    except Poison as error:
+        raise CommandError(error.reason) from error

@@ -47,7 +47,7 @@ async def run_once(program: Program) -> None:
             await child.stop(grace_seconds=0)
     if code != 0:
         end = describe_exit(code)
-        raise CommandError(f"{program.name} failed ({end}); {program.log} ends:\n{tail(program.log)}")
+        raise CommandError(f"{program.name} failed ({end}); {program.log} ends:", tail(program.log))
 
 
 class Child:

@@ -109,7 +109,7 @@ async def _wait_until_up(
     with suppress(TimeoutError):
         if await first_completed(responds, process.wait()) is None:
             return
-    raise CommandError(f"the {emulator.title} did not start; its log ends:\n{tail(log)}")
+    raise CommandError(f"the {emulator.title} did not start; its log ends:", tail(log))
 
 
 def _gcloud(environ: Mapping[str, str]) -> str | None:

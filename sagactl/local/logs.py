@@ -1,14 +1,12 @@
 """Output of child processes: kept in files as it came, and cut into lines that are safe for a terminal."""
 
 import asyncio
-import re
 from pathlib import Path
+
+from sagakit.untrusted import escape
 
 MAX_LINE_BYTES = 8192
 _TAIL_BYTES = 16_384
-
-# All control characters but tabs and those that begin a colour.
-_UNSAFE = re.compile(r"\x1b(?!\[[0-9;]{0,16}m)|[\x00-\x08\x0a-\x1a\x1c-\x1f\x7f-\x9f]")
 
 
 async def read_line(reader: asyncio.StreamReader) -> bytes:
@@ -41,5 +39,5 @@ def last_lines(log: Path, lines: int) -> list[str]:
 
 
 def printable(line: bytes) -> str:
-    """Return the text without control characters, except colours."""
-    return _UNSAFE.sub("", line.decode(errors="replace"))
+    """Return the text of a line without its end, with everything in it escaped that is not printable."""
+    return escape(line.rstrip(b"\r\n").decode(errors="replace").expandtabs())

@@ -184,4 +184,4 @@ class LocalSuite:
 
 async def _gave_up(supervisor: Supervisor) -> bool:
     program = await supervisor.gave_up()
-    raise CommandError(f"{program.name} does not start; {program.log} ends:\n{tail(program.log)}")
+    raise CommandError(f"{program.name} does not start; {program.log} ends:", tail(program.log))

@@ -154,17 +154,6 @@ def test_warning_replaces_listening():
     assert "listening" not in warned
 
 
-def test_published_control_characters_are_not_printed():
-    hostile = event(status="\x1b[2Jgone\x07", reason="\x1b]0;title\x07\n")
-    summary = Summary((Rates(10, {}), Rates(60, {"failed \x1b[2J": 1.0})), 0, None, None, 0, (hostile,))
-
-    found = shown(replace(STATE, summary=summary), width=120)
-
-    assert "\x1b" not in found
-    assert "\x07" not in found
-    assert "·[2Jgone·" in found
-
-
 @pytest.mark.parametrize(
     ("options", "coloured"),
     [({"force_terminal": True, "color_system": "standard"}, True), ({"force_terminal": False}, False)],
@@ -176,3 +165,35 @@ def test_colours_are_used_at_a_terminal_only(options, coloured):
 
     assert ("\x1b[35mpaid" in found) == coloured
     assert ("\x1b" in found) == coloured
+
+
+HOSTILE = "a\x1b[2J\x9b1m\u202e[red]b[/red]:smile:\r\nFORGED"
+
+
+@pytest.mark.parametrize("width", [80, 300])
+def test_hostile_texts_are_escaped(width):
+    backlog = Backlog({HOSTILE: QueueDepth(1)}, {HOSTILE: QueueDepth(1)})
+    summary = replace(
+        SUMMARY,
+        rates=(Rates(10, {}), Rates(60, {HOSTILE: 1.0})),
+        events=(
+            event(HOSTILE, HOSTILE, HOSTILE, orderid="\x1b[2J"),
+            event("stock", HOSTILE, HOSTILE),
+            replace(event(orderid="o"), at=1e15),
+        ),
+    )
+    programs = [{"name": HOSTILE, "state": HOSTILE}]
+    state = State(NOW, HOSTILE, True, summary, backlog, QueueDepth(1), programs, HOSTILE)
+
+    found = lines(state, width=width)
+
+    assert all(line.isprintable() for line in found)
+    assert not any(line.lstrip().startswith("FORGED") for line in found)
+    assert any("\\x1b[2J" in line for line in found)
+
+
+def test_brackets_are_no_styles():
+    state = replace(STATE, summary=replace(SUMMARY, events=(event(reason="[red]x[/red]", orderid="[b]c"),)))
+
+    assert lines(state, width=150)[-1].endswith("[red]x[/red]")
+    assert "[b]c" in lines(state)[-1]

@@ -178,3 +178,12 @@ def test_memory_is_bounded(listener, monkeypatch):
 
     assert (len(events), events[0].orderid, events[-1].orderid) == (MAX_EVENTS, "1", str(MAX_EVENTS))
     assert len(listener.stats._orders) == 10
+
+
+@pytest.mark.parametrize(
+    "time", ["", "x", "2026-01-02T03:04:05", "0001-01-01T00:00:00", "9999-12-31T23:59:59.999-23:59", "\ud800"]
+)
+def test_odd_time_is_no_error(listener, time):
+    listener.publish("stock", "reserved", time=time)
+
+    assert len(listener.stats.summary().events) == 1

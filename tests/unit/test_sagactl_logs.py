@@ -25,10 +25,10 @@ async def test_output_is_read_in_bounded_lines(output, lines):
     assert await read_line(reader) == b""
 
 
-def test_only_colours_of_the_control_codes_pass():
-    garbage = b"\x1b[31mred\x1b[0m\ttab\x1b[2Jgone\x07\x00\x9b\xff\r\n"
+def test_control_codes_are_shown_as_escapes():
+    garbage = b"\x1b[31mred\x1b[0m\ttab\x1b[2J\x07\x00\xc2\x9b\xff\xe2\x80\xae\r"
 
-    assert printable(garbage) == "\x1b[31mred\x1b[0m\ttab[2Jgone\ufffd\ufffd"
+    assert printable(garbage) == ("\\x1b[31mred\\x1b[0m    tab\\x1b[2J\\x07\\x00\\x9b\ufffd\\u202e")
 
 
 def test_tail_is_the_last_lines(tmp_path):
