@@ -141,4 +141,8 @@ class FanoutSubscriber:
     def _receive_one(self, source: str, delivery: Delivery) -> None:
         # Acknowledged before it is used: what it announces is stored by its publisher, so nothing gets lost.
         delivery.ack()
-        self._receive(source, delivery.message)
+        try:
+            self._receive(source, delivery.message)
+        except Exception:
+            # Raised to the bus, it would end the pull, and with it the view of all other messages.
+            log.exception("message not received", source=source)

@@ -1,11 +1,15 @@
 """Use cases of items, each one transaction."""
 
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
+from typing import TypeVar
+
+import structlog
 
 from sagakit.codec import to_entity
-from sagakit.errors import FailedPrecondition, NotFound
+from sagakit.errors import FailedPrecondition, NotFound, Poison
 from sagakit.store import Changes, Snapshot, Store
 from services.stock import inventory
 from services.stock.inventory import Item, ItemList, StockLevel
@@ -17,6 +21,10 @@ from services.stock.storage import (
     shard_entities,
     to_catalogue,
 )
+
+log = structlog.get_logger()
+
+R = TypeVar("R")
 
 PAGE = 100
 MAX_ITEMS = 5_000
@@ -31,7 +39,7 @@ class Catalogue:
         self._shard_hints = shard_hints
 
     async def get_item(self, itemid: str) -> StockLevel:
-        items = await self._stocked([itemid])
+        items, _ = await self._stocked([itemid])
         if itemid not in items:
             raise NotFound("unknown-item", f"there is no item {itemid}")
         return items[itemid]
@@ -43,7 +51,9 @@ class Catalogue:
         page = itemids[start : start + (page_size or PAGE)]
         if not page:
             return [], ""
-        items = await self._stocked(page)
+        items, unreadable = await self._stocked(page, skip_unreadable=True)
+        for itemid, reason in unreadable.items():
+            log.warning("item unreadable", itemid=itemid, reason=reason)
         return list(items.values()), page[-1] if page[-1] != itemids[-1] else ""
 
     async def put_item(
@@ -72,18 +82,42 @@ class Catalogue:
 
         return (await self._store.transact([*self._shard_hints.all_keys(itemid), CATALOGUE], decide)).result
 
-    async def _stocked(self, itemids: Sequence[str]) -> dict[str, StockLevel]:
-        """Return the existing ones of the items, in one consistent view."""
+    async def _stocked(
+        self, itemids: Sequence[str], *, skip_unreadable: bool = False
+    ) -> tuple[dict[str, StockLevel], dict[str, str]]:
+        """Return the existing ones of the items, in one consistent view, and why others are unreadable.
+
+        Raises Poison if an item is unreadable, unless `skip_unreadable`.
+        """
+        unreadable: dict[str, str] = {}
+
+        def readable(itemid: str, read: Callable[[], R]) -> list[R]:
+            try:
+                return [read()]
+            except Poison as poison:
+                if not skip_unreadable:
+                    raise
+                unreadable[itemid] = poison.reason
+                return []
 
         def view(found: Snapshot) -> dict[str, StockLevel]:
-            items = known(found, itemids)
-            found.require(key for item in items.values() for key in shards_of(item))
-            return {itemid: inventory.stocked(item, seen(found, item)) for itemid, item in items.items()}
+            read = [each for itemid in itemids for each in readable(itemid, partial(known, found, [itemid]))]
+            items = [item for each in read for item in each.values()]
+            found.require(key for item in items for key in shards_of(item))
+            return {
+                item.itemid: level
+                for item in items
+                for level in readable(item.itemid, partial(_level, found, item))
+            }
 
         keys = [key for itemid in itemids for key in self._shard_hints.all_keys(itemid)]
         stocked = await self._store.view(keys, view)
         self._shard_hints.update(each.item for each in stocked.values())
-        return stocked
+        return stocked, unreadable
+
+
+def _level(found: Snapshot, item: Item) -> StockLevel:
+    return inventory.stocked(item, seen(found, item))
 
 
 def _with(catalogue: ItemList, itemid: str) -> ItemList:

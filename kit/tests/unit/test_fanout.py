@@ -4,6 +4,7 @@ import asyncio
 import json
 
 import pytest
+import structlog
 
 from contract.live_tickets import ticket_subscriber
 from contract.topology import EPHEMERAL_PREFIX, TOPICS
@@ -58,6 +59,8 @@ class Gateway:
         )
 
     def _receive(self, service, ticket, time, again, trace_id) -> None:
+        if ticket.status == "odd":
+            raise ValueError("a defect")
         self.received.append((service, ticket.status, time, again))
         self.traces.append(trace_id)
 
@@ -108,6 +111,17 @@ async def test_each_topic_has_an_ephemeral_subscription(gateway: Gateway):
     assert all(spec.name.startswith(EPHEMERAL_PREFIX) for spec in specs)
     assert {spec.expires_after_seconds for spec in specs} == {EXPIRES_AFTER_SECONDS}
     assert {spec.dead_letter_topic for spec in specs} == {None}
+
+
+async def test_message_that_cannot_be_received_hides_no_other(gateway: Gateway):
+    pull = gateway.pull(TOPICS["stock"])
+
+    with structlog.testing.capture_logs() as logs:
+        odd, good = pull.deliver(ticket("odd")), pull.deliver(ticket("reserved", time="t"))
+
+    assert (odd.settled, good.settled) == (["ack"], ["ack"])
+    assert gateway.received == [("stock", "reserved", "t", False)]
+    assert [(each["event"], each["log_level"]) for each in logs] == [("message not received", "error")]
 
 
 async def test_message_is_received_and_acknowledged(gateway: Gateway):

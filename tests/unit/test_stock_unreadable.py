@@ -1,0 +1,32 @@
+"""An item that cannot be read hides no other from the catalogue."""
+
+import pytest
+import structlog
+
+from sagakit.errors import Poison
+from sagakit.tables import Row
+from services.stock.storage import ITEM, SHARD
+from tests.unit.test_stock import StockHarness
+
+
+@pytest.fixture
+async def shop() -> StockHarness:
+    shop = StockHarness()
+    await shop.put()
+    return shop
+
+
+@pytest.mark.parametrize("kind", [ITEM, SHARD])
+async def test_unreadable_item_hides_no_other_item(shop: StockHarness, kind: str):
+    await shop.put("odd")
+    await shop.put("red")
+    key = next(key for key in shop.tables.rows if key.kind == kind and key.name.startswith("odd"))
+    shop.tables.rows[key] = Row({"price": "?", "available": "?"}, 1)
+
+    with structlog.testing.capture_logs() as logs:
+        page, token = await shop.catalogue.list_items(0, "")
+
+    assert ([level.item.itemid for level in page], token) == (["blue", "red"], "")
+    assert [(each["event"], each["itemid"]) for each in logs] == [("item unreadable", "odd")]
+    with pytest.raises(Poison):
+        await shop.catalogue.get_item("odd")
