@@ -11,6 +11,7 @@ from grpc_reflection.v1alpha import reflection
 from sagakit.application import DEFAULT_APPLICATION, Application
 from sagakit.grpc.errors import ErrorServerInterceptor
 from sagakit.grpc.metrics import MetricsInterceptor
+from sagakit.grpc.stream_limit import StreamLimitInterceptor
 from sagakit.telemetry import metrics as names
 from sagakit.telemetry.instruments import NO_METRICS, Metrics
 
@@ -71,7 +72,7 @@ class GrpcServer:
         measuring = MetricsInterceptor(metrics) if metrics.enabled else None
         errors = ErrorServerInterceptor(application.error_domain, application.message_attributes)
         # The first is outermost.
-        interceptors = (measuring, tracing, errors, authentication)
+        interceptors = (measuring, tracing, errors, StreamLimitInterceptor(), authentication)
         self._interceptors = [each for each in interceptors if each is not None]
         self._serving, self._ready = False, True
         metrics.gauge(names.SERVING, lambda: [(self._serving and self._ready, {})])

@@ -47,7 +47,6 @@ class OrderFeed:
         self._released_at: float | None = None
         """Since when the order is known to have failed and to hold nothing (monotonic)."""
         self.followers: list[Credentials] = []
-        """The order is read with the credentials of the latest."""
         self.events: list[OrderEvent] = []
         """In the order they became known here; an order has a small, bounded number."""
         self.status: str | None = None
@@ -56,6 +55,11 @@ class OrderFeed:
         """Whether nothing more will happen."""
         self.closed = False
         """Whether the feed is no longer kept up to date, because the process stops or the feed failed."""
+
+    @property
+    def _credentials(self) -> Credentials:
+        """Those that expire last: the latest follower's may have expired while the client waits."""
+        return max(reversed(self.followers), key=lambda each: each.expires_at)
 
     @property
     def is_terminal(self) -> bool:
@@ -107,7 +111,7 @@ class OrderFeed:
     async def _refresh(self) -> bool:
         """Read the records. Returns whether every service replied."""
         try:
-            snapshot = await self._fetch(self.orderid, self.followers[-1])
+            snapshot = await self._fetch(self.orderid, self._credentials)
         except Unavailable as error:
             log.warning("order refresh failed", orderid=self.orderid, error=str(error))
             return False
