@@ -19,6 +19,12 @@ from deploy.gcp.teardown import teardown
 @click.option("--network", default="default", show_default=True, help="The cluster's network.")
 @click.option("--subnet", default="default", show_default=True, help="The cluster's subnet.")
 @click.option("--domain", default="", envvar="DOMAIN", help="The gateway's public name, for a certificate.")
+@click.option(
+    "--ephemeral-project",
+    default="",
+    envvar="EPHEMERAL_PROJECT_ID",
+    help="Existing project of the gateways' ephemeral subscriptions (default: PROJECT-ephemeral).",
+)
 @click.option("--with-data", is_flag=True, help="With teardown: delete the database, too.")
 @click.option("--execute", is_flag=True, envvar="EXECUTE", help="Run the commands (default: print them).")
 def main(
@@ -28,11 +34,12 @@ def main(
     network: str,
     subnet: str,
     domain: str,
+    ephemeral_project: str,
     with_data: bool,
     execute: bool,
 ) -> None:
     """Create the resources that the suite needs in a project, or remove them. Idempotent."""
-    where = Where(project, region, network, subnet, domain)
+    where = Where(project, region, network, subnet, domain, ephemeral_project)
     steps = list(setup(where) if action == "setup" else teardown(where, with_data=with_data))
     look_up = gcloud("projects", "describe", project, "--format=value(projectNumber)")
     if not execute:

@@ -1,6 +1,7 @@
 """IAM: the permissions that each Kubernetes ServiceAccount needs for its process, without keys."""
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from contract import topology
 from deploy.gcp.steps import NUMBER, Argv, Step, gcloud
@@ -11,47 +12,65 @@ EPHEMERAL_ROLE = "sagaEphemeralSubscriptions"
 EPHEMERAL_PERMISSIONS = tuple(
     f"pubsub.subscriptions.{verb}" for verb in ("consume", "create", "delete", "get", "update")
 )
-"""For the gateway's ephemeral subscriptions, on the project: Pub/Sub supports no conditions by name."""
+"""For the gateway, on the project of ephemeral subscriptions: IAM has no conditions on names in Pub/Sub.
 
-PUBLISHER, SUBSCRIBER, VIEWER = (f"roles/pubsub.{role}" for role in ("publisher", "subscriber", "viewer"))
+(https://cloud.google.com/iam/docs/conditions-resource-attributes)
+"""
+
+PUBLISHER, SUBSCRIBER, VIEWER, EDITOR = (
+    f"roles/pubsub.{role}" for role in ("publisher", "subscriber", "viewer", "editor")
+)
 
 
-def granted(project: str, namespace: str) -> Iterator[Step]:
+class Binding(NamedTuple):
+    """A binding on a project as a whole."""
+
+    project: str
+    title: str
+    role: str
+    member: str
+    condition: str = "None"
+
+
+def granted(project: str, ephemeral_project: str, namespace: str) -> Iterator[Step]:
     """Yield every binding."""
-    yield _ephemeral_role(project)
+    yield _ephemeral_role(ephemeral_project)
     yield from _dead_letters()
     for service in topology.TOPICS:
         yield from _service(member(project, namespace, service), service)
-    for title, role, who, condition in on_project(project, namespace):
-        yield Step(title, _project_binding("add", project, who, role, condition))
+    for binding in on_projects(project, ephemeral_project, namespace):
+        yield Step(binding.title, _project_binding("add", binding))
     gateway = member(project, namespace, "gateway")
     for topic in topology.TOPICS.values():
-        # Attaching a subscription to a topic needs a permission on the topic.
+        # Attaching a subscription to a topic needs a permission on the topic, also from another project
+        # (https://cloud.google.com/pubsub/docs/access-control#required_permissions).
         yield Step(f"gateway may subscribe to {topic}", _bind("topics", topic, gateway, SUBSCRIBER))
 
 
-def on_project(project: str, namespace: str) -> Iterator[tuple[str, str, str, str]]:
-    """Yield title, role, member and condition of the bindings on the project as a whole."""
+def on_projects(project: str, ephemeral_project: str, namespace: str) -> Iterator[Binding]:
+    """Yield the bindings on a project as a whole."""
     named = f"projects/{project}/databases/saga"
     database = f'expression=resource.name=="{named}",title=saga-database'
     for service in topology.TOPICS:
         who = member(project, namespace, service)
-        yield f"{service} may use the database", "roles/datastore.user", who, database
-    role = f"projects/{project}/roles/{EPHEMERAL_ROLE}"
-    yield "gateway may use ephemeral subscriptions", role, member(project, namespace, "gateway"), "None"
+        yield Binding(project, f"{service} may use the database", "roles/datastore.user", who, database)
+    role, who = f"projects/{ephemeral_project}/roles/{EPHEMERAL_ROLE}", member(project, namespace, "gateway")
+    yield Binding(ephemeral_project, "gateway may use ephemeral subscriptions", role, who)
     who = member(project, namespace, "provision")
-    yield "provision may provision", "roles/pubsub.editor", who, "None"
+    yield Binding(project, "provision may provision", EDITOR, who)
+    if ephemeral_project != project:
+        yield Binding(ephemeral_project, "provision may delete ephemeral subscriptions", EDITOR, who)
     adapter = member(project, "custom-metrics", "custom-metrics-stackdriver-adapter")
-    yield "autoscalers may read the backlog", "roles/monitoring.viewer", adapter, "None"
+    yield Binding(project, "autoscalers may read the backlog", "roles/monitoring.viewer", adapter)
     nodes = f"serviceAccount:{NUMBER}-compute@developer.gserviceaccount.com"
-    yield "nodes may run workloads", "roles/container.defaultNodeServiceAccount", nodes, "None"
+    yield Binding(project, "nodes may run workloads", "roles/container.defaultNodeServiceAccount", nodes)
 
 
-def revoked(project: str, namespace: str) -> Iterator[Step]:
-    """Yield the removal of the bindings on the project; those on a topic end with it."""
-    for title, role, who, condition in on_project(project, namespace):
-        if "nodes" not in title:
-            yield Step(f"revoke: {title}", _project_binding("remove", project, who, role, condition))
+def revoked(project: str, ephemeral_project: str, namespace: str) -> Iterator[Step]:
+    """Yield the removal of the bindings on the projects; those on a topic end with it."""
+    for binding in on_projects(project, ephemeral_project, namespace):
+        if "nodes" not in binding.title:
+            yield Step(f"revoke: {binding.title}", _project_binding("remove", binding))
 
 
 def member(project: str, namespace: str, account: str) -> str:
@@ -105,6 +124,6 @@ def _bind(kind: str, name: str, who: str, role: str) -> Argv:
     return gcloud("pubsub", kind, "add-iam-policy-binding", name, f"--member={who}", f"--role={role}")
 
 
-def _project_binding(verb: str, project: str, who: str, role: str, condition: str) -> Argv:
-    about = (f"--member={who}", f"--role={role}", f"--condition={condition}")
-    return gcloud("projects", f"{verb}-iam-policy-binding", project, *about)
+def _project_binding(verb: str, binding: Binding) -> Argv:
+    about = (f"--member={binding.member}", f"--role={binding.role}", f"--condition={binding.condition}")
+    return gcloud("projects", f"{verb}-iam-policy-binding", binding.project, *about)

@@ -44,16 +44,25 @@ class Where:
     subnet: str = "default"
     domain: str = ""
     """The gateway's public name; empty: no certificate is created."""
+    ephemeral: str = ""
+    """Project of the gateways' ephemeral subscriptions; empty: `PROJECT-ephemeral`."""
+
+    @property
+    def ephemeral_project(self) -> str:
+        return self.ephemeral or f"{self.project}-ephemeral"
 
 
 def setup(where: Where) -> Iterator[Step]:
     """Yield all steps, ordered by their dependencies."""
     apis = [f"{api}.googleapis.com" for api in APIS]
     yield Step("APIs", gcloud("services", "enable", *apis))
+    if where.ephemeral_project != where.project:
+        enable = ("services", "enable", "pubsub.googleapis.com", f"--project={where.ephemeral_project}")
+        yield Step(f"API of {where.ephemeral_project}", gcloud(*enable))
     yield from _database(where)
     yield from _messages()
     yield from _images(where)
-    yield from access.granted(where.project, NAME)
+    yield from access.granted(where.project, where.ephemeral_project, NAME)
     yield from _network(where)
     yield from _public_address(where)
 

@@ -24,7 +24,7 @@ def teardown(where: Where, *, with_data: bool) -> Iterator[Step]:
     for name, kind in (("*.googleapis.com.", "CNAME"), ("private.googleapis.com.", "A")):
         yield _removed("DNS record", ("dns", "record-sets"), name, f"--zone={zone}", f"--type={kind}")
     yield _removed("DNS zone", ("dns", "managed-zones"), zone)
-    yield from access.revoked(where.project, NAME)
+    yield from access.revoked(where.project, where.ephemeral_project, NAME)
     place = f"--location={where.region}"
     yield _removed("repository", ("artifacts", "repositories"), NAME, place)
     for spec in subscription_specs():

@@ -171,6 +171,9 @@ class BackendSettings:
     """`host:port` of the Datastore emulator, to use instead of Google's service, as any tool prints it."""
     pubsub_emulator: Annotated[EmulatorHost, variable("PUBSUB_EMULATOR_HOST")] = ""
     """`host:port` of the Pub/Sub emulator, to use instead of Google's service, as any tool prints it."""
+    ephemeral_project: Annotated[str, variable("EPHEMERAL_PROJECT")] = ""
+    """Google Cloud project of ephemeral subscriptions, GOOGLE_CLOUD_PROJECT if it is unset. With another one
+    gateways need no permissions on the subscriptions of services."""
     embedded_file: Annotated[Path, variable("EMBEDDED_FILE")] = Path()
     """SQLite file; must be set for `embedded`. All services use the same."""
 

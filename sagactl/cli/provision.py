@@ -15,8 +15,12 @@ from sagactl.cli import options
 from sagactl.errors import CommandError
 from sagactl.inspect.target import choose
 from sagactl.local.signals import StopSignals
+<<<<<<< HEAD
 from sagactl.text import echo
 from sagakit.backends import open_backend, open_provisioner
+=======
+from sagakit.backends import open_backend, open_broker, open_provisioner
+>>>>>>> d875d04 (Ephemeral subscriptions have a project of their own on Google Cloud)
 from sagakit.bus import SubscriptionSpec
 from sagakit.concurrency import first_completed
 from sagakit.errors import Unavailable
@@ -83,7 +87,6 @@ async def ensure_provisioned(environ: Mapping[str, str]) -> list[str]:
             changes = await asyncio.gather(*(provisioner.ensure_subscription(spec) for spec in specs[:-1]))
             # Created last: if it exists, everything does.
             changes.append(await provisioner.ensure_subscription(specs[-1]))
-            deleted = await provisioner.sweep(topology.EPHEMERAL_PREFIX)
     except (SettingsError, Unavailable) as error:
         raise CommandError(f"cannot provision: {error}") from error
     return [
@@ -92,8 +95,21 @@ async def ensure_provisioned(environ: Mapping[str, str]) -> list[str]:
             f"subscription {spec.name} of {spec.topic}" + (f" ({change})" if change else "")
             for spec, change in zip(specs, changes, strict=True)
         ),
-        *(f"deleted {name}, whose process has ended" for name in deleted),
+        *(await _sweep(environ)),
     ]
+
+
+async def _sweep(environ: Mapping[str, str]) -> list[str]:
+    """Delete the ephemeral subscriptions of processes that have ended; return a line for each, or why not.
+
+    They may be in a project of their own, and nothing depends on their deletion.
+    """
+    try:
+        async with open_broker(BackendSettings.from_environ(environ), Runtime()) as broker:
+            names = await broker.provisioner.sweep(topology.EPHEMERAL_PREFIX)
+    except Unavailable as error:
+        return [f"cannot delete ephemeral subscriptions: {error}"]
+    return [f"deleted {name}, whose process has ended" for name in names]
 
 
 async def provision_with_retries(

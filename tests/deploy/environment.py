@@ -14,7 +14,13 @@ LIBRARIES = ("OTEL_", "GRPC_", "PYTHON")
 """Prefixes of variables that libraries read themselves."""
 
 EXPECTED = {
-    "gke": {"backend": "gcp", "project": "PROJECT_ID", "database": "saga", "datastore_emulator": ""},
+    "gke": {
+        "backend": "gcp",
+        "project": "PROJECT_ID",
+        "ephemeral_project": "PROJECT_ID-ephemeral",
+        "database": "saga",
+        "datastore_emulator": "",
+    },
     "local": {"backend": "gcp", "database": "", "datastore_emulator": "firestore:8081"},
 }
 

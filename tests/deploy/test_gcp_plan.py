@@ -41,17 +41,20 @@ def test_subscription_has_the_settings_of_sagactl_provision(spec):
     assert dead.max_delivery_attempts == int(flags.get("max-delivery-attempts", 0))
 
 
-def test_service_has_exactly_the_needed_permissions():
+def granted_to(account: str, where: Where = WHERE) -> set[tuple[str, str]]:
+    """Resources and roles of a ServiceAccount."""
     granted = set()
-    for step in setup(WHERE):
+    for step in setup(where):
         flags = dict(word.removeprefix("--").split("=", 1) for word in step.run if word.startswith("--m"))
         role = next((word for word in step.run if word.startswith("--role=")), "")
-        if "add-iam-policy-binding" in step.run and "stock" in flags.get("member", "").rpartition("/")[2]:
-            granted.add(
-                (step.run[step.run.index("add-iam-policy-binding") + 1], role.removeprefix("--role=roles/"))
-            )
+        if "add-iam-policy-binding" in step.run and flags.get("member", "").endswith(f"/sa/{account}"):
+            resource = step.run[step.run.index("add-iam-policy-binding") + 1]
+            granted.add((resource, role.removeprefix("--role=").removeprefix("roles/")))
+    return granted
 
-    assert granted == {
+
+def test_service_has_exactly_the_needed_permissions():
+    assert granted_to("stock") == {
         ("com.example.stock", "pubsub.publisher"),
         ("com.example.dead-letter", "pubsub.publisher"),
         ("stock-service.com.example.purchase", "pubsub.subscriber"),
@@ -60,17 +63,27 @@ def test_service_has_exactly_the_needed_permissions():
     }
 
 
-def test_only_the_service_itself_may_publish_to_its_topic():
-    """Statuses are trusted because of the topic they come on (docs/security.md)."""
-    publishers = {topic: set() for topic in topology.TOPICS.values()}
-    for step in setup(WHERE):
-        if "add-iam-policy-binding" in step.run and "--role=roles/pubsub.publisher" in step.run:
-            topic = step.run[step.run.index("add-iam-policy-binding") + 1]
-            (who,) = (word for word in step.run if word.startswith("--member="))
-            publishers.setdefault(topic, set()).add(who.rpartition("/")[2])
+def test_gateway_has_no_permission_on_a_subscription_of_a_service():
+    """It faces the internet. In the project of the services it may only attach subscriptions to topics."""
+    ephemeral_role = "projects/my-proj-ephemeral/roles/sagaEphemeralSubscriptions"
 
-    del publishers[topology.DEAD_LETTER_TOPIC]
-    assert publishers == {topic: {service} for service, topic in topology.TOPICS.items()}
+    assert granted_to("gateway") == {
+        ("my-proj-ephemeral", ephemeral_role),
+        *((topic, "pubsub.subscriber") for topic in topology.TOPICS.values()),
+    }
+    (role,) = (step for step in setup(WHERE) if step.title == "role sagaEphemeralSubscriptions")
+    assert all("--project=my-proj-ephemeral" in argv for argv in role.commands())
+
+
+def test_provision_may_delete_the_subscriptions_of_gateways_that_ended():
+    assert granted_to("provision") == {("my-proj", "pubsub.editor"), ("my-proj-ephemeral", "pubsub.editor")}
+
+
+def test_one_project_for_everything_is_possible_if_it_is_named():
+    together = Where("my-proj", "europe-west4", ephemeral="my-proj")
+
+    assert ("my-proj", "projects/my-proj/roles/sagaEphemeralSubscriptions") in granted_to("gateway", together)
+    assert granted_to("provision", together) == {("my-proj", "pubsub.editor")}
 
 
 def test_datastore_role_is_limited_to_the_database():

@@ -136,11 +136,20 @@ def test_own_values_replace_every_placeholder(machine: Machine):
         if document["kind"] == "ConfigMap":
             settings |= document["data"]
     assert settings["GOOGLE_CLOUD_PROJECT"] == "my-proj"
+    assert settings["EPHEMERAL_PROJECT"] == "my-proj-ephemeral"
     assert settings["AUTH_ISSUER"] == "https://id.example.com"
     assert settings["AUTH_AUDIENCE"] == "shop"
     specs = [document.get("spec", {}) for document in documents]
     assert [spec["hostnames"] for spec in specs if "hostnames" in spec] == [["shop.example.com"]]
     assert not re.search(r"\b(PROJECT_ID|REGION|DOMAIN)\b", done.stdout)
+
+
+@pytest.mark.usefixtures("kubectl")
+def test_project_of_ephemeral_subscriptions_can_be_another_one(machine: Machine):
+    done = machine.run("deploy/k8s/apply", "gke", RENDER="1", EPHEMERAL_PROJECT_ID="other", **MINE)
+
+    data = [each.get("data") or {} for each in yaml.safe_load_all(done.stdout)]
+    assert [each["EPHEMERAL_PROJECT"] for each in data if "EPHEMERAL_PROJECT" in each] == ["other"]
 
 
 @pytest.mark.usefixtures("kubectl")

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from sagakit.bus import Bus, Provisioner, PullSubscription
@@ -55,7 +55,10 @@ class Broker:
 
 @asynccontextmanager
 async def open_broker(settings: BackendSettings, runtime: Runtime) -> AsyncIterator[Broker]:
-    """Open the backend's broker without its store. It connects lazily, as with `open_backend`."""
+    """Open the backend's broker without its store. It connects lazily, as with `open_backend`.
+
+    Its subscriptions are ephemeral ones: on Pub/Sub they are in `settings.ephemeral_project`.
+    """
     if settings.backend == "embedded":
         async with _embedded(settings, runtime) as (_, bus):
             yield Broker(bus, bus)
@@ -63,17 +66,23 @@ async def open_broker(settings: BackendSettings, runtime: Runtime) -> AsyncItera
         from sagakit.backends.gcp.provision import open_pubsub_provisioner
         from sagakit.backends.gcp.pubsub import open_pubsub
 
+        where = (settings.project, settings.pubsub_emulator)
+        subscriptions = settings.ephemeral_project
         async with (
-            open_pubsub_provisioner(settings.project, settings.pubsub_emulator) as provisioner,
-            open_pubsub(settings.project, settings.pubsub_emulator) as pubsub,
+            open_pubsub_provisioner(*where, subscription_project=subscriptions) as provisioner,
+            open_pubsub(*where, subscription_project=subscriptions) as pubsub,
         ):
             yield Broker(pubsub, provisioner)
 
 
 @asynccontextmanager
 async def open_provisioner(environ: Mapping[str, str]) -> AsyncIterator[Provisioner]:
-    """Open the provisioner of the backend that the environment names. Raises SettingsError."""
-    async with open_broker(BackendSettings.from_environ(environ), Runtime()) as broker:
+    """Open the provisioner of the backend that the environment names. Raises SettingsError.
+
+    Its subscriptions are those of services.
+    """
+    settings = replace(BackendSettings.from_environ(environ), ephemeral_project="")
+    async with open_broker(settings, Runtime()) as broker:
         yield broker.provisioner
 
 

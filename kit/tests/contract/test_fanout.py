@@ -5,8 +5,12 @@ from dataclasses import replace
 
 import pytest
 
+from sagakit.backends import open_broker, open_provisioner
+from sagakit.backends.gcp.provision import open_pubsub_provisioner
 from sagakit.bus import Bus, SubscriptionSpec
 from sagakit.errors import Unavailable
+from sagakit.runtime import Runtime
+from sagakit.settings import BackendSettings
 from tests.support.brokers import Broker, Listener, a_message
 
 TOPIC = "things"
@@ -62,3 +66,30 @@ async def test_only_expired_subscriptions_are_swept(broker: Broker, bus: Bus):
     await bus.publish(TOPIC, [a_message("2")])
     assert "2" in await ours.has(2)
     assert "2" in await shared.has(2)
+
+
+@pytest.mark.emulators
+async def test_ephemeral_subscriptions_may_have_a_project_of_their_own(pubsub_emulator: str, project: str):
+    environ = {
+        "GOOGLE_CLOUD_PROJECT": project,
+        "EPHEMERAL_PROJECT": f"{project}-own",
+        "PUBSUB_EMULATOR_HOST": pubsub_emulator,
+    }
+    settings, listener = BackendSettings.from_environ(environ), Listener()
+    async with open_provisioner(environ) as provisioner:
+        await provisioner.ensure_topic(TOPIC)
+    async with open_broker(settings, Runtime()) as broker:
+        await broker.provisioner.ensure_subscription(OURS)
+        broker.bus.subscribe(OURS.name, listener, 10)
+        await broker.bus.publish(TOPIC, [a_message()])
+
+        assert await listener.has(1) == ["hello"]
+        assert await broker.bus.subscription_problem(OURS.name) is None
+
+    assert await listed(project, pubsub_emulator) == []
+    assert await listed(f"{project}-own", pubsub_emulator) == [OURS.name]
+
+
+async def listed(project: str, emulator: str) -> list[str]:
+    async with open_pubsub_provisioner(project, emulator) as provisioner:
+        return [each.name.rpartition("/")[2] async for each in provisioner.listed("")]

@@ -48,12 +48,17 @@ class PubsubProvisioner:
         subscriber: SubscriberAsyncClient,
         project: str,
         changeable: Sequence[str],
+        subscription_project: str = "",
     ) -> None:
-        """`changeable`: the fields of a subscription that can be updated."""
+        """`changeable`: the fields of a subscription that can be updated.
+
+        `subscription_project`: the project of the subscriptions, if it is not the one of the topics.
+        """
         self._publisher = publisher
         self._subscriber = subscriber
         self._project = project
         self._changeable = changeable
+        self._subscription_project = subscription_project or project
         self.now: Callable[[], float] = time.time
 
     async def ensure_topic(self, topic: str) -> None:
@@ -106,7 +111,7 @@ class PubsubProvisioner:
         return dead
 
     async def listed(self, prefix: str) -> AsyncIterator[types.Subscription]:
-        request = types.ListSubscriptionsRequest(project=f"projects/{self._project}")
+        request = types.ListSubscriptionsRequest(project=f"projects/{self._subscription_project}")
         with translated():
             async for each in await self._call(self._subscriber.list_subscriptions, request):
                 if each.name.startswith(self._path(prefix)):
@@ -153,7 +158,7 @@ class PubsubProvisioner:
         return f"projects/{self._project}/topics/{topic}"
 
     def _path(self, name: str) -> str:
-        return f"projects/{self._project}/subscriptions/{name}"
+        return f"projects/{self._subscription_project}/subscriptions/{name}"
 
 
 def _differences(
@@ -175,7 +180,9 @@ def _duration(seconds: float) -> Duration:
 
 
 @asynccontextmanager
-async def open_pubsub_provisioner(project: str, emulator: str) -> AsyncIterator[PubsubProvisioner]:
+async def open_pubsub_provisioner(
+    project: str, emulator: str, subscription_project: str = ""
+) -> AsyncIterator[PubsubProvisioner]:
     publisher = aio_transport(PublisherGrpcAsyncIOTransport, emulator)
     subscriber = aio_transport(SubscriberGrpcAsyncIOTransport, emulator)
     try:
@@ -184,6 +191,7 @@ async def open_pubsub_provisioner(project: str, emulator: str) -> AsyncIterator[
             SubscriberAsyncClient(transport=subscriber),
             project,
             _CHANGEABLE if emulator else (*_CHANGEABLE, *_NOT_IN_THE_EMULATOR),
+            subscription_project,
         )
     finally:
         await publisher.close()

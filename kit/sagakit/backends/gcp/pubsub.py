@@ -46,12 +46,17 @@ class PubsubBus:
         subscriber: pubsub_v1.SubscriberClient,
         project: str,
         lease_seconds: int = LEASE_SECONDS,
+        subscription_project: str = "",
     ) -> None:
-        """`channel` is used for everything but pulling."""
+        """`channel` is used for everything but pulling.
+
+        `subscription_project`: the project of the subscriptions, if it is not the one of the topics.
+        """
         self._channel = channel
         self._publishing: dict[str, RawUnaryCall] = {}
         self._subscriber = subscriber
         self._project = project
+        self._subscription_project = subscription_project or project
         self._lease_seconds = lease_seconds
         self._pulls: set[PubsubSubscription] = set()
 
@@ -82,7 +87,7 @@ class PubsubBus:
         scheduler = LoopScheduler(loop)
         with translated():
             future = self._subscriber.subscribe(
-                f"projects/{self._project}/subscriptions/{name}",
+                f"projects/{self._subscription_project}/subscriptions/{name}",
                 callback=lambda message: receive(PubsubDelivery(message, scheduler)),
                 flow_control=FlowControl(
                     max_messages=max_outstanding,
@@ -100,7 +105,7 @@ class PubsubBus:
         return pull
 
     async def subscription_problem(self, name: str) -> str | None:
-        path = f"projects/{self._project}/subscriptions/{name}"
+        path = f"projects/{self._subscription_project}/subscriptions/{name}"
         get = self._method("Subscriber/GetSubscription", types.Subscription.pb(), {"subscription": path})
         with translated():
             try:
@@ -174,12 +179,12 @@ class PubsubSubscription:
 
 @asynccontextmanager
 async def open_pubsub(
-    project: str, emulator: str, lease_seconds: int = LEASE_SECONDS
+    project: str, emulator: str, lease_seconds: int = LEASE_SECONDS, subscription_project: str = ""
 ) -> AsyncIterator[PubsubBus]:
     """Open the bus of `project`, or of the emulator at `host:port` if one is given."""
     channel = aio_channel(PublisherGrpcAsyncIOTransport, emulator)
     subscriber = pubsub_v1.SubscriberClient(transport=subscriber_transport(emulator))
-    bus = PubsubBus(channel, subscriber, project, lease_seconds)
+    bus = PubsubBus(channel, subscriber, project, lease_seconds, subscription_project)
     try:
         yield bus
     finally:
