@@ -15,12 +15,8 @@ from sagactl.cli import options
 from sagactl.errors import CommandError
 from sagactl.inspect.target import choose
 from sagactl.local.signals import StopSignals
-<<<<<<< HEAD
 from sagactl.text import echo
-from sagakit.backends import open_backend, open_provisioner
-=======
 from sagakit.backends import open_backend, open_broker, open_provisioner
->>>>>>> d875d04 (Ephemeral subscriptions have a project of their own on Google Cloud)
 from sagakit.bus import SubscriptionSpec
 from sagakit.concurrency import first_completed
 from sagakit.errors import Unavailable

@@ -12,6 +12,8 @@ from structlog.testing import capture_logs
 
 from sagakit.application import DEFAULT_APPLICATION
 from sagakit.backends import Backend
+from sagakit.bus import Delivery
+from sagakit.errors import Unavailable
 from sagakit.run import LOST_AFTER_SECONDS, SUBSCRIPTION_CHECK_INTERVAL_SECONDS, Process, SubscriptionCheck
 from sagakit.runtime import Runtime
 from sagakit.service import Kit, Service
@@ -19,7 +21,7 @@ from sagakit.settings import ServiceSettings, SettingsError
 from tests.support.clock import Clock
 from tests.support.eventually import eventually
 from tests.support.grpcserver import registering
-from tests.support.manual_bus import ManualBus
+from tests.support.manual_bus import ManualBus, ManualPull
 from tests.support.tables import MemoryTables
 
 SERVICE = "test.Slow"
@@ -36,29 +38,28 @@ ENVIRON = {
 }
 
 
-class BrokenTables(MemoryTables):
-    """Tables with a defect: once it is set, every query raises it."""
+class BrokenBus(ManualBus):
+    """A bus with a defect: once it is set, every new pull raises it."""
 
     defect: Exception | None = None
 
-    async def due(self, *args: object) -> list[object]:
+    def subscribe(self, name: str, receive: Callable[[Delivery], None], max_outstanding: int) -> ManualPull:
         if self.defect is not None:
             raise self.defect
-        return await super().due(*args)
+        return super().subscribe(name, receive, max_outstanding)
 
 
 @dataclass
 class RunningProcess:
     """A process that serves one slow call."""
 
-    bus: ManualBus = field(default_factory=ManualBus)
-    tables: BrokenTables = field(default_factory=BrokenTables)
+    bus: BrokenBus = field(default_factory=BrokenBus)
     proceed: asyncio.Event = field(default_factory=asyncio.Event)
     called: asyncio.Event = field(default_factory=asyncio.Event)
 
     def __post_init__(self) -> None:
-        settings = ServiceSettings.from_environ({**ENVIRON, "SWEEP_SECONDS": "0.1"})
-        backend = Backend(self.tables, self.bus)
+        settings = ServiceSettings.from_environ(ENVIRON)
+        backend = Backend(MemoryTables(), self.bus)
         self.process = Process("one", settings, backend, Runtime(), self._build, DEFAULT_APPLICATION)
         self.stop = asyncio.Event()
 
@@ -120,16 +121,20 @@ async def test_failed_part_is_drained_like_a_stop_and_raised():
             await eventually(running.reports("", SERVING))
             call = asyncio.ensure_future(running.channel.unary_unary(f"/{SERVICE}/Do")(b"", timeout=30))
             await running.called.wait()
-            running.tables.defect = full
+            running.bus.defect = full
+            for (pull,) in running.bus.pulls.values():
+                pull.end(Unavailable("the stream ended"))
 
             await eventually(lambda: [line for line in logs if line["event"] == "draining after a failure"])
             running.proceed.set()
 
             assert await call == b"done"
-            with pytest.raises(OSError, match="No space left"):
+            with pytest.raises(ExceptionGroup) as raised:
                 await task
 
-    assert [line["error"] for line in logs if line["event"] == "draining after a failure"] == [repr(full)]
+    assert raised.value.exceptions == (full,)
+    [error] = [line["error"] for line in logs if line["event"] == "draining after a failure"]
+    assert "No space left on device" in error
     assert logs[-1]["event"] == "stopped"
 
 
