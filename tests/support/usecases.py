@@ -81,6 +81,7 @@ class PurchaseHarness(Harness):
         self.measured = Measured()
         self.purchase = self.process(deadline_seconds)
         self.orderid = ""
+        self.is_saturated = False
 
     def process(self, deadline_seconds: float = DEADLINE, tables: Tables | None = None) -> Purchase:
         """Return the use cases of one more process."""
@@ -110,7 +111,7 @@ class PurchaseHarness(Harness):
         await self.clock.advance(seconds)
         before = len(self.published)
         purchase = by or self.purchase
-        reminders = Reminders(purchase._store, purchase.remind, self.runtime, lambda: False)
+        reminders = Reminders(purchase._store, purchase.remind, self.runtime, lambda: self.is_saturated)
         await Sweeper(self.tables, TICKET, reminders.claim, self.runtime, capacity=reminders.capacity).sweep()
         new = outbox_rows(self.tables.rows)[before:]
         assert reminders.capacity() == REMINDER_BURST - len(new), "only published reminders count"

@@ -1,22 +1,26 @@
 """The messaging of a process as a whole: hangs are noticed, and steps of the wall clock change nothing."""
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import pytest
 
 from sagakit.backends import Backend
+from sagakit.bus import Delivery
 from sagakit.consumer import Outcome
+from sagakit.errors import Unavailable
 from sagakit.messaging import STALL_TIMEOUT_SECONDS, Messaging
 from sagakit.outbox import Outbox
-from sagakit.reminders import due_property
+from sagakit.reminders import RemindFn, due_property
 from sagakit.service import Kit, Service
 from sagakit.settings import ServiceSettings
-from sagakit.tables import Insert, Key
+from sagakit.store import Changes
+from sagakit.tables import Entity, Insert, Key
 from tests.support.clock import Clock
 from tests.support.counter import COUNTER, OUTBOX, an_event, counting, once
 from tests.support.harness import WAITING, a_message, background, remind
-from tests.support.manual_bus import ManualBus
+from tests.support.manual_bus import ManualBus, ManualPull
 from tests.support.tables import MemoryTables
 
 ENVIRON = {
@@ -36,6 +40,7 @@ class CounterService:
     clock: Clock = field(default_factory=Clock)
     bus: ManualBus = field(default_factory=ManualBus)
     tables: MemoryTables = field(default_factory=MemoryTables)
+    remind: RemindFn = remind
 
     def __post_init__(self) -> None:
         settings = ServiceSettings.from_environ(ENVIRON)
@@ -49,7 +54,7 @@ class CounterService:
             return Outcome.DUPLICATE if changes.unchanged else Outcome.APPLIED
 
         self.kit = kit
-        return Service([], [], {"thing": count}, reminders={WAITING: remind})
+        return Service([], [], {"thing": count}, reminders={WAITING: self.remind})
 
     async def leave_behind(self, name: str) -> None:
         """Store what a crashed process leaves: an unpublished event, and an entity that is due a reminder."""
@@ -120,3 +125,24 @@ async def test_service_runs_its_background_work_until_it_stops():
         running = list(seen)
 
     assert (running, seen) == (["runs"], ["runs", "stopped"])
+
+
+class MissingSubscriptionBus(ManualBus):
+    def subscribe(self, name: str, receive: Callable[[Delivery], None], max_outstanding: int) -> ManualPull:
+        raise Unavailable(f"NOT_FOUND: {name}")
+
+
+async def test_deadlines_are_kept_and_reminders_pause_while_a_subscription_is_missing():
+    def remind_or_cancel(name: str, entity: Entity, now: float, eventid: str) -> Changes[str | None]:
+        if name == "waiting":
+            return remind(name, entity, now, eventid)
+        return Changes(None, {Key(WAITING, name): {"reminders": 0}}, [an_event(f"canceled {name}")])
+
+    service = CounterService(bus=MissingSubscriptionBus(), remind=remind_or_cancel)
+    async with background(service.messaging.run()):
+        await service.leave_behind("waiting")
+        await service.leave_behind("late")
+        await service.clock.advance(60)
+
+    assert "canceled late" in service.bus.eventids
+    assert service.tables.rows[Key(WAITING, "waiting")].entity["reminders"] == 0
