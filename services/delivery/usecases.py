@@ -8,7 +8,7 @@ from sagakit.errors import NotFound
 from sagakit.inbox import Inbox
 from sagakit.runtime import Runtime
 from sagakit.store import Changes, Snapshot, Store
-from services.delivery.shipment import Shipment
+from services.delivery.shipment import ARRANGED, Shipment
 from services.delivery.storage import delivery_key, shipment_entity, to_shipment
 
 
@@ -32,6 +32,8 @@ class UseCases:
 
         def decide(found: Snapshot) -> Changes[Outcome]:
             before = _known(found, ticket.orderid)
+            if before is not None and before.status != ARRANGED:
+                return Changes(Outcome.UNKNOWN)
             if before is not None:
                 must_agree(ticket, before.items, None)
             digest = ticket.owner_digest

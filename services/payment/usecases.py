@@ -66,7 +66,7 @@ class UseCases:
                 charge = charges.with_decision(before, fresh) if before else fresh
                 return Changes(Outcome.APPLIED, self._writes(charge, now), _replies(charge, replyid, now))
             replies = _replies(before, replyid, now)
-            return Changes(Outcome.APPLIED if replies else Outcome.IGNORED, {}, replies)
+            return Changes(Outcome.APPLIED if replies else _unchanged(before), {}, replies)
 
         once = self._inbox.once(eventid, decide, load=lambda _: Outcome.DUPLICATE)
         # A charge that needs no provider has no intention: it is inserted blind.
@@ -92,7 +92,7 @@ class UseCases:
         """
         before = await self._read(ticket.orderid)
         if before is not None and before.status not in OPEN:
-            return Outcome.IGNORED
+            return _unchanged(before)
         refunded = await self._provider.cancel(ticket.orderid)
         return await self._change(
             eventid,
@@ -181,7 +181,7 @@ class UseCases:
             # Purchase publishes the owner, stock may not pass it on.
             after = after and charges.owned(after, ticket.owner_digest)
             if after is None or after == before:
-                return Changes(Outcome.IGNORED)
+                return Changes(_unchanged(before))
             return Changes(Outcome.APPLIED, self._writes(after, now))
 
         once = self._inbox.once(eventid, decide, load=lambda _: Outcome.DUPLICATE)
@@ -205,6 +205,11 @@ REACTIONS = {
 def _known(found: Snapshot, orderid: str) -> Charge | None:
     entity = found.get(payment_key(orderid))
     return None if entity is None else to_charge(orderid, entity)
+
+
+def _unchanged(charge: Charge | None) -> Outcome:
+    """Return the outcome of an event that leaves the charge as it is."""
+    return Outcome.IGNORED if charge is None or charge.status in charges.STATUSES else Outcome.UNKNOWN
 
 
 def _replies(charge: Charge, eventid: str, now: float, *, is_reminder: bool = False) -> list[Event]:

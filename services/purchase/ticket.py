@@ -187,7 +187,7 @@ def cancel(ticket: Ticket, cause: str, time: float, trace_id: str | None = None)
     """Return the canceled ticket. Raises FailedPrecondition if its status is another final one."""
     if ticket.status == CANCELED:
         return ticket
-    transition = TRANSITIONS[ticket.status].get(CANCELLATION)
+    transition = TRANSITIONS.get(ticket.status, {}).get(CANCELLATION)
     if transition is None or transition.to is None:
         raise FailedPrecondition("order-ended", f"the order is {ticket.status}: it cannot be canceled")
     return _with_entry(ticket, HistoryEntry(transition.to, time, cause, trace_id=trace_id), cause)

@@ -161,6 +161,8 @@ class UseCases:
             if entity is None:
                 raise Poison("unknown-order")
             before = to_ticket(orderid, entity)
+            if before.status not in tickets.TRANSITIONS:
+                return Changes(Outcome.UNKNOWN)
             tickets.check(before, report)
             after, publish = tickets.reported(before, report)
             if after == before and not publish:
@@ -175,6 +177,9 @@ class UseCases:
     def remind(self, orderid: str, entity: Entity, now: float, eventid: str) -> Changes[str | None]:
         """Republish a ticket that awaits a reply; cancel an open one at its deadline."""
         before = to_ticket(orderid, entity)
+        if before.status not in tickets.TRANSITIONS:
+            # A newer version's status: only its processes know what the ticket waits for.
+            return Changes(None)
         deadline_seconds = self._order_deadline_seconds
         ticket = tickets.reminded(before, now, deadline_seconds, current_trace_id())
         writes = self._writes(ticket, now)

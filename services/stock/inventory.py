@@ -13,6 +13,8 @@ RESERVED = "reserved"
 REFUSED = "refused"
 SOLD = "sold"
 RELEASED = "released"
+STATUSES = frozenset({RESERVED, REFUSED, SOLD, RELEASED})
+"""The statuses of a reservation that this version knows."""
 
 MAX_SHARDS = 8
 

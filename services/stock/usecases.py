@@ -106,7 +106,10 @@ class UseCases:
         def decide(found: Snapshot) -> Changes[Reserved]:
             entity = found.get(key)
             if entity is not None:
-                replies = _replies(to_reservation(ticket.orderid, entity), replyid, now)
+                before = to_reservation(ticket.orderid, entity)
+                if before.status not in inventory.STATUSES:
+                    return Changes(Reserved(Outcome.UNKNOWN))
+                replies = _replies(before, replyid, now)
                 return Changes(Reserved(Outcome.APPLIED if replies else Outcome.IGNORED), {}, replies)
             decided, items = reserve(found)
             reservation = replace(decided, owner_digest=ticket.owner_digest)
@@ -128,6 +131,9 @@ class UseCases:
     def remind(self, orderid: str, entity: Entity, now: float, eventid: str) -> Changes[str | None]:
         """Republish the reply of an open reservation."""
         before = to_reservation(orderid, entity)
+        if before.status not in inventory.STATUSES:
+            # A newer version's status: only its processes know what the reservation waits for.
+            return Changes(None)
         reservation = inventory.with_reminder(before)
         replies = _replies(reservation, eventid, now, is_reminder=True)
         return Changes("purchase", self._writes(reservation, now), replies)
@@ -146,7 +152,8 @@ class UseCases:
                 return Changes(Outcome.APPLIED, self._writes(tombstone, now))
             before = to_reservation(ticket.orderid, entity)
             if before.status != inventory.RESERVED:
-                return Changes(Outcome.IGNORED)
+                known = before.status in inventory.STATUSES
+                return Changes(Outcome.IGNORED if known else Outcome.UNKNOWN)
             if status == SOLD:
                 must_agree(ticket, before.items, before.amount)
             found.require(shard_key(allocation.itemid, allocation.shard) for allocation in before.allocations)
