@@ -65,6 +65,10 @@ CAUSES: Mapping[str, tuple[str, ...]] = {
 """Step of an order (`service.status`, published or recorded) → the steps that cause it. `reserve-failed`
 causes no compensation: nothing was reserved or charged. A cancellation follows the checkout."""
 
+MAX_STATUS_LENGTH = 64
+MAX_REASON_LENGTH = 1_000
+"""Characters; what is longer is cut. Both are logged, stored and shown."""
+
 _SPELLINGS = {"reserve_failed": RESERVE_FAILED}
 
 
@@ -101,12 +105,14 @@ class TicketMessage:
         try:
             body = parse_json(event.body)
             status = _text(body["status"])
+            if len(status) > MAX_STATUS_LENGTH:
+                raise Poison("malformed-ticket: status is too long")
             return cls(
                 orderid=checked_id("orderid", _text(body["orderid"])),
                 status=_SPELLINGS.get(status, status),
                 cart_items=tuple(_item(each) for each in body.get("cart_items") or ()),
                 amount=_optional_amount(body.get("amount")),
-                reason=_text(body.get("reason") or "") or None,
+                reason=_text(body.get("reason") or "")[:MAX_REASON_LENGTH] or None,
                 owner_digest=_text(body.get("owner_digest") or "") or None,
             )
         except InvalidArgument as error:

@@ -4,10 +4,13 @@ Every service may publish to the dead-letter topic, and a redrive publishes with
 contents of a dead letter prove nothing; the record of the service that it claims to come from does.
 """
 
+import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
+from contract.ownership import owner_digest
 from contract.tickets import ORDER_TICKET, PUBLISHED_BY, CartItem, TicketMessage
 from contract.topology import TOPICS
 from sagactl.inspect.dead_letters import DeadLetter
@@ -15,6 +18,9 @@ from sagactl.inspect.order_records import OrderRecords, order_keys, order_record
 from sagakit.errors import Poison, Unavailable
 from sagakit.events import Event
 from sagakit.tables import Key, Row, Tables
+from services.delivery.shipment import Shipment
+from services.payment.charge import Charge
+from services.stock.inventory import Reservation
 
 _PUBLISHERS = {topic: service for service, topic in TOPICS.items()}
 
@@ -40,9 +46,20 @@ def _ticket(letter: DeadLetter) -> TicketMessage | str:
         return "its topic is unknown"
     try:
         event = Event.from_message(letter.message)
-        return TicketMessage.from_event(event) if event.type == ORDER_TICKET else "it is no order ticket"
-    except Poison:
+        if event.type != ORDER_TICKET:
+            return "it is no order ticket"
+        # Of a repeated name one reader takes the first value, and another the last.
+        json.loads(event.body, object_pairs_hook=_unique)
+        return TicketMessage.from_event(event)
+    except (Poison, ValueError, RecursionError):
         return "it is malformed"
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a name is repeated")
+    return found
 
 
 def _why(letter: DeadLetter, ticket: TicketMessage, rows: Mapping[Key, Row]) -> str:
@@ -56,6 +73,8 @@ def _why(letter: DeadLetter, ticket: TicketMessage, rows: Mapping[Key, Row]) -> 
         return f"{publisher} has other items on record"
     if ticket.amount not in published[ticket.status]:
         return f"{publisher} has another amount on record"
+    if ticket.owner_digest not in {None, _owner_digest(publisher, records)}:
+        return f"{publisher} has another owner on record"
     return ""
 
 
@@ -73,14 +92,20 @@ def _amounts(publisher: str, records: OrderRecords) -> dict[str, set[int | None]
 
 
 def _items(publisher: str, records: OrderRecords) -> Iterable[CartItem]:
-    of = {
-        "purchase": records.ticket,
-        "stock": records.reservation,
-        "payment": records.charge,
-        "delivery": records.shipment,
-    }
-    record = of[publisher]
+    record = records.ticket if publisher == "purchase" else _record(publisher, records)
     return record.items if record else ()
+
+
+def _owner_digest(publisher: str, records: OrderRecords) -> str | None:
+    if records.ticket is not None:
+        return owner_digest(records.ticket.orderid, records.ticket.owner)
+    record = _record(publisher, records)
+    return record.owner_digest if record else None
+
+
+def _record(publisher: str, records: OrderRecords) -> Reservation | Charge | Shipment | None:
+    of = {"stock": records.reservation, "payment": records.charge, "delivery": records.shipment}
+    return of.get(publisher)
 
 
 def _counts(items: Iterable[CartItem]) -> Counter[str]:

@@ -206,7 +206,14 @@ async def test_malformed_events_become_dead_letters_with_a_reason(backend_enviro
         (b"no json", "e"): "malformed-ticket",
         (b"{}", "e"): "malformed-ticket",
         (b"\xff\xfe", "e"): "malformed-ticket",
+        (b"[" * 100_000, "e"): "malformed-ticket",
+        (b'{"orderid":"o","status":"paid","amount":' + b"9" * 10_000 + b"}", "e"): "malformed-ticket",
+        (b'{"orderid":"o","status":"\\ud800"}', "e"): "malformed-ticket",
+        (b'{"orderid":"o","status":"' + b"s" * 100_000 + b'"}', "e"): (
+            "malformed-ticket: status is too long"
+        ),
         (b'{"orderid":"o","status":"paid"}', None): "no-eventid",
+        (b'{"orderid":"p","status":"paid"}', "e\n"): "malformed-eventid",
     }
     async with running_suite(backend_environ) as suite:
         received = listen(suite, topology.DEAD_LETTER_SUBSCRIPTION)

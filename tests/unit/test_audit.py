@@ -5,6 +5,7 @@ from dataclasses import asdict, replace
 
 import pytest
 
+from contract.tickets import CartItem
 from sagactl.inspect.audit import problems, summary
 from sagactl.inspect.records import PAGE, Order, Records, load_records
 from sagakit.tables import Insert, Key
@@ -14,8 +15,8 @@ from services.payment.charge import Charge
 from services.payment.simulated import LEDGER, Entry
 from services.payment.storage import charge_entity, payment_key
 from services.purchase.storage import ticket_entity, ticket_key
-from services.purchase.ticket import opened
-from services.stock.inventory import RESERVED, Allocation, Item, Reservation, Shard
+from services.purchase.ticket import Report, opened, reported
+from services.stock.inventory import RESERVED, SOLD, Allocation, Item, Reservation, Shard
 from services.stock.storage import (
     item_entity,
     item_key,
@@ -224,6 +225,29 @@ async def test_audit_changes_nothing():
 
     assert records.outboxes == {"stock": 1}
     assert tables.rows == before
+
+
+async def test_shipment_of_more_than_was_ordered_is_found():
+    """A forged `approved` may list other items than the ticket."""
+    tables = MemoryTables()
+    ticket = opened("o", "cart", (CartItem("blue", 1), CartItem("red", 1), CartItem("blue", 2)), START)
+    for status in ("reserved", "paid", "delivery-arranged"):
+        ticket, _ = reported(ticket, Report("e", status, START, amount=300))
+    allocations = (Allocation("red", 0, 1), Allocation("blue", 0, 2), Allocation("blue", 1, 1))
+    reservation = Reservation("o", SOLD, ticket.items, allocations, 300, time=START)
+    shipment = Shipment("o", (CartItem("blue", 99), CartItem("red", 1)), START)
+    await tables.commit(
+        [
+            Insert(ticket_key("o"), ticket_entity(ticket, None)),
+            Insert(reservation_key("o"), reservation_entity(reservation, None)),
+            Insert(delivery_key("o"), shipment_entity(shipment)),
+            Insert(Key(LEDGER, "o"), asdict(Entry(charged=300))),
+        ]
+    )
+
+    found = [each for each in problems(await load_records(tables)) if each.startswith("order")]
+
+    assert found == ["order o: it is approved for 3 blue, 1 red, but 99 blue, 1 red was shipped"]
 
 
 CORRUPT = [

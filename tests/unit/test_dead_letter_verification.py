@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from contract.ownership import owner_digest
 from contract.tickets import ORDER_TICKET, CartItem, TicketMessage
 from contract.topology import TOPICS
 from sagactl.inspect.dead_letters import MAX_BODY, DeadLetter
@@ -30,7 +31,7 @@ ALLOCATIONS = (Allocation("blue", 0, 3), Allocation("red", 0, 1))
 RESERVATION = Reservation("o", inventory.RESERVED, ITEMS, ALLOCATIONS, 350, time=START)
 REFUSED = Reservation("o", inventory.REFUSED, ITEMS, time=START)
 CHARGE = Charge("o", charges.CHARGED, START, ITEMS, 350)
-APPROVED = opened("o", "cart", ITEMS, START)
+APPROVED = opened("o", "cart", ITEMS, START, "alice")
 for _status, _amount in (("reserved", 350), ("paid", 350), ("delivery-arranged", None)):
     APPROVED, _ = reported(APPROVED, Report("e", _status, START, _amount))
 CANCELED = cancel(opened("o", "cart", ITEMS, START), "client", START)
@@ -124,6 +125,16 @@ async def test_other_items_and_amounts_are_not_verified(publisher, status, amoun
     assert dearer == f"{publisher} has another amount on record"
 
 
+@pytest.mark.parametrize(("owner", "why"), [("alice", ""), ("mallory", "stock has another owner on record")])
+@pytest.mark.parametrize("ticket", [APPROVED, None], ids=["with its ticket", "without"])
+async def test_owner_is_compared(owner, why, ticket):
+    digest = owner_digest("o", "alice")
+    tables = await tables_with(ticket=ticket, reservation=replace(RESERVATION, owner_digest=digest))
+    message = TicketMessage("o", "reserved", ITEMS, 350, owner_digest=owner_digest("o", owner))
+
+    assert await unverified(tables, letter(message.to_event("e", {}).body, "stock")) == why
+
+
 @pytest.mark.parametrize(
     ("publisher", "status", "records"),
     [
@@ -136,6 +147,7 @@ async def test_other_items_and_amounts_are_not_verified(publisher, status, amoun
         ("stock", "sold", {"reservation": inventory.settled(RESERVATION, inventory.SOLD, START)}),
         ("payment", "paid", {"charge": replace(CHARGE, status=charges.DECLINED)}),
         ("payment", "paid", {"charge": charges.canceled(None, "o", 0, START)}),
+        ("payment", "paid", {"charge": replace(CHARGE, status=charges.CHARGING)}),
         ("payment", "payment-failed", {"charge": CHARGE}),
         ("delivery", "approved", {"shipment": Shipment("o", ITEMS, START)}),
         ("payment", "paid", {}),
@@ -155,6 +167,8 @@ async def test_what_the_publisher_did_not_publish_is_not_verified(publisher, sta
         (letter(b"[" * 100_000), "it is malformed"),
         (letter(b'{"orderid": "o", "status": "paid", "amount": ' + b"9" * 9_999 + b"}"), "it is malformed"),
         (letter(b"\xff"), "it is malformed"),
+        (letter(b'{"orderid": "o", "status": "paid", "amount": 1, "amount": 350}'), "it is malformed"),
+        (letter(b'{"orderid": "o", "status": "paid", "x": [{"y": 1, "y": 2}]}'), "it is malformed"),
         (letter(b"{}", type="billing.Invoice"), "it is no order ticket"),
         (letter(b"{}", eventid=""), "it is malformed"),
         (letter(b"{}", eventid="a\nb"), "it is malformed"),
