@@ -83,7 +83,8 @@ class DisconnectMiddleware:
 
         async def listen() -> Message:
             nonlocal gone
-            message = await receive()
+            while (message := await receive())["type"] != "http.disconnect":
+                pass
             if not started and task is not None:
                 gone = True
                 task.cancel()

@@ -125,9 +125,10 @@ async def test_change_is_completed_although_its_client_hangs_up(tmp_path):
         await asyncio.wait_for(completed.wait(), WAIT_SECONDS)
 
 
-async def test_slow_bodies_keep_no_client_out(tmp_path):
+@pytest.mark.parametrize("limit", ["MAX_CONCURRENT_REQUESTS", "MAX_CONNECTIONS"])
+async def test_slow_bodies_keep_no_client_out(tmp_path, limit):
     async with (
-        gateway(tmp_path, {"CreateCart": [CART]}, MAX_CONCURRENT_REQUESTS="2") as (client, _),
+        gateway(tmp_path, {"CreateCart": [CART]}, **{limit: "2"}) as (client, _),
         AsyncExitStack() as stack,
     ):
         for _ in range(20):
