@@ -1,5 +1,6 @@
-"""`sagactl up` in surroundings that other tests do not have: any umask and closed streams."""
+"""`sagactl up` in surroundings that other tests do not have: umask, closed streams, few descriptors."""
 
+import resource
 import stat
 import sys
 from pathlib import Path
@@ -58,3 +59,12 @@ def test_suite_starts_and_ends_with_closed_standard_streams(tmp_path, closed):
 
         assert local.sagactl("ps").returncode == 0
         assert local.end() == 0
+
+
+def test_every_process_raises_its_limit_of_descriptors(tmp_path):
+    with suite(tmp_path, argv=("sh", "-c", f"ulimit -Sn 256; ulimit -Hn 2048; {UP}")) as local:
+        local.until_ready()
+
+        limits = {resource.prlimit(pid, resource.RLIMIT_NOFILE) for pid in local.pids()}
+
+    assert limits == {(2_048, 2_048)}
