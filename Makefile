@@ -1,10 +1,12 @@
 .DEFAULT_GOAL := help
-.PHONY: help run clean check lint types imports proto-check fast-tests test ci simulate model fuzz bench dist docs screenshots proto proto-release lock chaos overload \
+.PHONY: help run clean check lint types imports proto-check fast-tests test ci simulate model fuzz bench dist docs screenshots swagger-ui proto proto-release lock chaos overload \
 	manifests images push deploy project project-teardown test-cloud
 
 PYTHON ?= python3
 REGISTRY ?= localhost/saga
 TAG ?= dev
+SWAGGER_UI ?= 5.35.0
+SWAGGER_UI_SHA512 ?= U06rpMtW9V3XPGOBeamTUSr0Z09jMX4IJuANpE/EZbAhw0G8CgwrzU4YmXkn/h0wCDNsXdGarTNNHC3sU8yVUQ==
 VENV := .venv
 BIN := $(VENV)/bin
 
@@ -109,6 +111,15 @@ docs: $(VENV)/.dev ## Regenerate the diagrams, the tables of settings and metric
 
 screenshots: $(VENV)/.dev ## Take the pictures in docs/images from a running suite (needs chromium)
 	$(BIN)/python -m tests.screenshots docs/images
+
+# The digest is that of the registry: `npm view swagger-ui-dist@VERSION dist.integrity`.
+swagger-ui: ## Replace the copy of Swagger UI by that of npm: [SWAGGER_UI=version] [SWAGGER_UI_SHA512=digest]
+	rm -rf build/swagger-ui && mkdir -p build/swagger-ui
+	npm pack --silent --pack-destination build/swagger-ui swagger-ui-dist@$(SWAGGER_UI)
+	test "$$(openssl dgst -sha512 -binary build/swagger-ui/*.tgz | base64 -w0)" = "$(SWAGGER_UI_SHA512)"
+	tar -xzf build/swagger-ui/*.tgz -C build/swagger-ui
+	cd build/swagger-ui/package && cp LICENSE NOTICE swagger-ui.css swagger-ui-bundle.js \
+		swagger-ui-bundle.js.LICENSE.txt $(CURDIR)/services/gateway/swagger_ui/
 
 proto: $(VENV)/.dev ## Generate rpc/ from proto/
 	$(call protoc,.)

@@ -64,6 +64,7 @@ async def _run(settings: Settings, listener: socket.socket) -> None:
             stream_limits=settings.stream_limits,
             trace_url=settings.trace_url,
             control=settings.control,
+            docs=settings.serves_docs,
         )
 
         def drain() -> None:

@@ -15,7 +15,7 @@ from services.gateway.order_feed.live import LiveOrders
 from services.gateway.routes import carts, items, legacy, operations, orders
 from services.gateway.service_control import service_control
 from services.gateway.settings import StreamLimits
-from services.gateway.static_ui import UI, UIFiles, static_ui
+from services.gateway.static_ui import UI, UIFiles, mount_docs, static_ui
 
 _ROUTERS = (
     *(legacy.purchase, legacy.payment, legacy.delivery, legacy.stock),
@@ -40,11 +40,12 @@ def create_app(
     stream_limits: StreamLimits = _DEFAULT_STREAM_LIMITS,
     trace_url: str = "",
     control: Path | None = None,
+    docs: bool = True,
 ) -> FastAPI:
     """Return the gateway over `clients`, which are opened at its start and closed at its end.
 
     Without `feeds` there are no live events. With `control`, the control socket of a suite on this machine,
-    services can be stopped and started from the web UI.
+    services can be stopped and started from the web UI. With `docs` the API's document has a page.
     """
 
     @asynccontextmanager
@@ -52,7 +53,9 @@ def create_app(
         async with clients:
             yield
 
-    app = FastAPI(title="api-gateway", version="1", lifespan=lifespan, redirect_slashes=False, redoc_url=None)
+    # FastAPI's own pages load scripts from another host.
+    app = FastAPI(title="api-gateway", version="1", lifespan=lifespan, docs_url=None, redoc_url=None)
+    app.router.redirect_slashes = False
     app.summary = "Carts, order tickets and the catalogue"
     app.state.clients = clients
     app.state.lifecycle = lifecycle
@@ -65,6 +68,8 @@ def create_app(
     authenticated, can_control = config.tokens is not None, control is not None
     app.include_router(static_ui(app.state.ui, authenticated, can_control, trace_url))
     app.mount(UI, app.state.ui)
+    if docs:
+        mount_docs(app)
     errors.install(app)
     middleware.install(app, config, lambda: lifecycle.draining)
     documentation.install(app, authenticated=authenticated)

@@ -13,12 +13,12 @@ from sagakit.auth.jwt import TokenVerifier, parse_bearer
 from sagakit.errors import MissingToken, Unauthenticated, Unavailable
 from services.gateway.errors import Problem
 from services.gateway.rate_limits import CLIENT, TokenBucket, client_address, rate_limited
-from services.gateway.static_ui import UI
+from services.gateway.static_ui import DOCS, UI
 
 SERVICE_CONTROL = "/ui/services"
 """Prefix of the paths below /ui that need a token, unlike its files."""
 PROBES = ("/healthz", "/readyz")
-PUBLIC_PATHS = (*PROBES, "/", "/docs", "/openapi.json")
+PUBLIC_PATHS = (*PROBES, "/", "/openapi.json")
 """Paths that need no authentication."""
 
 
@@ -112,4 +112,4 @@ def _unauthenticated(error: Unauthenticated) -> Problem:
 def _is_ui_file(path: str) -> bool:
     if path == SERVICE_CONTROL or path.startswith(f"{SERVICE_CONTROL}/"):
         return False
-    return path == UI or path.startswith(f"{UI}/")
+    return any(path == page or path.startswith(f"{page}/") for page in (UI, DOCS))

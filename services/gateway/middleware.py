@@ -196,9 +196,7 @@ class SecurityHeadersMiddleware:
             headers = MutableHeaders(scope=message)
             headers.update(_SECURITY_HEADERS)
             headers.setdefault("Cache-Control", "no-store")
-            # The page at /docs loads its scripts from another origin.
-            if scope["path"] != "/docs":
-                headers.setdefault("Content-Security-Policy", _LOAD_NOTHING)
+            headers.setdefault("Content-Security-Policy", _LOAD_NOTHING)
             if self.https_only:
                 headers.setdefault("Strict-Transport-Security", _HTTPS_ONLY)
 

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator
 from pydantic.dataclasses import dataclass
@@ -110,6 +110,8 @@ class Settings:
     allowed_hosts: Annotated[Texts, AfterValidator(_host_names), variable("ALLOWED_HOSTS")] = ()
     """Comma-separated host names (`shop.example`, `*.shop.example`) that are answered without
     authentication, besides `localhost`, `*.localhost` and IP addresses."""
+    docs: Annotated[Literal["on", "off", "auto"], variable("DOCS")] = "auto"
+    """Whether the API's document has a page, at `/docs`; `auto`: unless this is `production`."""
     trace_url: Annotated[str, AfterValidator(_trace_url), variable("TRACE_URL")] = ""
     """URL that shows a trace, with `{trace_id}` in it, for links in the web UI."""
     control: Annotated[Path | None, variable("CONTROL_SOCKET")] = None
@@ -126,6 +128,11 @@ class Settings:
     def targets(self) -> Mapping[str, str]:
         """The gRPC target of each service."""
         return {service: getattr(self, service) for service in TOPICS}
+
+    @property
+    def serves_docs(self) -> bool:
+        """Whether the API's document has a page."""
+        return self.docs == "on" or (self.docs == "auto" and not self.production)
 
     @property
     def production(self) -> bool:

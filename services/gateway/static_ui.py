@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, FastAPI
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
@@ -15,28 +15,33 @@ from services.gateway.origins import is_local
 
 UI = "/ui"
 FILES = Path(__file__).parent / "ui"
+DOCS = "/docs"
+SWAGGER_UI = Path(__file__).parent / "swagger_ui"
+"""Swagger UI of npm's package swagger-ui-dist (`make swagger-ui`), and a page of our own that runs it."""
 _INDEX = "index.html"
 # No other origins, no inline scripts or styles, and no script can turn text into markup.
 _CONTENT_SECURITY_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'"
 )
-_HEADERS = {
-    "Content-Security-Policy": _CONTENT_SECURITY_POLICY,
-    # Revalidated on each use: files are never older than their gateway.
-    "Cache-Control": "no-cache",
-}
+# Swagger UI has its icons in its styles, and writes markup, which DOMPurify cleans.
+_DOCS_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
 
 
 class UIFiles(StaticFiles):
     """The files, with headers that restrict what a browser does with them."""
 
-    def __init__(self) -> None:
-        super().__init__(directory=FILES, html=True)
+    def __init__(self, directory: Path = FILES, policy: str = _CONTENT_SECURITY_POLICY) -> None:
+        super().__init__(directory=directory, html=True)
+        # Revalidated on each use: files are never older than their gateway.
+        self._headers = {"Content-Security-Policy": policy, "Cache-Control": "no-cache"}
 
     async def get_response(self, path: str, scope: Scope) -> Response:
         response = await super().get_response(path, scope)
-        response.headers.update(_HEADERS)
+        response.headers.update(self._headers)
         return response
 
     async def index(self, request: Request) -> Response:
@@ -61,6 +66,13 @@ def static_ui(files: UIFiles, sign_in: bool, can_control: bool, trace_url: str) 
         return vocabulary()
 
     return router
+
+
+def mount_docs(app: FastAPI) -> None:
+    """Serve the page of the API's document."""
+    files = UIFiles(SWAGGER_UI, _DOCS_POLICY)
+    app.add_api_route(DOCS, files.index, methods=["GET", "HEAD"], include_in_schema=False)
+    app.mount(DOCS, files)
 
 
 def prefers_html(accept: str) -> bool:

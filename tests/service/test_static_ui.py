@@ -14,7 +14,7 @@ from services.gateway.app import Lifecycle, create_app
 from services.gateway.clients import SERVICES, Clients
 from services.gateway.middleware import MiddlewareConfig
 from services.gateway.settings import RequestLimits
-from services.gateway.static_ui import FILES, prefers_html
+from services.gateway.static_ui import FILES, SWAGGER_UI, prefers_html
 from tests.service.gateway_harness import assert_problem, client_of, gateway
 
 BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;q=0.8"
@@ -152,5 +152,6 @@ def test_wheel_contains_the_web_ui(tmp_path):
     )
 
     wheel = Path(tmp_path, ast.literal_eval(built.stdout.splitlines()[-1]))
-    packed = {name for name in zipfile.ZipFile(wheel).namelist() if name.startswith("services/gateway/ui/")}
-    assert packed == {f"services/gateway/ui/{file.name}" for file in FILES.iterdir()}
+    packed = set(zipfile.ZipFile(wheel).namelist())
+    for directory in (FILES, SWAGGER_UI):
+        assert {f"services/gateway/{directory.name}/{file.name}" for file in directory.iterdir()} <= packed
