@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from sagactl.inspect.dead_letters import REDRIVEN_TIME, DeadLetter
 from sagactl.inspect.verification import verified
 from sagakit.bus import PULL_LEASE_SECONDS, Bus, Message, PulledMessage, PullSubscription
+from sagakit.dead_letters import REDUCED_ATTRIBUTE
 from sagakit.errors import Poison, Unavailable
 from sagakit.events import timestamp
 from sagakit.tables import Tables
@@ -19,6 +20,7 @@ EXTEND_INTERVAL_SECONDS = PULL_LEASE_SECONDS / 3
 
 UNKNOWN_TOPIC = "their topic is unknown"
 UNVERIFIED = "they are unverified, and --unverified is not given"
+INCOMPLETE = "only a part of them was recorded"
 CAME_BACK = "they failed again"
 LEASE_ENDED = "their lease ended first, so that they may stay"
 TOO_SLOW = "the broker answers more slowly than its leases last"
@@ -163,6 +165,8 @@ def why_left(letter: DeadLetter, now: float, *, unverified: bool) -> str:
     """Return why a redrive at `now` leaves a dead letter; "" if it does not."""
     if letter.topic is None:
         return UNKNOWN_TOPIC
+    if REDUCED_ATTRIBUTE in letter.message.attributes:
+        return INCOMPLETE
     if letter.unverified and not unverified:
         return UNVERIFIED
     return CAME_BACK if letter.message.attributes.get(REDRIVEN_TIME) == timestamp(now) else ""

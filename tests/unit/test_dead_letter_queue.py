@@ -9,6 +9,7 @@ from contract.topology import TOPICS
 from sagactl.inspect import dead_letter_queue
 from sagactl.inspect.dead_letter_queue import (
     CAME_BACK,
+    INCOMPLETE,
     LEASE_ENDED,
     PAGE,
     UNKNOWN_TOPIC,
@@ -103,6 +104,19 @@ async def test_dead_letter_whose_lease_ended_is_not_reported_as_dropped():
     assert harness.broker.eventids == ["e0", "e1"]
     assert harness.done == []
     assert harness.left == {LEASE_ENDED}
+
+
+async def test_reduced_dead_letter_is_dropped_and_not_redriven():
+    (whole,) = letters(1)
+    part = Message(whole.data[:10], {**whole.attributes, "dead_letter_reduced": "10 of 50 bytes"})
+    harness = Harness([part])
+
+    await harness.redrive()
+    left, still_there = harness.left, harness.broker.eventids
+    await harness.drop()
+
+    assert (left, still_there) == ({INCOMPLETE}, ["e0"])
+    assert harness.done == ["e0"]
 
 
 async def test_broker_that_is_too_slow_gets_nothing_twice():
