@@ -20,7 +20,7 @@ CALL_DURATION = Histogram(
     "Duration of calls, from the request to the status, without health checks and reflection.",
     ("rpc.method", "rpc.response.status_code"),
 )
-SERVING = Gauge("saga.serving", "", "1 while the process answers health checks with SERVING, else 0.")
+SERVING = Gauge("saga.serving", "", "1 while the service works and events reach it, else 0.")
 
 TRANSACTION_DURATION = Histogram(
     "saga.transaction.duration",

@@ -7,6 +7,7 @@ import pkgutil
 import queue
 from collections.abc import AsyncIterator, Callable, Generator
 from concurrent.futures import Future
+from pathlib import Path
 from typing import Any
 from unittest.mock import create_autospec
 
@@ -22,11 +23,11 @@ from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcAsyncI
 
 from sagakit.backends import gcp
 from sagakit.backends.gcp.channels import LateCredentials, RawUnaryCall
-from sagakit.backends.gcp.datastore import DatastoreTables
+from sagakit.backends.gcp.datastore import DatastoreTables, open_datastore
 from sagakit.backends.gcp.errors import VENDOR_ERRORS
-from sagakit.backends.gcp.provision import PubsubProvisioner
-from sagakit.backends.gcp.pubsub import PubsubBus, PubsubDelivery, PubsubSubscription
-from sagakit.backends.gcp.pull import PubsubPullSubscription
+from sagakit.backends.gcp.provision import PubsubProvisioner, open_pubsub_provisioner
+from sagakit.backends.gcp.pubsub import PubsubBus, PubsubDelivery, PubsubSubscription, open_pubsub
+from sagakit.backends.gcp.pull import PubsubPullSubscription, open_pubsub_pull_subscription
 from sagakit.backends.gcp.scheduler import LoopScheduler
 from sagakit.bus import Message, PulledMessage, SubscriptionSpec
 from sagakit.errors import SagaError, Unavailable
@@ -218,6 +219,19 @@ async def test_cancelled_task_ends(method: tuple[type, str]):
 
     with pytest.raises(asyncio.CancelledError):
         await asyncio.create_task(cancel_itself())
+
+
+async def test_backend_is_opened_without_credentials(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Known mistake: a metadata server that starts later than the process ends it."""
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "missing.json"))
+
+    async with (
+        open_datastore("p", "", ""),
+        open_pubsub("p", ""),
+        open_pubsub_provisioner("p", ""),
+        open_pubsub_pull_subscription("p", "", "s"),
+    ):
+        pass
 
 
 def test_credentials_are_looked_up_by_each_call_until_they_are_found(monkeypatch: pytest.MonkeyPatch):
