@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-OPEN = frozenset({"pre-approved", "reserved"})
-"""Statuses of an order that is not final yet."""
+FINAL = frozenset({"approved", "reserve-failed", "payment-failed", "canceled"})
+"""Statuses of an order that do not change any more; one that this version does not know is not among them."""
 
 Json = Mapping[str, Any]
 
@@ -40,7 +40,7 @@ class Order:
 
     orderid: str
     status: str
-    """pre-approved, reserved, approved, reserve-failed, payment-failed or canceled."""
+    """pre-approved, reserved, approved, reserve-failed, payment-failed, canceled, or one of a newer API."""
     cart_items: tuple[CartItem, ...]
     amount: int | None = None
     """Amount to charge, in minor units of the currency; None before stock is reserved."""
@@ -50,7 +50,7 @@ class Order:
     @property
     def is_final(self) -> bool:
         """Whether the order is approved or has failed; its status does not change any more."""
-        return self.status not in OPEN
+        return self.status in FINAL
 
     @classmethod
     def of(cls, json: Json) -> "Order":

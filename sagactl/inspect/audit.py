@@ -3,10 +3,12 @@
 from collections import Counter
 from collections.abc import Iterator
 
-from contract.tickets import APPROVED, FAILED, OPEN
+from contract.tickets import APPROVED, FAILED, OPEN, TERMINAL
 from sagactl.inspect.records import Order, Records, Units
 from services.payment.charge import CHARGED, CHARGING, SETTLED
+from services.payment.charge import STATUSES as CHARGE_STATUSES
 from services.stock.inventory import RESERVED, SOLD, Shard
+from services.stock.inventory import STATUSES as RESERVATION_STATUSES
 
 
 def problems(records: Records) -> list[str]:
@@ -63,6 +65,7 @@ def _shard_problems(records: Records, itemid: str, number: int) -> Iterator[str]
 
 
 def _order_problems(order: Order) -> Iterator[str]:
+    yield from _unknown_statuses(order)
     if order.ticket is None:
         yield "it has no ticket"
     if order.ticket in OPEN:
@@ -79,6 +82,17 @@ def _order_problems(order: Order) -> Iterator[str]:
         yield from _approved_problems(order)
     elif order.ticket in FAILED:
         yield from _failed_problems(order)
+
+
+def _unknown_statuses(order: Order) -> Iterator[str]:
+    """Yield the statuses of a newer release: what they demand of the other records is unknown here."""
+    for record, status, known in (
+        ("ticket", order.ticket, OPEN | TERMINAL),
+        ("reservation", order.reservation, RESERVATION_STATUSES),
+        ("charge", order.payment, CHARGE_STATUSES),
+    ):
+        if status is not None and status not in known:
+            yield f"the status of its {record} is unknown to this version: {status}"
 
 
 def _approved_problems(order: Order) -> Iterator[str]:

@@ -13,12 +13,12 @@ from contract.reactions import Reaction
 from contract.tickets import (
     APPROVED,
     CAUSES,
-    OPEN,
     ORDER_TICKET,
     PRE_APPROVED,
     PUBLISHED_BY,
     RESERVE_FAILED,
     RESERVED,
+    TERMINAL,
     CartItem,
     TicketMessage,
 )
@@ -226,8 +226,8 @@ def test_published_by_is_what_the_reactions_and_transitions_publish():
     assert {**derived, "purchase": by_purchase} == PUBLISHED_BY
 
 
-def test_client_has_the_same_open_statuses():
-    assert models.OPEN == OPEN
+def test_client_has_the_same_final_statuses():
+    assert models.FINAL == TERMINAL
 
 
 def test_causes_follow_from_the_reactions_and_transitions():

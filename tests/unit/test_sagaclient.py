@@ -221,6 +221,15 @@ async def test_wait_for_order_waits_at_the_server_until_the_order_is_final():
         assert request.extensions["timeout"]["read"] == pytest.approx(15 + wait, abs=0.01)
 
 
+async def test_order_with_a_status_of_a_newer_api_is_returned_as_it_is_and_not_final():
+    api = Api(ok({**ORDER, "status": "teleported"}))
+
+    async with api.client() as client:
+        order = await client.wait_for_order("o", seconds=0)
+
+    assert (order.status, order.is_final) == ("teleported", False)
+
+
 MODELS: Sequence[tuple[type, Any]] = (
     (CartItem, purchase_pb2.CartItem),
     (Cart, purchase_pb2.Cart),

@@ -115,7 +115,7 @@ export class Order {
   }
 
   #outcome(status) {
-    const { title, compensation } = OUTCOMES[status];
+    const { title, compensation } = OUTCOMES[status] ?? { title: `Order ${status}` };
     const summary = `${title} after ${duration(saga.durationOf(this.#events))}`;
     const reason = saga.classOf(status) === "failed" && saga.reasonOf(this.#events);
     const sentence = reason ? `${summary}: ${reason}.` : `${summary}.`;
