@@ -1,4 +1,4 @@
-"""What a newer release has stored survives a rewrite by this one (for sagas: the simulation `mixed`)."""
+"""Properties of a newer release survive a rewrite by this one (for sagas: the simulation `mixed`)."""
 
 from dataclasses import replace
 
