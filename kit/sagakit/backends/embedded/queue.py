@@ -178,7 +178,16 @@ def move_to_dead_letter(db: sqlite3.Connection, spec: SubscriptionSpec, now: flo
 
 
 def _leases(rows: Iterable[tuple[int, bytes, str, int]]) -> list[Lease]:
-    return [Lease(id_, Message(data, json.loads(text)), attempt) for id_, data, text, attempt in rows]
+    return [Lease(id_, Message(data, _attributes(text)), attempt) for id_, data, text, attempt in rows]
+
+
+def _attributes(text: str) -> dict[str, str]:
+    """Return attributes; none if they are damaged: without an eventid the message becomes a dead letter."""
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        return {}
+    return {name: str(value) for name, value in found.items()} if isinstance(found, dict) else {}
 
 
 def _dead_letter(spec: SubscriptionSpec, lease: Lease) -> Message:
