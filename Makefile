@@ -1,14 +1,19 @@
 .DEFAULT_GOAL := help
-.PHONY: help run clean check lint types imports proto-check fast-tests test ci simulate model fuzz bench dist docs screenshots swagger-ui proto proto-release lock chaos overload \
+.PHONY: help run clean check check-newest remake lint types imports proto-check fast-tests test ci simulate model fuzz bench dist docs screenshots swagger-ui proto proto-release lock chaos overload \
 	manifests images push deploy project project-teardown test-cloud
 
 PYTHON ?= python3
+# The newest version for which all dependencies have wheels; requires-python is the oldest.
+PYTHON_NEWEST ?= python3.13
 REGISTRY ?= localhost/saga
 TAG ?= dev
 SWAGGER_UI ?= 5.35.0
 SWAGGER_UI_SHA512 ?= U06rpMtW9V3XPGOBeamTUSr0Z09jMX4IJuANpE/EZbAhw0G8CgwrzU4YmXkn/h0wCDNsXdGarTNNHC3sU8yVUQ==
 VENV := .venv
 BIN := $(VENV)/bin
+# A virtual environment works only where it was made: the scripts of a copy run the original's code. Empty if it
+# is missing, was moved or copied with the checkout, or has lost its Python.
+HERE := $(shell [ -x $(BIN)/python ] && grep -sF ' $(abspath $(VENV))' $(VENV)/pyvenv.cfg)
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -20,11 +25,17 @@ run: $(VENV)/.run ## Run the whole suite until Ctrl-C: [BACKEND=auto|emulators|e
 	@exec $(BIN)/sagactl up --die-with-parent
 
 clean: ## Remove .run/: the embedded backend's data, and the logs
-	@if [ -x $(BIN)/sagactl ]; then exec $(BIN)/sagactl clean; else rm -rf .run; fi
+	@if [ "$(HERE)" ] && [ -x $(BIN)/sagactl ]; then exec $(BIN)/sagactl clean; else rm -rf .run; fi
 
 check: ## Lint, types, import contracts, protos, fast tests: for every commit; prints the seconds it took
 	@started=$$(date +%s) && $(MAKE) --no-print-directory lint types imports proto-check fast-tests && \
 		echo "make check: $$(($$(date +%s) - started)) s"
+
+check-newest: ## Run the fast tests with the newest supported Python, if it is installed: [PYTHON_NEWEST=python3.13]
+	@if $(PYTHON_NEWEST) -c '' 2>/dev/null; then started=$$(date +%s) && \
+		$(MAKE) --no-print-directory fast-tests VENV=$(VENV)/newest PYTHON=$(PYTHON_NEWEST) && \
+		echo "make check-newest: $$(($$(date +%s) - started)) s"; \
+	else echo "make check-newest: skipped, there is no $(PYTHON_NEWEST)"; fi
 
 fast-tests: $(VENV)/.dev
 	$(BIN)/python -m pytest -q -m "not emulators" kit/tests tests/unit tests/contract tests/service tests/golden
@@ -50,7 +61,7 @@ proto-check: $(VENV)/.dev ## Lint the protos, find breaking changes, compare the
 test: $(VENV)/.dev ## Run every test suite; without gcloud or chromium, skip what needs emulators or a browser
 	$(BIN)/python -m pytest
 
-ci: check $(VENV)/.checkov test simulate chaos overload ## Exactly what CI runs
+ci: check check-newest $(VENV)/.checkov test simulate chaos overload ## Exactly what CI runs
 	$(MAKE) bench QUICK=1
 
 simulate: $(VENV)/.dev ## Run sagas on virtual time with faults of every kind: [SAGAS=10000] [SEED=1]
@@ -141,20 +152,23 @@ PACKAGES := pyproject.toml kit/pyproject.toml client/pyproject.toml --all-extras
 pin = $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
 	--custom-compile-command "make lock" $(2) $(3) -o $(1)
 
-$(VENV)/.created:
+$(VENV)/.created: $(if $(HERE),,remake)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 	|| { echo "Python 3.11 or later is needed, as \"$(PYTHON)\" or named by PYTHON=…" >&2; exit 1; }
 	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null \
 	|| { echo "Python's venv module is missing: install it (Debian, Ubuntu: python3-venv)" >&2; exit 1; }
-	$(PYTHON) -m venv $(VENV)
+	$(PYTHON) -m venv --clear $(VENV)
 	@touch $@
 
-$(VENV)/.run: $(VENV)/.created requirements.txt pyproject.toml kit/pyproject.toml client/pyproject.toml
+$(VENV)/.locked: $(VENV)/.created requirements.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt
+	@touch $@
+
+$(VENV)/.run: $(VENV)/.locked pyproject.toml kit/pyproject.toml client/pyproject.toml
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e kit -e client -e .
 	@touch $@
 
-$(VENV)/.dev: $(VENV)/.run requirements-dev.txt
+$(VENV)/.dev: $(VENV)/.locked requirements-dev.txt | $(VENV)/.run
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
 	@touch $@
 
