@@ -1,12 +1,15 @@
-"""The virtual environment that `make` keeps: made again where it does not belong, and no more often."""
+"""The virtual environments that `make` keeps, made again where they do not belong; the Pythons of CI."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
+import yaml
 
 ROOT = Path(__file__).parents[2]
 STAMPS = (".created", ".locked", ".run", ".dev")
@@ -83,3 +86,12 @@ def test_clean_in_a_copy_does_not_run_the_code_of_the_original(checkout):
 
     assert not called.exists()
     assert not (copy / ".run").exists()
+
+
+def test_ci_runs_the_oldest_and_the_newest_supported_python():
+    newest = re.search(r"^PYTHON_NEWEST \?= python(\S+)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    oldest = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["requires-python"]
+    steps = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text())["jobs"]["ci"]["steps"]
+    (versions,) = (step["with"]["python-version"] for step in steps if "setup-python" in step.get("uses", ""))
+
+    assert versions.split() == [newest[1], oldest.removeprefix(">=")]

@@ -87,7 +87,7 @@ class Database:
     def _open(self) -> sqlite3.Connection:
         if self._connection is None:
             create_private(self.file)
-            connection = sqlite3.connect(self.file, LOCK_TIMEOUT_SECONDS, isolation_level=None)
+            connection = sqlite3.connect(self.file, timeout=LOCK_TIMEOUT_SECONDS, isolation_level=None)
             write_ahead(connection)
             # The file survives a crash of any process. After a power failure it is consistent, state and
             # messages alike, but may lack the last commits: this backend is for one machine.
