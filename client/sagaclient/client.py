@@ -64,9 +64,10 @@ class SagaClient:
     ) -> None:
         await self._http.aclose()
 
-    async def create_cart(self, cartid: str, *, key: str | None = None) -> Cart:
-        """Open a cart and return it, or return the existing one."""
-        return _parse(Cart.of, await self._transport.change("PUT", _cart(cartid), key))
+    async def create_cart(self, cartid: str | None = None, *, key: str | None = None) -> Cart:
+        """Open a cart and return it, or return the existing one; without an id, under a new random one."""
+        method, path = ("POST", "/v1/carts") if cartid is None else ("PUT", _cart(cartid))
+        return _parse(Cart.of, await self._transport.change(method, path, key))
 
     async def get_cart(self, cartid: str) -> Cart:
         """Return the cart. Raises NotFound."""

@@ -30,6 +30,8 @@ class Credentials:
     """Empty if authentication is disabled."""
     expires_at: float = math.inf
     operator: bool = True
+    sub: str = ""
+    """Empty if authentication is disabled."""
 
 
 _ANONYMOUS = Credentials()
@@ -99,7 +101,7 @@ class AuthMiddleware:
 async def _authenticate(tokens: TokenVerifier, headers: Headers) -> tuple[str, Credentials]:
     token = parse_bearer(headers.getlist("authorization"))
     caller = await tokens.verify(token)
-    return f"sub {caller.sub}", Credentials(token, caller.expires_at, caller.operator)
+    return f"sub {caller.sub}", Credentials(token, caller.expires_at, caller.operator, caller.sub)
 
 
 def _unauthenticated(error: Unauthenticated) -> Problem:

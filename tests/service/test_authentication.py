@@ -250,6 +250,17 @@ async def test_other_callers_cart_is_not_found(suite: AuthSuite):
     assert mine == {"cartid": "c-1", "status": "open", "cart_items": [{"itemid": "blue", "count": 3}]}
 
 
+async def test_same_key_of_two_callers_opens_two_carts(suite: AuthSuite):
+    carts = [
+        await suite.client.post("/v1/carts", headers={**suite.as_(sub), "Idempotency-Key": "k-1"})
+        for sub in ("alice", "bob", "alice")
+    ]
+
+    assert [cart.status_code for cart in carts] == [201] * 3
+    alices, bobs, again = (cart.json()["cartid"] for cart in carts)
+    assert alices == again != bobs
+
+
 async def test_idempotency_key_of_another_caller_returns_nothing_of_theirs(
     suite: AuthSuite,
 ):

@@ -174,7 +174,7 @@ async def test_body_that_does_not_arrive_in_time_is_a_408(method, path):
     assert_problem(response, 408, "request-timeout")
 
 
-@pytest.mark.parametrize("path", ["/purchase/api", "/%00", "/v1/carts", "/v1/carts/a:b:close"])
+@pytest.mark.parametrize("path", ["/purchase/api", "/%00", "/v1/orders", "/v1/carts/a:b:close"])
 async def test_unknown_path_is_not_found(path):
     async with suite() as (client, _):
         assert_problem(await client.get(path), 404, "not-found")

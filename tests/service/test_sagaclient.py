@@ -48,6 +48,13 @@ async def close_cart_with(client: SagaClient, cartid: str = "c", **items: int) -
     await client.close_cart(cartid)
 
 
+async def test_cart_without_an_id_gets_a_new_one(client: SagaClient):
+    first, second = await client.create_cart(), await client.create_cart()
+
+    assert first.cartid != second.cartid
+    assert await client.get_cart(first.cartid) == first
+
+
 async def test_cart_becomes_an_order_that_is_approved(client: SagaClient):
     created = await client.create_cart("c")
     await client.set_item("c", "blue", 3)

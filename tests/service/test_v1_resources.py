@@ -1,6 +1,7 @@
 """Keys, entity tags, pages and races under /v1, over a real suite. Golden files hold single requests."""
 
 from collections.abc import AsyncIterator
+from uuid import UUID
 
 import httpx
 import pytest
@@ -88,3 +89,27 @@ async def test_different_request_under_a_key_is_rejected(client: httpx.AsyncClie
         problem = assert_problem(answer, 422, "idempotency-key-reused")
         assert [error["field"] for error in problem["errors"]] == ["Idempotency-Key"]
     assert (await client.get(CART)).json()["cart_items"] == [BLUE]
+
+
+async def test_new_carts_have_ids_that_cannot_be_guessed(client: httpx.AsyncClient):
+    answers = [await client.post("/v1/carts") for _ in range(2)]
+
+    assert [answer.status_code for answer in answers] == [201, 201]
+    cartids = [answer.json()["cartid"] for answer in answers]
+    assert [UUID(cartid).version for cartid in cartids] == [4, 4]
+    assert len(set(cartids)) == 2
+    for answer, cartid in zip(answers, cartids, strict=True):
+        assert answer.headers["location"] == f"/v1/carts/{cartid}"
+        assert (await client.get(answer.headers["location"])).json() == answer.json()
+
+
+async def test_retry_of_opening_a_cart_gets_the_same_one(client: httpx.AsyncClient):
+    first = await client.post("/v1/carts", headers=key("k-1"))
+    await client.put(f"{first.headers['location']}/items/blue", json={"count": 3})
+
+    retry = await client.post("/v1/carts", headers=key("k-1"))
+    other = await client.post("/v1/carts", headers=key("k-2"))
+
+    assert (retry.status_code, retry.json()) == (201, first.json())
+    assert retry.headers["location"] == first.headers["location"]
+    assert other.json()["cartid"] != first.json()["cartid"]

@@ -1,8 +1,11 @@
 """/v1/carts: carts from opening to checkout."""
 
+from uuid import UUID, uuid4, uuid5
+
 from fastapi import Response
 
 from rpc import purchase_pb2 as pb
+from services.gateway import auth
 from services.gateway.dependencies import Conditional, IdempotencyKey, Services
 from services.gateway.documentation import CHANGE_PROBLEMS, LOCATION, conditional, links
 from services.gateway.models import CartId, ItemCount, ItemId, OrderTicket, ShoppingCart
@@ -10,9 +13,28 @@ from services.gateway.routes import resource_router
 
 router = resource_router("carts")
 
+_CARTS = UUID("6f1c7d0a-3f55-4a1b-9d0e-5a6d3c1f2b48")
+"""Namespace of the ids that are made from idempotency keys."""
+
 _THIS_CART = {"cartid": "$request.path.cartid"}
-_CART_LINKS = links("get_cart", "set_item", "remove_item", "close_cart", "checkout", **_THIS_CART)
+_CART_OPERATIONS = ("get_cart", "set_item", "remove_item", "close_cart", "checkout")
+_CART_LINKS = links(*_CART_OPERATIONS, **_THIS_CART)
+_NEW_CART_LINKS = links(*_CART_OPERATIONS, cartid="$response.body#/cartid")
 _ORDER_LINKS = links("get_order", "cancel_order", "get_order_history", orderid="$response.body#/orderid")
+
+
+@router.post(
+    "",
+    summary="Open a cart under a new id that cannot be guessed",
+    status_code=201,
+    responses={201: {"headers": LOCATION, "links": _NEW_CART_LINKS}, **CHANGE_PROBLEMS},
+)
+async def post_cart(key: IdempotencyKey, services: Services, response: Response) -> ShoppingCart:
+    """A retry with the same `Idempotency-Key` gets the same cart; use a random key, such as a UUID."""
+    cartid = _new_cartid(key)
+    answer = await services.purchase.CreateCart(pb.CreateCartRequest(cartid=cartid, commandid=key))
+    response.headers["Location"] = f"/v1/carts/{cartid}"
+    return ShoppingCart.from_message(answer.cart)
 
 
 @router.put(
@@ -91,3 +113,8 @@ async def checkout(
     answer = await services.purchase.Checkout(pb.CheckoutRequest(cartid=cartid, commandid=key))
     response.headers["Location"] = f"/v1/orders/{answer.order_ticket.orderid}"
     return OrderTicket.from_message(answer.order_ticket)
+
+
+def _new_cartid(key: str) -> str:
+    """Return a random id; with an idempotency key, always the same one for the same caller."""
+    return str(uuid5(_CARTS, f"{auth.current().sub} {key}") if key else uuid4())
