@@ -1,0 +1,92 @@
+"""Every process is started before the backends: none ends, and orders are approved once they are there."""
+
+import asyncio
+import os
+import sys
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+from sagactl.local import programs
+from sagactl.local.emulators import FIRESTORE, PUBSUB, running
+from sagactl.local.ports import free_ports
+from tests.support.eventually import eventually
+
+ROOT = Path(__file__).parents[2]
+CALLS = ("create_cart", "add_item", "close_cart", "checkout")
+
+
+@asynccontextmanager
+async def spawned(
+    module: str, environ: Mapping[str, str], *arguments: str
+) -> AsyncIterator[asyncio.subprocess.Process]:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", module, *arguments),
+        env={**os.environ, **environ},
+        cwd=ROOT,
+        stdout=asyncio.subprocess.DEVNULL,
+    )
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+
+
+async def answers(client: httpx.AsyncClient, path: str) -> bool:
+    try:
+        return (await client.get(path)).is_success
+    except httpx.TransportError:
+        return False
+
+
+async def order(client: httpx.AsyncClient) -> str:
+    for call in CALLS:
+        item = {"itemid": "blue", "count": 3} if call == "add_item" else {}
+        answer = await client.post(f"/purchase/api/{call}", json={"cartid": "c", **item})
+        assert answer.status_code == 200, answer.text
+    return str(answer.json()["order_ticket"]["orderid"])
+
+
+@pytest.mark.emulators
+@pytest.mark.timeout(240)
+async def test_processes_that_start_before_their_backends_wait_for_them(tmp_path: Path, project: str):
+    datastore, pubsub, gateway, *ports = free_ports(3 + len(programs.SERVICES))
+    environ = {
+        "BACKEND": "gcp",
+        "GOOGLE_CLOUD_PROJECT": project,
+        "DATASTORE_EMULATOR_HOST": f"127.0.0.1:{datastore}",
+        "PUBSUB_EMULATOR_HOST": f"127.0.0.1:{pubsub}",
+    }
+    addresses = dict(zip(programs.SERVICES, ports, strict=True))
+    targets = {f"{name.upper()}_ADDRESS": f"127.0.0.1:{port}" for name, port in addresses.items()}
+    async with AsyncExitStack() as stack:
+        enter = stack.enter_async_context
+        processes = [
+            await enter(spawned(f"services.{name}", {**environ, **programs.topics(name), "PORT": str(port)}))
+            for name, port in addresses.items()
+        ]
+        processes.append(
+            await enter(spawned("services.gateway", {**environ, **targets, "PORT": str(gateway)}))
+        )
+        provision = await enter(spawned("sagactl", environ, "provision", "--wait", "120"))
+        base_url = f"http://127.0.0.1:{gateway}"
+        client = await enter(httpx.AsyncClient(base_url=base_url, trust_env=False, timeout=40))
+        # The gateway serves, and services work as far as they can, without any backend.
+        await eventually(lambda: answers(client, "/readyz?all=true"), 60)
+
+        await enter(running(FIRESTORE, tmp_path / "firestore.log", datastore))
+        await enter(running(PUBSUB, tmp_path / "pubsub.log", pubsub))
+        assert await asyncio.wait_for(provision.wait(), 120) == 0
+        async with spawned("sagactl", {**environ, **targets}, "seed") as seed:
+            assert await asyncio.wait_for(seed.wait(), 60) == 0
+
+        orderid = await order(client)
+        answer = await client.get(f"/v1/orders/{orderid}", params={"wait": 30})
+
+        assert answer.json()["status"] == "approved"
+        assert [process.returncode for process in processes] == [None] * len(processes)
