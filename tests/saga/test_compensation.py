@@ -3,12 +3,18 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import grpc
 import pytest
 
+from contract import topology
 from rpc import purchase_pb2 as pb
-from sagakit.backends import Backend
+from sagactl.cli.provision import ensure_provisioned
+from sagactl.inspect.audit import problems
+from sagactl.inspect.records import load_records
+from sagakit.backends import Backend, open_provisioner
+from sagakit.bus import subscription_name
 from sagakit.errors import Unavailable
 from sagakit.tables import Key, Mutation, Tables
 from services.payment.storage import payment_key
@@ -144,3 +150,33 @@ async def test_cancellation_received_before_the_order_leaves_nothing_reserved(
         await suite.balances()
         late = payment_key(ticket.orderid)
         assert (await suite.backend.tables.lookup([late]))[late].entity["status"] == "canceled"
+
+
+async def test_charge_is_refunded_although_payment_died_and_all_its_messages_were_lost(tmp_path: Path):
+    """Payment charges and dies before its commit; the order is canceled; stock releases, so that it repeats
+    nothing; and the broker loses what payment has not acknowledged: only its own record is left.
+    """
+    environ = {"BACKEND": "embedded", "EMBEDDED_FILE": str(tmp_path / "data.sqlite3")}
+    charged = Halt("SimulatedCharge", after=True)
+    async with running_suite({**environ, "REMINDER_INTERVAL_SECONDS": "0.5"}, between=charged) as suite:
+        ticket = await suite.order("c", blue=3)
+        await charged.reached.wait()
+        await suite.services.stop("payment")
+
+        await cancel(suite, ticket.orderid)
+        await eventually(lambda: is_released(suite, ticket.orderid))
+        async with open_provisioner(environ) as provisioner:
+            for topic in topology.subscribed_topics("payment"):
+                await provisioner.remove_subscription(subscription_name("payment", topic))
+        await ensure_provisioned(environ)
+        unsettled = problems(await load_records(suite.backend.tables))
+        await suite.services.start("payment")
+
+        assert f"order {ticket.orderid}: it is canceled, but 300 was charged" in unsettled
+        await suite.balances(40)
+        charge = await suite.charge(ticket.orderid)
+        assert (charge.status, charge.amount, charge.refunded) == ("canceled", 300, 300)
+
+
+async def is_released(suite: Suite, orderid: str) -> bool:
+    return (await suite.reservation(orderid)).status == "released"

@@ -6,10 +6,10 @@ import time
 from collections import Counter
 from random import SystemRandom
 
-from tests.simulation.faults import SKEWED, UNRELIABLE, VERY_SKEWED
+from tests.simulation.faults import PAYMENT_DIES, SKEWED, UNRELIABLE, VERY_SKEWED
 from tests.simulation.run import simulate
 
-FAULT_RATES = (UNRELIABLE, SKEWED, UNRELIABLE, VERY_SKEWED)
+FAULT_RATES = (UNRELIABLE, SKEWED, PAYMENT_DIES, VERY_SKEWED)
 RUN_SAGAS = 250
 """Sagas per run, which bounds the memory used."""
 

@@ -5,6 +5,8 @@ import contextvars
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
+from itertools import chain
 from random import Random
 
 from contract import topology
@@ -74,6 +76,9 @@ class SimBroker:
         self._observer = observer
         self._waiting: dict[str, list[tuple[Message, int]]] = {}
         self._pulls: dict[str, list[SimPull]] = {}
+        self._deletions: Counter[str] = Counter()
+        """How often each subscription was deleted; messages of an earlier one are lost."""
+        self._missing_until: dict[str, float] = {}
         self._subscribers = {
             topic: [name for name, each in topology.subscriptions().items() if each == topic]
             for topic in topology.TOPICS.values()
@@ -81,6 +86,8 @@ class SimBroker:
         self.dead_letters: list[Message] = []
         self.published: Counter[str] = Counter()
         self.delivered = 0
+        self.lost = 0
+        """Redeliveries that were lost because the subscription had been deleted."""
         self.in_flight = 0
 
     def publish(self, topic: str, messages: Sequence[Message]) -> None:
@@ -92,7 +99,7 @@ class SimBroker:
         for message in messages:
             self.published[message.attributes["eventid"]] += 1
             for name in self._subscribers[topic]:
-                if not self._happens(self.faults.dropped):
+                if not self._is_missing(name) and not self._happens(self.faults.dropped):
                     for _ in range(1 + self._happens(self.faults.duplicated)):
                         self._send(name, message, 1, self._delay())
 
@@ -104,6 +111,15 @@ class SimBroker:
         forged = replace(ticket, status=self._random.choice([PAID, PAYMENT_FAILED]))
         return forged.to_event(f"{FORGED}{self._random.getrandbits(64)}", {}).to_message()
 
+    def delete_subscriptions(self, service: str) -> None:
+        """Delete a service's subscriptions with all their messages, and make them again a while later."""
+        made_again_at = asyncio.get_running_loop().time() + self.faults.missing_seconds
+        for name in chain.from_iterable(self._subscribers.values()):
+            if name.startswith(f"{service}-"):
+                self._deletions[name] += 1
+                self._missing_until[name] = made_again_at
+                self._waiting.pop(name, None)
+
     def join(self, pull: SimPull) -> None:
         self._pulls.setdefault(pull.name, []).append(pull)
         waiting, self._waiting[pull.name] = self._waiting.get(pull.name, []), []
@@ -114,12 +130,18 @@ class SimBroker:
         if pull in self._pulls.get(pull.name, []):
             self._pulls[pull.name].remove(pull)
 
+    def _is_missing(self, name: str) -> bool:
+        return asyncio.get_running_loop().time() < self._missing_until.get(name, 0.0)
+
     def _send(self, name: str, message: Message, attempt: int, delay: float) -> None:
         self.in_flight += 1
-        asyncio.get_running_loop().call_later(delay, self._arrive, name, message, attempt)
+        deletions = self._deletions[name]
+        asyncio.get_running_loop().call_later(delay, self._arrive, name, message, attempt, deletions)
 
-    def _arrive(self, name: str, message: Message, attempt: int) -> None:
+    def _arrive(self, name: str, message: Message, attempt: int, deletions: int) -> None:
         self.in_flight -= 1
+        if deletions != self._deletions[name]:
+            return
         pulls = [pull for pull in self._pulls.get(name, []) if pull.capacity > 0]
         if not pulls:
             self._waiting.setdefault(name, []).append((message, attempt))
@@ -130,6 +152,7 @@ class SimBroker:
 
     def _deliver(self, pull: SimPull, name: str, message: Message, attempt: int) -> None:
         settled = False
+        redeliver = partial(self._redeliver, name, message, attempt + 1, self._deletions[name])
 
         def settle(done: bool) -> None:
             nonlocal settled
@@ -140,15 +163,14 @@ class SimBroker:
             if done:
                 self._observer.acknowledged(name, message)
             if not done:
-                pause = min(MAX_RETRY_SECONDS, 2.0 ** (attempt - 1))
-                self._send(name, message, attempt + 1, self._random.uniform(0, pause))
+                redeliver(self._random.uniform(0, min(MAX_RETRY_SECONDS, 2.0 ** (attempt - 1))))
             elif self._happens(self.faults.ack_lost):
-                self._send(name, message, attempt + 1, LEASE_SECONDS)
+                redeliver(LEASE_SECONDS)
             self._deliver_waiting(name)
 
         def lease_ends() -> None:
             if not settled and not pull.alive:
-                self._send(name, message, attempt + 1, 0)
+                redeliver(0)
             elif not settled:
                 asyncio.get_running_loop().call_later(LEASE_SECONDS, lease_ends)
 
@@ -156,6 +178,13 @@ class SimBroker:
         self.delivered += 1
         asyncio.get_running_loop().call_later(LEASE_SECONDS, lease_ends)
         pull.deliver(SimDelivery(message, attempt, settle))
+
+    def _redeliver(self, name: str, message: Message, attempt: int, deletions: int, delay: float) -> None:
+        """Send a message again, unless its subscription was deleted since it was delivered."""
+        if deletions == self._deletions[name]:
+            self._send(name, message, attempt, delay)
+        else:
+            self.lost += 1
 
     def _deliver_waiting(self, name: str) -> None:
         waiting = self._waiting.get(name)

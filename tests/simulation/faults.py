@@ -23,6 +23,13 @@ class FaultRates:
     """A message takes up to a minute."""
     dropped: float = 0.01
     """A published message disappears."""
+    emptied: float = 0.002
+    """After a commit the process dies, and its service's subscriptions are deleted, with all messages that
+    were not acknowledged, delivered ones included."""
+    emptied_service: str = ""
+    """The only service that this happens to; by default all."""
+    missing_seconds: float = 5.0
+    """Time until deleted subscriptions are made again; messages published meanwhile are lost too."""
     forged: float = 0.0
     """Delivery publishes, about a new order, a report that only payment may publish."""
     ack_lost: float = 0.03
@@ -44,9 +51,11 @@ class FaultRates:
 
 
 UNRELIABLE = FaultRates()
-NO_MESSAGE_LOSS = replace(UNRELIABLE, dropped=0)
+NO_MESSAGE_LOSS = replace(UNRELIABLE, dropped=0, emptied=0)
 """A broker that loses no message, so that no reminders are needed."""
 MIXED = replace(UNRELIABLE, newer_release=True)
+PAYMENT_DIES = replace(UNRELIABLE, emptied=0.2, emptied_service="payment")
+"""Payment dies and loses its messages after every fifth commit, its provider's commits included."""
 FORGING = replace(UNRELIABLE, forged=0.2)
 SKEWED = replace(UNRELIABLE, skew_seconds=60)
 VERY_SKEWED = replace(UNRELIABLE, skew_seconds=600)

@@ -6,8 +6,8 @@ reach into private attributes of the store and of the payment provider, which ha
 
 import asyncio
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext, suppress
-from dataclasses import dataclass, replace
+from contextlib import nullcontext, suppress
+from dataclasses import replace
 from functools import partial
 from typing import Any
 from unittest.mock import patch
@@ -25,8 +25,8 @@ from sagakit.reminders import ReminderSchedule
 from sagakit.sweeper import Sweeper
 from sagakit.tables import DUE, Delete, Insert, Key, Mutation, Row, Update
 from services.delivery import storage as delivery_storage
-from services.payment import simulated
 from services.payment import storage as payment_storage
+from services.payment.charge import CHARGING
 from services.payment.simulated import LEDGER
 from services.payment.storage import PAYMENT
 from services.purchase import storage as purchase_storage
@@ -37,35 +37,11 @@ from services.stock.inventory import REFUSED, RELEASED, RESERVED
 from services.stock.storage import RESERVATION, reservation_key
 from services.stock.usecases import UseCases as Stock
 from tests.simulation.broker import SimBus, SimDelivery, SimPull
-from tests.simulation.faults import FORGING, MIXED, NO_MESSAGE_LOSS, UNRELIABLE, FaultRates
+from tests.simulation.bug import BUGS, Bug, Planted, bug
+from tests.simulation.faults import FORGING, MIXED, NO_MESSAGE_LOSS, PAYMENT_DIES, UNRELIABLE
 from tests.simulation.observer import OUTBOXES
+from tests.simulation.planted_provider_bugs import PROVIDER_BUGS
 from tests.simulation.tables import SimDatabase, SimTables
-
-Planted = AbstractContextManager[Any]
-Plant = Callable[[], Planted]
-
-
-@dataclass(frozen=True, slots=True)
-class Bug:
-    """A bug, and the conditions under which it shows."""
-
-    name: str
-    plant: Callable[[], Any]
-    """Returns a context manager; the bug is present inside."""
-    faults: FaultRates
-    reminders: bool
-    """False: reminders, which would repair the damage, are off; then the broker must lose no message."""
-
-
-BUGS: list[Bug] = []
-
-
-def bug(*, faults: FaultRates = UNRELIABLE, reminders: bool = True) -> Callable[[Plant], Plant]:
-    def register(plant: Plant) -> Plant:
-        BUGS.append(Bug(plant.__name__, plant, faults, reminders))
-        return plant
-
-    return register
 
 
 @bug()
@@ -256,6 +232,11 @@ NEVER_WRITTEN: dict[str, Callable[[Mutation], bool]] = {
 BUGS += [Bug(name, partial(never_written, each), UNRELIABLE, True) for name, each in NEVER_WRITTEN.items()]
 
 
+@bug(faults=PAYMENT_DIES)
+def charges_without_a_record_of_the_intention() -> Planted:
+    return never_written(lambda each: inserts(each, PAYMENT, status=CHARGING))
+
+
 @bug()
 def a_reminder_is_taken_for_a_new_order() -> Planted:
     async def reserve(self: Stock, eventid: str, ticket: TicketMessage) -> Outcome:
@@ -267,42 +248,7 @@ def a_reminder_is_taken_for_a_new_order() -> Planted:
     return patch.dict(stock_usecases.REACTIONS, {"pre-approved": Reaction(reserve)})
 
 
-@bug()
-def refunds_are_not_idempotent() -> Planted:
-    def refund_again(entry: Any) -> Any:
-        entry = entry or simulated.Entry()
-        return replace(entry, refunded=entry.refunded + entry.charged, canceled=True)
-
-    return provider_cancels_with(refund_again)
-
-
-@bug()
-def a_cancellation_is_not_final() -> Planted:
-    """The provider forgets the cancellation of what it has not charged yet."""
-    return provider_cancels_with(lambda it: it and replace(it, refunded=it.charged, canceled=True))
-
-
-def provider_cancels_with(change: Callable[[Any], Any]) -> Planted:
-    async def cancel(self: Any, orderid: str) -> int:
-        await self.check()
-        entry, _ = await self._update(orderid, change)
-        return entry.refunded if entry else 0
-
-    return patch.object(simulated.SimulatedProvider, "cancel", cancel)
-
-
-@bug()
-def every_attempt_charges() -> Planted:
-    """The provider is called with a new idempotency key every time."""
-
-    async def charge(self: Any, orderid: str, amount: int) -> Any:
-        def more(entry: Any) -> Any:
-            return replace(entry or simulated.Entry(), charged=(entry.charged if entry else 0) + amount)
-
-        await self._update(orderid, more)
-        return simulated.Charged()
-
-    return patch.object(simulated.SimulatedProvider, "charge", charge)
+BUGS += [Bug(each.__name__, each, UNRELIABLE, True) for each in PROVIDER_BUGS]
 
 
 @bug()

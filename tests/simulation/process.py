@@ -39,6 +39,7 @@ class SimProcess:
         random: Random,
     ) -> None:
         self.service = service
+        self.kills = 0
         self.broker = broker
         self.faults = faults
         self._build = build
@@ -73,6 +74,14 @@ class SimProcess:
             self._bus = None
             for task in list(self._tasks):
                 task.cancel()
+
+    def crash(self) -> None:
+        """Kill the process if it is alive; it restarts within `down_seconds`."""
+        if self.alive:
+            self.kill()
+            self.kills += 1
+            down_seconds = self._random.uniform(0, self.faults.down_seconds)
+            asyncio.get_running_loop().call_later(down_seconds, self.start)
 
     async def call(self, method: str, request: Any) -> Any:
         """Call a gRPC method and return its response. Raises SagaError, or Died."""

@@ -48,7 +48,7 @@ MAX_PUBLISHED = 60
 CLIENT_ATTEMPTS = 200
 REPEATED = 0.1
 """Share of calls after which a client repeats one of its earlier calls."""
-CANCELED = 0.15
+CANCELED = 0.25
 """Share of clients that cancel their order."""
 
 
@@ -63,6 +63,8 @@ class Outcome:
     """Orders by their final status."""
     kills: int = 0
     deliveries: int = 0
+    lost: int = 0
+    """Messages that were delivered, and lost before they were acknowledged."""
     digest: int = 0
     """Checksum of the run, equal for equal seeds."""
 
@@ -153,12 +155,7 @@ class Simulation:
     async def _kill_processes(self) -> None:
         while self._faults.kills_per_minute:
             await asyncio.sleep(self._random.expovariate(self._faults.kills_per_minute / 60))
-            process = self._random.choice(self.processes)
-            if process.alive:
-                process.kill()
-                self._outcome.kills += 1
-                loop = asyncio.get_running_loop()
-                loop.call_later(self._random.uniform(0, self._faults.down_seconds), process.start)
+            self._random.choice(self.processes).crash()
 
     async def _break_broker(self) -> None:
         def restore() -> None:
@@ -203,7 +200,8 @@ class Simulation:
         return {itemid: self._random.randint(1, 3) for itemid in itemids}
 
     async def _cancel(self, orderid: str) -> None:
-        await asyncio.sleep(self._random.expovariate(5))
+        # Soon, or when orders that no fault delayed are final.
+        await asyncio.sleep(self._random.expovariate(self._random.choice([5, 0.5])))
         try:
             await self._call("purchase", "CancelOrder", purchase_pb2.CancelOrderRequest(orderid=orderid))
         except FailedPrecondition:
@@ -247,6 +245,8 @@ class Simulation:
             *self._broker_problems(),
         ]
         self._outcome.deliveries = self.broker.delivered
+        self._outcome.kills = sum(process.kills for process in self.processes)
+        self._outcome.lost = self.broker.lost
         trace = (loop.time(), self.broker.delivered, sorted(statuses.items()))
         self._outcome.digest = zlib.crc32(repr(trace).encode())
 

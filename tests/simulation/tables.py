@@ -93,9 +93,16 @@ class SimTables:
         if self._happens(self.process.faults.unknown_lost):
             raise OutcomeUnknown("the request was lost")
         self._database.commit(mutations)
+        self._maybe_empty_subscriptions()
         await asyncio.sleep(self.process.faults.latency(self._random))
         if self._happens(self.process.faults.unknown_applied):
             raise OutcomeUnknown("the response was lost")
+
+    def _maybe_empty_subscriptions(self) -> None:
+        faults, service = self.process.faults, self.process.service
+        if self._happens(faults.emptied) and faults.emptied_service in {"", service}:
+            self.process.broker.delete_subscriptions(service)
+            self.process.crash()
 
     async def due(self, kind: str, start: str, end: str, limit: int) -> list[tuple[Key, Row]]:
         await self._call()

@@ -2,8 +2,17 @@
 
 import pytest
 
-from tests.simulation.faults import FORGING, MIXED, NO_MESSAGE_LOSS, SKEWED, UNRELIABLE, VERY_SKEWED
-from tests.simulation.planted_bugs import BUGS, Bug
+from tests.simulation.bug import Bug
+from tests.simulation.faults import (
+    FORGING,
+    MIXED,
+    NO_MESSAGE_LOSS,
+    PAYMENT_DIES,
+    SKEWED,
+    UNRELIABLE,
+    VERY_SKEWED,
+)
+from tests.simulation.planted_bugs import BUGS
 from tests.simulation.run import simulate
 
 RUN_SAGAS = 250
@@ -14,14 +23,15 @@ BUG_SAGAS = 1_000
 @pytest.mark.parametrize("seed", range(2))
 @pytest.mark.parametrize(
     "faults",
-    [UNRELIABLE, SKEWED, VERY_SKEWED, FORGING, MIXED],
-    ids=["unreliable", "skewed", "very-skewed", "forging", "mixed"],
+    [UNRELIABLE, SKEWED, VERY_SKEWED, FORGING, MIXED, PAYMENT_DIES],
+    ids=["unreliable", "skewed", "very-skewed", "forging", "mixed", "payment-dies"],
 )
 def test_every_saga_ends_and_everything_balances(faults, seed: int):
     outcome = simulate(seed, RUN_SAGAS, faults)
 
     assert outcome.problems == []
     assert outcome.kills > 20
+    assert outcome.lost, "no message was delivered and lost"
     assert {"approved", "canceled", "payment-failed", "reserve-failed"} <= set(outcome.statuses)
 
 
