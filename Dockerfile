@@ -1,6 +1,6 @@
 # One image per service: `docker build --target purchase .` (or stock, payment, delivery, gateway, sagactl).
 # Another base needs Python 3.11 or newer as `python3`, with venv and pip, and libstdc++6, which gRPC links.
-ARG BASE=docker.io/library/python:3.11.14-slim-bookworm
+ARG BASE=docker.io/library/python:3.11.14-slim-bookworm@sha256:65a93d69fa75478d554f4ad27c85c1e69fa184956261b4301ebaf6dbb0a3543d
 
 FROM ${BASE} AS dependencies
 WORKDIR /build

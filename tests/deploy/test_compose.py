@@ -58,11 +58,22 @@ def test_emulator_is_the_same_as_in_the_cluster(name: str):
     assert SERVICES[name]["command"].split() == [*in_cluster["command"], *in_cluster["args"]]
 
 
-@pytest.mark.parametrize("name", OURS)
+@pytest.mark.parametrize("name", ["firestore", "pubsub"])
+def test_emulator_runs_as_in_the_cluster(name: str):
+    (workload,) = (each for each in rendered("local").workloads if each.name == name)
+    context = workload.pod["securityContext"]
+
+    assert SERVICES[name]["user"] == f"{context['runAsUser']}:{context['runAsGroup']}"
+    in_cluster = {each["name"]: each["value"] for each in workload.containers[0].spec["env"]}
+    assert SERVICES[name]["environment"].items() <= in_cluster.items()
+
+
+@pytest.mark.parametrize("name", SERVICES)
 def test_process_is_as_unprivileged_as_in_the_cluster(name: str):
     service = SERVICES[name]
 
     assert service["read_only"] is True
+    assert service["tmpfs"] == ["/tmp"]
     assert service["cap_drop"] == ["ALL"]
     assert service["security_opt"] == ["no-new-privileges:true"]
 
