@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help run clean check check-newest remake lint types imports proto-check fast-tests test ci simulate model fuzz bench dist docs screenshots swagger-ui proto proto-release lock chaos overload \
+.PHONY: help run clean check check-newest remake lint types imports proto-check fast-tests test ci simulate model fuzz bench dist docs screenshots swagger-ui proto proto-release lock chaos upgrade overload release \
 	manifests images push deploy project project-teardown test-cloud
 
 PYTHON ?= python3
@@ -9,6 +9,7 @@ REGISTRY ?= localhost/saga
 TAG ?= dev
 SWAGGER_UI ?= 5.35.0
 SWAGGER_UI_SHA512 ?= U06rpMtW9V3XPGOBeamTUSr0Z09jMX4IJuANpE/EZbAhw0G8CgwrzU4YmXkn/h0wCDNsXdGarTNNHC3sU8yVUQ==
+LAST_RELEASE = $(notdir $(lastword $(sort $(wildcard tests/compatibility/[0-9]*))))
 VENV := .venv
 BIN := $(VENV)/bin
 # A virtual environment works only where it was made: the scripts of a copy run the original's code. Empty if it
@@ -61,7 +62,8 @@ proto-check: $(VENV)/.dev ## Lint the protos, find breaking changes, compare the
 test: $(VENV)/.dev ## Run every test suite; without gcloud or chromium, skip what needs emulators or a browser
 	$(BIN)/python -m pytest
 
-ci: check check-newest $(VENV)/.checkov test simulate chaos overload ## Exactly what CI runs
+ci: check check-newest $(VENV)/.checkov test simulate chaos upgrade overload ## Exactly what CI runs
+	$(MAKE) upgrade FROM=future BACKEND=embedded
 	$(MAKE) bench QUICK=1
 
 simulate: $(VENV)/.dev ## Run sagas on virtual time with faults of every kind: [SAGAS=10000] [SEED=1]
@@ -74,9 +76,13 @@ fuzz: $(VENV)/.dev ## Test the gateway against its OpenAPI document, every RPC a
 	FUZZ_EXAMPLES=$(or $(EXAMPLES),400) FUZZ_SEED=$(or $(SEED),1) $(BIN)/python -m pytest tests/fuzz -o timeout=3600
 
 # Without this, gRPC's fork handlers log a line for each process that is started.
-chaos: $(VENV)/.dev ## Kill processes and let emulators fail under load: [KILLS=30] [SEED=1] [CALM=1: recovery times]
+chaos: $(VENV)/.dev ## Kill processes and let emulators fail under load: [KILLS=30] [SEED=1] [CALM=1: recovery times] [MIXED=1]
 	GRPC_ENABLE_FORK_SUPPORT=0 $(BIN)/python -m tests.chaos --kills $(or $(KILLS),30) --seed $(or $(SEED),1) \
-		$(if $(CALM),--calm)
+		$(if $(CALM),--calm) $(if $(MIXED),--mixed $(or $(FROM),$(LAST_RELEASE)))
+
+upgrade: $(VENV)/.dev ## Replace a release by this version under load, back, and again: [FROM=release|future] [BACKEND=emulators] [SEED=1]
+	GRPC_ENABLE_FORK_SUPPORT=0 $(BIN)/python -m tests.chaos --upgrade $(or $(FROM),$(LAST_RELEASE)) \
+		--backend $(or $(BACKEND),emulators) --seed $(or $(SEED),1)
 
 overload: $(VENV)/.dev ## Apply ten times the load that saturates the suite: [SECONDS=20] [SEED=1] [BACKEND=embedded]
 	GRPC_ENABLE_FORK_SUPPORT=0 $(BIN)/python -m tests.chaos --overload $(or $(SECONDS),20) --seed $(or $(SEED),1) \
@@ -84,6 +90,9 @@ overload: $(VENV)/.dev ## Apply ten times the load that saturates the suite: [SE
 
 bench: $(VENV)/.dev ## Measure latency, throughput and cost, next to what the backend itself allows: [BACKEND=emulators] [QUICK=1]
 	GRPC_ENABLE_FORK_SUPPORT=0 $(BIN)/python -m bench --backend $(or $(BACKEND),emulators) $(if $(QUICK),--quick)
+
+release: dist ## Record what the current version writes, with its wheels, for later ones to be compatible with
+	$(BIN)/python -m tests.compatibility.record
 
 # The same sources make the same bytes: build environments are the pinned one, times are the commit's.
 dist: $(VENV)/.dev ## Build wheels and source distributions of kit, client and suite, with an SBOM: build/dist

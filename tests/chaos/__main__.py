@@ -28,12 +28,14 @@ def main() -> None:
         metavar="SECONDS",
         help="no kills; ten times the customers that keep the suite busy",
     )
+    parser.add_argument(
+        "--upgrade", metavar="VERSION", help="no kills; replace this version by the current one, and back"
+    )
+    parser.add_argument("--mixed", metavar="VERSION", help="half of the processes are of this version")
     parser.add_argument("--backend", choices=("emulators", "embedded"), default="emulators")
     options = parser.parse_args()
-    if options.backend == "embedded" and not options.overload:
-        parser.error(
-            "the embedded backend is only for --overload: it has no broker and no proxies to inject faults in"
-        )
+    if options.backend == "embedded" and not (options.overload or options.upgrade):
+        parser.error("the embedded backend has no proxies to inject faults in: --overload and --upgrade only")
     missing = why_unavailable(FIRESTORE, PUBSUB) if options.backend == "emulators" else None
     if missing is not None:
         sys.exit(f"no emulators: {missing}" if os.environ.get("CI") == "true" else 0)
@@ -45,6 +47,7 @@ def main() -> None:
     RESULTS.write_text(json.dumps({"seed": seed, "problems": run.problems, **run.figures}, indent=2))
     for name, figure in run.figures.items():
         print(f"{name:<28} {figure}")
+    run.close()
     if run.problems:
         print(f"seed {seed}: {len(run.problems)} problems", *run.problems[:30], sep="\n  ")
         print(f"logs: {run.logs}; reproduce: make chaos KILLS={options.kills} SEED={seed}")
@@ -53,12 +56,14 @@ def main() -> None:
 
 
 async def _run(run: ChaosRun, options: argparse.Namespace) -> None:
-    if options.overload:
+    if options.upgrade:
+        await run.upgrade(options.upgrade)
+    elif options.overload:
         await run.overload(options.overload)
     elif options.calm:
         await run.recovery(options.kills)
     else:
-        await run.kills(options.kills)
+        await run.kills(options.kills, options.mixed)
 
 
 if __name__ == "__main__":

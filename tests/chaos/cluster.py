@@ -1,24 +1,31 @@
 """Two processes of each service and of the gateway, which can be killed and frozen one by one."""
 
 import asyncio
+import itertools
 import os
 import signal
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import grpc
+from grpc_health.v1.health_pb2 import HealthCheckRequest
+from grpc_health.v1.health_pb2_grpc import HealthStub
+
 from bench.proxy import proxied
-from bench.suite import used
+from bench.suite import FAST_RECONNECT, used
 from sagactl.cli.provision import ensure_provisioned, provision_with_retries
 from sagactl.cli.stock import CATALOGUE, put_if_absent
 from sagactl.local import programs
+from sagactl.local.child import Program
 from sagactl.local.emulators import FIRESTORE, PUBSUB, running
 from sagactl.local.ports import LOOPBACK, free_ports, wait_until_responds
 from sagactl.local.supervisor import SupervisedProcess, Supervisor
 from sagakit.runtime import Backoff
 from tests.chaos.faults import Faults
 from tests.chaos.proxy import faulty
+from tests.chaos.versions import CURRENT, Version
 
 REPLICAS = 2
 GRACE_SECONDS = 30.0
@@ -57,14 +64,20 @@ class Cluster:
     """The processes and their emulators."""
 
     def __init__(
-        self, processes: Supervisor, broker: Broker | None, gateways: list[str], environ: Mapping[str, str]
+        self,
+        processes: Supervisor,
+        broker: Broker | None,
+        gateways: Mapping[str, str],
+        environ: Mapping[str, str],
     ) -> None:
+        """`gateways`: URL by the name of the process."""
         self._processes = processes
+        self._urls = gateways
         self._frozen: set[int] = set()
         self._killed: set[int] = set()
         self.broker = broker
-        self.gateways = gateways
-        """URLs of the gateways."""
+        self.gateways = list(gateways.values())
+        """URLs of the gateways that may be called."""
         self.environ = environ
         """Selects the emulators directly, without the proxies that inject faults."""
 
@@ -75,6 +88,25 @@ class Cluster:
             for process in self._processes.find(service)
             if process.status()["pid"] and process.status()["pid"] not in self._frozen | self._killed
         ]
+
+    async def upgrade(self, version: Version) -> AsyncIterator[None]:
+        """Replace every process by one of another version, one after the other; yield after each.
+
+        A gateway is called no more before it is stopped, as behind a load balancer.
+        """
+        for process in self._processes.find(""):
+            url = self._urls.get(process.program.name)
+            if url is not None:
+                self.gateways.remove(url)
+            await process.stop(GRACE_SECONDS)
+            process.program = version.of(process.program)
+            process.start()
+            if url is None:
+                await _wait_until_serving(process.program)
+            else:
+                await wait_until_responds(f"{url}/readyz?all=true", READY_SECONDS)
+                self.gateways.append(url)
+            yield
 
     def memory(self) -> dict[str, float]:
         """Return the memory of each process, in MB."""
@@ -140,9 +172,13 @@ async def embedded(directory: Path, _: Faults) -> AsyncIterator[Backend]:
 
 @asynccontextmanager
 async def running_cluster(
-    directory: Path, backend: Backend, extra: Mapping[str, str], problems: list[str]
+    directory: Path,
+    backend: Backend,
+    extra: Mapping[str, str],
+    problems: list[str],
+    versions: Sequence[Version] = (CURRENT,),
 ) -> AsyncIterator[Cluster]:
-    """Start the processes and wait until they are ready; drain them afterwards.
+    """Start the processes, of the `versions` in turn, and wait until they are ready; drain them afterwards.
 
     `problems` gets a line about each process that ended without our SIGKILL, or did not stop in time.
     """
@@ -154,7 +190,7 @@ async def running_cluster(
     processes = Supervisor(report, GRACE_SECONDS, RESTART_BACKOFF)
     environ = {**os.environ, **backend.proxied, **extra, **_PLAIN}
     try:
-        gateways = await _start(processes, environ, directory)
+        gateways = await _start(processes, environ, directory, versions)
         yield Cluster(processes, backend.broker, gateways, backend.direct)
     finally:
         await processes.stop(asyncio.Event())
@@ -165,19 +201,28 @@ def _environ(datastore: str, pubsub: str) -> dict[str, str]:
     return {"BACKEND": "gcp", "GOOGLE_CLOUD_PROJECT": "chaos", **hosts}
 
 
-async def _start(processes: Supervisor, environ: Mapping[str, str], directory: Path) -> list[str]:
-    """Start all processes; return the gateways' URLs once they are ready."""
+async def _start(
+    processes: Supervisor, environ: Mapping[str, str], directory: Path, versions: Sequence[Version]
+) -> dict[str, str]:
+    """Start all processes; return the gateways' URLs by their names, once they are ready."""
     gateway_ports, ports = free_ports(REPLICAS), free_ports(len(programs.SERVICES) * REPLICAS)
     addresses = programs.place(ports, REPLICAS)
     started = programs.service_programs(addresses, environ, directory)
+    gateways = {}
     for number, port in enumerate(gateway_ports, start=1):
         name = f"{programs.GATEWAY}-{number}"
         program = programs.gateway_program(addresses, port, environ, directory)
         started.append(replace(program, name=name, log=directory / f"{name}.log"))
-    for program in started:
-        processes.add(program, echo=lambda _: None)
+        gateways[name] = f"http://{LOOPBACK}:{port}"
+    for program, version in zip(started, itertools.cycle(versions), strict=False):
+        processes.add(version.of(program), echo=lambda _: None)
     await put_if_absent(addresses["stock"][0], CATALOGUE)
-    gateways = [f"http://{LOOPBACK}:{port}" for port in gateway_ports]
-    for gateway in gateways:
-        await wait_until_responds(f"{gateway}/readyz?all=true", READY_SECONDS)
+    for url in gateways.values():
+        await wait_until_responds(f"{url}/readyz?all=true", READY_SECONDS)
     return gateways
+
+
+async def _wait_until_serving(program: Program) -> None:
+    address = f"{program.environ['HOST']}:{program.environ['PORT']}"
+    async with grpc.aio.insecure_channel(address, options=FAST_RECONNECT) as channel:
+        await HealthStub(channel).Check(HealthCheckRequest(), wait_for_ready=True, timeout=READY_SECONDS)

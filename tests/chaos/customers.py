@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -60,13 +61,16 @@ class Customers:
     """Customers and their ledger."""
 
     def __init__(self, gateways: list[str], tables: Tables, seed: int) -> None:
-        """`tables`: the backend without injected faults, in which the end of orders is observed."""
-        self._gateways = itertools.cycle(gateways)
+        """`gateways`: URLs, which may change; `tables`: the backend without injected faults."""
+        self._gateways = gateways
         self.tables = tables
         self._random = Random(seed)
         self._numbers = itertools.count()
+        self.requests = 0
         self.ledger: dict[str, AcceptedOrder] = {}
         self.problems: list[str] = []
+        self.failed: Counter[str] = Counter()
+        """Requests that had to be retried, by status code or exception."""
         self._closed = asyncio.Event()
         self._customers: list[asyncio.Task[None]] = []
 
@@ -132,14 +136,18 @@ class Customers:
         deadline = time.monotonic() + RETRY_TIMEOUT_SECONDS
         last: object = None
         while time.monotonic() < deadline:
+            self.requests += 1
+            gateway = self._gateways[self.requests % len(self._gateways)]
             try:
-                answer = await http.post(f"{next(self._gateways)}/purchase/api/{call}", json=body)
+                answer = await http.post(f"{gateway}/purchase/api/{call}", json=body)
             except httpx.TransportError as error:
                 last = error
+                self.failed[type(error).__name__] += 1
             else:
                 if answer.status_code == OK or (call == "cancel_order" and answer.status_code == BAD_REQUEST):
                     return answer
                 last = answer.text
+                self.failed[str(answer.status_code)] += 1
                 if answer.status_code not in RETRIED:
                     self.problems.append(f"{call} of {dict(body)} was answered {answer.status_code}: {last}")
             await asyncio.sleep(self._random.uniform(0.05, 0.5))

@@ -1,6 +1,7 @@
 """A chaos run: start the suite, inject faults under load, check the promises, collect figures."""
 
 import asyncio
+import json
 import shutil
 import statistics
 import tempfile
@@ -11,6 +12,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+from sagactl.local.suite import RECONNECT_SECONDS
 from tests.chaos import checks
 from tests.chaos.cluster import Backend, Cluster, embedded, emulators, running_cluster
 from tests.chaos.customers import Customers, open_customers
@@ -18,6 +20,7 @@ from tests.chaos.faults import Faults
 from tests.chaos.overload import Overload
 from tests.chaos.recovery import Recovery
 from tests.chaos.schedule import FaultSchedule
+from tests.chaos.versions import CURRENT, Version, version
 
 CUSTOMERS = 6
 SETTLE_SECONDS = 120.0
@@ -43,10 +46,16 @@ class ChaosRun:
         """Directory of the logs; kept if there are problems."""
         self.problems: list[str] = []
         self.figures: dict[str, Any] = {}
+        self.redelivered: Counter[str] = Counter()
+        """Deliveries that were not the first of their event, by outcome."""
 
-    async def kills(self, kills: int) -> None:
-        """Kill processes `kills` times under load, with all other faults in between."""
-        async with self._suite(QUICK_REMINDERS) as (cluster, _):
+    async def kills(self, kills: int, mixed: str | None = None) -> None:
+        """Kill processes `kills` times under load, with all other faults in between.
+
+        `mixed`: the version of half of the processes, if it is another one.
+        """
+        versions = [CURRENT, version(mixed, self.logs)] if mixed else [CURRENT]
+        async with self._suite(QUICK_REMINDERS, versions=versions) as (cluster, _):
             schedule = FaultSchedule(cluster, self._faults, self._seed)
             await schedule.run(kills)
             self.figures |= {
@@ -65,6 +74,39 @@ class ChaosRun:
                 "recovery from an empty broker": _quantiles(await recovery.from_empty_brokers(kills // 5)),
             }
 
+    async def upgrade(self, other: str) -> None:
+        """Start the version `other`; replace its processes by this version's under load, back, and again."""
+        old = version(other, self.logs)
+        started_at = time.monotonic()
+        async with self._suite({}, versions=[old]) as (cluster, load):
+            replaced = 0
+            for each in (CURRENT, old, CURRENT):
+                async for _ in cluster.upgrade(each):
+                    replaced += 1
+                    await asyncio.sleep(RECONNECT_SECONDS)
+            self.figures |= {
+                "upgraded": f"{old.name}, {CURRENT.name}, {old.name}, {CURRENT.name}",
+                "processes replaced": replaced,
+                "seconds": round(time.monotonic() - started_at),
+                "requests": load.requests,
+                "requests failed": dict(load.failed),
+            }
+        self.problems += [f"{times} requests: {what}" for what, times in load.failed.items()]
+        # The future version's new status is left to newer processes, by being redelivered.
+        redelivered = self.redelivered.total() - self.redelivered["event unknown"]
+        if redelivered > CUSTOMERS * replaced:
+            self.problems.append(f"{redelivered} redelivered, more than were in flight: {self.redelivered}")
+
+    def _redelivered(self) -> Counter[str]:
+        """Count by outcome the deliveries that were not the first of their event."""
+        found: Counter[str] = Counter()
+        for log in self.logs.glob("*.log"):
+            for line in log.read_text().splitlines():
+                entry = json.loads(line) if '"attempt"' in line else {}
+                if entry.get("attempt", 1) > 1:
+                    found[entry["message"]] += 1
+        return found
+
     async def overload(self, seconds: float) -> None:
         """Run ten times the customers that keep the suite busy for `seconds`."""
         async with self._suite({}, customers=0) as (cluster, load):
@@ -81,13 +123,16 @@ class ChaosRun:
 
     @asynccontextmanager
     async def _suite(
-        self, environ: Mapping[str, str], customers: int = CUSTOMERS
+        self,
+        environ: Mapping[str, str],
+        customers: int = CUSTOMERS,
+        versions: Sequence[Version] = (CURRENT,),
     ) -> AsyncIterator[tuple[Cluster, Customers]]:
         """Start a suite under load; check it afterwards."""
         started_at = time.monotonic()
         async with (
             self._backend(self.logs, self._faults) as backend,
-            running_cluster(self.logs, backend, environ, self.problems) as cluster,
+            running_cluster(self.logs, backend, environ, self.problems, versions) as cluster,
             open_customers(cluster.gateways, cluster.environ, self._seed, customers) as load,
         ):
             yield cluster, load
@@ -95,6 +140,11 @@ class ChaosRun:
             await load.close()
             await self._check(backend, load, SETTLE_SECONDS + ran)
             self.figures |= _order_figures(load, ran)
+        self.redelivered = self._redelivered()
+        self.figures["redelivered"] = dict(self.redelivered)
+
+    def close(self) -> None:
+        """Remove the logs if there are no problems."""
         if not self.problems:
             shutil.rmtree(self.logs)
 
