@@ -16,12 +16,15 @@ from sagactl.dashboard.dashboard import (
     DataSources,
 )
 from sagactl.dashboard.queue_depth import REFRESH_INTERVAL_SECONDS, QueueDepth
+from sagactl.dashboard.screen import screen
 from sagakit.backends import Broker
 from sagakit.bus import Message
 from sagakit.errors import Unavailable
 from tests.support.clock import Clock
 from tests.support.dashboard import CountedTables, DeadLetters
 from tests.support.manual_bus import ManualBus
+
+EVENT = {"eventid": "e", "type": "purchase.OrderTicket"}
 
 
 class Provisioner:
@@ -93,6 +96,36 @@ async def test_published_events_are_in_the_summary(suite):
     events = suite.dashboard.state().summary.events
 
     assert [(each.service, each.status) for each in events] == [("stock", "reserved"), ("payment", "paid")]
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        Message(b"[" * 100_000, EVENT),
+        Message(b'{"orderid": ' + b"9" * 10_000 + b"}", EVENT),
+        Message(b"\xff", EVENT),
+        Message(b'{"orderid": "o", "status": "\\ud800"}', EVENT),
+        Message(b'{"orderid": "o", "status": "paid"}', {**EVENT, "eventid": "a\nb"}),
+        Message(b'{"orderid": "o", "status": "paid"}', {}),
+        Message(b'{"orderid": "o", "status": "paid"}', {**EVENT, "time": "0001-01-01T00:00:00"}),
+        Message(b'{"orderid": "o", "status": "paid"}', {**EVENT, "time": "9999-12-31T23:59:59-23:59"}),
+        Message(
+            b'{"orderid": "o", "status": "paid", "reason": "\\u001b[2J"}', {**EVENT, "traceparent": "\x1b"}
+        ),
+    ],
+    ids=lambda message: f"{message.data[:40]!r} {message.attributes.get('time', '')}",
+)
+async def test_hostile_message_hides_no_event(suite, message):
+    for topic in (TOPICS["payment"], DEAD_LETTER_TOPIC):
+        (name,) = [name for name in suite.bus.pulls if name.endswith(topic)]
+        suite.bus.pulls[name][-1].deliver(message)
+    suite.publish(TOPICS["stock"])
+
+    state = suite.dashboard.state()
+
+    assert "reserved" in [each.status for each in state.summary.events]
+    screen(state, 120, 40)
+    json.dumps(state.to_json())
 
 
 async def test_dead_letter_counts_at_once_until_the_next_count(suite):
