@@ -1,4 +1,4 @@
-"""What a build takes from elsewhere is named by what it contains, not by a name that can be moved."""
+"""Inputs of a build are named by their contents, not by a name that can be moved."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""What comes from outside cannot forge a line of any command's output, nor control the terminal."""
+"""Text from outside cannot forge a line of any command's output, nor control the terminal."""
 
 import ast
 import asyncio
@@ -265,7 +265,7 @@ def test_line_is_one_line(err: bool, capsys: pytest.CaptureFixture[str]):
 
 
 def test_commands_print_with_echo_only():
-    """What is printed without it is not escaped."""
+    """Text that is printed without it is not escaped."""
     calls = [
         f"{file.relative_to(ROOT)}:{node.lineno}"
         for file in sorted((ROOT / "sagactl").rglob("*.py"))

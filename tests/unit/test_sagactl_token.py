@@ -11,7 +11,7 @@ from sagactl.local.runfile import Suite, write_suite
 
 
 @pytest.mark.parametrize("auth", [None, False, True], ids=["no suite", "open", "authenticated"])
-def test_token_of_an_open_suite_says_that_nothing_asks_for_it(auth, tmp_path):
+def test_token_of_an_open_suite_comes_with_a_note_that_no_service_asks_for_it(auth, tmp_path):
     if auth is not None:
         write_suite(tmp_path, Suite(os.getpid(), "embedded", "http://gateway", {}, {}, "/nowhere", auth=auth))
 
