@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import IO
 
 from sagactl.errors import CommandError
+from sagakit.codec import from_entity
+from sagakit.errors import Poison
 
 RUN_DIR = Path(".run")
 
@@ -110,9 +112,9 @@ def remove_suite(run_dir: Path) -> None:
 def read_suite(run_dir: Path) -> Suite | None:
     """Return the suite that runs in `run_dir`, if any."""
     try:
-        suite = Suite(**json.loads((run_dir / _SUITE).read_text()))
+        suite = from_entity(Suite, json.loads((run_dir / _SUITE).read_text()))
         os.kill(suite.pid, 0)
-    except (OSError, ValueError, TypeError):
+    except (OSError, ValueError, Poison):
         return None  # Never started, or killed before it could clean up.
     return suite
 

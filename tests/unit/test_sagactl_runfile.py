@@ -1,5 +1,6 @@
 """The run directory of a local suite."""
 
+import json
 import os
 
 import pytest
@@ -71,6 +72,25 @@ def test_suite_whose_process_has_ended_is_not_found(tmp_path):
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"pid": 1}'])
 def test_damaged_file_is_no_suite(tmp_path, content):
+    (tmp_path / "suite.json").write_text(content)
+
+    assert read_suite(tmp_path) is None
+
+
+def test_suite_of_another_version_is_found(tmp_path):
+    """Known mistake: a suite that a newer `sagactl` started does not exist for an older one."""
+    write_suite(tmp_path, suite(os.getpid()))
+    file = tmp_path / "suite.json"
+    stored = json.loads(file.read_text())
+    del stored["metrics"]
+
+    file.write_text(json.dumps({**stored, "started_by": "a newer version"}))
+
+    assert read_suite(tmp_path) == suite(os.getpid())
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"pid": "1"}'])
+def test_unreadable_file_names_no_suite(tmp_path, content):
     (tmp_path / "suite.json").write_text(content)
 
     assert read_suite(tmp_path) is None
