@@ -1,12 +1,11 @@
 """Parts of the OpenAPI document that FastAPI cannot derive: problems, links and headers of answers."""
 
-from http import HTTPStatus
 from typing import Any
 
 from fastapi import FastAPI
 from pydantic.json_schema import models_json_schema
 
-from services.gateway.errors import ProblemResponse
+from services.gateway.errors import ProblemResponse, phrase
 from services.gateway.models import Problem
 
 _SCHEMAS = "#/components/schemas/"
@@ -27,7 +26,7 @@ Responses = dict[int | str, dict[str, Any]]
 def problems(*statuses: int) -> Responses:
     """Document the statuses a route fails with."""
     return {
-        status: {"description": HTTPStatus(status).phrase, "content": {ProblemResponse.media_type: _PROBLEM}}
+        status: {"description": phrase(status), "content": {ProblemResponse.media_type: _PROBLEM}}
         for status in statuses
     }
 

@@ -49,10 +49,22 @@ _HEADERS = {
     503: {"Retry-After": "1"},
 }
 """Headers of a problem by its status, unless it has its own."""
+_PHRASES = {
+    413: "Request Entity Too Large",
+    414: "Request-URI Too Long",
+    416: "Requested Range Not Satisfiable",
+    422: "Unprocessable Entity",
+}
+"""Phrases that Python 3.13 changed: titles of problems must not depend on its version."""
 _MAX_ERRORS = 10
 _MAX_FIELD_NAME = 128
 _EMPTY_BODY = "Invalid JSON: EOF while parsing a value at line 1 column 0"
 _NOT_AN_OBJECT = "Input should be an object"
+
+
+def phrase(status: int) -> str:
+    """Return the phrase of an HTTP status."""
+    return _PHRASES.get(status) or HTTPStatus(status).phrase
 
 
 class ProblemResponse(JSONResponse):
@@ -89,7 +101,7 @@ class Problem(HTTPException):
     def response(self) -> Response:
         content: dict[str, Any] = {
             "type": "about:blank",
-            "title": HTTPStatus(self.status_code).phrase,
+            "title": phrase(self.status_code),
             "status": self.status_code,
             "detail": self.detail,
             "reason": self.reason,
@@ -121,7 +133,7 @@ async def on_http_exception(request: Request, error: HTTPException) -> Response:
     headers = dict(error.headers or {})
     if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED and (methods := _allowed_methods(request)):
         headers["Allow"] = ", ".join(methods)
-    reason = _kebab(HTTPStatus(error.status_code).phrase)
+    reason = _kebab(phrase(error.status_code))
     return Problem(error.status_code, reason, error.detail, headers=headers).response()
 
 
@@ -164,7 +176,7 @@ async def on_rpc_error(request: Request, error: AioRpcError) -> Response:
     return Problem(
         status,
         info.reason or _kebab(error.code().name),
-        _FAILURES.get(status) or error.details() or HTTPStatus(status).phrase,
+        _FAILURES.get(status) or error.details() or phrase(status),
         [{"field": each.field, "message": each.description} for each in bad.field_violations],
     ).response()
 
