@@ -50,11 +50,12 @@ async def canceled_or_approved(suite: Suite, orderid: str) -> pb.OrderTicket:
 
 
 class Halt:
-    """Halts the first process that commits an entity of a kind, before or after the commit."""
+    """Halts a process that commits an entity of a kind, before or after the commit."""
 
-    def __init__(self, kind: str, *, after: bool, dies: bool = False) -> None:
-        """`dies`: the halted process never continues."""
+    def __init__(self, kind: str, number: int = 1, *, after: bool, dies: bool = False) -> None:
+        """`number`: which of the commits, counted from 1; `dies`: the halted process never continues."""
         self.kind = kind
+        self.number = number
         self.after = after
         self.dies = dies
         self.reached = asyncio.Event()
@@ -81,7 +82,8 @@ class HaltingTables:
 
     async def commit(self, mutations: Sequence[Mutation]) -> None:
         kinds = {mutation.key.kind for mutation in mutations}
-        here = self._halt.kind in kinds and not self._halt.reached.is_set()
+        self._halt.number -= self._halt.kind in kinds
+        here = self._halt.kind in kinds and self._halt.number == 0
         if here and not self._halt.after:
             await self._halt.here()
         await self._tables.commit(mutations)
@@ -89,16 +91,23 @@ class HaltingTables:
             await self._halt.here()
 
 
-# Points of a payment: the provider's ledger, then our record.
-POINTS = [("SimulatedCharge", False), ("SimulatedCharge", True), ("Payment", False), ("Payment", True)]
+# Points of a payment: the intention, the provider's ledger, then the outcome.
+POINTS = [
+    ("Payment", 1, False),
+    ("Payment", 1, True),
+    ("SimulatedCharge", 1, False),
+    ("SimulatedCharge", 1, True),
+    ("Payment", 2, False),
+    ("Payment", 2, True),
+]
 
 
-@pytest.mark.parametrize(("kind", "after"), POINTS)
+@pytest.mark.parametrize(("kind", "number", "after"), POINTS)
 async def test_cancellation_during_a_charge_leaves_nothing_charged(
-    kind, after, backend_environ: Mapping[str, str]
+    kind, number, after, backend_environ: Mapping[str, str]
 ):
     """Wherever the charge is when the order is canceled, even if it only continues afterwards."""
-    halt = Halt(kind, after=after)
+    halt = Halt(kind, number, after=after)
     async with running_suite(backend_environ, replicas=2, between=halt) as suite:
         ticket = await suite.order("c", blue=3)
         await halt.reached.wait()
@@ -113,12 +122,12 @@ async def test_cancellation_during_a_charge_leaves_nothing_charged(
         assert (await suite.item("blue")).available == 100_000
 
 
-@pytest.mark.parametrize(("kind", "after"), POINTS)
+@pytest.mark.parametrize(("kind", "number", "after"), POINTS)
 @pytest.mark.parametrize("canceled", [False, True])
 async def test_payment_that_dies_during_a_charge_charges_once_or_never(
-    kind, after, canceled, backend_environ: Mapping[str, str]
+    kind, number, after, canceled, backend_environ: Mapping[str, str]
 ):
-    death = Halt(kind, after=after, dies=True)
+    death = Halt(kind, number, after=after, dies=True)
     async with running_suite(backend_environ, between=death) as suite:
         ticket = await suite.order("c", blue=3)
         await death.reached.wait()
