@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 
 import sagakit
-from sagakit import Changes, Decide, Entity, Event, Key, Kit, Outcome, Service, Snapshot, due_property
+from sagakit import Changes, Decide, Entity, Event, Key, Kit, Outcome, Poison, Service, Snapshot, due_property
 from sagakit.backends import open_backend, open_provisioner
 from sagakit.run import main
 
@@ -24,6 +24,15 @@ async def once(kit: Kit, event: Event, keys: Sequence[Key], decide: Decide[Outco
     return (await kit.store.transact(keys, applied_once)).result
 
 
+def read(event: Event, *names: str) -> dict[str, str]:
+    """Return these texts of the body. Raises Poison without them: the event becomes a dead letter."""
+    try:
+        body = json.loads(event.body)
+        return {name: "".join(body[name]) for name in names}
+    except (ValueError, LookupError, TypeError, RecursionError) as error:
+        raise Poison("malformed-body") from error
+
+
 def greeter(kit: Kit) -> Service:
     """Stores a greeting, publishes it, and publishes it again until the translation arrives."""
 
@@ -31,7 +40,7 @@ def greeter(kit: Kit) -> Service:
         return {"text": "", "sent": sent, **due_property(name, kit.schedule.next_at(now, sent - 1))}
 
     async def requested(event: Event) -> Outcome:
-        key = Key("Greeting", json.loads(event.body)["name"])
+        key = Key("Greeting", read(event, "name")["name"])
         now, greeted = kit.runtime.now(), new_event(kit.runtime.new_id(), "hello.Greeted", name=key.name)
 
         def decide(found: Snapshot) -> Changes[Outcome]:
@@ -42,7 +51,7 @@ def greeter(kit: Kit) -> Service:
         return await once(kit, event, [key], decide)
 
     async def translated(event: Event) -> Outcome:
-        body = json.loads(event.body)
+        body = read(event, "name", "text")
         greeting = {Key("Greeting", body["name"]): {"text": body["text"]}}
         return await once(kit, event, [*greeting], lambda _: Changes(Outcome.APPLIED, greeting))
 
@@ -56,7 +65,7 @@ def greeter(kit: Kit) -> Service:
 
 def translator(kit: Kit) -> Service:
     async def greeted(event: Event) -> Outcome:
-        name = json.loads(event.body)["name"]
+        name = read(event, "name")["name"]
         reply = new_event(kit.runtime.new_id(), "hello.Translated", name=name, text="bonjour")
         return await once(kit, event, (), lambda _: Changes(Outcome.APPLIED, events=[reply]))
 
