@@ -167,7 +167,9 @@ async def test_charge_is_refunded_although_payment_died_and_all_its_messages_wer
     """
     environ = {"BACKEND": "embedded", "EMBEDDED_FILE": str(tmp_path / "data.sqlite3")}
     charged = Halt("SimulatedCharge", after=True)
-    async with running_suite({**environ, "REMINDER_INTERVAL_SECONDS": "0.5"}, between=charged) as suite:
+    # Longer than payment takes to stop (it drains for up to 13 s): it must not resume its charge before.
+    patient = {**environ, "REMINDER_INTERVAL_SECONDS": "20"}
+    async with running_suite(patient, between=charged) as suite:
         ticket = await suite.order("c", blue=3)
         await charged.reached.wait()
         await suite.services.stop("payment")
@@ -182,7 +184,7 @@ async def test_charge_is_refunded_although_payment_died_and_all_its_messages_wer
         await suite.services.start("payment")
 
         assert f"order {ticket.orderid}: it is canceled, but 300 was charged" in unsettled
-        await suite.balances(40)
+        await suite.balances(60)
         charge = await suite.charge(ticket.orderid)
         assert (charge.status, charge.amount, charge.refunded) == ("canceled", 300, 300)
 
