@@ -53,14 +53,8 @@ class Messaging:
         )
         topics = {subscription_name(name, topic): topic for topic in settings.subscribe_topics}
         self.subscriptions = tuple(topics)
-        self._consumer = Consumer(
-            backend.bus,
-            topics,
-            self.service.handlers,
-            settings.dead_letter_topic,
-            self._check_backends,
-            runtime,
-        )
+        consuming = (self.service.handlers, settings.dead_letter_topic, self._check_backends, runtime)
+        self._consumer = Consumer(backend.bus, topics, *consuming)
         recorder.observe_consumer(self._consumer)
         recorder.overdue.waiting_since.update(self.service.waiting_since)
         sweeping = partial(Sweeper, backend.tables, runtime=runtime, pass_seconds=settings.sweep_seconds)

@@ -48,15 +48,7 @@ def create_app(
     services can be stopped and started from the web UI. With `docs` the API's document has a page.
     """
 
-    @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        async with clients:
-            yield
-
-    # FastAPI's own pages load scripts from another host.
-    app = FastAPI(title="api-gateway", version="1", lifespan=lifespan, docs_url=None, redoc_url=None)
-    app.router.redirect_slashes = False
-    app.summary = "Carts, order tickets and the catalogue"
+    app = _empty_app(clients)
     app.state.clients = clients
     app.state.lifecycle = lifecycle
     app.state.live_orders = LiveOrders(clients, feeds, stream_limits)
@@ -73,4 +65,17 @@ def create_app(
     errors.install(app)
     middleware.install(app, config, lambda: lifecycle.draining)
     documentation.install(app, authenticated=authenticated)
+    return app
+
+
+def _empty_app(clients: Clients) -> FastAPI:
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        async with clients:
+            yield
+
+    # FastAPI's own pages load scripts from another host.
+    app = FastAPI(title="api-gateway", version="1", lifespan=lifespan, docs_url=None, redoc_url=None)
+    app.router.redirect_slashes = False
+    app.summary = "Carts, order tickets and the catalogue"
     return app
