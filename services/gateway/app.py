@@ -47,7 +47,6 @@ def create_app(
     Without `feeds` there are no live events. With `control`, the control socket of a suite on this machine,
     services can be stopped and started from the web UI. With `docs` the API's document has a page.
     """
-
     app = _empty_app(clients)
     app.state.clients = clients
     app.state.lifecycle = lifecycle
