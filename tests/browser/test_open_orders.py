@@ -1,5 +1,6 @@
 """The web UI while an order is open: services stop, the visitor cancels or reloads, requests get lost."""
 
+import json
 import re
 
 import pytest
@@ -150,3 +151,37 @@ def test_broken_stream_is_resumed(visit):
     visitor.run("free", "approved")
 
     assert last_ids == [None, "purchase.pre-approved"]
+
+
+@pytest.mark.parametrize("final", [True, False])
+def test_status_of_a_newer_release_is_shown_as_it_is(visit, final):
+    """The page is older than the gateway, whose vocabulary may have the status already."""
+    visitor = visit()
+
+    def with_vocabulary(route) -> None:
+        vocabulary = route.fetch().json()
+        if final:
+            vocabulary["terminal"].append("teleported")
+            vocabulary["statuses"]["teleported"] = {"class": "approved", "terminal": True}
+        route.fulfill(json=vocabulary)
+
+    def stream(route) -> None:
+        body = ""
+        for second, status in enumerate(("pre-approved", "teleported")):
+            data = {"service": "purchase", "status": status, "time": f"2026-11-21T12:00:0{second}.000Z"}
+            body += f"event: move\nid: purchase.{status}\ndata: {json.dumps(data)}\n\n"
+        end = f"event: end\nid: purchase.teleported,end\ndata: {json.dumps({'status': 'teleported'})}\n\n"
+        route.fulfill(status=200, content_type="text/event-stream", body=body + end)
+
+    visitor.page.route("**/vocabulary.json", with_vocabulary)
+    visitor.page.route("**/events", stream)
+    visitor.open()
+
+    visitor.start("paid")
+
+    expect(visitor.lane("purchase").get_by_text("teleported")).to_be_visible()
+    if final:
+        visitor.expect_status("teleported")
+        visitor.expect_outcome("Order teleported")
+    else:
+        visitor.expect_status("pre-approved")
