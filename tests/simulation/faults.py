@@ -57,8 +57,8 @@ MIXED = replace(UNRELIABLE, newer_release=True)
 PAYMENT_DIES = replace(UNRELIABLE, emptied=0.2, emptied_service="payment")
 """Payment dies and loses its messages after every fifth commit, its provider's commits included."""
 FORGING = replace(UNRELIABLE, forged=0.2)
-SKEWED = replace(UNRELIABLE, skew_seconds=60)
-VERY_SKEWED = replace(UNRELIABLE, skew_seconds=600)
+SKEWED = replace(MIXED, skew_seconds=60)
+VERY_SKEWED = replace(MIXED, skew_seconds=600)
 FAULT_FREE = FaultRates(
     **{each.name: 0 for each in fields(FaultRates)} | {"latency_seconds": 0.01}  # type: ignore[arg-type]
 )
