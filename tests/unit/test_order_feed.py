@@ -1,23 +1,16 @@
 """The feed of one order: read once, then kept up to date by events."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import replace
 
 import pytest
-from structlog.testing import capture_logs
 
-from contract.order_history import OrderSnapshot
-from contract.tickets import TicketMessage
-from sagakit.errors import Unavailable
 from sagakit.runtime import Runtime
 from sagakit.telemetry.spans import in_span
-from sagakit.telemetry.traceparent import current_trace_id
-from services.gateway.auth import Credentials
-from services.gateway.order_feed.feed import RECORDS_TIMEOUT_SECONDS, OrderFeed, OrderFeeds
+from services.gateway.order_feed.feed import RECORDS_TIMEOUT_SECONDS, OrderFeeds
 from tests.support.clock import Clock
 from tests.support.eventually import eventually
+from tests.support.order_feed import ME, Records, followed, idle, keys, read_again, ticket
 from tests.support.traces import Traces, trace_id_of
 from tests.unit.test_order_history import (
     APPROVED,
@@ -31,65 +24,6 @@ from tests.unit.test_order_history import (
     moment,
     snapshot,
 )
-
-ME = Credentials("token")
-
-
-class Records:
-    """Stands in for the services' records: counts reads, and fails or blocks on demand."""
-
-    def __init__(self, found: OrderSnapshot) -> None:
-        self.found = found
-        self.available = True
-        self.reads: list[str] = []
-        """The token of each read."""
-        self.traces: set[str | None] = set()
-        self.unblocked = asyncio.Event()
-        self.unblocked.set()
-
-    async def fetch(self, orderid: str, credentials: Credentials) -> OrderSnapshot:
-        self.reads.append(credentials.token)
-        self.traces.add(current_trace_id())
-        found = self.found
-        await self.unblocked.wait()
-        if not self.available:
-            raise Unavailable("purchase is unavailable")
-        return found
-
-
-@asynccontextmanager
-async def followed(
-    found: OrderSnapshot, *, is_receiving: bool = True
-) -> AsyncIterator[tuple[Records, OrderFeeds, OrderFeed]]:
-    """An order being followed, whose history has been read."""
-    records = Records(found)
-    feeds = OrderFeeds(records.fetch, Runtime())
-    feeds.is_receiving = lambda: is_receiving
-    async with feeds.follow("o-1", ME) as feed:
-        await eventually(lambda: feed.events)
-        yield records, feeds, feed
-
-
-def ticket(status: str, **more) -> TicketMessage:
-    return TicketMessage("o-1", status, (), **more)
-
-
-def keys(feed: OrderFeed) -> list[str]:
-    return [event.key for event in feed.events]
-
-
-async def idle() -> None:
-    """Let every ready task run until it waits."""
-    for _ in range(20):
-        await asyncio.sleep(0)
-
-
-async def read_again(records: Records, feeds: OrderFeeds) -> None:
-    """Have the order read, and return afterwards."""
-    reads = len(records.reads)
-    feeds.refresh()
-    await eventually(lambda: len(records.reads) > reads, pause=0)
-    await idle()
 
 
 async def test_reads_belong_to_the_trace_of_the_first_follower():
@@ -269,53 +203,3 @@ async def test_order_is_read_again_while_a_service_is_unavailable():
         records.available, records.found = True, snapshot("pre-approved", reservation=RESERVED)
 
         await eventually(lambda: "stock.reserved" in keys(feed))
-
-
-async def test_followers_share_reads_with_the_latest_ones_token():
-    async with followed(snapshot("pre-approved")) as (records, feeds, feed):
-        async with feeds.follow("o-1", Credentials("other")) as second:
-            assert second is feed
-            await idle()
-            assert records.reads == ["token"]
-            feed.wake()
-            await eventually(lambda: records.reads == ["token", "other"])
-        feed.wake()
-        await eventually(lambda: records.reads == ["token", "other", "token"])
-
-
-async def test_feed_ends_with_its_last_follower():
-    async with followed(snapshot("pre-approved")) as (records, feeds, feed):
-        pass
-
-    feeds.receive("stock", ticket("reserved"), moment(1), True)
-    feed.wake()
-    await idle()
-
-    assert len(records.reads) == 1
-    async with feeds.follow("o-1", ME) as another:
-        assert another is not feed
-
-
-async def test_followers_are_disconnected_when_the_process_stops():
-    async with followed(snapshot("pre-approved")) as (_, feeds, feed):
-        waiting = asyncio.create_task(feed.until(lambda: feed.closed))
-        await idle()
-
-        feeds.close()
-
-        async with asyncio.timeout(5):
-            await waiting
-        async with feeds.follow("o-2", ME) as late:
-            assert late.closed
-
-
-async def test_followers_of_a_failed_feed_are_disconnected():
-    async def fetch(orderid: str, credentials: Credentials) -> OrderSnapshot:
-        raise ZeroDivisionError
-
-    feeds = OrderFeeds(fetch, Runtime())
-    with capture_logs() as logs:
-        async with feeds.follow("o-1", ME) as feed, asyncio.timeout(5):
-            await feed.until(lambda: feed.closed)
-
-    assert [line["event"] for line in logs] == ["order feed failed"]

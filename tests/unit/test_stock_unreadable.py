@@ -6,7 +6,7 @@ import structlog
 from sagakit.errors import Poison
 from sagakit.tables import Row
 from services.stock.storage import ITEM, SHARD
-from tests.unit.test_stock import StockHarness
+from tests.support.stock import StockHarness
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ from sagakit.consumer import Outcome
 from sagakit.errors import Poison
 from sagakit.tables import MAX_MUTATIONS, Key, Mutation, Row, Tables
 from services.stock.inventory import MAX_SHARDS
+from tests.support.stock import StockHarness
 from tests.support.tables import CountedTables
-from tests.unit.test_stock import StockHarness
 
 MAX_KEYS = 1_000
 MAX_COMMIT = 500

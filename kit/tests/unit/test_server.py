@@ -23,9 +23,8 @@ from sagakit.grpc.server import MAX_MESSAGE_BYTES, GrpcServer
 from tests.support.grpcserver import registering
 
 PURCHASE = DESCRIPTOR.services_by_name["Purchase"].full_name
-SERVING = health_pb2.HealthCheckResponse.SERVING
+SERVING, NOT_SERVING = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
 APP = Application(error_domain="shop.example")
-NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 
 
 @asynccontextmanager

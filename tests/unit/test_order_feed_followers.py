@@ -1,0 +1,66 @@
+"""The followers of an order's feed: they share its reads, and end with it."""
+
+import asyncio
+
+from structlog.testing import capture_logs
+
+from contract.order_history import OrderSnapshot
+from sagakit.runtime import Runtime
+from services.gateway.auth import Credentials
+from services.gateway.order_feed.feed import OrderFeeds
+from tests.support.eventually import eventually
+from tests.support.order_feed import ME, followed, idle, ticket
+from tests.unit.test_order_history import (
+    moment,
+    snapshot,
+)
+
+
+async def test_followers_share_reads_with_the_latest_ones_token():
+    async with followed(snapshot("pre-approved")) as (records, feeds, feed):
+        async with feeds.follow("o-1", Credentials("other")) as second:
+            assert second is feed
+            await idle()
+            assert records.reads == ["token"]
+            feed.wake()
+            await eventually(lambda: records.reads == ["token", "other"])
+        feed.wake()
+        await eventually(lambda: records.reads == ["token", "other", "token"])
+
+
+async def test_feed_ends_with_its_last_follower():
+    async with followed(snapshot("pre-approved")) as (records, feeds, feed):
+        pass
+
+    feeds.receive("stock", ticket("reserved"), moment(1), True)
+    feed.wake()
+    await idle()
+
+    assert len(records.reads) == 1
+    async with feeds.follow("o-1", ME) as another:
+        assert another is not feed
+
+
+async def test_followers_are_disconnected_when_the_process_stops():
+    async with followed(snapshot("pre-approved")) as (_, feeds, feed):
+        waiting = asyncio.create_task(feed.until(lambda: feed.closed))
+        await idle()
+
+        feeds.close()
+
+        async with asyncio.timeout(5):
+            await waiting
+        async with feeds.follow("o-2", ME) as late:
+            assert late.closed
+
+
+async def test_followers_of_a_failed_feed_are_disconnected():
+    async def fetch(orderid: str, credentials: Credentials) -> OrderSnapshot:
+        raise ZeroDivisionError
+
+    feeds = OrderFeeds(fetch, Runtime())
+    with capture_logs() as logs:
+        async with feeds.follow("o-1", ME) as feed, asyncio.timeout(5):
+            await feed.until(lambda: feed.closed)
+
+    assert [line["event"] for line in logs] == ["order feed failed"]
