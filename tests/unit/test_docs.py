@@ -97,7 +97,11 @@ def test_make_targets_exist(line: str):
 
 
 def test_decisions_are_short_and_named_by_their_titles():
-    for decision in sorted((ROOT / "docs/decisions").glob("*.md")):
+    decisions = sorted((ROOT / "docs/decisions").glob("*.md"))
+    assert [each.name[:4] for each in decisions] == [
+        f"{number:04}" for number in range(1, len(decisions) + 1)
+    ]
+    for decision in decisions:
         text = decision.read_text()
         assert text.startswith(f"# {int(decision.name[:4])}. "), decision
         assert decision.name[4] == "-"
