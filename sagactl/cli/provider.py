@@ -10,7 +10,6 @@ import click
 from sagactl.cli import options
 from sagactl.inspect.connect import open_tables
 from sagactl.text import echo
-from sagakit.codec import to_entity
 from services.payment.simulated import FaultSettings, load_faults, save_faults
 
 
@@ -35,8 +34,14 @@ from services.payment.simulated import FaultSettings, load_faults, save_faults
 def provider(run_dir: Path, **options_: Any) -> None:
     """Show or set the faults of the simulated payment provider. Other faults keep their value."""
     given = {name: value for name, value in options_.items() if value is not None}
-    for name, value in to_entity(asyncio.run(_set(given, run_dir)), omit_unknown=True).items():
-        echo(f"{name.replace('_', ' ')}: {value}")
+    faults = asyncio.run(_set(given, run_dir))
+    echo(f"unavailable: {_yes_or_no(faults.unavailable)}")
+    echo(f"delay: {faults.delay_seconds:g} s")
+    echo(f"drop responses: {_yes_or_no(faults.drop_responses)}")
+
+
+def _yes_or_no(value: bool) -> str:
+    return "yes" if value else "no"
 
 
 async def _set(options_: dict[str, Any], run_dir: Path) -> FaultSettings:

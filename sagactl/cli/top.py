@@ -66,7 +66,8 @@ async def _live(run_dir: Path) -> None:
     async with _running(run_dir) as (dashboard, stop):
         with quitting(stop.requested.set), Live(console=console, screen=True, auto_refresh=False) as live:
             while not stop.requested.is_set():
-                live.update(screen(dashboard.state(), console.width, console.height), refresh=True)
+                state = dashboard.state()
+                live.update(screen(state, console.width, console.height, "q quits"), refresh=True)
                 with suppress(TimeoutError):
                     await asyncio.wait_for(stop.requested.wait(), REFRESH_INTERVAL_SECONDS)
 

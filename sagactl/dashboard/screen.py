@@ -28,8 +28,11 @@ _STATE_COLOURS = {"running": "green", "stopped": "yellow"}
 Row = tuple[Text, str, str]
 
 
-def screen(state: State, width: int, height: int) -> RenderableType:
-    """Return the layout; the events get the lines that the summary leaves."""
+def screen(state: State, width: int, height: int, hint: str = "") -> RenderableType:
+    """Return the layout; the events get the lines that the summary leaves.
+
+    `hint`: the keys that a terminal offers; a printed snapshot has none.
+    """
     state = _escaped(state)
     rates, depths = list(_rates(state.summary)), list(_depths(state))
     summary = Table.grid(padding=(0, 4, 0, 0))
@@ -41,11 +44,11 @@ def screen(state: State, width: int, height: int) -> RenderableType:
     rows = 1 + max(len(rates), len(depths))
     around = 5  # title, processes, blank lines before and after the summary, names of the services
     events = _events(state.summary.events, width, max(1, height - rows - around))
-    return Group(_title(state, width), Text(), summary, _programs(state), Text(), events)
+    return Group(_title(state, width, hint), Text(), summary, _programs(state), Text(), events)
 
 
-def _title(state: State, width: int) -> Text:
-    clock = f" {_hour(state.now)}  q quits"
+def _title(state: State, width: int, hint: str) -> Text:
+    clock = "  ".join(filter(None, (f" {_hour(state.now)}", hint)))
     how = Text(state.warning, "bold red") if state.warning else Text("listening" if state.listening else "…")
     title = Text.assemble(("saga top", "bold"), "  ", state.where, "  ", how)
     title.truncate(width - len(clock), overflow="ellipsis", pad=True)

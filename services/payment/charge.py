@@ -13,9 +13,9 @@ DECLINED = "declined"
 CANCELED = "canceled"
 
 OPEN = frozenset({CHARGING, CHARGED})
+"""Statuses in which something may have been charged, and may have to be refunded."""
 STATUSES = OPEN | {SETTLED, DECLINED, CANCELED}
 """The statuses of a charge that this version knows."""
-"""Statuses in which something may have been charged, and may have to be refunded."""
 
 NO_AMOUNT = "no-amount"
 

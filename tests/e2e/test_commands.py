@@ -54,7 +54,7 @@ def test_open_order_is_shown_and_audited_until_it_balances(tmp_path):
         assert "open: the ticket is reserved; the reservation is neither sold nor released" in while_open
         assert unbalanced.returncode == 1
         assert f"order {orderid}: its ticket is still reserved" in unbalanced.stdout
-        assert provider == "unavailable: False\ndelay seconds: 0.1\ndrop responses: False\n"
+        assert provider == "unavailable: no\ndelay: 0.1 s\ndrop responses: no\n"
         assert balanced.returncode == 0, balanced.stdout
         assert "everything balances" in balanced.stdout
         assert "charged 300 - refunded 0 = 300; approved for payment: 300" in balanced.stdout

@@ -52,6 +52,7 @@ def test_orders_are_shown_live_and_a_key_quits_without_traces(tmp_path, key):
             wait_until(lambda: any(shows(waits, "reserved", screen) for screen in screens(terminal)))
 
             seen = screens(terminal)
+            assert "q quits" in seen[-1]
             terminal.type(QUITS[key])
             assert terminal.process.wait(15) == 0
             assert terminal.as_before
@@ -96,6 +97,7 @@ def test_without_a_terminal_one_snapshot_is_printed_as_text_or_json(tmp_path):
 
         assert text.returncode == 0, text.stderr
         assert "\x1b" not in text.stdout
+        assert "quits" not in text.stdout, "no key does anything any more"
         assert re.search(r"reserved +1 +\d+s", text.stdout)
         assert "● payment" in text.stdout
         assert facts["backlog"]["tickets"]["reserved"]["count"] == 1

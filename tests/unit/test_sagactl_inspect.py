@@ -134,8 +134,8 @@ def test_provider_changes_only_the_given_settings(file: Path):
 
     after = inspect(file, "provider", "--available", "--drop-responses")
 
-    assert before.stdout == "unavailable: False\ndelay seconds: 0.0\ndrop responses: False\n"
-    assert after.stdout == "unavailable: False\ndelay seconds: 2.5\ndrop responses: True\n"
+    assert before.stdout == "unavailable: no\ndelay: 0 s\ndrop responses: no\n"
+    assert after.stdout == "unavailable: no\ndelay: 2.5 s\ndrop responses: yes\n"
     assert inspect(file, "provider").stdout == after.stdout
 
 
