@@ -23,6 +23,7 @@ COMMANDS = {
     "pending": "sagactl.cli.pending",
     "audit": "sagactl.cli.audit",
     "dlq": "sagactl.cli.dlq",
+    "migrate": "sagactl.cli.migrate",
     "stock": "sagactl.cli.stock",
     "provider": "sagactl.cli.provider",
     "provision": "sagactl.cli.provision",

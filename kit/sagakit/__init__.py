@@ -10,6 +10,7 @@ provisioning are in `sagakit.backends`. Everything named here is public; other m
 | handle an event                             | `Handler`, `Outcome`, `Event`                    |
 | read and write in one transaction           | `Store`, `Snapshot`, `Changes`, `Key`, `Entity`  |
 | store dataclasses as entities               | `to_entity`, `from_entity`, `Stored`             |
+| convert stored entities into a new shape    | `Migration`, `migrate`                           |
 | apply an event or command once              | `Inbox`                                          |
 | publish again until a reply arrives         | `RemindFn`, `ReminderSchedule`, `due_property`   |
 | call another system in a saga               | `SideEffects`                                    |
@@ -41,6 +42,7 @@ from sagakit.errors import (
 )
 from sagakit.events import Event, published_at, timestamp
 from sagakit.inbox import Inbox
+from sagakit.migrations import Migrated, Migration, migrate
 from sagakit.reminders import ReminderSchedule, RemindFn, due_property
 from sagakit.runtime import Backoff, Runtime
 from sagakit.service import Kit, Service, ServiceFactory
@@ -73,6 +75,8 @@ __all__ = [
     "Kit",
     "Message",
     "Metrics",
+    "Migrated",
+    "Migration",
     "NotFound",
     "Outcome",
     "OutcomeUnknown",
@@ -98,6 +102,7 @@ __all__ = [
     "WaitingSince",
     "due_property",
     "from_entity",
+    "migrate",
     "published_at",
     "settings",
     "subscription_name",

@@ -39,12 +39,17 @@ def suite(command: Callable[..., None]) -> Callable[..., None]:
     @run_dir
     @wraps(command)
     def announced(*args: Any, run_dir: Path, **values: Any) -> None:
-        if _is_given("run_dir"):
-            require_suite(run_dir)
-        announce(choose(run_dir, os.environ))
+        act_on_suite(run_dir)
         command(*args, run_dir=run_dir, **values)
 
     return announced
+
+
+def act_on_suite(run_dir: Path) -> None:
+    """Print which suite a command with the option `run_dir` acts on. Raises CommandError if there is none."""
+    if _is_given("run_dir"):
+        require_suite(run_dir)
+    announce(choose(run_dir, os.environ))
 
 
 def local_suite(run_dir: Path) -> Suite:

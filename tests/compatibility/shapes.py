@@ -43,15 +43,18 @@ def shapes_of(*directories: Path) -> Shapes:
     return found
 
 
-def breaks(old: Shapes, new: Shapes, read_since: Collection[str] = ()) -> Iterator[str]:
+def breaks(
+    old: Shapes, new: Shapes, read_since: Collection[str] = (), optional_since: Collection[str] = ()
+) -> Iterator[str]:
     """Yield what a version that writes `new` breaks for processes of a release that wrote `old`.
 
-    `read_since`: new fields that the release's readers know already.
+    `read_since`: new fields that the release's readers know already; `optional_since`: fields that they do
+    not need.
     """
     for path in sorted(old.types.keys() | new.types.keys()):
         parent = _parent(path)
         if path not in new.types:
-            if parent in new.types:
+            if parent in new.types and path not in optional_since:
                 yield f"{path} is not written any more, but the release reads it ({RULE})"
         elif path not in old.types:
             if parent in old.types and path not in read_since:
@@ -59,7 +62,7 @@ def breaks(old: Shapes, new: Shapes, read_since: Collection[str] = ()) -> Iterat
         else:
             if more := new.types[path] - old.types[path]:
                 yield f"{path} is now {_listed(more)}, which the release never wrote ({RULE})"
-            if old.is_always_there(path) and not new.is_always_there(path):
+            if path not in optional_since and old.is_always_there(path) and not new.is_always_there(path):
                 yield f"{path} is not always written any more, but the release may need it ({RULE})"
 
 

@@ -5,7 +5,7 @@ import asyncio
 import json
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -18,13 +18,15 @@ from contract.topology import DEAD_LETTER_SUBSCRIPTION, DEAD_LETTER_TOPIC, TOPIC
 from rpc import stock_pb2, stock_pb2_grpc
 from sagactl import text
 from sagactl.__main__ import COMMANDS, main
+from sagactl.cli.migrate import command
 from sagactl.errors import CommandError
 from sagakit.backends.embedded.bus import EmbeddedBus
 from sagakit.backends.embedded.database import Database
 from sagakit.backends.embedded.tables import EmbeddedTables
 from sagakit.bus import Message, SubscriptionSpec
+from sagakit.migrations import Migration
 from sagakit.runtime import Runtime
-from sagakit.tables import Insert, Key
+from sagakit.tables import Entity, Insert, Key
 from services.delivery.shipment import Shipment
 from services.delivery.storage import delivery_key, shipment_entity
 from services.payment.charge import Charge
@@ -155,6 +157,21 @@ def test_command_prints_hostile_text_escaped(file: Path, args: Sequence[str]):
         assert "[red]c[/red]" in result.output
 
 
+@pytest.mark.parametrize("args", [["--dry-run"], []])
+def test_migrated_entities_are_printed_escaped(file: Path, args: list[str]):
+    def convert(key: Key, entity: Entity) -> Mapping[Key, Entity]:
+        if args:
+            return {} if HOSTILE in entity else {key: {**entity, HOSTILE: HOSTILE}}
+        raise ValueError(HOSTILE)
+
+    environ = {**NO_BACKEND, "BACKEND": "embedded", "EMBEDDED_FILE": str(file), "RUN_DIR": str(file.parent)}
+    migrate = command({"name": Migration("OrderTicket", convert)})
+    result = CliRunner().invoke(migrate, ["name", *args], env=environ)
+
+    assert "\\x1b[2J" in result.output
+    assert_safe(result.output)
+
+
 def test_logs_are_printed_escaped(tmp_path: Path):
     (tmp_path / "logs").mkdir()
     (tmp_path / "logs" / "stock.log").write_text(HOSTILE.replace(FORGED, "a line of a log is no forgery"))
@@ -242,7 +259,7 @@ def test_responses_of_a_gateway_are_printed_escaped(tmp_path: Path):
 
 
 def test_every_command_is_tested_or_prints_only_texts_of_its_own():
-    tested = {args[0] for args in INSPECT} | {"stock", "seed", "demo", "logs"}
+    tested = {args[0] for args in INSPECT} | {"stock", "seed", "demo", "logs", "migrate"}
 
     assert tested | OWN_TEXT_ONLY == COMMANDS.keys()
 

@@ -35,6 +35,7 @@ ON_ONE_SUITE = [
     ("dlq", "show"),
     ("dlq", "redrive"),
     ("dlq", "drop"),
+    ("migrate", "name"),
     ("stock", "set", "blue"),
     ("provider",),
     ("provision",),
