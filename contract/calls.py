@@ -17,6 +17,8 @@ _CHANNEL_OPTIONS = (
     ("grpc.min_reconnect_backoff_ms", 1_000),
     ("grpc.max_reconnect_backoff_ms", 2_000),
     ("grpc.dns_min_time_between_resolutions_ms", 2_000),
+    # A DNS server that does not answer is asked again after this time, by default two minutes.
+    ("grpc.dns_ares_query_timeout", 5_000),
     # The services are in the same network: a proxy for outgoing traffic is not meant for them.
     ("grpc.enable_http_proxy", 0),
 )

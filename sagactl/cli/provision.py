@@ -3,10 +3,9 @@
 import asyncio
 import os
 import time
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -14,11 +13,10 @@ from contract import topology
 from sagactl.cli import options
 from sagactl.errors import CommandError
 from sagactl.inspect.target import choose
-from sagactl.local.signals import StopSignals
+from sagactl.local.signals import until_stopped
 from sagactl.text import echo
 from sagakit.backends import open_backend, open_broker, open_provisioner
 from sagakit.bus import SubscriptionSpec
-from sagakit.concurrency import first_completed
 from sagakit.errors import Unavailable
 from sagakit.runtime import Runtime
 from sagakit.settings import BackendSettings, SettingsError
@@ -47,27 +45,14 @@ def provision(wait: float, interval: float | None, check_store: bool, run_dir: P
     """Create the topics and subscriptions of a suite. Safe to repeat."""
     environ = choose(run_dir, os.environ).environ
     if interval is not None:
-        asyncio.run(_until_stopped(keep_provisioned(environ, interval, echo)))
+        asyncio.run(until_stopped(keep_provisioned(environ, interval, echo)))
         return
     work = provision_with_retries(environ, wait, check_store=check_store, print_=partial(echo, err=True))
-    lines = asyncio.run(_until_stopped(work))
+    lines = asyncio.run(until_stopped(work))
     if lines is None:
         raise click.ClickException("stopped before provisioning was complete")
     for line in lines:
         echo(line)
-
-
-async def _until_stopped(work: Coroutine[Any, Any, list[str] | None]) -> list[str] | None:
-    """Return the result of `work`, or None if a stop was requested first.
-
-    In a container this is process 1, which ends on no signal that it does not handle.
-    """
-    signals = StopSignals()
-
-    async def stop() -> None:
-        await signals.requested.wait()
-
-    return await first_completed(work, stop())
 
 
 async def ensure_provisioned(environ: Mapping[str, str]) -> list[str]:

@@ -1,8 +1,8 @@
 """`sagactl stock` and `sagactl seed`: change the inventory, add the starting catalogue."""
 
 import asyncio
-import json
-from collections.abc import AsyncIterator, Iterable
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING
 import click
 import grpc
 
-from rpc.stock_pb2 import GetItemRequest, Item, PutItemRequest
+from contract.calls import channel_options
+from rpc.stock_pb2 import DESCRIPTOR, GetItemRequest, Item, PutItemRequest
 from rpc.stock_pb2_grpc import StockStub
 from sagactl.cli import options
 from sagactl.errors import CommandError
 from sagactl.local.dev_tokens import tool_token
+from sagactl.local.signals import until_stopped
 from sagactl.text import echo
 from sagakit.grpc.authentication import BearerClientInterceptor
 
@@ -26,27 +28,8 @@ CALL_TIMEOUT_SECONDS = 10.0
 START_TIMEOUT_SECONDS = 60.0
 """Time for the stock service to start."""
 
-# Every call of this module is idempotent.
-_RETRY = {
-    "methodConfig": [
-        {
-            "name": [{}],
-            "retryPolicy": {
-                "maxAttempts": 5,
-                "initialBackoff": "0.2s",
-                "maxBackoff": "2s",
-                "backoffMultiplier": 2,
-                "retryableStatusCodes": ["UNAVAILABLE"],
-            },
-        }
-    ]
-}
-_CHANNEL_OPTIONS = (
-    ("grpc.service_config", json.dumps(_RETRY)),
-    ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.max_reconnect_backoff_ms", 500),
-    ("grpc.enable_http_proxy", 0),
-)
+RETRY_INTERVAL_SECONDS = 1.0
+_STOCK = DESCRIPTOR.services_by_name["Stock"].full_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,33 +111,76 @@ def set_(
     metavar="SECONDS",
     help="How long to wait for the stock service to start.",
 )
+@click.option(
+    "--interval",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="SECONDS",
+    help="Repeat every N seconds until stopped; for emulators, which lose items on restart.",
+)
 @options.stock_address
 @options.run_dir
-def seed(wait: float, stock_address: str | None, run_dir: Path) -> None:
+def seed(wait: float, interval: float | None, stock_address: str | None, run_dir: Path) -> None:
     """Add the items of the starting catalogue that are missing; existing items stay unchanged."""
     address, token = options.stock_of(stock_address, run_dir), tool_token(run_dir)
+    if interval is not None:
+        asyncio.run(until_stopped(keep_seeded(address, token, interval, echo)))
+        return
     for item in asyncio.run(put_if_absent(address, CATALOGUE, token, wait)):
         echo(describe(item))
 
 
+async def keep_seeded(
+    address: str,
+    token: str,
+    interval_seconds: float,
+    print_: Callable[[str], object],
+    timeout_seconds: float = CALL_TIMEOUT_SECONDS,
+) -> None:
+    """Add the items that are missing at this interval; print changes of state."""
+    printed = ""
+    while True:
+        try:
+            await put_if_absent(address, CATALOGUE, token, timeout_seconds)
+            state = "seeded"
+        except CommandError as error:
+            state = str(error)
+        if state != printed:
+            print_(state)
+        printed = state
+        await asyncio.sleep(interval_seconds)
+
+
 async def put_if_absent(
     address: str,
-    items: Iterable[CatalogueItem],
+    items: Sequence[CatalogueItem],
     token: str = "",
     timeout_seconds: float = START_TIMEOUT_SECONDS,
 ) -> list[Item]:
-    """Add the items that are missing and return all of them. Waits for a service that is starting."""
-    async with _connect(address, token) as stock:
-        return [
-            (
-                await stock.PutItem(
-                    PutItemRequest(**asdict(item), only_if_absent=True),
-                    timeout=timeout_seconds,
-                    wait_for_ready=True,
-                )
-            ).item
-            for item in items
-        ]
+    """Add the items that are missing and return all of them. Waits for a service that is starting.
+
+    Raises CommandError if it is not available within the timeout.
+    """
+    deadline = time.monotonic() + timeout_seconds
+    while True:
+        try:
+            # Each attempt has a channel of its own, which asks for the name at once: gRPC itself asks for one
+            # that does not exist at intervals that grow up to two minutes.
+            async with _connect(address, token) as stock:
+                return [await _put_if_absent(stock, item, deadline) for item in items]
+        except CommandError as error:
+            if _code(error) is not grpc.StatusCode.UNAVAILABLE or time.monotonic() >= deadline:
+                raise
+        await asyncio.sleep(RETRY_INTERVAL_SECONDS)
+
+
+async def _put_if_absent(stock: "StockAsyncStub", item: CatalogueItem, deadline: float) -> Item:
+    request = PutItemRequest(**asdict(item), only_if_absent=True)
+    return (await stock.PutItem(request, timeout=max(0.0, deadline - time.monotonic()))).item
+
+
+def _code(error: CommandError) -> grpc.StatusCode | None:
+    cause = error.__cause__
+    return cause.code() if isinstance(cause, grpc.aio.AioRpcError) else None
 
 
 async def change_item(address: str, itemid: str, change: Change, token: str = "") -> Item:
@@ -182,9 +208,8 @@ def describe(item: Item) -> str:
 @asynccontextmanager
 async def _connect(address: str, token: str) -> AsyncIterator["StockAsyncStub"]:
     interceptors = [BearerClientInterceptor(token)] if token else []
-    async with grpc.aio.insecure_channel(
-        address, options=_CHANNEL_OPTIONS, interceptors=interceptors
-    ) as channel:
+    options = channel_options(_STOCK)
+    async with grpc.aio.insecure_channel(address, options, interceptors=interceptors) as channel:
         try:
             yield StockStub(channel)
         except grpc.aio.AioRpcError as error:

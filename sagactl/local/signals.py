@@ -5,6 +5,12 @@ import os
 import select
 import signal
 import sys
+from collections.abc import Coroutine
+from typing import TypeVar
+
+from sagakit.concurrency import first_completed
+
+T = TypeVar("T")
 
 _STDIN = 0
 
@@ -42,3 +48,16 @@ class StopSignals:
             self.requested.set()
 
         loop.add_reader(hangup, hung_up)
+
+
+async def until_stopped(work: Coroutine[object, object, T]) -> T | None:
+    """Return the result of `work`, or None if a stop was requested first.
+
+    In a container this is process 1, which ends on no signal that it does not handle.
+    """
+    signals = StopSignals()
+
+    async def stop() -> None:
+        await signals.requested.wait()
+
+    return await first_completed(work, stop())

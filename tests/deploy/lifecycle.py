@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from contract import topology
 from sagakit.backends.gcp.pubsub import CLOSE_TIMEOUT_SECONDS
+from sagakit.grpc.server import MAX_CONNECTION_AGE_SECONDS
 from sagakit.messaging import EVENTS_DRAIN_TIMEOUT_SECONDS, OUTBOX_DRAIN_TIMEOUT_SECONDS
 from sagakit.run import CALLS_DRAIN_TIMEOUT_SECONDS
 from sagakit.telemetry.tracing import FLUSH_TIMEOUT_SECONDS
@@ -16,7 +17,15 @@ EXIT_SECONDS = 5
 """Time for an idle process to exit, with a margin."""
 
 
+AGE_JITTER = 1.1
+"""gRPC's: by up to a tenth (https://github.com/grpc/proposal/blob/master/A9-server-side-conn-mgt.md)."""
+MAX_NEW_REPLICA_SECONDS = 60
+
+
 def check(manifests: Manifests) -> Iterator[str]:
+    without_calls = DNS_SECONDS + MAX_CONNECTION_AGE_SECONDS * AGE_JITTER
+    if without_calls > MAX_NEW_REPLICA_SECONDS:
+        yield f"new replicas may get no calls for {without_calls:.0f} s"
     for name in (*topology.TOPICS, "gateway"):
         for workload in manifests.workloads:
             if workload.name == name:

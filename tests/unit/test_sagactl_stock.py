@@ -1,5 +1,6 @@
 """Calls to the stock service: seeding the catalogue, changing items."""
 
+import asyncio
 from contextlib import asynccontextmanager
 from dataclasses import asdict
 
@@ -8,8 +9,9 @@ import pytest
 from click.testing import CliRunner
 
 from rpc.stock_pb2 import GetItemRequest, GetItemResponse, Item, PutItemRequest, PutItemResponse
-from sagactl.cli.stock import CATALOGUE, Change, change_item, describe, put_if_absent, stock
+from sagactl.cli.stock import CATALOGUE, Change, change_item, describe, keep_seeded, put_if_absent, stock
 from sagactl.errors import CommandError
+from tests.support.eventually import eventually
 from tests.support.grpcserver import serving
 
 BLUE = Item(itemid="blue", price=100, stock=5, available=5, shards=4)
@@ -47,6 +49,27 @@ async def test_seeding_overwrites_no_item():
 
     assert [item.itemid for item in items] == [item.itemid for item in CATALOGUE]
     assert put == [PutItemRequest(**asdict(item), only_if_absent=True) for item in CATALOGUE]
+
+
+async def test_lost_items_are_added_again():
+    async with stock_with() as (address, put):
+        seeding = asyncio.create_task(keep_seeded(address, "", 0.01, lambda _: None))
+
+        await eventually(lambda: len(put) > len(CATALOGUE))
+        seeding.cancel()
+
+    assert {request.only_if_absent for request in put} == {True}
+
+
+async def test_repeated_seeding_survives_an_unavailable_service():
+    printed = []
+    seeding = asyncio.create_task(keep_seeded("127.0.0.1:2", "", 0.01, printed.append, timeout_seconds=0.1))
+
+    await eventually(lambda: bool(printed))
+
+    assert not seeding.done()
+    assert printed[0].startswith("stock at 127.0.0.1:2: ")
+    seeding.cancel()
 
 
 async def test_change_of_shards_keeps_the_rest():

@@ -21,12 +21,14 @@ MAX_CONNECTIONS = 1_000
 MAX_MESSAGE_BYTES = 1024 * 1024
 MAX_METADATA_BYTES = 16 * 1024
 """Twice the longest bearer token that is accepted, which callers may pass on from requests of their own."""
+MAX_CONNECTION_AGE_SECONDS = 20.0
 CLEANUP_TIMEOUT_SECONDS = 1.0
 SERVER_OPTIONS = (
     # A port that is in use is an error; it is not shared.
     ("grpc.so_reuseport", 0),
-    # Clients reconnect at this interval, so that they find new replicas behind a headless service.
-    ("grpc.max_connection_age_ms", 5 * 60 * 1000),
+    # Clients reconnect at this interval (varied by a tenth), so that they find new replicas behind a headless
+    # service: with DNS answers that are up to 30 seconds old, within a minute.
+    ("grpc.max_connection_age_ms", int(MAX_CONNECTION_AGE_SECONDS * 1000)),
     ("grpc.max_connection_age_grace_ms", 30 * 1000),
     # Dead clients and silent connections are disconnected.
     ("grpc.keepalive_time_ms", 60 * 1000),
