@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import httpx
@@ -18,6 +19,7 @@ from sagakit.tables import Delete, Entity, Insert, Key, Mutation, Tables
 from tests.compatibility.reader import decoded
 from tests.golden.suite import gateway
 from tests.support.eventually import eventually
+from tests.support.newer_release import NewerRelease
 from tests.support.suite import Suite, running_suite
 
 COMMITS, EVENTS, ANSWERS = "commits.jsonl", "events.jsonl", "answers.jsonl"
@@ -190,3 +192,29 @@ def read_commits(directory: Path) -> list[tuple[Key, Entity | None]]:
     """Return the commits of a recording, in order."""
     lines = map(json.loads, (directory / COMMITS).read_text().splitlines())
     return [(Key(kind, name), None if entity is None else decoded(entity)) for kind, name, entity in lines]
+
+
+def read_events(directory: Path) -> list[tuple[str, Message]]:
+    """Return the messages of a recording, each with its topic, in order."""
+    lines = map(json.loads, (directory / EVENTS).read_text().splitlines())
+    return [(topic, Message(body.encode(), attributes)) for topic, attributes, body in lines]
+
+
+def add_fields(directory: Path, target: Path) -> None:
+    """Write the recording to `target` as if a newer release had made it, which stores and answers more."""
+    newer = NewerRelease(Random(0))
+    answers = map(json.loads, (directory / ANSWERS).read_text().splitlines())
+    Recording(
+        [(key, entity and newer.extend(entity)) for key, entity in read_commits(directory)],
+        [(topic, newer.message(each)) for topic, each in read_events(directory)],
+        [{**each, "body": _extended(newer, each["body"])} for each in answers],
+    ).write(target)
+
+
+def _extended(newer: NewerRelease, body: str) -> str:
+    """Return the body of an answer, or each event in it, with more in it."""
+    if body.startswith("{"):
+        return json.dumps(newer.extend(json.loads(body)))
+    head, *events = body.split("data: ")
+    data = [each.partition("\n") for each in events]
+    return head + "".join(f"data: {_extended(newer, line)}{end}{rest}" for line, end, rest in data)

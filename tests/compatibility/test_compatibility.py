@@ -17,8 +17,10 @@ from sagakit.tables import MAX_MUTATIONS
 from tests.chaos.versions import RELEASES, version
 from tests.compatibility.reader import unreadable
 from tests.compatibility.record import BACKENDS, recorded
-from tests.compatibility.recording import QUICK, read_commits, stored_after
+from tests.compatibility.recording import QUICK, add_fields, read_commits, stored_after
 from tests.compatibility.shapes import Shapes, breaks, shapes_of
+from tests.support import intolerance
+from tests.support.newer_release import lost_properties
 from tests.support.suite import running_suite
 
 SUPPORTED = sorted(path.name for path in RELEASES.iterdir() if (path / "embedded").is_dir())
@@ -48,17 +50,59 @@ def test_everything_that_a_release_wrote_is_read(release: str, backend: str):
 @backends
 @pytest.mark.parametrize("moment", range(1, MOMENTS + 1))
 async def test_orders_of_a_release_come_to_their_end(release: str, backend: str, moment: int, tmp_path: Path):
-    """All messages are lost meanwhile; the clock is that of the recording, so that no deadline has passed."""
-    commits = read_commits(RELEASES / release / backend)
+    await bring_to_end(RELEASES / release / backend, moment, tmp_path)
+
+
+@releases
+@backends
+def test_everything_is_read_with_fields_added_to_it(release: str, backend: str, tmp_path: Path):
+    add_fields(RELEASES / release / backend, tmp_path)
+
+    assert list(unreadable(tmp_path)) == []
+
+
+@releases
+@pytest.mark.parametrize("moment", [2, 4])
+async def test_orders_of_a_release_come_to_their_end_and_keep_fields_added_to_them(
+    release: str, moment: int, tmp_path: Path
+):
+    add_fields(RELEASES / release / "embedded", tmp_path)
+
+    assert await bring_to_end(tmp_path, moment, tmp_path) == []
+
+
+@releases
+@pytest.mark.parametrize("bug", intolerance.BUGS)
+def test_planted_bug_is_caught(release: str, bug: str, tmp_path: Path):
+    add_fields(RELEASES / release / "embedded", tmp_path)
+
+    with intolerance.BUGS[bug]():
+        assert list(unreadable(tmp_path)) or asyncio.run(bring_to_end(tmp_path, 2, tmp_path))
+
+
+async def bring_to_end(recording: Path, moment: int, directory: Path) -> list[str]:
+    """Start this version on what was stored at a moment of the recording, until every order has ended.
+
+    All messages are lost meanwhile; the clock is that of the recording, so that no deadline has passed.
+    Returns the entities that lost fields that `add_fields` had added to them.
+    """
+    commits = read_commits(recording)
     stored = stored_after(commits[: len(commits) * moment // MOMENTS])
-    environ = {"BACKEND": "embedded", "EMBEDDED_FILE": str(tmp_path / "data.sqlite3"), **QUICK}
+    environ = {"BACKEND": "embedded", "EMBEDDED_FILE": str(directory / "data.sqlite3"), **QUICK}
     async with open_backend(BackendSettings.from_environ(environ), Runtime()) as opened:
         for start in range(0, len(stored), MAX_MUTATIONS):
             await opened.tables.commit(stored[start : start + MAX_MUTATIONS])
-    ago = time.time() - _time_of(RELEASES / release / backend)
+    ago = time.time() - _time_of(recording)
+    runtime = Runtime(now=lambda: time.time() - ago)
 
-    async with running_suite(environ, runtime_of=lambda _: Runtime(now=lambda: time.time() - ago)) as suite:
+    async with running_suite(environ, runtime_of=lambda _: runtime) as suite:
         await suite.balances(60)
+        rows = await suite.backend.tables.lookup([each.key for each in stored])
+    return [
+        f"{each.key} lost fields"
+        for each in stored
+        if each.key in rows and lost_properties(each.entity, rows[each.key].entity)
+    ]
 
 
 @releases

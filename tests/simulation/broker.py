@@ -17,12 +17,15 @@ from sagakit.errors import Unavailable
 from sagakit.events import Event
 from tests.simulation.faults import FaultRates
 from tests.simulation.observer import Observer
+from tests.support.newer_release import NEW_STATUS, NewerRelease
 
 LEASE_SECONDS = 10.0
 DELAY_SECONDS = 60.0
 MAX_ATTEMPTS = 100
 MAX_RETRY_SECONDS = 60.0
 FORGED = "forged-"
+WITHOUT_NEW_STATUS = "delivery"
+"""The service whose newer replicas do not know NEW_STATUS either: they are not yet deployed."""
 
 Receive = Callable[[Delivery], None]
 
@@ -45,8 +48,12 @@ class SimDelivery:
 class SimPull:
     """The pull of one process. Once the process is dead, it settles nothing."""
 
-    def __init__(self, broker: "SimBroker", name: str, receive: Receive, capacity: int) -> None:
+    def __init__(
+        self, broker: "SimBroker", name: str, receive: Receive, capacity: int, knows_new_status: bool
+    ) -> None:
         self._broker = broker
+        self.knows_new_status = knows_new_status
+        """Whether the process is of a release that applies events with NEW_STATUS."""
         self.name = name
         self._receive = receive
         self._context = contextvars.copy_context()
@@ -56,6 +63,9 @@ class SimPull:
 
     def deliver(self, delivery: SimDelivery) -> None:
         """Call the receiver in the context of the process that pulls, not of the sender."""
+        if self.knows_new_status and NEW_STATUS.encode() in delivery.message.data:
+            delivery.ack()
+            return
         self._context.copy().run(self._receive, delivery)
 
     async def ended(self) -> None:
@@ -161,7 +171,7 @@ class SimBroker:
             settled = True
             pull.capacity += 1
             if done:
-                self._observer.acknowledged(name, message)
+                self._observer.acknowledged(name, message, None if pull.knows_new_status else attempt)
             if not done:
                 redeliver(self._random.uniform(0, min(MAX_RETRY_SECONDS, 2.0 ** (attempt - 1))))
             elif self._happens(self.faults.ack_lost):
@@ -208,9 +218,12 @@ def _is_rejected_forgery(letter: Message) -> bool:
 class SimBus:
     """One process's connection to the broker."""
 
-    def __init__(self, broker: SimBroker, random: Random) -> None:
+    def __init__(self, broker: SimBroker, random: Random, release: NewerRelease | None, service: str) -> None:
+        """`release`: the newer release that the process is of; None: this version."""
         self._broker = broker
         self._random = random
+        self._release = release
+        self._knows_new_status = release is not None and service != WITHOUT_NEW_STATUS
         self._pulls: list[SimPull] = []
 
     async def publish(self, topic: str, messages: Sequence[Message]) -> None:
@@ -218,13 +231,15 @@ class SimBus:
         await asyncio.sleep(faults.latency(self._random))
         if self._broker.unavailable or self._random.random() < faults.unavailable:
             raise Unavailable("the broker is unavailable")
+        if self._release is not None and topic != topology.DEAD_LETTER_TOPIC:
+            messages = [self._release.message(each) for each in messages]
         self._broker.publish(topic, messages)
         await asyncio.sleep(faults.latency(self._random))
         if self._random.random() < faults.publish_unknown:
             raise Unavailable("the broker's response was lost")
 
     def subscribe(self, name: str, receive: Receive, max_outstanding: int) -> SimPull:
-        pull = SimPull(self._broker, name, receive, max_outstanding)
+        pull = SimPull(self._broker, name, receive, max_outstanding, self._knows_new_status)
         self._pulls.append(pull)
         self._broker.join(pull)
         return pull

@@ -41,8 +41,8 @@ class FaultRates:
     """SIGKILLs, spread evenly over all processes."""
     down_seconds: float = 5.0
     """Maximum time until a killed process restarts."""
-    newer_release: bool = False
-    """The stored entities have properties that only a newer release knows."""
+    mixed_versions: bool = False
+    """Half of the replicas are of a newer release, which writes what this version does not know."""
     skew_seconds: float = 0.0
     """Maximum clock skew of a process, in either direction."""
 
@@ -53,7 +53,7 @@ class FaultRates:
 UNRELIABLE = FaultRates()
 NO_MESSAGE_LOSS = replace(UNRELIABLE, dropped=0, emptied=0)
 """A broker that loses no message, so that no reminders are needed."""
-MIXED = replace(UNRELIABLE, newer_release=True)
+MIXED = replace(UNRELIABLE, mixed_versions=True)
 PAYMENT_DIES = replace(UNRELIABLE, emptied=0.2, emptied_service="payment")
 """Payment dies and loses its messages after every fifth commit, its provider's commits included."""
 FORGING = replace(UNRELIABLE, forged=0.2)

@@ -4,9 +4,10 @@ import json
 from collections import Counter
 from collections.abc import Sequence
 
-from contract.tickets import CANCELED, PAYMENT_FAILED, REMINDER_ATTRIBUTE
+from contract.tickets import CANCELED, KNOWN, PAYMENT_FAILED, REMINDER_ATTRIBUTE
 from contract.topology import TOPICS
 from sagakit.bus import Message
+from sagakit.consumer import UNKNOWN_ATTEMPTS
 from sagakit.outbox import outbox_kind
 from sagakit.tables import Delete, Entity, Insert, Key, Mutation
 from services.payment.charge import CHARGED
@@ -14,6 +15,7 @@ from services.payment.simulated import LEDGER
 from services.payment.storage import PAYMENT
 from services.stock.inventory import RESERVED
 from services.stock.storage import RESERVATION
+from tests.support.newer_release import NEW_STATUS
 
 MAX_CLAIMS = 12
 """Maximum claims of an outbox row. With exponential backoff an outage of an hour takes this many."""
@@ -28,6 +30,8 @@ class Observer:
 
     def __init__(self) -> None:
         self.problems: list[str] = []
+        self.new_events: Counter[str] = Counter()
+        """Deliveries of events with a status that this version does not know, by what became of them."""
         self._failed: set[tuple[str, str]] = set()
         """(service, orderid): the service has acknowledged that the order failed."""
         self._replies: dict[tuple[str, str], str] = {}
@@ -39,8 +43,11 @@ class Observer:
             if not isinstance(mutation, Delete):
                 self._written(mutation.key, mutation.entity, new=isinstance(mutation, Insert))
 
-    def acknowledged(self, subscription: str, message: Message) -> None:
-        """Note that a service has processed a message."""
+    def acknowledged(self, subscription: str, message: Message, attempt: int | None) -> None:
+        """Note that a service has processed a message.
+
+        `attempt`: the number of the delivery; None: its process knows NEW_STATUS.
+        """
         service = subscription.partition("-")[0]
         try:
             body = json.loads(message.data)
@@ -48,6 +55,13 @@ class Observer:
             return
         if body.get("status") in {CANCELED, PAYMENT_FAILED}:
             self._failed.add((service, body["orderid"]))
+        if body.get("status") == NEW_STATUS:
+            self.new_events["applied" if attempt is None else "acknowledged"] += 1
+            if attempt is not None and attempt < UNKNOWN_ATTEMPTS:
+                self.problems.append(
+                    f"order {body['orderid']}: {service} acknowledged {NEW_STATUS} at delivery {attempt}, "
+                    "before a newer replica had it"
+                )
 
     def _written(self, key: Key, entity: Entity, *, new: bool) -> None:
         service = OUTBOXES.get(key.kind)
@@ -74,7 +88,7 @@ class Observer:
                 self.problems.append(
                     f"order {orderid}: {service} repeats {status} more than {MAX_REMINDERS} times"
                 )
-        if service in {"stock", "payment"}:
+        if service in {"stock", "payment"} and status in KNOWN:
             first = self._replies.setdefault((service, orderid), status)
             if first != status:
                 self.problems.append(f"order {orderid}: {service} published {first}, and then {status}")

@@ -15,7 +15,7 @@ from unittest.mock import patch
 from contract.reactions import Reaction
 from contract.tickets import APPROVED, CANCELED, KNOWN, PAID, PUBLISHED_BY, TicketMessage
 from contract.topology import TOPICS
-from sagakit import codec
+from sagakit import consumer
 from sagakit.consumer import Outcome
 from sagakit.errors import Contention, Unavailable
 from sagakit.events import Event
@@ -23,7 +23,7 @@ from sagakit.inbox import Inbox
 from sagakit.outbox import Outbox
 from sagakit.reminders import ReminderSchedule
 from sagakit.sweeper import Sweeper
-from sagakit.tables import DUE, Delete, Insert, Key, Mutation, Row, Update
+from sagakit.tables import Delete, Insert, Key, Mutation, Row, Update
 from services.delivery import storage as delivery_storage
 from services.payment import storage as payment_storage
 from services.payment.charge import CHARGING
@@ -42,6 +42,7 @@ from tests.simulation.faults import FORGING, MIXED, NO_MESSAGE_LOSS, PAYMENT_DIE
 from tests.simulation.observer import OUTBOXES
 from tests.simulation.planted_provider_bugs import PROVIDER_BUGS
 from tests.simulation.tables import SimDatabase, SimTables
+from tests.support.intolerance import drops_nested_unknown_fields, drops_unknown_fields, reads_by_keyword
 
 
 @bug()
@@ -180,27 +181,23 @@ def reports_are_accepted_from_any_topic() -> Planted:
 
 @bug(faults=MIXED)
 def entities_are_read_by_keyword() -> Planted:
-    def from_entity(cls: Any, entity: Any, **given: Any) -> Any:
-        return cls(**{name: value for name, value in entity.items() if name != DUE}, **given)
-
-    return patch.object(delivery_storage, "from_entity", from_entity)
+    return reads_by_keyword(delivery_storage)
 
 
 @bug(faults=MIXED)
-def a_rewrite_drops_unknown_properties() -> Planted:
-    original = codec.to_entity
-    return patch.object(
-        payment_storage, "to_entity", lambda value, **how: original(value, **how, omit_unknown=True)
-    )
+def a_rewrite_drops_unknown_fields() -> Planted:
+    return drops_unknown_fields(payment_storage)
 
 
 @bug(faults=MIXED)
-def a_rewrite_drops_unknown_properties_of_nested_values() -> Planted:
-    def to_entity(value: Any, **how: Any) -> Any:
-        return original(value, **how, omit_unknown=True) | (value.unknown or {})
+def a_rewrite_drops_unknown_fields_of_nested_values() -> Planted:
+    return drops_nested_unknown_fields(purchase_storage)
 
-    original = codec.to_entity
-    return patch.object(purchase_storage, "to_entity", to_entity)
+
+@bug(faults=MIXED)
+def an_unknown_status_is_acknowledged_at_once() -> Planted:
+    """The newer replica, which knows it, never gets the event."""
+    return patch.object(consumer, "UNKNOWN_ATTEMPTS", 1)
 
 
 def never_written(wanted: Callable[[Mutation], bool]) -> Planted:

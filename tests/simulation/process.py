@@ -17,6 +17,7 @@ from tests.simulation.broker import SimBroker, SimBus
 from tests.simulation.faults import FaultRates
 from tests.simulation.loop import Tasks, owner
 from tests.simulation.tables import SimDatabase, SimTables
+from tests.support.newer_release import NewerRelease
 
 START = 1_800_000_000.0
 """Start of virtual time, in seconds since the epoch."""
@@ -37,8 +38,11 @@ class SimProcess:
         broker: SimBroker,
         faults: FaultRates,
         random: Random,
+        release: NewerRelease | None,
     ) -> None:
+        """`release`: the newer release that it is of; None: this version."""
         self.service = service
+        self.release = release
         self.kills = 0
         self.broker = broker
         self.faults = faults
@@ -57,7 +61,7 @@ class SimProcess:
     def start(self) -> None:
         """Wire the service as its composition root does, except that RPCs are called directly."""
         self._tasks = {}
-        self._bus = SimBus(self.broker, self._random)
+        self._bus = SimBus(self.broker, self._random, self.release, self.service)
         context = contextvars.copy_context()
         context.run(owner.set, self._tasks)
         backend = Backend(SimTables(self._database, self, self._random), self._bus)

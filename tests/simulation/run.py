@@ -30,6 +30,7 @@ from tests.simulation.observer import Observer
 from tests.simulation.process import Died, SimProcess
 from tests.simulation.tables import SimDatabase, SimTables
 from tests.support.ledger import differences
+from tests.support.newer_release import NewerRelease
 
 BUILD = {
     "purchase": build_purchase,
@@ -37,7 +38,6 @@ BUILD = {
     "payment": build_payment,
     "delivery": build_delivery,
 }
-REPLICAS = 2
 ARRIVAL_SECONDS = 300.0
 """Period over which the orders of a run arrive."""
 SETTLE_SECONDS = 2 * 3600.0
@@ -65,6 +65,8 @@ class Outcome:
     deliveries: int = 0
     lost: int = 0
     """Messages that were delivered, and lost before they were acknowledged."""
+    new_events: Counter[str] = field(default_factory=Counter)
+    """Deliveries of events with a status that this version does not know, by what became of them."""
     digest: int = 0
     """Checksum of the run, equal for equal seeds."""
 
@@ -102,8 +104,9 @@ class Simulation:
         self._faults = faults
         self._sagas = sagas
         self._observer = Observer()
-        self.database = SimDatabase(self._observer, newer_release=faults.newer_release)
+        self.database = SimDatabase(self._observer, mixed_versions=faults.mixed_versions)
         self.broker = SimBroker(faults, self._random, self._observer)
+        newer = NewerRelease(self._random) if faults.mixed_versions else None
         self.processes = [
             SimProcess(
                 service,
@@ -112,9 +115,10 @@ class Simulation:
                 self.broker,
                 faults,
                 self._random,
+                release,
             )
             for service in TOPICS
-            for _ in range(REPLICAS)
+            for release in (None, newer)
         ]
         self._accepted: dict[str, Mapping[str, int]] = {}
         """The clients' own record: the items of each order, by its orderid."""
@@ -247,6 +251,7 @@ class Simulation:
         self._outcome.deliveries = self.broker.delivered
         self._outcome.kills = sum(process.kills for process in self.processes)
         self._outcome.lost = self.broker.lost
+        self._outcome.new_events = self._observer.new_events
         trace = (loop.time(), self.broker.delivered, sorted(statuses.items()))
         self._outcome.digest = zlib.crc32(repr(trace).encode())
 

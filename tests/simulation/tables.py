@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from sagakit.errors import Contention, OutcomeUnknown, Unavailable
 from sagakit.tables import DUE, Delete, Entity, Insert, Key, Mutation, Row, Update
-from tests.simulation.newer_release import lost_properties, with_unknown_properties
 from tests.simulation.observer import Observer
+from tests.support.newer_release import lost_properties
 
 if TYPE_CHECKING:
     from tests.simulation.process import SimProcess
@@ -19,9 +19,9 @@ class SimDatabase:
 
     checks_versions = True
 
-    def __init__(self, observer: Observer, *, newer_release: bool = False) -> None:
+    def __init__(self, observer: Observer, *, mixed_versions: bool = False) -> None:
         self._observer = observer
-        self._newer_release = newer_release
+        self._mixed_versions = mixed_versions
         self.kinds: dict[str, dict[str, Row]] = {}
         self._due: dict[str, dict[str, str]] = {}
         self._version = 0
@@ -62,10 +62,9 @@ class SimDatabase:
         if entity is None:
             rows.pop(key.name, None)
             return
-        if self._newer_release:
-            if key.name in rows and (lost := lost_properties(rows[key.name].entity, entity)):
-                self._observer.problems.append(f"{key}: a rewrite lost {lost} properties of a newer release")
-            entity = with_unknown_properties(entity)
+        before = rows[key.name].entity if self._mixed_versions and key.name in rows else {}
+        if lost := lost_properties(before, entity):
+            self._observer.problems.append(f"{key}: a rewrite lost {lost} properties of a newer release")
         rows[key.name] = Row(entity, self._version)
         if DUE in entity:
             index[key.name] = entity[DUE]
@@ -92,7 +91,8 @@ class SimTables:
             raise Contention("injected conflict")
         if self._happens(self.process.faults.unknown_lost):
             raise OutcomeUnknown("the request was lost")
-        self._database.commit(mutations)
+        release = self.process.release
+        self._database.commit(mutations if release is None else release.commit(mutations))
         self._maybe_empty_subscriptions()
         await asyncio.sleep(self.process.faults.latency(self._random))
         if self._happens(self.process.faults.unknown_applied):

@@ -40,12 +40,21 @@ def test_without_message_loss_no_reminders_are_needed(seed: int):
     assert simulate(seed, RUN_SAGAS, NO_MESSAGE_LOSS, reminders=False).problems == []
 
 
-def test_a_seed_replays_a_run_exactly():
-    digests = {simulate(7, 100, UNRELIABLE).digest for _ in range(3)}
-    other = simulate(8, 100, UNRELIABLE).digest
+@pytest.mark.parametrize("faults", [UNRELIABLE, MIXED], ids=["unreliable", "mixed"])
+def test_a_seed_replays_a_run_exactly(faults):
+    digests = {simulate(7, 100, faults).digest for _ in range(3)}
+    other = simulate(8, 100, faults).digest
 
     assert len(digests) == 1
     assert other not in digests
+
+
+def test_statuses_of_a_newer_release_are_applied_by_its_replicas_or_acknowledged_after_a_while():
+    outcome = simulate(3, RUN_SAGAS, MIXED)
+
+    assert outcome.problems == []
+    assert outcome.new_events["applied"] > 10
+    assert outcome.new_events["acknowledged"], "no service was without a replica that knows the status"
 
 
 @pytest.mark.parametrize("bug", BUGS, ids=lambda bug: bug.name)
