@@ -45,7 +45,8 @@ def browser(chromium: str) -> Iterator[Browser]:
 @pytest.fixture(scope="module")
 def shop(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalSuite]:
     """The suite shared by the tests of a module; a test that stops a service starts it again."""
-    with local_suite.ready_suite(tmp_path_factory.mktemp("shop")) as suite:
+    environ = {"ALLOWED_HOSTS": OTHER_HOST}
+    with local_suite.ready_suite(tmp_path_factory.mktemp("shop"), environ=environ) as suite:
         yield suite
 
 

@@ -25,6 +25,7 @@ def test_with_authentication_the_visitor_enters_a_token(visit, tmp_path):
 
         visitor.expect_status("approved")
         expect(visitor.button("Stop stock")).to_be_hidden()
+        expect(visitor.page.locator("[data-scenario=outage], [data-scenario=cancel]")).to_have_count(0)
         visitor.button("Sign out").click()
         expect(token).to_be_visible()
         expect(visitor.button("Check out")).to_be_hidden()
@@ -42,6 +43,7 @@ def test_with_authentication_operators_stop_and_start_services(visit, tmp_path):
 
         visitor.stop_service("stock")
         visitor.start_service("stock")
+        expect(visitor.page.locator("[data-scenario=outage]")).to_be_visible()
 
 
 @pytest.mark.emulators

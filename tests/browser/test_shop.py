@@ -46,7 +46,7 @@ def test_cart_is_filled_and_its_order_approved(visit):
             "payment-failed",
             ["reserved", "released"],
             ["payment-failed"],
-            "above the limit",
+            "10,000.00 is above the limit of 1,000.00",
             ("gold.available", "10"),
         ),
         ("free", "approved", ["paid", "sold"], [], "Approved", ("red.reserved", "0")),
@@ -63,17 +63,34 @@ def test_scenario_ends_as_announced(visit, scenario, status, stock, payment, out
     visitor.expect_field(*field)
 
 
-def test_order_canceled_in_flight_is_canceled_or_approved(visit):
+def test_canceled_scenario_holds_payment_until_its_order_is_canceled(visit):
     visitor = visit()
-    visitor.expected_errors = {409}  # If it was approved before.
+    visitor.expected_errors = {503}  # Reading the payment while its service is stopped.
 
-    visitor.run("cancel", re.compile("canceled|approved"))
+    visitor.run("cancel", "canceled")
 
-    if visitor.events("purchase")[-1] == "canceled":
-        assert set(visitor.events("stock")) <= {"reserved", "released"}
-        visitor.expect_outcome("released")
-    else:
-        visitor.expect_outcome("Too late to cancel: the order is already final.")
+    assert visitor.events("purchase") == ["pre-approved", "canceled"]
+    assert visitor.events("stock") == ["reserved", "released"]
+    # Payment receives the reservation and the cancellation in either order; a charge is refunded.
+    assert visitor.events("payment")[-1] == "canceled"
+    visitor.expect_outcome("at the customer's request")
+    expect(visitor.button("Stop payment")).to_be_visible()
+
+
+def test_order_approved_before_its_cancellation_stays_approved(visit):
+    visitor = visit()
+    visitor.expected_errors = {409}
+
+    def approve_first(route) -> None:
+        httpx.get(route.request.url.replace(":cancel", "?wait=20"), trust_env=False, timeout=30)
+        route.continue_()
+
+    visitor.page.route("**/*:cancel", approve_first)
+    visitor.start("paid")
+    visitor.button("Cancel order").click()
+
+    visitor.expect_settled("approved")
+    visitor.expect_outcome("Too late to cancel: the order is already final.")
 
 
 def test_stale_stock_response_does_not_replace_a_newer_one(visit):
@@ -136,7 +153,7 @@ def test_services_cannot_be_stopped_from_another_host_name(visit):
 
     assert visitor.page.evaluate("isSecureContext") is False
     expect(visitor.button("Stop payment")).to_have_count(0)
-    expect(visitor.page.locator("[data-scenario=outage]")).to_have_count(0)
+    expect(visitor.page.locator("[data-scenario=outage], [data-scenario=cancel]")).to_have_count(0)
 
 
 def test_browser_gets_the_web_ui_at_the_root(visit):

@@ -2,6 +2,8 @@
 
 import { svgElement } from "./dom.js";
 
+const MAX_RADIUS = 14;
+
 /** Redrawn whenever the timeline changes its size. */
 export class Connectors {
   #paths = new Map();
@@ -26,29 +28,40 @@ export class Connectors {
 
   #redraw() {
     const canvas = this.canvas.getBoundingClientRect();
-    const center = (element) => {
+    const place = (element) => {
       const dot = element.querySelector(".dot").getBoundingClientRect();
-      return { x: dot.x + dot.width / 2 - canvas.x, y: dot.y + dot.height / 2 - canvas.y };
+      const gutter = element.getBoundingClientRect().right - canvas.x;
+      return { x: dot.x + dot.width / 2 - canvas.x, y: dot.y + dot.height / 2 - canvas.y, gutter };
     };
     const isVertical = getComputedStyle(this.timeline).getPropertyValue("--vertical").trim() === "1";
     for (const { key, kind, from, to } of this.#connectors) {
-      const path = this.#paths.get(key) ?? this.#add(key, kind, to.style.getPropertyValue("--delay"));
-      path.setAttribute("d", curve(center(from), center(to), isVertical));
+      const path = this.#paths.get(key) ?? this.#add(key, kind);
+      path.setAttribute("d", (isVertical ? down : across)(place(from), place(to)));
     }
   }
 
-  #add(key, kind, delay) {
-    const style = { "--delay": delay || "0ms" };
-    const path = svgElement("path", { class: "connector", pathLength: 1, data: { kind }, style });
+  #add(key, kind) {
+    const path = svgElement("path", { class: "connector", pathLength: 1, data: { kind } });
     this.#paths.set(key, path);
     this.canvas.append(path);
     return path;
   }
 }
 
-/** Starts sideways, so that it does not cross the label below an event. */
-function curve(from, to, isVertical) {
-  if (isVertical) return `M${from.x} ${from.y}Q${to.x} ${from.y} ${to.x} ${to.y}`;
-  const bend = (to.x - from.x) * 0.7;
-  return `M${from.x} ${from.y}C${from.x + bend} ${from.y} ${to.x - bend} ${to.y} ${to.x} ${to.y}`;
+/** From top to bottom: along the row of its cause, which has no other event, and down to its own. */
+function down(from, to) {
+  const way = to.x - from.x;
+  const radius = Math.min(MAX_RADIUS, Math.abs(way), Math.abs(to.y - from.y));
+  const corner = to.x - Math.sign(way) * radius;
+  return `M${from.x} ${from.y}H${corner}Q${to.x} ${from.y} ${to.x} ${from.y + radius}V${to.y}`;
+}
+
+/** From left to right: up or down right after the column of its cause, so that it crosses no label. */
+function across(from, to) {
+  const { gutter } = from;
+  const rise = to.y - from.y;
+  const radius = Math.max(0, Math.min(MAX_RADIUS, Math.abs(rise) / 2, gutter - from.x, to.x - gutter));
+  const bend = Math.sign(rise) * radius;
+  const before = `M${from.x} ${from.y}H${gutter - radius}Q${gutter} ${from.y} ${gutter} ${from.y + bend}`;
+  return `${before}V${to.y - bend}Q${gutter} ${to.y} ${gutter + radius} ${to.y}H${to.x}`;
 }

@@ -21,9 +21,11 @@ export function setText(node, text) {
   node.hidden = text === "";
 }
 
+export const prefersReducedMotion = () => matchMedia("(prefers-reduced-motion: reduce)").matches;
+
 /** Highlight a changed value, unless the user prefers reduced motion. */
 export function flash(node) {
-  if (matchMedia("(prefers-reduced-motion: reduce)").matches) return;
+  if (prefersReducedMotion()) return;
   node.animate([{ backgroundColor: "var(--highlight)" }, { backgroundColor: "transparent" }], 1200);
 }
 

@@ -24,7 +24,7 @@ const order = new Order(api, timeline, inventory, (orderid, changes) => recentOr
 let services;
 
 new Shop(catalogue, (quantities) => placeOrder({ quantities }));
-new Scenarios(catalogue, config.can_control, placeOrder);
+new Scenarios(catalogue, () => Boolean(services?.isAvailable), placeOrder);
 addEventListener("hashchange", showOrder);
 addEventListener("unhandledrejection", showProblem);
 byId("skip").addEventListener("click", focusOrder);
@@ -36,21 +36,26 @@ async function start() {
   if (config.sign_in) signIn.close();
   byId("main").hidden = false;
   recentOrders.show("");
-  await catalogue.list();
   if (config.can_control) services ??= new Services(api, timeline);
+  await services?.refresh();
+  await catalogue.list();
   showOrder();
   await recentOrders.refresh();
 }
 
-/** Check out and show the order; before that `stop` a service, afterwards `cancel` the order. */
+/** Check out and show the order; before that `stop` a service; `cancel` the order and start the service again. */
 async function placeOrder({ quantities, cancel, stop }) {
   setText(byId("problem"), "");
   if (stop) await services.control(stop, "stop");
-  const { orderid, cart_items: items, status } = await checkOut(api, quantities);
-  recentOrders.save(orderid, { items, status });
-  location.hash = orderid;
-  if (cancel) await order.cancel(orderid);
-  byId("order").focus();
+  try {
+    const { orderid, cart_items: items, status } = await checkOut(api, quantities);
+    recentOrders.save(orderid, { items, status });
+    location.hash = orderid;
+    byId("order").focus();
+    if (cancel) await order.cancelReserved(orderid);
+  } finally {
+    if (cancel) await services.control(stop, "start");
+  }
 }
 
 /** Show the order that the address names. */
@@ -58,7 +63,7 @@ async function showOrder() {
   const orderid = location.hash.slice(1);
   setText(byId("problem"), "");
   recentOrders.show(orderid);
-  if (orderid) await order.show(orderid);
+  if (orderid) await order.show(orderid, recentOrders.isFinal(orderid));
   else order.hide();
 }
 

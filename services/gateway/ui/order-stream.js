@@ -11,8 +11,8 @@ const MAX_BACKOFF_MILLISECONDS = 5_000;
 const PERMANENT_ERRORS = new Set([400, 401, 403, 404]);
 
 /**
- * Resolve once the order is settled. `onEvent` is called with each event; `onConnection` with "live",
- * "reconnecting" or "polling". Reject if the order does not exist or `signal` aborts.
+ * Resolve once the order is settled. `onEvent` is called with each event, and awaited before the next; `onConnection` with
+ * "live", "reconnecting" or "polling". Reject if the order does not exist or `signal` aborts.
  */
 export async function followOrder(api, orderid, options) {
   const path = `/v1/orders/${encodeURIComponent(orderid)}`;
@@ -47,7 +47,7 @@ async function readStream(api, path, position, { signal, onEvent, onConnection }
   for await (const { name, id, data } of readEvents(response.body, onData)) {
     position.lastId = id;
     if (name === "end") return true;
-    if (name === "move") onEvent(JSON.parse(data));
+    if (name === "move") await onEvent(JSON.parse(data));
   }
   return false;
 }
@@ -61,7 +61,7 @@ async function poll(api, path, { signal, onEvent, onConnection }) {
       const events = history.map(toEvent);
       for (const event of events.filter(({ status }) => !seen.has(status))) {
         seen.add(event.status);
-        onEvent(event);
+        await onEvent(event);
       }
       const final = finalStatus(events);
       if (final && (final !== "approved" || seen.has("delivery-arranged"))) return;

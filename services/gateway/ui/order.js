@@ -1,11 +1,15 @@
 // The order that is shown: followed until it is settled, drawn, announced to screen readers, canceled on request.
 
-import { byId, element, setText } from "./dom.js";
+import { sleep } from "./api.js";
+import { byId, element, prefersReducedMotion, setText } from "./dom.js";
 import { capitalize, contents, describe, duration, shortId } from "./format.js";
 import { followOrder } from "./order-stream.js";
 import * as saga from "./saga-model.js";
 
 const TICK_MILLISECONDS = 100;
+const EVENT_MILLISECONDS = 120;
+const RESERVED_POLL_MILLISECONDS = 100;
+const RESERVED_ATTEMPTS = 50;
 const TITLE = "Saga suite";
 const NO_ORDER = "Check out to see what each service does, live.";
 const CONNECTIONS = {
@@ -35,8 +39,11 @@ export class Order {
     setInterval(() => this.#showElapsed(), TICK_MILLISECONDS);
   }
 
-  /** Show an order; resolve once it is settled or another is shown. Rejects if it does not exist. */
-  async show(orderid) {
+  /**
+   * Show an order; resolve once it is settled or another is shown. Rejects if it does not exist.
+   * `atOnce`: whether its events are shown as they arrive, not one after another.
+   */
+  async show(orderid, atOnce) {
     this.#reset(orderid);
     const { signal } = this.#following;
     try {
@@ -45,7 +52,8 @@ export class Order {
       setText(byId("order-contents"), contents(items));
       this.onChange(orderid, { items });
       this.inventory.open(orderid, items);
-      const onEvent = (event) => this.#add(event);
+      // One after another, each with the status that it leads to, even if they arrive together.
+      const onEvent = (event) => this.#add(event, signal) && !atOnce && isAnimated() && sleep(EVENT_MILLISECONDS, signal);
       await followOrder(this.api, orderid, { signal, onEvent, onConnection: showConnection });
       this.#settle();
     } catch (error) {
@@ -57,6 +65,16 @@ export class Order {
   hide() {
     this.#reset("");
     this.inventory.close();
+  }
+
+  /** Cancel an order as soon as its items are reserved; one that is still open after a while, as it is. */
+  async cancelReserved(orderid) {
+    for (let attempt = 1; attempt <= RESERVED_ATTEMPTS; attempt += 1) {
+      const { status } = await this.api.get(`/v1/orders/${encodeURIComponent(orderid)}`);
+      if (status !== "pre-approved") break;
+      await sleep(RESERVED_POLL_MILLISECONDS);
+    }
+    await this.cancel(orderid);
   }
 
   /** Cancel an order; if it is final already, say so. */
@@ -86,13 +104,15 @@ export class Order {
     this.#draw();
   }
 
-  #add(event) {
-    if (this.#events.some((known) => saga.keyOf(known) === saga.keyOf(event))) return;
+  /** Show an event; return whether it is new. */
+  #add(event, signal) {
+    if (this.#events.some((known) => saga.keyOf(known) === saga.keyOf(event))) return false;
     this.#events = saga.sortByTime([...this.#events, event]);
     this.#draw();
     this.#announce(event);
-    this.inventory.onEvent(event, this.#following.signal);
+    this.inventory.onEvent(event, signal);
     this.onChange(this.orderid, { status: saga.statusOf(this.#events), time: this.#events[0].time });
+    return true;
   }
 
   #settle() {
@@ -134,6 +154,8 @@ export class Order {
     byId("event-log").append(element("p", {}, text));
   }
 }
+
+const isAnimated = () => !document.hidden && !prefersReducedMotion();
 
 function showConnection(state) {
   byId("connection").dataset.state = state;

@@ -19,6 +19,11 @@ export class RecentOrders {
     this.show(this.current);
   }
 
+  /** Whether an order was final when last seen. */
+  isFinal(orderid) {
+    return storage.orders().some((order) => order.orderid === orderid && isTerminal(order.status));
+  }
+
   /** Show the list, with `current` marked. */
   show(current) {
     this.current = current;

@@ -1,5 +1,7 @@
 // The model of an order: what its events mean together, by the vocabulary that the gateway takes from the contract.
 
+import { money } from "./format.js";
+
 const vocabulary = await (await fetch("/ui/vocabulary.json")).json();
 
 const REASONS = {
@@ -7,6 +9,8 @@ const REASONS = {
   timeout: "the deadline passed",
   "too-many-items": "too many different items",
 };
+// In minor units of the currency, like every amount in events.
+const ABOVE_LIMIT = /^(\d+) is above the limit of (\d+)$/;
 // Follows from a request or the deadline, not from an event: never awaited.
 const CANCELLATION = "purchase.canceled";
 
@@ -99,5 +103,6 @@ export function reasonOf(events) {
   const sources = finalStatus(events) === "canceled" ? ["purchase"] : ["stock", "payment", "purchase"];
   const reasons = sources.flatMap((service) => events.filter((event) => event.service === service && event.reason));
   const reason = reasons[0]?.reason;
-  return REASONS[reason] ?? reason?.replace(/^(sold-out|declined): /, "");
+  const withMoney = (_, amount, limit) => `${money(amount)} is above the limit of ${money(limit)}`;
+  return REASONS[reason] ?? reason?.replace(/^(sold-out|declined): /, "").replace(ABOVE_LIMIT, withMoney);
 }

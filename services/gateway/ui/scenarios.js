@@ -7,18 +7,28 @@ const SCENARIOS = [
   { name: "sold-out", title: "Sold out", description: "1 yellow, none in stock", quantities: { yellow: 1 } },
   { name: "declined", title: "Declined", description: "1 gold, above the charge limit", quantities: { gold: 1 } },
   { name: "free", title: "Free", description: "2 red, nothing to pay", quantities: { red: 2 } },
-  { name: "cancel", title: "Canceled", description: "2 blue, canceled at once", quantities: { blue: 2 }, cancel: true },
+  {
+    name: "cancel",
+    title: "Canceled",
+    description: "2 blue, canceled before payment",
+    quantities: { blue: 2 },
+    stop: "payment",
+    cancel: true,
+  },
   { name: "outage", title: "Outage", description: "1 blue, payment stopped", quantities: { blue: 1 }, stop: "payment" },
 ];
 
-/** Offers the scenarios whose items exist, and those that stop a service only if the gateway can. */
+/** Offers the scenarios whose items exist, and those that stop a service only if the user can. */
 export class Scenarios {
   #buttons = [];
   #isRunning = false;
 
-  /** `run` is called with the chosen scenario; no other can be chosen until it resolves. */
+  /**
+   * `canControl` returns whether the user can stop services. `run` is called with the chosen scenario; no other can
+   * be chosen until it resolves.
+   */
   constructor(catalogue, canControl, run) {
-    catalogue.onChange(() => this.#show(catalogue.items, canControl, run));
+    catalogue.onChange(() => this.#show(catalogue.items, canControl(), run));
   }
 
   #show(items, canControl, run) {

@@ -7,6 +7,8 @@ const REFRESH_INTERVAL_MILLISECONDS = 3_000;
 
 /** A switch in the head of each lane. */
 export class Services {
+  /** Whether the user can stop and start services, as far as known. */
+  isAvailable = false;
   #switches = new Map();
   #busy = new Set();
   #timer;
@@ -15,13 +17,13 @@ export class Services {
     this.api = api;
     for (const service of services) this.#add(service, timeline.headOf(service));
     this.#timer = setInterval(() => document.hidden || this.refresh(), REFRESH_INTERVAL_MILLISECONDS);
-    this.refresh();
   }
 
   async refresh() {
     try {
       const response = await this.api.control("GET", "/ui/services");
       for (const state of response.services) this.#show(state);
+      this.isAvailable = true;
     } catch (error) {
       // Only operators may: there is nothing to show. Otherwise keep the last known states until the next refresh.
       if (error.status === 403) clearInterval(this.#timer);

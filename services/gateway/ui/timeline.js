@@ -15,8 +15,6 @@ const EXAMPLE = [
   "payment.settled",
   "delivery.delivery-arranged",
 ];
-// Events that arrive together appear one after another; the times shown are the real ones.
-const ANIMATION_STEP_MILLISECONDS = 120;
 const GLYPHS = {
   success: "M5 9.500 8 12.500 13.500 6",
   failure: "M6 6 12 12M12 6 6 12",
@@ -27,7 +25,6 @@ export class Timeline {
   #lanes = new Map();
   #events = new Map();
   #example = new Map();
-  #animatedUntil = 0;
   #connectors = new Connectors(byId("timeline"), byId("connectors"));
 
   /** `traceUrl` returns the address of a trace, or undefined. */
@@ -47,7 +44,6 @@ export class Timeline {
     byId("timeline").dataset.empty = !hasOrder;
     for (const node of this.#events.values()) node.remove();
     this.#events.clear();
-    this.#animatedUntil = 0;
     this.show([], false);
   }
 
@@ -109,7 +105,6 @@ export class Timeline {
       {
         class: "event",
         data: { event: key, kind },
-        style: { "--delay": `${this.#animationDelay()}ms` },
         title: `${describe(event)} ${timeOfDay(event.time)}`,
       },
       dot(GLYPHS[kind]),
@@ -119,14 +114,6 @@ export class Timeline {
     this.#events.set(key, node);
     this.#lanes.get(event.service).querySelector(".awaited").before(node);
     return node;
-  }
-
-  /** Milliseconds until the animation of the events before has come to the next one. */
-  #animationDelay() {
-    const now = performance.now();
-    const delay = Math.max(0, this.#animatedUntil - now);
-    this.#animatedUntil = now + delay + ANIMATION_STEP_MILLISECONDS;
-    return Math.round(delay);
   }
 
   #addExample(key, column) {
