@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from functools import cache
 
 from contract import topology
-from sagactl.cli.provision import subscription_specs
 from sagakit.bus import subscription_name
 from services.gateway.app import Lifecycle, create_app
 from services.gateway.clients import SERVICES, Clients
@@ -68,27 +67,33 @@ def topics(name: str, container: Container) -> Iterator[str]:
 
 
 def _provisioning(manifests: Manifests) -> Iterator[str]:
-    """A Job creates the topics; for the emulator, which loses them, a sidecar does."""
+    """A Job creates the topics; for the emulator, which loses them, a Deployment of its own does."""
     provisioning = [
         (workload, container)
         for workload in manifests.workloads
         for container in workload.containers
         if container.program == "sagactl" and container.spec.get("args", [""])[0] == "provision"
     ]
-    if [workload.name for workload, _ in provisioning] != [
-        "provision" if manifests.overlay == "gke" else "pubsub"
-    ]:
+    if [workload.name for workload, _ in provisioning] != ["provision"]:
         yield "there must be exactly one provisioner"
     for workload, container in provisioning:
-        if workload.kind == "Job":
-            continue
-        if "--interval" not in container.spec["args"]:
+        if workload.kind != ("Job" if manifests.overlay == "gke" else "Deployment"):
+            yield f"the provisioner is a {workload.kind}"
+        elif workload.kind == "Deployment" and "--interval" not in container.spec["args"]:
             yield "the emulator's topics are not created again after a restart"
-        last = subscription_specs()[-1].name
-        path = f"/v1/projects/{container.environ['GOOGLE_CLOUD_PROJECT']}/subscriptions/{last}"
-        probe = workload.containers[0].spec.get("readinessProbe", {}).get("httpGet", {})
-        if probe.get("path") != path:
-            yield f"the emulator's readiness is {probe.get('path')}, not the last subscription"
+    if manifests.overlay == "local":
+        yield from _seeding(manifests)
+
+
+def _seeding(manifests: Manifests) -> Iterator[str]:
+    """The rollout of `seed` is complete when the catalogue is written, and it is written again when lost."""
+    for workload in manifests.workloads:
+        if workload.name == "seed":
+            arguments = [each.spec["args"][:2] for each in workload.all_containers]
+            if workload.kind != "Deployment" or arguments != [["seed", "--wait"], ["seed", "--interval"]]:
+                yield f"the catalogue is written by a {workload.kind} with {arguments}"
+            return
+    yield "nothing writes the catalogue"
 
 
 def _backlog(autoscaler: Document) -> Iterator[str]:

@@ -22,6 +22,13 @@ AGE_JITTER = 1.1
 MAX_NEW_REPLICA_SECONDS = 60
 
 
+EMULATORS = "google-cloud-cli"
+START_SECONDS = {EMULATORS: 15.0}
+"""Ordinary start until the startup probe succeeds, 6 s if not listed: an earlier probe is a Warning event."""
+READY_SECONDS = {"gateway": 15.0}
+"""Ordinary start until it is ready, 8 s if not listed: a gateway waits for services that start with it."""
+
+
 def check(manifests: Manifests) -> Iterator[str]:
     without_calls = DNS_SECONDS + MAX_CONNECTION_AGE_SECONDS * AGE_JITTER
     if without_calls > MAX_NEW_REPLICA_SECONDS:
@@ -34,6 +41,8 @@ def check(manifests: Manifests) -> Iterator[str]:
                 yield from _disruption(manifests, workload)
     for workload in manifests.workloads:
         yield from _job(workload)
+        yield from _quiet_start(workload)
+        yield from _emulator(workload)
 
 
 def _rollout(workload: Workload) -> Iterator[str]:
@@ -93,3 +102,21 @@ def _of(manifests: Manifests, kind: str, name: str) -> list[Document]:
 def _job(workload: Workload) -> Iterator[str]:
     if workload.kind == "Job" and "ttlSecondsAfterFinished" not in workload.spec:
         yield f"Job {workload.name} is never deleted, and cannot be applied again with another image"
+
+
+def _quiet_start(workload: Workload) -> Iterator[str]:
+    for container in workload.containers:
+        startup = container.spec.get("startupProbe")
+        ordinary = START_SECONDS.get(container.program, 6)
+        if startup and startup.get("initialDelaySeconds", 0) < ordinary:
+            yield f"{workload.name}: every start is a Warning event, as it is probed before {ordinary} s"
+        if workload.name in (*topology.TOPICS, "gateway"):
+            delay = container.spec.get("readinessProbe", {}).get("initialDelaySeconds", 0)
+            if delay < READY_SECONDS.get(workload.name, 8):
+                yield f"{workload.name}: it is asked whether it is ready after {delay} s"
+
+
+def _emulator(workload: Workload) -> Iterator[str]:
+    programs = {container.program for container in workload.all_containers}
+    if EMULATORS in programs and programs != {EMULATORS}:
+        yield f"{workload.name}: an upgrade of the suite replaces the emulator, with all its data"

@@ -37,7 +37,7 @@ def call_graph(overlay: str) -> set[Edge]:
     clients: tuple[str, ...] = (*topology.TOPICS, "gateway")
     if overlay == "local":
         calls |= {Edge(service, "firestore", 8081) for service in topology.TOPICS}
-        calls |= {Edge(client, "pubsub", 8085) for client in clients}
+        calls |= {Edge(client, "pubsub", 8085) for client in (*clients, "provision")}
         return calls | {Edge("seed", "stock", GRPC), Edge(ANYWHERE, "gateway", HTTP)}
     clients += ("provision",)
     calls |= {Edge(client, "199.36.153.8/30", 443) for client in clients}

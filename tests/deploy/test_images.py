@@ -90,15 +90,17 @@ def test_image_adds_little_to_its_base(name: str, built):
 def test_images_run_and_stop_as_the_local_overlay_specifies(built, tmp_path: Path):
     """Non-root, on a read-only file system, with its order, environment, arguments, probes and grace."""
     with Pods(built, "local", tmp_path) as pods:
-        pods.start("gateway")  # has no dependency
-        pods.start("pubsub", "provision")
+        pods.start("provision")
         pods.start_emulators()
         pods.until_ready("firestore", "pubsub")
         for service in ("purchase", "stock", "payment", "delivery"):
             pods.finish(service, "provisioned")
             pods.start(service)
+        pods.finish("gateway", "provisioned")
+        pods.start("gateway")
         pods.until_ready("purchase", "stock", "payment", "delivery", "gateway")
-        pods.finish("seed")
+        pods.finish("seed", "seeded")
+        pods.start("seed")
 
         asyncio.run(run_scenarios(pods.address("gateway"), print))
         measured = scraped(pods.address(each, "metrics").removeprefix("http://") for each in PROCESSES)

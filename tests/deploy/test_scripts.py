@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from tests.support.images import IMAGES
-from tests.support.manifests import ROOT
+from tests.support.manifests import ROOT, rendered
 
 BASE = re.search(r"^ARG BASE=(\S+)$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)[1]
 MINE = {"PROJECT_ID": "my-proj", "REGION": "europe-west4", "DOMAIN": "shop.example.com", "TAG": "v7"}
@@ -152,16 +152,31 @@ def test_project_of_ephemeral_subscriptions_can_be_another_one(machine: Machine)
     assert [each["EPHEMERAL_PROJECT"] for each in data if "EPHEMERAL_PROJECT" in each] == ["other"]
 
 
+SERVED = [f"deployment/{name}" for name in IMAGES if name != "sagactl"]
+
+
 @pytest.mark.usefixtures("kubectl")
-def test_deploy_replaces_jobs_applies_and_waits_for_deployments(machine: Machine):
-    assert machine.run("deploy/k8s/apply", "gke", **MINE).returncode == 0
+@pytest.mark.parametrize(
+    ("overlay", "waited_for"),
+    [
+        ("gke", ["job/provision", *SERVED]),
+        (
+            "local",
+            ["deployment/firestore", "deployment/pubsub", "deployment/provision", *SERVED, "deployment/seed"],
+        ),
+    ],
+)
+def test_deploy_replaces_jobs_applies_and_waits_for_everything(
+    overlay: str, waited_for: list[str], machine: Machine
+):
+    assert machine.run("deploy/k8s/apply", overlay, **MINE).returncode == 0
 
     first, second, *waits = machine.calls
     assert first.startswith("kubectl delete job --namespace saga")
-    assert second == "kubectl apply -k build/deploy/gke"
-    assert [call.split()[-1] for call in waits] == [
-        f"deployment/{name}" for name in IMAGES if name != "sagactl"
-    ]
+    assert second == f"kubectl apply -k build/deploy/{overlay}"
+    assert [call.split()[-1] for call in waits] == waited_for
+    applied = {(each.kind.lower(), each.name) for each in rendered(overlay).workloads}
+    assert {tuple(each.split("/")) for each in waited_for} == applied
 
 
 @pytest.mark.usefixtures("kubectl")
