@@ -63,6 +63,19 @@ def test_image_has_its_program_and_no_build_tools(name: str, built):
     assert len([*rootfs.glob(f"app/{own}/*.py")]) == len([*rootfs.glob(f"app/{own}/__pycache__/*.pyc")])
 
 
+@pytest.mark.parametrize("name", IMAGES)
+def test_image_is_labelled(name: str, built):
+    prefix = "org.opencontainers.image."
+    labels = {
+        key.removeprefix(prefix): value
+        for key, value in built[name].config["Labels"].items()
+        if key.startswith(prefix)
+    }
+
+    assert (labels["title"], labels["version"], labels["licenses"]) == (f"saga-{name}", TAG, "Apache-2.0")
+    assert labels["revision"]
+
+
 def test_gateway_image_has_the_web_ui(built):
     files = {file.name for file in (ROOT / "services/gateway/ui").iterdir()}
 

@@ -14,6 +14,11 @@ from tests.support.images import IMAGES
 from tests.support.manifests import ROOT, rendered
 
 BASE = re.search(r"^ARG BASE=(\S+)$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)[1]
+LABELS = (
+    "--label org.opencontainers.image.title=saga-{0} --label org.opencontainers.image.version=v7 "
+    "--label org.opencontainers.image.revision=unknown --label org.opencontainers.image.licenses=Apache-2.0"
+)
+"""Without git or a repository the revision is unknown."""
 MINE = {"PROJECT_ID": "my-proj", "REGION": "europe-west4", "DOMAIN": "shop.example.com", "TAG": "v7"}
 
 
@@ -56,12 +61,12 @@ def machine(tmp_path: Path) -> Machine:
         (
             {"docker": ""},
             ("build",),
-            f"docker build --build-arg BASE={BASE} --target {{0}} --tag r/s/{{0}}:v7 .",
+            f"docker build --build-arg BASE={BASE} --target {{0}} --tag r/s/{{0}}:v7 {LABELS} .",
         ),
         (
             {"podman": ""},
             ("build", "b:1"),
-            "podman build --build-arg BASE=b:1 --target {0} --tag r/s/{0}:v7 .",
+            f"podman build --build-arg BASE=b:1 --target {{0}} --tag r/s/{{0}}:v7 {LABELS} .",
         ),
         ({"docker": "exit 1", "buildah": ""}, ("push",), "buildah push r/s/{0}:v7"),
     ],
