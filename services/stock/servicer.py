@@ -7,7 +7,6 @@ from contract.messages import to_message
 from rpc import stock_pb2 as pb
 from rpc.stock_pb2_grpc import StockServicer
 from sagakit.auth import caller as callers
-from sagakit.codec import to_entity
 from services.stock.catalogue import PAGE, Catalogue
 from services.stock.inventory import MAX_SHARDS, StockLevel
 from services.stock.usecases import UseCases
@@ -54,4 +53,7 @@ def _itemid(request: Any) -> str:
 
 
 def _item(stocked: StockLevel) -> pb.Item:
-    return to_message(pb.Item, stocked.item, **to_entity(stocked.units, omit_unknown=True))
+    units = stocked.units
+    return to_message(
+        pb.Item, stocked.item, available=units.available, reserved=units.reserved, sold=units.sold
+    )

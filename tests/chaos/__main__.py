@@ -11,6 +11,7 @@ from random import SystemRandom
 
 from sagactl.local.emulators import FIRESTORE, PUBSUB, why_unavailable
 from tests.chaos.run import ChaosRun
+from tests.support.intolerance import BUGS
 
 RESULTS = Path("build/chaos.json")
 
@@ -31,6 +32,7 @@ def main() -> None:
     parser.add_argument(
         "--upgrade", metavar="VERSION", help="no kills; replace this version by the current one, and back"
     )
+    parser.add_argument("--plant", choices=BUGS, help="with --upgrade: a bug, which the run must find")
     parser.add_argument("--mixed", metavar="VERSION", help="half of the processes are of this version")
     parser.add_argument("--backend", choices=("emulators", "embedded"), default="emulators")
     options = parser.parse_args()
@@ -57,7 +59,7 @@ def main() -> None:
 
 async def _run(run: ChaosRun, options: argparse.Namespace) -> None:
     if options.upgrade:
-        await run.upgrade(options.upgrade)
+        await run.upgrade(options.upgrade, options.plant)
     elif options.overload:
         await run.overload(options.overload)
     elif options.calm:

@@ -1,5 +1,6 @@
 """Checks after a run: no order lost, duplicated, oversold or unfinished, by records and customers' ledger."""
 
+import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -8,10 +9,11 @@ from contract.tickets import APPROVED, CANCELED, PAYMENT_FAILED, RESERVE_FAILED
 from sagactl.inspect.audit import problems
 from sagactl.inspect.connect import open_dead_letters
 from sagactl.inspect.records import every, load_records
-from sagakit.tables import Tables
+from sagakit.tables import Key, Tables
 from services.purchase.storage import TICKET, to_ticket
 from services.purchase.ticket import Ticket
-from tests.chaos.customers import AcceptedOrder
+from tests.chaos.customers import MAX_LOOKUP, AcceptedOrder
+from tests.chaos.future import STORED, count_added
 from tests.support.ledger import differences
 
 
@@ -29,6 +31,25 @@ async def dead_letter_problems(environ: Mapping[str, str]) -> list[str]:
     async with open_dead_letters(Path("none"), environ) as queue:
         await queue.read(lambda _: True, lambda letter: found.append(f"dead letter: {letter}"))
     return found
+
+
+def added_fields(logs: Path) -> Counter[Key]:
+    """Return the entities that processes of the future version wrote, with how many added fields they had."""
+    found: Counter[Key] = Counter()
+    for log in logs.glob("*.log"):
+        for line in log.read_text().splitlines():
+            if f'"{STORED}"' in line:
+                found |= Counter({Key(kind, name): count for kind, name, count in json.loads(line)["stored"]})
+    return found
+
+
+async def lost_fields(tables: Tables, added: Mapping[Key, int]) -> list[str]:
+    """Return the entities in which fewer of the added fields are left."""
+    keys, lost = list(added), []
+    for start in range(0, len(keys), MAX_LOOKUP):
+        rows = await tables.lookup(keys[start : start + MAX_LOOKUP])
+        lost += [f"{key} lost fields" for key, row in rows.items() if count_added(row.entity) < added[key]]
+    return lost
 
 
 def order_problems(ledger: Mapping[str, AcceptedOrder], tickets: Mapping[str, Ticket]) -> Iterator[str]:

@@ -6,12 +6,13 @@ inbox, request and response, and a status that is never final. All of that is mi
 
 import runpy
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import grpc
 import grpc.aio
+import structlog
 
 from sagakit import codec, outbox
 from sagakit.inbox import Inbox
@@ -20,6 +21,8 @@ from sagakit.tables import Key
 
 ADDED = {"added_later": {"by": "a newer release"}}
 NEW_STATUS = "being-packed"
+STORED = "stored by a newer release"
+"""Message of a log line about the entities of a commit, with how many added fields each had."""
 _NEW_FIELD = bytes([0xF8, 0x3F, 0x01])
 """Field 1023 with the value 1, as protobuf encodes it: appended to a message, it is part of it."""
 
@@ -63,6 +66,28 @@ def add_status() -> None:
     Store.transact = later_transact  # type: ignore[method-assign]
 
 
+def log_commits() -> None:
+    """Log what is committed, so that it can be compared with what other versions have made of it."""
+    transact = Store.transact
+
+    async def logged_transact(
+        self: Store, keys: Sequence[Key], decide: Decide[Any], **how: Any
+    ) -> Changes[Any]:
+        changes = await transact(self, keys, decide, **how)
+        stored = [[*key, count_added(entity)] for key, entity in changes.writes.items()]
+        structlog.get_logger().info(STORED, stored=stored)
+        return changes
+
+    Store.transact = logged_transact  # type: ignore[method-assign]
+
+
+def count_added(value: Any) -> int:
+    """Return how many of the added fields a stored value has, at any depth."""
+    if isinstance(value, Mapping):
+        return len(ADDED.keys() & value.keys()) + sum(map(count_added, value.values()))
+    return sum(map(count_added, value)) if isinstance(value, list | tuple) else 0
+
+
 def add_rpc_fields() -> None:
     """Add a field to every request and response of unary RPCs."""
     handler, call = grpc.unary_unary_rpc_method_handler, grpc.aio._channel.Channel.unary_unary
@@ -80,6 +105,7 @@ def add_rpc_fields() -> None:
 if __name__ == "__main__":
     add_fields()
     add_status()
+    log_commits()
     add_rpc_fields()
     module = sys.argv[1]
     del sys.argv[1]

@@ -20,7 +20,7 @@ from tests.chaos.faults import Faults
 from tests.chaos.overload import Overload
 from tests.chaos.recovery import Recovery
 from tests.chaos.schedule import FaultSchedule
-from tests.chaos.versions import CURRENT, Version, version
+from tests.chaos.versions import CURRENT, Version, planted, version
 
 CUSTOMERS = 6
 SETTLE_SECONDS = 120.0
@@ -74,13 +74,16 @@ class ChaosRun:
                 "recovery from an empty broker": _quantiles(await recovery.from_empty_brokers(kills // 5)),
             }
 
-    async def upgrade(self, other: str) -> None:
-        """Start the version `other`; replace its processes by this version's under load, back, and again."""
-        old = version(other, self.logs)
+    async def upgrade(self, other: str, bug: str | None = None) -> None:
+        """Start the version `other`; replace its processes by this version's under load, back, and again.
+
+        `bug`: planted in this version, so that there must be problems.
+        """
+        old, current = version(other, self.logs), planted(bug) if bug else CURRENT
         started_at = time.monotonic()
         async with self._suite({}, versions=[old]) as (cluster, load):
             replaced = 0
-            for each in (CURRENT, old, CURRENT):
+            for each in (current, old, current):
                 async for _ in cluster.upgrade(each):
                     replaced += 1
                     await asyncio.sleep(RECONNECT_SECONDS)
@@ -150,6 +153,7 @@ class ChaosRun:
 
     async def _check(self, backend: Backend, load: Customers, seconds: float) -> None:
         deadline = time.monotonic() + seconds
+        added = checks.added_fields(self.logs)
         found = await checks.record_problems(load.tables)
         while found and time.monotonic() < deadline:
             await asyncio.sleep(CHECK_INTERVAL_SECONDS)
@@ -159,7 +163,10 @@ class ChaosRun:
             *checks.order_problems(load.ledger, await checks.read_tickets(load.tables)),
             *load.problems,
             *await checks.dead_letter_problems(backend.direct),
+            *await checks.lost_fields(load.tables, added),
         ]
+        if added:
+            self.figures["entities of the future version"] = len(added)
 
 
 def _order_figures(load: Customers, seconds: float) -> dict[str, Any]:

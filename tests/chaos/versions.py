@@ -33,6 +33,11 @@ CURRENT = Version("current", environ={"PYTHONPATH": ""})
 FUTURE = Version("future", ("-m", "tests.chaos.future"), {"PYTHONPATH": ""})
 
 
+def planted(bug: str) -> Version:
+    """Return this version with one of the bugs in `tests.support.intolerance`."""
+    return Version(f"current, {bug}", ("-m", "tests.chaos.planted", bug), {"PYTHONPATH": ""})
+
+
 def version(name: str, directory: Path) -> Version:
     """Return a version by its name; the wheels of a release are unpacked in `directory`.
 

@@ -1,5 +1,6 @@
 """The chaos tests' own parts: a check that cannot fail would prove nothing."""
 
+import json
 from collections import Counter
 from itertools import islice
 from random import Random
@@ -10,13 +11,16 @@ import pytest
 from bench.proxy import proxied
 from contract.tickets import CartItem
 from sagactl.local.programs import GATEWAY, SERVICES
+from sagakit.tables import Insert, Key
 from services.purchase.ticket import Ticket
-from tests.chaos.checks import order_problems
+from tests.chaos.checks import added_fields, lost_fields, order_problems
 from tests.chaos.customers import AcceptedOrder
 from tests.chaos.faults import POSSIBLE, Fault, Faults
+from tests.chaos.future import ADDED, STORED
 from tests.chaos.proxy import faulty
 from tests.chaos.schedule import victims
 from tests.support.grpcserver import serving
+from tests.support.tables import MemoryTables
 
 SERVICE = "google.datastore.v1.Datastore"
 
@@ -135,3 +139,24 @@ async def test_proxy_injects_the_chosen_fault(fault, seen, answered):
             was_answered = True
 
     assert (calls, was_answered) == ([b"request"] * seen, answered)
+
+
+@pytest.mark.parametrize(
+    ("entity", "lost"),
+    [
+        ({**ADDED, "items": [ADDED, {"count": 3}]}, False),
+        ({**ADDED, "items": [{"count": 3}]}, True),
+        ({"items": [ADDED]}, True),
+        ({"items": []}, True),
+    ],
+)
+async def test_fields_of_the_future_version_that_another_has_erased_are_found(entity, lost, tmp_path):
+    key = Key("Cart", "c")
+    lines = [{"message": STORED, "stored": [[*key, count]]} for count in (1, 2, 0)]
+    (tmp_path / "purchase-1.log").write_text(
+        "starting\n" + "".join(json.dumps(each) + "\n" for each in lines)
+    )
+    tables = MemoryTables()
+    await tables.commit([Insert(key, entity)])
+
+    assert await lost_fields(tables, added_fields(tmp_path)) == [f"{key} lost fields"] * lost
