@@ -111,10 +111,10 @@ images: ## Build every image with docker, podman or buildah: [REGISTRY=localhost
 push: ## Push every image: REGISTRY=… TAG=…
 	@deploy/images push "$(REGISTRY)" "$(TAG)"
 
-deploy: ## Apply an overlay to kubectl's current cluster: OVERLAY=local|gke [REGISTRY=…] [TAG=dev]; gke: PROJECT_ID=… REGION=… DOMAIN=… [EPHEMERAL_PROJECT_ID=…]
+deploy: ## Apply an overlay to kubectl's current cluster: OVERLAY=local|gke [REGISTRY=…] [TAG=dev]; gke: PROJECT_ID=… REGION=… DOMAIN=… [EPHEMERAL_PROJECT_ID=…] [DATASTORE_DATABASE=saga]
 	@deploy/k8s/apply "$(OVERLAY)"
 
-project: $(VENV)/.run ## Print the setup of a Google Cloud project: PROJECT_ID=… REGION=… [DOMAIN=…] [EPHEMERAL_PROJECT_ID=…]; execute it: EXECUTE=1
+project: $(VENV)/.run ## Print the setup of a Google Cloud project: PROJECT_ID=… REGION=… [DOMAIN=…] [EPHEMERAL_PROJECT_ID=…] [DATASTORE_DATABASE=saga]; execute it: EXECUTE=1
 	@$(BIN)/python -m deploy.gcp setup
 
 project-teardown: $(VENV)/.run ## Print its removal, except the database; execute it: EXECUTE=1

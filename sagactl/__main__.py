@@ -22,6 +22,7 @@ COMMANDS = {
     "order": "sagactl.cli.order",
     "pending": "sagactl.cli.pending",
     "audit": "sagactl.cli.audit",
+    "reconcile": "sagactl.cli.reconcile",
     "dlq": "sagactl.cli.dlq",
     "migrate": "sagactl.cli.migrate",
     "stock": "sagactl.cli.stock",

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import click
 
-from deploy.gcp.plan import Where, setup
+from deploy.gcp.plan import NAME, Where, setup
 from deploy.gcp.steps import NUMBER, Argv, Step, gcloud, quoted
 from deploy.gcp.teardown import teardown
 
@@ -25,6 +25,13 @@ from deploy.gcp.teardown import teardown
     envvar="EPHEMERAL_PROJECT_ID",
     help="Existing project of the gateways' ephemeral subscriptions (default: PROJECT-ephemeral).",
 )
+@click.option(
+    "--database",
+    default=NAME,
+    envvar="DATASTORE_DATABASE",
+    show_default=True,
+    help="The database that the services use; name the new one after a restore.",
+)
 @click.option("--with-data", is_flag=True, help="With teardown: delete the database, too.")
 @click.option("--execute", is_flag=True, envvar="EXECUTE", help="Run the commands (default: print them).")
 def main(
@@ -35,11 +42,12 @@ def main(
     subnet: str,
     domain: str,
     ephemeral_project: str,
+    database: str,
     with_data: bool,
     execute: bool,
 ) -> None:
     """Create the resources that the suite needs in a project, or remove them. Idempotent."""
-    where = Where(project, region, network, subnet, domain, ephemeral_project)
+    where = Where(project, region, network, subnet, domain, ephemeral_project, database)
     steps = list(setup(where) if action == "setup" else teardown(where, with_data=with_data))
     look_up = gcloud("projects", "describe", project, "--format=value(projectNumber)")
     if not execute:

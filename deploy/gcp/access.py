@@ -32,13 +32,13 @@ class Binding(NamedTuple):
     condition: str = "None"
 
 
-def granted(project: str, ephemeral_project: str, namespace: str) -> Iterator[Step]:
+def granted(project: str, ephemeral_project: str, namespace: str, database: str) -> Iterator[Step]:
     """Yield every binding."""
     yield _ephemeral_role(ephemeral_project)
     yield from _dead_letters()
     for service in topology.TOPICS:
         yield from _service(member(project, namespace, service), service)
-    for binding in on_projects(project, ephemeral_project, namespace):
+    for binding in on_projects(project, ephemeral_project, namespace, database):
         yield Step(binding.title, _project_binding("add", binding))
     gateway = member(project, namespace, "gateway")
     for topic in topology.TOPICS.values():
@@ -47,13 +47,14 @@ def granted(project: str, ephemeral_project: str, namespace: str) -> Iterator[St
         yield Step(f"gateway may subscribe to {topic}", _bind("topics", topic, gateway, SUBSCRIBER))
 
 
-def on_projects(project: str, ephemeral_project: str, namespace: str) -> Iterator[Binding]:
+def on_projects(project: str, ephemeral_project: str, namespace: str, database: str) -> Iterator[Binding]:
     """Yield the bindings on a project as a whole."""
-    named = f"projects/{project}/databases/saga"
-    database = f'expression=resource.name=="{named}",title=saga-database'
+    # Each database has a title of its own: the binding of a restored one is added beside the earlier one's.
+    named = f"projects/{project}/databases/{database}"
+    only = f'expression=resource.name=="{named}",title={database}-database'
     for service in topology.TOPICS:
         who = member(project, namespace, service)
-        yield Binding(project, f"{service} may use the database", "roles/datastore.user", who, database)
+        yield Binding(project, f"{service} may use the database", "roles/datastore.user", who, only)
     role, who = f"projects/{ephemeral_project}/roles/{EPHEMERAL_ROLE}", member(project, namespace, "gateway")
     yield Binding(ephemeral_project, "gateway may use ephemeral subscriptions", role, who)
     who = member(project, namespace, "provision")
@@ -66,9 +67,9 @@ def on_projects(project: str, ephemeral_project: str, namespace: str) -> Iterato
     yield Binding(project, "nodes may run workloads", "roles/container.defaultNodeServiceAccount", nodes)
 
 
-def revoked(project: str, ephemeral_project: str, namespace: str) -> Iterator[Step]:
+def revoked(project: str, ephemeral_project: str, namespace: str, database: str) -> Iterator[Step]:
     """Yield the removal of the bindings on the projects; those on a topic end with it."""
-    for binding in on_projects(project, ephemeral_project, namespace):
+    for binding in on_projects(project, ephemeral_project, namespace, database):
         if "nodes" not in binding.title:
             yield Step(f"revoke: {binding.title}", _project_binding("remove", binding))
 

@@ -13,7 +13,7 @@ from sagakit.inbox import inbox_kind
 from services.purchase.storage import CART
 
 NAME = "saga"
-"""Name of the database, the repository, the address, the certificates and the namespace."""
+"""Name of the repository, the address, the certificates, the namespace and, unless restored, the database."""
 
 APIS = (
     "artifactregistry",
@@ -47,6 +47,9 @@ class Where:
     ephemeral: str = ""
     """Project of the gateways' ephemeral subscriptions; empty: `PROJECT-ephemeral`."""
 
+    database: str = NAME
+    """The database that the services use: another one once a backup was restored."""
+
     @property
     def ephemeral_project(self) -> str:
         return self.ephemeral or f"{self.project}-ephemeral"
@@ -62,15 +65,15 @@ def setup(where: Where) -> Iterator[Step]:
     yield from _database(where)
     yield from _messages()
     yield from _images(where)
-    yield from access.granted(where.project, where.ephemeral_project, NAME)
+    yield from access.granted(where.project, where.ephemeral_project, NAME, where.database)
     yield from _network(where)
     yield from _public_address(where)
 
 
 def _database(where: Where) -> Iterator[Step]:
-    named = f"--database={NAME}"
+    named = f"--database={where.database}"
     yield Step(
-        f"database {NAME}",
+        f"database {where.database}",
         gcloud(
             *("firestore", "databases", "create", named, f"--location={where.region}"),
             *("--type=datastore-mode", "--delete-protection"),

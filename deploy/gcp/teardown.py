@@ -24,7 +24,7 @@ def teardown(where: Where, *, with_data: bool) -> Iterator[Step]:
     for name, kind in (("*.googleapis.com.", "CNAME"), ("private.googleapis.com.", "A")):
         yield _removed("DNS record", ("dns", "record-sets"), name, f"--zone={zone}", f"--type={kind}")
     yield _removed("DNS zone", ("dns", "managed-zones"), zone)
-    yield from access.revoked(where.project, where.ephemeral_project, NAME)
+    yield from access.revoked(where.project, where.ephemeral_project, NAME, where.database)
     place = f"--location={where.region}"
     yield _removed("repository", ("artifacts", "repositories"), NAME, place)
     for spec in subscription_specs():
@@ -32,16 +32,16 @@ def teardown(where: Where, *, with_data: bool) -> Iterator[Step]:
     for topic in topics():
         yield _removed("topic", ("pubsub", "topics"), topic)
     if with_data:
-        yield from _database_removed()
+        yield from _database_removed(where.database)
 
 
-def _database_removed() -> Iterator[Step]:
+def _database_removed(database: str) -> Iterator[Step]:
     databases = ("firestore", "databases")
-    named = f"--database={NAME}"
+    named = f"--database={database}"
     there = gcloud(*databases, "describe", named)
     unprotected = gcloud(*databases, "update", named, "--no-delete-protection")
     yield Step("database may be deleted", unprotected, check=there, if_exists=True)
-    yield Step(f"no database {NAME}", gcloud(*databases, "delete", named), check=there, if_exists=True)
+    yield Step(f"no database {database}", gcloud(*databases, "delete", named), check=there, if_exists=True)
 
 
 def _removed(what: str, group: Argv, name: str, *about: str) -> Step:

@@ -106,6 +106,8 @@ def _approved_problems(order: Order) -> Iterator[str]:
         yield "it is approved, but not delivered"
     elif order.shipped != order.ordered:
         yield f"it is approved for {_units(order.ordered)}, but {_units(order.shipped)} was shipped"
+    if order.amount and order.payment is None:
+        yield f"it is approved for {order.amount}, but has no charge on record"
     kept, due = order.charged - order.refunded, order.amount or 0
     if kept != due:
         yield f"it is approved for {due}, but {kept} was charged"

@@ -12,7 +12,7 @@ from sagactl.dashboard.dashboard import DataSources
 from sagactl.errors import CommandError
 from sagactl.inspect.dead_letter_queue import DeadLetterQueue
 from sagactl.inspect.target import choose
-from sagakit.backends import open_backend, open_broker, open_pull_subscription
+from sagakit.backends import Backend, open_backend, open_broker, open_pull_subscription
 from sagakit.errors import Poison, Unavailable
 from sagakit.runtime import Runtime
 from sagakit.settings import BackendSettings
@@ -25,8 +25,17 @@ async def open_tables(run_dir: Path, environ: Mapping[str, str] = os.environ) ->
 
     Raises CommandError if no backend is named and no suite runs in `run_dir`, or it is unavailable.
     """
-    async with _settings(run_dir, environ) as settings, open_backend(settings, Runtime()) as backend:
+    async with open_suite_backend(run_dir, environ) as backend:
         yield backend.tables
+
+
+@asynccontextmanager
+async def open_suite_backend(
+    run_dir: Path, environ: Mapping[str, str] = os.environ
+) -> AsyncIterator[Backend]:
+    """Context manager: the backend, to publish, too. Raises as `open_tables`."""
+    async with _settings(run_dir, environ) as settings, open_backend(settings, Runtime()) as backend:
+        yield backend
 
 
 @asynccontextmanager

@@ -95,6 +95,18 @@ def test_teardown_keeps_the_data_unless_requested(project: Project):
     assert project.resources.keys() == {ROLE}
 
 
+def test_setup_for_a_restored_database_leaves_the_earlier_one(project: Project):
+    run(project, "setup", *OPTIONS, "--execute")
+    project.forget_calls()
+
+    run(project, "setup", *OPTIONS, "--database", "saga-restored", "--execute")
+    set_up = project.changes
+    run(project, "teardown", *OPTIONS, "--database", "saga-restored", "--with-data", "--execute")
+
+    assert not [words for words in set_up if "--database=saga" in words]
+    assert DATA in project.resources
+
+
 def test_teardown_of_an_empty_project_only_revokes(project: Project):
     run(project, "teardown", *OPTIONS, "--with-data", "--execute")
 

@@ -2,9 +2,12 @@
 
 import json
 import os
+import re
+import shlex
 import shutil
 import sqlite3
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,11 +15,12 @@ import pytest
 from contract import topology
 from deploy.gcp.access import member
 from deploy.gcp.plan import EXPIRING, Where, setup
-from deploy.gcp.steps import quoted
+from deploy.gcp.steps import Step, quoted
 from deploy.gcp.teardown import teardown
 from sagactl.cli.provision import subscription_specs
 from sagakit.backends.gcp.provision import PubsubProvisioner
 from sagakit.tables import EXPIRES_AT
+from tests.support.manifests import ROOT
 from tests.support.suite import running_suite
 
 WHERE = Where("my-proj", "europe-west4", domain="shop.example.com")
@@ -86,13 +90,51 @@ def test_one_project_for_everything_is_possible_if_it_is_named():
     assert granted_to("provision", together) == {("my-proj", "pubsub.editor")}
 
 
-def test_datastore_role_is_limited_to_the_database():
-    bindings = [step.run for step in setup(WHERE) if "--role=roles/datastore.user" in step.run]
+RESTORED = Where("my-proj", "europe-west4", database="saga-restored")
 
-    assert len(bindings) == len(topology.TOPICS)
-    for words in bindings:
-        (condition,) = (word for word in words if word.startswith("--condition="))
-        assert 'resource.name=="projects/my-proj/databases/saga"' in condition
+
+@pytest.mark.parametrize("where", [WHERE, RESTORED], ids=lambda where: where.database)
+def test_services_may_use_exactly_their_database_and_its_rows_expire(where: Where):
+    assert faults_of_database([*setup(where)], where.database) == []
+
+
+PLANTED = {
+    "may use the database": ("databases/saga-restored", "databases/saga"),
+    "database saga-restored": ("--database=saga-restored", "--database=saga"),
+    "TTL of Cart": ("--database=saga-restored", "--database=saga"),
+}
+
+
+@pytest.mark.parametrize("title", PLANTED)
+def test_setup_that_names_another_database_is_found(title: str):
+    there, planted = PLANTED[title]
+    steps = [
+        replace(step, run=tuple(word.replace(there, planted) for word in step.run))
+        if title in step.title
+        else step
+        for step in setup(RESTORED)
+    ]
+
+    assert faults_of_database(steps, RESTORED.database)
+
+
+def faults_of_database(steps: list[Step], database: str) -> list[str]:
+    """Return what stands in the way of services that use `database`, or lets them use another one."""
+    named = f'expression=resource.name=="projects/my-proj/databases/{database}"'
+    only = f"--condition={named},title={database}-database"
+    roles = [step.run for step in steps if "--role=roles/datastore.user" in step.run]
+    firestore = [step.run for step in steps if step.run[:2] == ("gcloud", "firestore")]
+    expiring = {word for argv in firestore for word in argv if word.startswith("--collection-group=")}
+    return [
+        *(f"condition: {argv}" for argv in roles if only not in argv),
+        *(f"another database: {argv}" for argv in firestore if f"--database={database}" not in argv),
+        *([] if len(roles) == len(topology.TOPICS) else ["a service may not use it"]),
+        *(
+            f"rows of {kind} never expire"
+            for kind in EXPIRING
+            if f"--collection-group={kind}" not in expiring
+        ),
+    ]
 
 
 def test_roles_are_granted_to_service_accounts_of_the_manifests():
@@ -139,6 +181,8 @@ def test_gcloud_accepts_every_command(tmp_path: Path):
 def every_command():
     for step in (*setup(WHERE), *teardown(WHERE, with_data=True)):
         yield from step.commands()
+    for line in re.findall(r"^gcloud firestore .*$", (ROOT / "docs/restore.md").read_text(), re.MULTILINE):
+        yield tuple(shlex.split(line.replace("$MOMENT", "2026-11-26T10:00:00.00Z").replace("$", "")))
 
 
 def _shape(argv):

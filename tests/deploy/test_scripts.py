@@ -150,11 +150,20 @@ def test_own_values_replace_every_placeholder(machine: Machine):
 
 
 @pytest.mark.usefixtures("kubectl")
-def test_project_of_ephemeral_subscriptions_can_be_another_one(machine: Machine):
-    done = machine.run("deploy/k8s/apply", "gke", RENDER="1", EPHEMERAL_PROJECT_ID="other", **MINE)
+@pytest.mark.parametrize(
+    ("given", "variable", "default"),
+    [
+        ("EPHEMERAL_PROJECT_ID", "EPHEMERAL_PROJECT", "my-proj-ephemeral"),
+        ("DATASTORE_DATABASE", "DATASTORE_DATABASE", "saga"),
+    ],
+)
+def test_value_can_be_another_one_than_the_default(given: str, variable: str, default: str, machine: Machine):
+    """The database is another one after a restore."""
+    for environ, expected in ({}, default), ({given: "other"}, "other"):
+        done = machine.run("deploy/k8s/apply", "gke", RENDER="1", **environ, **MINE)
 
-    data = [each.get("data") or {} for each in yaml.safe_load_all(done.stdout)]
-    assert [each["EPHEMERAL_PROJECT"] for each in data if "EPHEMERAL_PROJECT" in each] == ["other"]
+        data = [each.get("data") or {} for each in yaml.safe_load_all(done.stdout)]
+        assert [each[variable] for each in data if variable in each] == [expected]
 
 
 SERVED = [f"deployment/{name}" for name in IMAGES if name != "sagactl"]

@@ -38,6 +38,11 @@ class Observer:
         self._claims: Counter[str] = Counter()
         self._reminders: Counter[tuple[str, str, str]] = Counter()
 
+    def forget(self, service: str) -> None:
+        """Forget what the service promised: its records were restored to an earlier moment."""
+        self._failed = {each for each in self._failed if each[0] != service}
+        self._replies = {key: status for key, status in self._replies.items() if key[0] != service}
+
     def committed(self, mutations: Sequence[Mutation]) -> None:
         for mutation in mutations:
             if not isinstance(mutation, Delete):

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import zlib
 from collections import Counter
-from collections.abc import Mapping, MutableMapping, Sequence
+from collections.abc import Coroutine, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Any
@@ -15,7 +15,7 @@ from contract.topology import TOPICS
 from rpc import purchase_pb2, stock_pb2
 from sagactl.cli.stock import CATALOGUE
 from sagactl.inspect.audit import problems
-from sagactl.inspect.records import load_records
+from sagactl.inspect.records import Records, load_records
 from sagakit.errors import FailedPrecondition, SagaError
 from sagakit.service import Kit, Service, ServiceFactory
 from services.delivery.__main__ import build as build_delivery
@@ -73,7 +73,11 @@ class Outcome:
 
 def simulate(seed: int, sagas: int, faults: FaultRates, *, reminders: bool = True) -> Outcome:
     """Run one simulation, from empty stores to the last final status. `reminders`: whether any are sent."""
-    simulation = Simulation(seed, sagas, faults, reminders=reminders)
+    return play(Simulation(seed, sagas, faults, reminders=reminders))
+
+
+def play(simulation: "Simulation") -> Outcome:
+    """Run a simulation on virtual time."""
     # Logging would dominate the run time. An error that is logged is a bug.
     structlog.configure(
         processors=[structlog.processors.format_exc_info, simulation.note_error],
@@ -134,7 +138,7 @@ class Simulation:
         for process in self.processes:
             process.start()
         await self._seed_catalogue()
-        injecting = [asyncio.create_task(each) for each in (self._kill_processes(), self._break_broker())]
+        injecting = [asyncio.create_task(each) for each in self._injections()]
         await asyncio.gather(*(self._client(number) for number in range(self._sagas)))
         for task in injecting:
             task.cancel()
@@ -155,6 +159,9 @@ class Simulation:
                 shards=item.shards,
             )
             await self._call("stock", "PutItem", request)
+
+    def _injections(self) -> list[Coroutine[Any, Any, None]]:
+        return [self._kill_processes(), self._break_broker()]
 
     async def _kill_processes(self) -> None:
         while self._faults.kills_per_minute:
@@ -236,24 +243,22 @@ class Simulation:
         while True:
             await asyncio.sleep(CHECK_INTERVAL_SECONDS)
             records = await load_records(tables)
-            found = problems(records)
+            found = await self._problems(records)
             if (not found and not self.broker.in_flight) or loop.time() > deadline:
                 break
         statuses = {orderid: order.ticket for orderid, order in records.orders.items()}
         self._outcome.statuses.update(str(status) for status in statuses.values())
-        self._outcome.problems = [
-            *self._errors,
-            *self._observer.problems,
-            *found,
-            *self._client_problems(),
-            *self._broker_problems(),
-        ]
+        others = (*found, *self._client_problems(), *self._broker_problems())
+        self._outcome.problems = [*self._errors, *self._observer.problems, *others]
         self._outcome.deliveries = self.broker.delivered
         self._outcome.kills = sum(process.kills for process in self.processes)
         self._outcome.lost = self.broker.lost
         self._outcome.new_events = self._observer.new_events
         trace = (loop.time(), self.broker.delivered, sorted(statuses.items()))
         self._outcome.digest = zlib.crc32(repr(trace).encode())
+
+    async def _problems(self, records: Records) -> list[str]:
+        return problems(records)
 
     def _client_problems(self) -> list[str]:
         tickets = {

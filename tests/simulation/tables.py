@@ -1,7 +1,7 @@
 """The simulated database: implements `Tables` in memory, with every kind of failure that `Tables` allows."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from random import Random
 from typing import TYPE_CHECKING
 
@@ -47,6 +47,17 @@ class SimDatabase:
         rows = self.kinds.get(kind, {})
         names = sorted(name for name in rows if name > after)
         return [(Key(kind, name), rows[name]) for name in names[:limit]]
+
+    def copy(self, kinds: Sequence[str]) -> dict[str, dict[str, Row]]:
+        """Return the entities of some kinds, to put them back later."""
+        return {kind: dict(self.kinds.get(kind, {})) for kind in kinds}
+
+    def put_back(self, kinds: Mapping[str, Mapping[str, Row]]) -> None:
+        """Replace all entities of these kinds, as a restore into another database does."""
+        self._version += 1
+        for kind, rows in kinds.items():
+            self.kinds[kind] = {name: Row(row.entity, self._version) for name, row in rows.items()}
+            self._due[kind] = {name: row.entity[DUE] for name, row in rows.items() if DUE in row.entity}
 
     def _check(self, mutation: Mutation) -> None:
         row = self.get(mutation.key)

@@ -11,7 +11,7 @@ from sagactl.inspect.records import PAGE, Order, Records, load_records
 from sagakit.tables import Insert, Key
 from services.delivery.shipment import Shipment
 from services.delivery.storage import delivery_key, shipment_entity
-from services.payment.charge import Charge
+from services.payment.charge import SETTLED, Charge
 from services.payment.simulated import LEDGER, Entry
 from services.payment.storage import charge_entity, payment_key
 from services.purchase.storage import ticket_entity, ticket_key
@@ -254,6 +254,7 @@ async def test_shipment_of_more_than_was_ordered_is_found():
             Insert(ticket_key("o"), ticket_entity(ticket, None)),
             Insert(reservation_key("o"), reservation_entity(reservation, None)),
             Insert(delivery_key("o"), shipment_entity(shipment)),
+            Insert(payment_key("o"), charge_entity(Charge("o", SETTLED, START, amount=300), None)),
             Insert(Key(LEDGER, "o"), asdict(Entry(charged=300))),
         ]
     )
@@ -261,3 +262,11 @@ async def test_shipment_of_more_than_was_ordered_is_found():
     found = [each for each in problems(await load_records(tables)) if each.startswith("order")]
 
     assert found == ["order o: it is approved for 3 blue, 1 red, but 99 blue, 1 red was shipped"]
+
+
+def test_lost_record_of_a_charge_is_found():
+    """Known mistake: the provider's ledger stands in for it, and the charge can never be refunded."""
+    records = balanced()
+    records.orders["paid"].payment = None
+
+    assert problems(records) == ["order paid: it is approved for 300, but has no charge on record"]

@@ -133,6 +133,8 @@ INSPECT: Sequence[Sequence[str]] = (
     ("order", f"{HOSTILE}3"),
     ("pending",),
     ("audit",),
+    ("reconcile", "--older-than", "0"),
+    ("reconcile", "--older-than", "0", "--execute", "--cancel-lost", "--rate", "1000"),
     ("dlq", "list"),
     ("dlq", "show"),
     ("dlq", "redrive"),
@@ -152,7 +154,7 @@ def test_command_prints_hostile_text_escaped(file: Path, args: Sequence[str]):
 
     assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
     assert_safe(result.output)
-    if args[0] in {"order", "pending", "audit", "dlq"}:
+    if args[0] in {"order", "pending", "audit", "reconcile", "dlq"}:
         assert "\\x1b[2J" in result.output
         assert "[red]c[/red]" in result.output
 

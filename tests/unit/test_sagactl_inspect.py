@@ -14,7 +14,9 @@ from sagakit.backends.embedded.tables import EmbeddedTables
 from sagakit.tables import Insert, Key, Mutation
 from services.delivery.shipment import Shipment
 from services.delivery.storage import delivery_key, shipment_entity
+from services.payment.charge import SETTLED, Charge
 from services.payment.simulated import LEDGER, Entry
+from services.payment.storage import charge_entity, payment_key
 from services.purchase.storage import ticket_entity, ticket_key
 from services.purchase.ticket import Report, opened, reported
 from services.stock.inventory import SOLD, Reservation
@@ -65,6 +67,7 @@ def delivered(orderid: str) -> list[Mutation]:
         Insert(ticket_key(orderid), ticket_entity(ticket, None)),
         Insert(reservation_key(orderid), reservation_entity(reservation, None)),
         Insert(delivery_key(orderid), shipment_entity(Shipment(orderid, (), 3.0))),
+        Insert(payment_key(orderid), charge_entity(Charge(orderid, SETTLED, 2.0, amount=300), None)),
         Insert(Key(LEDGER, orderid), asdict(Entry(charged=300))),
     ]
 

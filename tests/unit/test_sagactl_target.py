@@ -31,6 +31,7 @@ ON_ONE_SUITE = [
     ("order", "o"),
     ("pending",),
     ("audit",),
+    ("reconcile",),
     ("dlq", "list"),
     ("dlq", "show"),
     ("dlq", "redrive"),
