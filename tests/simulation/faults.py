@@ -3,6 +3,8 @@
 from dataclasses import dataclass, fields, replace
 from random import Random
 
+from services.payment.simulated import LEDGER
+
 
 @dataclass(frozen=True, slots=True)
 class FaultRates:
@@ -26,8 +28,8 @@ class FaultRates:
     emptied: float = 0.002
     """After a commit the process dies, and its service's subscriptions are deleted, with all messages that
     were not acknowledged, delivered ones included."""
-    emptied_service: str = ""
-    """The only service that this happens to; by default all."""
+    emptied_kind: str = ""
+    """The only kind of entities after whose commits this happens; by default all."""
     missing_seconds: float = 5.0
     """Time until deleted subscriptions are made again; messages published meanwhile are lost too."""
     forged: float = 0.0
@@ -54,8 +56,8 @@ UNRELIABLE = FaultRates()
 NO_MESSAGE_LOSS = replace(UNRELIABLE, dropped=0, emptied=0)
 """A broker that loses no message, so that no reminders are needed."""
 MIXED = replace(UNRELIABLE, mixed_versions=True)
-PAYMENT_DIES = replace(UNRELIABLE, emptied=0.2, emptied_service="payment")
-"""Payment dies and loses its messages after every fifth commit, its provider's commits included."""
+PAYMENT_DIES = replace(UNRELIABLE, emptied=0.1, emptied_kind=LEDGER)
+"""Payment dies and loses its messages after every tenth commit of its provider, before it has the outcome."""
 FORGING = replace(UNRELIABLE, forged=0.2)
 SKEWED = replace(MIXED, skew_seconds=60)
 VERY_SKEWED = replace(MIXED, skew_seconds=600)

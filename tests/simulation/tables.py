@@ -104,15 +104,15 @@ class SimTables:
             raise OutcomeUnknown("the request was lost")
         release = self.process.release
         self._database.commit(mutations if release is None else release.commit(mutations))
-        self._maybe_empty_subscriptions()
+        self._maybe_empty_subscriptions({mutation.key.kind for mutation in mutations})
         await asyncio.sleep(self.process.faults.latency(self._random))
         if self._happens(self.process.faults.unknown_applied):
             raise OutcomeUnknown("the response was lost")
 
-    def _maybe_empty_subscriptions(self) -> None:
-        faults, service = self.process.faults, self.process.service
-        if self._happens(faults.emptied) and faults.emptied_service in {"", service}:
-            self.process.broker.delete_subscriptions(service)
+    def _maybe_empty_subscriptions(self, kinds: set[str]) -> None:
+        faults = self.process.faults
+        if self._happens(faults.emptied) and faults.emptied_kind in {"", *kinds}:
+            self.process.broker.delete_subscriptions(self.process.service)
             self.process.crash()
 
     async def due(self, kind: str, start: str, end: str, limit: int) -> list[tuple[Key, Row]]:
