@@ -98,7 +98,8 @@ class RestoredSimulation(Simulation):
             new_id=lambda: f"reconciled-{self._random.getrandbits(128):032x}",
         )
         backend = Backend(
-            SimTables(self.database, self.processes[0], self._random), SimBus(self.broker, self._random)
+            SimTables(self.database, self.processes[0], self._random),
+            SimBus(self.broker, self._random, None, "operator"),
         )
         await Reconciliation(backend, runtime, self._decided, 60, 1_000).run(self._note)
 
