@@ -10,6 +10,8 @@ import pytest
 
 from tests.support.local_suite import LocalSuite, ready_suite
 
+pytestmark = pytest.mark.timeout(300)
+
 CONFIG = Path(__file__).with_name("schemathesis.toml")
 ST = Path(sys.executable).with_name("st")
 CASES = re.compile(r"(\d+) generated, (\d+) passed")

@@ -1,5 +1,6 @@
 """Every reachable state of an order keeps the promises; and planted bugs, each of which must be found."""
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 from unittest.mock import patch
@@ -8,11 +9,15 @@ import pytest
 
 from contract.tickets import APPROVED, CANCELED, PAID, PRE_APPROVED, RESERVED
 from sagakit.store import Changes
+from sagakit.tables import Mutation
+from services.payment.charge import CHARGING
+from services.payment.storage import PAYMENT
 from services.payment.usecases import UseCases as Payment
 from services.purchase.ticket import TRANSITIONS, Transition
 from services.stock.usecases import UseCases as Stock
 from tests.model.shops import STARTS, Start, explore
-from tests.simulation.planted_bugs import BUGS
+from tests.simulation.planted_bugs import BUGS, inserts
+from tests.support.tables import MemoryTables
 
 SIMULATED = {bug.name: bug.plant for bug in BUGS}
 
@@ -34,7 +39,16 @@ def _sends_no_reminders(service: Any) -> AbstractContextManager[Any]:
     return patch.object(service, "remind", lambda *_: Changes(False))
 
 
+def _charges_without_an_intention() -> AbstractContextManager[Any]:
+    async def commit(self: MemoryTables, mutations: Sequence[Mutation]) -> None:
+        await original(self, [each for each in mutations if not inserts(each, PAYMENT, status=CHARGING)])
+
+    original = MemoryTables.commit
+    return patch.object(MemoryTables, "commit", commit)
+
+
 PLANTED = {
+    "a charge without a record of the intention": _charges_without_an_intention,
     "paid approves a failed ticket": SIMULATED["paid_approves_a_failed_ticket"],
     "a failed ticket does not answer": SIMULATED["a_failed_ticket_does_not_answer_late_reports"],
     "stock releases sold units": SIMULATED["stock_releases_sold_units"],
