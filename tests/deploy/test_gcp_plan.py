@@ -7,6 +7,7 @@ import shlex
 import shutil
 import sqlite3
 import subprocess
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -153,7 +154,7 @@ async def test_exactly_the_expiring_kinds_have_a_ttl_policy(tmp_path: Path):
         await suite.ticket_becomes(order.orderid, "approved")
         await suite.balances()
 
-    with sqlite3.connect(environ["EMBEDDED_FILE"]) as database:
+    with closing(sqlite3.connect(environ["EMBEDDED_FILE"])) as database:
         rows = database.execute("SELECT DISTINCT kind FROM entity WHERE expires_at IS NOT NULL").fetchall()
     assert EXPIRES_AT == "expires_at"
     assert {kind for (kind,) in rows} | {"Cart"} == set(EXPIRING)

@@ -4,6 +4,7 @@ import json
 import re
 import signal
 import sqlite3
+from contextlib import closing
 
 import pytest
 from google.cloud import pubsub_v1
@@ -20,7 +21,7 @@ QUITS = {"q": b"q", "Ctrl-C": b"\x03"}
 
 def ephemeral_subscriptions(local):
     """Return the names of the subscriptions that belong to single processes."""
-    with sqlite3.connect(local.run_dir / "embedded.sqlite3") as database:
+    with closing(sqlite3.connect(local.run_dir / "embedded.sqlite3")) as database:
         names = [name for (name,) in database.execute("SELECT name FROM subscription")]
     return {name for name in names if name.startswith(EPHEMERAL_PREFIX)}
 

@@ -7,6 +7,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -48,7 +49,7 @@ def parcels(directory: Path, entities: Mapping[str, Entity]) -> Path:
 
 
 def stored(file: Path) -> list[str]:
-    with sqlite3.connect(file) as connection:
+    with closing(sqlite3.connect(file)) as connection:
         return [body for (body,) in connection.execute("SELECT body FROM entity ORDER BY name")]
 
 
@@ -106,7 +107,7 @@ def test_migration_converts_what_is_left(file: Path):
 
 
 def test_corrupt_entities_are_reported_and_skipped(file: Path):
-    with sqlite3.connect(file) as connection:
+    with closing(sqlite3.connect(file)) as connection, connection:
         connection.execute("UPDATE entity SET body = '{\"gra' WHERE name = 'p1'")
         connection.execute("UPDATE entity SET body = '{}' WHERE name = 'p3'")
 
