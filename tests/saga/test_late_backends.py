@@ -1,10 +1,7 @@
 """Every process is started before the backends: none ends, and orders are approved once they are there."""
 
 import asyncio
-import os
-import sys
-from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import httpx
@@ -13,28 +10,11 @@ import pytest
 from sagactl.local import programs
 from sagactl.local.emulators import FIRESTORE, PUBSUB, running
 from sagactl.local.ports import free_ports
+from tests.support.brokers import process_of
 from tests.support.eventually import eventually
 
 ROOT = Path(__file__).parents[2]
 CALLS = ("create_cart", "add_item", "close_cart", "checkout")
-
-
-@asynccontextmanager
-async def spawned(
-    module: str, environ: Mapping[str, str], *arguments: str
-) -> AsyncIterator[asyncio.subprocess.Process]:
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", module, *arguments),
-        env={**os.environ, **environ},
-        cwd=ROOT,
-        stdout=asyncio.subprocess.DEVNULL,
-    )
-    try:
-        yield process
-    finally:
-        if process.returncode is None:
-            process.kill()
-        await process.wait()
 
 
 async def answers(client: httpx.AsyncClient, path: str) -> bool:
@@ -67,13 +47,15 @@ async def test_processes_that_start_before_their_backends_wait_for_them(tmp_path
     async with AsyncExitStack() as stack:
         enter = stack.enter_async_context
         processes = [
-            await enter(spawned(f"services.{name}", {**environ, **programs.topics(name), "PORT": str(port)}))
+            await enter(
+                process_of(f"services.{name}", environ=environ | programs.topics(name) | {"PORT": str(port)})
+            )
             for name, port in addresses.items()
         ]
         processes.append(
-            await enter(spawned("services.gateway", {**environ, **targets, "PORT": str(gateway)}))
+            await enter(process_of("services.gateway", environ={**environ, **targets, "PORT": str(gateway)}))
         )
-        provision = await enter(spawned("sagactl", environ, "provision", "--wait", "120"))
+        provision = await enter(process_of("sagactl", "provision", "--wait", "120", environ=environ))
         base_url = f"http://127.0.0.1:{gateway}"
         client = await enter(httpx.AsyncClient(base_url=base_url, trust_env=False, timeout=40))
         # The gateway serves, and services work as far as they can, without any backend.
@@ -82,7 +64,7 @@ async def test_processes_that_start_before_their_backends_wait_for_them(tmp_path
         await enter(running(FIRESTORE, tmp_path / "firestore.log", datastore))
         await enter(running(PUBSUB, tmp_path / "pubsub.log", pubsub))
         assert await asyncio.wait_for(provision.wait(), 120) == 0
-        async with spawned("sagactl", {**environ, **targets}, "seed") as seed:
+        async with process_of("sagactl", "seed", environ={**environ, **targets}) as seed:
             assert await asyncio.wait_for(seed.wait(), 60) == 0
 
         orderid = await order(client)

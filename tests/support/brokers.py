@@ -1,9 +1,10 @@
 """Every implementation of `Bus`, opened once for each process of a test; and recording listeners."""
 
 import asyncio
+import os
 import sys
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -100,17 +101,31 @@ class Broker:
     async def peer(self, what: str, subscription: str) -> AsyncIterator[asyncio.subprocess.Process]:
         """Run another process at this broker (tests.support.peer), and kill it in the end."""
         where = [str(self.file)] if self.name == "embedded" else [self.project, self.emulator]
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "tests.support.peer", what, subscription, self.name, *where),
-            cwd=ROOT,
-            stdout=asyncio.subprocess.PIPE,
-        )
-        try:
+        peer = ("tests.support.peer", what, subscription, self.name, *where)
+        async with process_of(*peer, stdout=asyncio.subprocess.PIPE) as process:
             yield process
-        finally:
-            if process.returncode is None:
-                process.kill()
-            await process.wait()
+
+
+@asynccontextmanager
+async def process_of(
+    module: str,
+    *arguments: str,
+    environ: Mapping[str, str] = {},
+    stdout: int = asyncio.subprocess.DEVNULL,
+) -> AsyncIterator[asyncio.subprocess.Process]:
+    """Run a module as a process of its own, and kill it in the end."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", module, *arguments),
+        env={**os.environ, **environ},
+        cwd=ROOT,
+        stdout=stdout,
+    )
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
 
 
 async def delete_embedded_topic(file: Path, topic: str) -> None:
