@@ -157,3 +157,12 @@ def assert_problem(response: httpx.Response, status: int, reason: str) -> dict[s
     assert problem["title"]
     assert problem["detail"]
     return problem
+
+
+def assert_loads_own_files_only(page: httpx.Response) -> None:
+    """The page is there, and its Content-Security-Policy allows no other origin and nothing inline."""
+    policy = dict(each.split(" ", 1) for each in page.headers["content-security-policy"].split("; "))
+    assert page.status_code == 200
+    assert policy["default-src"] == "'none'"
+    assert policy["script-src"] == policy["style-src"] == policy["connect-src"] == "'self'"
+    assert policy["frame-ancestors"] == policy["base-uri"] == policy["form-action"] == "'none'"
