@@ -75,3 +75,14 @@ async def count_in(tables: Tables, key: Key = COUNTER) -> int:
 
 async def entities(tables: Tables, *keys: Key) -> dict[Key, Entity]:
     return {key: row.entity for key, row in (await tables.lookup(keys)).items()}
+
+
+ENVIRON = {
+    "BACKEND": "embedded",
+    "EMBEDDED_FILE": "none",
+    "EVENT_PUBLISH_TOPIC": "counts",
+    "EVENT_SUBSCRIBE_TOPICS": "things",
+    "EVENT_DEAD_LETTER_TOPIC": "dead",
+    "PORT": "0",
+}
+"""The settings of its service."""

@@ -18,19 +18,10 @@ from sagakit.settings import ServiceSettings
 from sagakit.store import Changes
 from sagakit.tables import Entity, Insert, Key
 from tests.support.clock import Clock
-from tests.support.counter import COUNTER, OUTBOX, an_event, counting, once
+from tests.support.counter import COUNTER, ENVIRON, OUTBOX, an_event, counting, once
 from tests.support.harness import WAITING, a_message, background, remind
 from tests.support.manual_bus import ManualBus, ManualPull
 from tests.support.tables import MemoryTables
-
-ENVIRON = {
-    "BACKEND": "embedded",
-    "EMBEDDED_FILE": "none",
-    "EVENT_PUBLISH_TOPIC": "counts",
-    "EVENT_SUBSCRIBE_TOPICS": "things",
-    "EVENT_DEAD_LETTER_TOPIC": "dead",
-    "PORT": "0",
-}
 
 
 @dataclass

@@ -19,6 +19,7 @@ from sagakit.runtime import Runtime
 from sagakit.service import Kit, Service
 from sagakit.settings import ServiceSettings, SettingsError
 from tests.support.clock import Clock
+from tests.support.counter import ENVIRON
 from tests.support.eventually import eventually
 from tests.support.grpcserver import registering
 from tests.support.manual_bus import ManualBus, ManualPull
@@ -28,14 +29,6 @@ SERVICE = "test.Slow"
 NAMES = ["one-service.things", "one-service.others"]
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
-ENVIRON = {
-    "BACKEND": "embedded",
-    "EMBEDDED_FILE": "none",
-    "EVENT_PUBLISH_TOPIC": "counts",
-    "EVENT_SUBSCRIBE_TOPICS": "things",
-    "EVENT_DEAD_LETTER_TOPIC": "dead",
-    "PORT": "0",
-}
 
 
 class BrokenBus(ManualBus):
