@@ -237,6 +237,21 @@ async def test_writes_work_again_after_a_full_disk(tmp_path: Path):
     await database.close()
 
 
+async def test_closed_database_is_not_opened_again(tmp_path: Path):
+    database = Database(tmp_path / "data.sqlite3")
+    opened: list[sqlite3.Connection] = []
+    await database.read(opened.append)
+
+    closing = asyncio.create_task(database.close())
+    await asyncio.sleep(0)
+    for _ in range(2):
+        with pytest.raises(Unavailable):
+            await database.read(opened.append)
+        await closing
+
+    assert len(opened) == 1
+
+
 async def test_missing_wake_folder_ends_the_pull(broker: Broker):
     await broker.provision(TOPIC, ONE)
     async with broker.open() as bus:

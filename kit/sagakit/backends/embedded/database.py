@@ -50,6 +50,7 @@ class Database:
         self.file = file
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="sqlite")
         self._connection: sqlite3.Connection | None = None
+        self._closed = False
 
     async def write(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Run `work` in one transaction; roll back if it raises. Raises Unavailable for SQLite errors."""
@@ -60,10 +61,14 @@ class Database:
         return await self._run(lambda: work(self._open()))
 
     async def close(self) -> None:
+        """Close the file after the work under way. Later reads and writes raise Unavailable."""
+        self._closed = True
         await asyncio.get_running_loop().run_in_executor(self._thread, self._close)
         self._thread.shutdown()
 
     async def _run(self, work: Callable[[], T]) -> T:
+        if self._closed:
+            raise Unavailable("embedded database: it is closed")
         # Shielded: a transaction that has begun is finished, even if its caller is cancelled.
         running = asyncio.get_running_loop().run_in_executor(self._thread, work)
         try:
@@ -88,11 +93,15 @@ class Database:
         if self._connection is None:
             create_private(self.file)
             connection = sqlite3.connect(self.file, timeout=LOCK_TIMEOUT_SECONDS, isolation_level=None)
-            write_ahead(connection)
-            # The file survives a crash of any process. After a power failure it is consistent, state and
-            # messages alike, but may lack the last commits: this backend is for one machine.
-            connection.execute("PRAGMA synchronous = NORMAL")
-            connection.executescript(_SCHEMA)
+            try:
+                write_ahead(connection)
+                # The file survives a crash of any process. After a power failure it is consistent, state and
+                # messages alike, but may lack the last commits: this backend is for one machine.
+                connection.execute("PRAGMA synchronous = NORMAL")
+                connection.executescript(_SCHEMA)
+            except BaseException:
+                connection.close()
+                raise
             self._connection = connection
         return self._connection
 
