@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help run clean check check-newest remake lint types imports proto-check fast-tests test ci simulate model fuzz bench dist docs screenshots swagger-ui proto proto-release lock chaos upgrade overload release \
+.PHONY: help run clean check check-newest remake lint types imports proto-check fast-tests slow-tests test ci simulate model fuzz bench dist docs screenshots swagger-ui proto proto-release lock chaos upgrade overload release \
 	manifests images push deploy project project-teardown test-cloud
 
 PYTHON ?= python3
@@ -9,6 +9,7 @@ REGISTRY ?= localhost/saga
 TAG ?= dev
 SWAGGER_UI ?= 5.35.0
 SWAGGER_UI_SHA512 ?= U06rpMtW9V3XPGOBeamTUSr0Z09jMX4IJuANpE/EZbAhw0G8CgwrzU4YmXkn/h0wCDNsXdGarTNNHC3sU8yVUQ==
+FAST_SUITES := kit/tests tests/unit tests/contract tests/service tests/golden
 LAST_RELEASE = $(notdir $(lastword $(sort $(wildcard tests/compatibility/[0-9]*))))
 VENV := .venv
 BIN := $(VENV)/bin
@@ -39,7 +40,11 @@ check-newest: ## Run the fast tests with the newest supported Python, if it is i
 	else echo "make check-newest: skipped, there is no $(PYTHON_NEWEST)"; fi
 
 fast-tests: $(VENV)/.dev
-	$(BIN)/python -m pytest -q -m "not emulators" kit/tests tests/unit tests/contract tests/service tests/golden
+	$(BIN)/python -m pytest -q -m "not emulators" $(FAST_SUITES)
+
+slow-tests: $(VENV)/.dev
+	$(BIN)/python -m pytest -q -m emulators $(FAST_SUITES)
+	$(BIN)/python -m pytest -q $(addprefix --ignore=,$(FAST_SUITES)) tests
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
@@ -62,7 +67,7 @@ proto-check: $(VENV)/.dev ## Lint the protos, find breaking changes, compare the
 test: $(VENV)/.dev ## Run every test suite; without gcloud or chromium, skip what needs emulators or a browser
 	$(BIN)/python -m pytest
 
-ci: check check-newest $(VENV)/.checkov test simulate chaos upgrade overload ## Exactly what CI runs
+ci: check check-newest $(VENV)/.checkov slow-tests simulate chaos upgrade overload ## Exactly what CI runs
 	$(MAKE) upgrade FROM=future BACKEND=embedded
 	$(MAKE) bench QUICK=1
 
