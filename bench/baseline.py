@@ -16,7 +16,7 @@ from google.api_core.exceptions import Aborted, GoogleAPICallError
 from google.cloud import datastore, pubsub_v1
 from pydantic import BaseModel
 
-from contract.topology import TOPICS
+from contract.topology import TOPOLOGY
 
 ATTEMPTS = 10
 ITEMS = 100
@@ -123,7 +123,7 @@ class Baseline:
         self._publish()
 
     def _topic(self, service: str) -> str:
-        return f"projects/{self._project}/topics/{TOPICS[service]}"
+        return f"projects/{self._project}/topics/{TOPOLOGY.topics[service]}"
 
 
 def main() -> None:

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from itertools import islice
 
 from contract.tickets import APPROVED, TicketMessage
-from contract.topology import TOPICS
+from contract.topology import TOPOLOGY
 from sagakit.inbox import inbox_kind
 from sagakit.outbox import Outbox
 from sagakit.runtime import Runtime
@@ -82,7 +82,7 @@ async def _an_inbox_row(tables: Tables) -> Row:
 
 
 def _inbox(row: Row, count: int) -> list[tuple[Key, Entity]]:
-    kinds = [inbox_kind(service) for service in TOPICS]
+    kinds = [inbox_kind(service) for service in TOPOLOGY.topics]
     return [(Key(kinds[number % len(kinds)], str(uuid.uuid4())), row.entity) for number in range(count)]
 
 

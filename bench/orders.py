@@ -12,7 +12,7 @@ from typing import Self
 
 from bench.http import Connection
 from contract.tickets import APPROVED
-from contract.topology import TOPICS
+from contract.topology import TOPOLOGY
 from sagakit.backends import open_broker
 from sagakit.bus import Delivery, SubscriptionSpec
 from sagakit.runtime import Runtime
@@ -62,7 +62,9 @@ async def subscribed(environ: Mapping[str, str]) -> AsyncIterator[Endings]:
     settings = BackendSettings.from_environ(environ)
     async with open_broker(settings, Runtime()) as messages:
         name = f"bench.{uuid.uuid4().hex[:8]}"
-        await messages.provisioner.ensure_subscription(SubscriptionSpec(name, TOPICS["purchase"], None))
+        await messages.provisioner.ensure_subscription(
+            SubscriptionSpec(name, TOPOLOGY.topics["purchase"], None)
+        )
         endings = Endings()
         pull = messages.bus.subscribe(name, endings.receive, MAX_OUTSTANDING)
         try:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from contract.tickets import ORDER_TICKET, REMINDER_ATTRIBUTE, TicketMessage
-from contract.topology import TOPICS, ephemeral_subscription_name
+from contract.topology import TOPOLOGY, ephemeral_subscription_name
 from sagakit.backends import Broker
 from sagakit.bus import Message
 from sagakit.errors import Poison
@@ -32,4 +32,4 @@ def ticket_subscriber(
                 is_reminder = REMINDER_ATTRIBUTE in event.attributes
                 on_ticket(service, TicketMessage.from_event(event), time, is_reminder, trace_id)
 
-    return FanoutSubscriber(broker, TOPICS, receive, catch_up, ephemeral_subscription_name, runtime)
+    return FanoutSubscriber(broker, TOPOLOGY.topics, receive, catch_up, ephemeral_subscription_name, runtime)

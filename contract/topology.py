@@ -1,45 +1,40 @@
-"""Topics and subscriptions of every service.
+"""The services of the shop. Everything else that lists them is derived from it or checked against it."""
 
-`sagactl provision`, the local supervisor, the manifests and the tests are derived from or checked against it.
-"""
+from sagakit.topology import ServiceDeclaration, Topology
 
-from collections.abc import Mapping
-
-from sagakit.bus import subscription_name
-
-TOPICS: Mapping[str, str] = {
-    "purchase": "com.example.purchase",
-    "stock": "com.example.stock",
-    "payment": "com.example.payment",
-    "delivery": "com.example.delivery",
-}
-
-SUBSCRIBES_TO: Mapping[str, tuple[str, ...]] = {
-    "purchase": ("stock", "payment", "delivery"),
-    "stock": ("purchase",),
-    "payment": ("stock", "purchase"),
-    "delivery": ("purchase",),
-}
+TOPOLOGY = Topology(
+    services=(
+        ServiceDeclaration(
+            "purchase",
+            topic="com.example.purchase",
+            subscribes_to=("stock", "payment", "delivery"),
+            grpc_services=("com.example.service.purchase.Purchase",),
+        ),
+        ServiceDeclaration(
+            "stock",
+            topic="com.example.stock",
+            subscribes_to=("purchase",),
+            grpc_services=("com.example.service.stock.Stock",),
+        ),
+        ServiceDeclaration(
+            "payment",
+            topic="com.example.payment",
+            subscribes_to=("stock", "purchase"),
+            grpc_services=("com.example.service.payment.Payment",),
+        ),
+        ServiceDeclaration(
+            "delivery",
+            topic="com.example.delivery",
+            subscribes_to=("purchase",),
+            grpc_services=("com.example.service.delivery.Delivery",),
+        ),
+    ),
+    dead_letter_topic="com.example.dead-letter",
+    dead_letter_subscription="dead-letter",
+)
 
 EPHEMERAL_PREFIX = "ephemeral-"
 """Name prefix of ephemeral subscriptions: one per gateway process and topic, deleted when it stops."""
-
-DEAD_LETTER_TOPIC = "com.example.dead-letter"
-DEAD_LETTER_SUBSCRIPTION = "dead-letter"
-
-
-def subscribed_topics(service: str) -> tuple[str, ...]:
-    """Return the topics `service` subscribes to, in the order of `EVENT_SUBSCRIBE_TOPICS`."""
-    return tuple(TOPICS[publisher] for publisher in SUBSCRIBES_TO[service])
-
-
-def subscriptions() -> dict[str, str]:
-    """Return every service subscription: name → topic. The dead-letter subscription is not included."""
-    return {
-        subscription_name(service, topic): topic
-        for service in SUBSCRIBES_TO
-        for topic in subscribed_topics(service)
-    }
 
 
 def ephemeral_subscription_name(processid: str, topic: str) -> str:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from contract.reactions import Reaction
 from contract.tickets import FAILED, OPEN, PUBLISHED_BY
-from contract.topology import SUBSCRIBES_TO
+from contract.topology import TOPOLOGY
 from services.delivery.usecases import REACTIONS as DELIVERY
 from services.payment.usecases import REACTIONS as PAYMENT
 from services.purchase.ticket import CANCELLATION, REPORTS, TRANSITIONS, Transition
@@ -87,7 +87,8 @@ def _reactions() -> Iterator[str]:
     yield "|---|---|---|---|---|"
     for service, reactions in REACTIONS.items():
         for status, reaction in reactions.items():
-            publishers = ", ".join(each for each in SUBSCRIBES_TO[service] if status in PUBLISHED_BY[each])
+            subscribes_to = TOPOLOGY.service(service).subscribes_to
+            publishers = ", ".join(each for each in subscribes_to if status in PUBLISHED_BY[each])
             replies = ", ".join(f"`{reply}`" for reply in reaction.replies) or _NOTHING
             yield f"| {service} | `{status}` | {publishers} | {reaction.do.__name__} | {replies} |"
 

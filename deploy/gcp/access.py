@@ -3,9 +3,8 @@
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from contract import topology
+from contract.topology import TOPOLOGY
 from deploy.gcp.steps import NUMBER, Argv, Step, gcloud
-from sagactl.cli.provision import subscription_specs
 from sagakit.bus import subscription_name
 
 EPHEMERAL_ROLE = "sagaEphemeralSubscriptions"
@@ -36,12 +35,12 @@ def granted(project: str, ephemeral_project: str, namespace: str, database: str)
     """Yield every binding."""
     yield _ephemeral_role(ephemeral_project)
     yield from _dead_letters()
-    for service in topology.TOPICS:
+    for service in TOPOLOGY.topics:
         yield from _service(member(project, namespace, service), service)
     for binding in on_projects(project, ephemeral_project, namespace, database):
         yield Step(binding.title, _project_binding("add", binding))
     gateway = member(project, namespace, "gateway")
-    for topic in topology.TOPICS.values():
+    for topic in TOPOLOGY.topics.values():
         # Attaching a subscription to a topic needs a permission on the topic, also from another project
         # (https://cloud.google.com/pubsub/docs/access-control#required_permissions).
         yield Step(f"gateway may subscribe to {topic}", _bind("topics", topic, gateway, SUBSCRIBER))
@@ -52,7 +51,7 @@ def on_projects(project: str, ephemeral_project: str, namespace: str, database: 
     # Each database has a title of its own: the binding of a restored one is added beside the earlier one's.
     named = f"projects/{project}/databases/{database}"
     only = f'expression=resource.name=="{named}",title={database}-database'
-    for service in topology.TOPICS:
+    for service in TOPOLOGY.topics:
         who = member(project, namespace, service)
         yield Binding(project, f"{service} may use the database", "roles/datastore.user", who, only)
     role, who = f"projects/{ephemeral_project}/roles/{EPHEMERAL_ROLE}", member(project, namespace, "gateway")
@@ -85,9 +84,9 @@ def member(project: str, namespace: str, account: str) -> str:
 
 def _service(who: str, service: str) -> Iterator[Step]:
     """A service publishes to its own topic and to the dead letters, and pulls its own subscriptions."""
-    for topic in (topology.TOPICS[service], topology.DEAD_LETTER_TOPIC):
+    for topic in (TOPOLOGY.topics[service], TOPOLOGY.dead_letter_topic):
         yield Step(f"{service} may publish to {topic}", _bind("topics", topic, who, PUBLISHER))
-    for topic in topology.subscribed_topics(service):
+    for topic in TOPOLOGY.subscribed_topics(service):
         name = subscription_name(service, topic)
         yield Step(f"{service} may pull {name}", _bind("subscriptions", name, who, SUBSCRIBER))
         # For its readiness: whether the subscription still has its topic.
@@ -103,9 +102,9 @@ def _dead_letters() -> Iterator[Step]:
         "Pub/Sub's agent", gcloud("beta", "services", "identity", "create", "--service=pubsub.googleapis.com")
     )
     agent = f"serviceAccount:service-{NUMBER}@gcp-sa-pubsub.iam.gserviceaccount.com"
-    topic = topology.DEAD_LETTER_TOPIC
+    topic = TOPOLOGY.dead_letter_topic
     yield Step(f"Pub/Sub may publish to {topic}", _bind("topics", topic, agent, PUBLISHER))
-    for spec in subscription_specs():
+    for spec in TOPOLOGY.subscription_specs():
         if spec.dead_letter_topic is not None:
             yield Step(f"Pub/Sub may pull {spec.name}", _bind("subscriptions", spec.name, agent, SUBSCRIBER))
 

@@ -3,10 +3,9 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from contract import topology
+from contract.topology import TOPOLOGY
 from deploy.gcp import access
 from deploy.gcp.steps import NUMBER, Step, gcloud
-from sagactl.cli.provision import subscription_specs, topics
 from sagakit.backends.gcp.provision import MESSAGE_RETENTION_SECONDS
 from sagakit.bus import SubscriptionSpec
 from sagakit.inbox import inbox_kind
@@ -27,7 +26,7 @@ APIS = (
     "monitoring",
     "pubsub",
 )
-EXPIRING = (*(inbox_kind(service) for service in topology.TOPICS), CART)
+EXPIRING = (*(inbox_kind(service) for service in TOPOLOGY.topics), CART)
 """Kinds whose entities have `expires_at`."""
 
 PRIVATE_GOOGLE = "199.36.153.8,199.36.153.9,199.36.153.10,199.36.153.11"
@@ -86,13 +85,13 @@ def _database(where: Where) -> Iterator[Step]:
 
 
 def _messages() -> Iterator[Step]:
-    for topic in topics():
+    for topic in TOPOLOGY.all_topics():
         yield Step(
             f"topic {topic}",
             gcloud("pubsub", "topics", "create", topic),
             check=gcloud("pubsub", "topics", "describe", topic),
         )
-    for spec in subscription_specs():
+    for spec in TOPOLOGY.subscription_specs():
         settings = _settings(spec)
         yield Step(
             f"subscription {spec.name}",

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator
 
+from contract.topology import TOPOLOGY
 from deploy.gcp import access
 from deploy.gcp.plan import NAME, Where
 from deploy.gcp.steps import Argv, Step, gcloud
-from sagactl.cli.provision import subscription_specs, topics
 
 
 def teardown(where: Where, *, with_data: bool) -> Iterator[Step]:
@@ -27,9 +27,9 @@ def teardown(where: Where, *, with_data: bool) -> Iterator[Step]:
     yield from access.revoked(where.project, where.ephemeral_project, NAME, where.database)
     place = f"--location={where.region}"
     yield _removed("repository", ("artifacts", "repositories"), NAME, place)
-    for spec in subscription_specs():
+    for spec in TOPOLOGY.subscription_specs():
         yield _removed("subscription", ("pubsub", "subscriptions"), spec.name)
-    for topic in topics():
+    for topic in TOPOLOGY.all_topics():
         yield _removed("topic", ("pubsub", "topics"), topic)
     if with_data:
         yield from _database_removed(where.database)

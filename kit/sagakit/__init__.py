@@ -19,6 +19,7 @@ provisioning are in `sagakit.backends`. Everything named here is public; other m
 | have metrics of its own                     | `Metrics`, `Counter`, `Gauge`, `Histogram`       |
 | say since when an entity waits, for metrics | `WaitingSince`                                   |
 | use time, randomness and ids in tests too   | `Runtime`, `Backoff`                             |
+| declare all services, topics, subscriptions | `Topology`, `ServiceDeclaration`                 |
 | describe topics and subscriptions           | `SubscriptionSpec`, `subscription_name`          |
 """
 
@@ -52,6 +53,7 @@ from sagakit.store import Changes, Decide, Snapshot, Store
 from sagakit.tables import Entity, Key, Tables
 from sagakit.telemetry.instruments import Counter, Gauge, Histogram, Metrics
 from sagakit.telemetry.overdue import WaitingSince
+from sagakit.topology import ServiceDeclaration, Topology
 
 __all__ = [
     "Application",
@@ -88,6 +90,7 @@ __all__ = [
     "Runtime",
     "SagaError",
     "Service",
+    "ServiceDeclaration",
     "ServiceFactory",
     "ServiceSettings",
     "SettingsError",
@@ -97,6 +100,7 @@ __all__ = [
     "Stored",
     "SubscriptionSpec",
     "Tables",
+    "Topology",
     "Unauthenticated",
     "Unavailable",
     "WaitingSince",

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from sagakit.runtime import Runtime
 from sagakit.store import Changes, Decide, Snapshot
-from sagakit.tables import EXPIRES_AT, Entity, Key
+from sagakit.tables import EXPIRES_AT, Entity, Key, kind_prefix
 
 R = TypeVar("R")
 
@@ -17,7 +17,7 @@ INBOX_RETENTION = timedelta(days=60)
 
 def inbox_kind(service: str) -> str:
     """Return the kind of a service's inbox rows, e.g. `BillingReceivedEvent`."""
-    return f"{service.capitalize()}ReceivedEvent"
+    return f"{kind_prefix(service)}ReceivedEvent"
 
 
 class Inbox:

@@ -6,7 +6,7 @@ from typing import Any
 from sagakit.due import encode_due
 from sagakit.events import Event
 from sagakit.runtime import Backoff, Runtime
-from sagakit.tables import DUE, Delete, Insert, Key, Row, Update
+from sagakit.tables import DUE, Delete, Insert, Key, Row, Update, kind_prefix
 
 RELAY_GRACE_SECONDS = 10.0
 """How long after the commit a row becomes due: the relay publishes at once, and usually deletes it before."""
@@ -17,7 +17,7 @@ REPUBLISH_BACKOFF = Backoff(first_seconds=30, cap_seconds=600, attempts=1 << 30)
 
 def outbox_kind(service: str) -> str:
     """Return the kind of a service's outbox rows, e.g. `BillingPublishEvent`."""
-    return f"{service.capitalize()}PublishEvent"
+    return f"{kind_prefix(service)}PublishEvent"
 
 
 class Outbox:

@@ -23,6 +23,11 @@ A list must not contain a list directly. An entity must be smaller than 1 MiB.
 """
 
 
+def kind_prefix(service: str) -> str:
+    """Return the start of a service's own kinds: `LoyaltyPoints` for `loyalty-points`."""
+    return "".join(part.capitalize() for part in service.split("-"))
+
+
 class Key(NamedTuple):
     """The identity of an entity: its kind, and its name within it."""
 

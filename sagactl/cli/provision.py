@@ -9,14 +9,13 @@ from pathlib import Path
 
 import click
 
-from contract import topology
+from contract.topology import EPHEMERAL_PREFIX, TOPOLOGY
 from sagactl.cli import options
 from sagactl.errors import CommandError
 from sagactl.inspect.target import choose
 from sagactl.local.signals import until_stopped
 from sagactl.text import echo
 from sagakit.backends import open_backend, open_broker, open_provisioner
-from sagakit.bus import SubscriptionSpec
 from sagakit.errors import Unavailable
 from sagakit.runtime import Runtime
 from sagakit.settings import BackendSettings, SettingsError
@@ -61,17 +60,17 @@ async def ensure_provisioned(environ: Mapping[str, str]) -> list[str]:
     A line ends with what was changed, in parentheses. Deletes expired ephemeral subscriptions. Raises
     CommandError if the backend that `environ` names is unavailable, or none is named.
     """
-    specs = subscription_specs()
+    specs = TOPOLOGY.subscription_specs()
     try:
         async with open_provisioner(environ) as provisioner:
-            await asyncio.gather(*(provisioner.ensure_topic(topic) for topic in topics()))
+            await asyncio.gather(*(provisioner.ensure_topic(topic) for topic in TOPOLOGY.all_topics()))
             changes = await asyncio.gather(*(provisioner.ensure_subscription(spec) for spec in specs[:-1]))
             # Created last: if it exists, everything does.
             changes.append(await provisioner.ensure_subscription(specs[-1]))
     except (SettingsError, Unavailable) as error:
         raise CommandError(f"cannot provision: {error}") from error
     return [
-        *(f"topic {topic}" for topic in topics()),
+        *(f"topic {topic}" for topic in TOPOLOGY.all_topics()),
         *(
             f"subscription {spec.name} of {spec.topic}" + (f" ({change})" if change else "")
             for spec, change in zip(specs, changes, strict=True)
@@ -87,7 +86,7 @@ async def _sweep(environ: Mapping[str, str]) -> list[str]:
     """
     try:
         async with open_broker(BackendSettings.from_environ(environ), Runtime()) as broker:
-            names = await broker.provisioner.sweep(topology.EPHEMERAL_PREFIX)
+            names = await broker.provisioner.sweep(EPHEMERAL_PREFIX)
     except Unavailable as error:
         return [f"cannot delete ephemeral subscriptions: {error}"]
     return [f"deleted {name}, whose process has ended" for name in names]
@@ -151,19 +150,3 @@ async def keep_provisioned(
             print_("\n".join([state, *changes]))
         printed = state
         await asyncio.sleep(interval_seconds)
-
-
-def topics() -> list[str]:
-    """Return all topics, the dead letters' included."""
-    return [*topology.TOPICS.values(), topology.DEAD_LETTER_TOPIC]
-
-
-def subscription_specs() -> list[SubscriptionSpec]:
-    """Return the services' subscriptions and, last, that of the dead letters, which has no dead letters."""
-    return [
-        *(
-            SubscriptionSpec(name, topic, topology.DEAD_LETTER_TOPIC)
-            for name, topic in topology.subscriptions().items()
-        ),
-        SubscriptionSpec(topology.DEAD_LETTER_SUBSCRIPTION, topology.DEAD_LETTER_TOPIC, None),
-    ]

@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from contract.tickets import ticket_event
-from contract.topology import TOPICS
+from contract.topology import TOPOLOGY
 from sagactl.cli import options
 from sagactl.inspect.connect import open_suite_backend
 from sagactl.inspect.order_records import OrderRecords, order_keys, order_records
@@ -154,5 +154,5 @@ class Reconciliation:
     async def _publish(self, events: list[Republish]) -> None:
         for each in events if self.rate else ():
             event = ticket_event(each.ticket, self.runtime.new_id(), self.runtime.now(), is_reminder=True)
-            await self.backend.bus.publish(TOPICS[each.service], [event.to_message()])
+            await self.backend.bus.publish(TOPOLOGY.topics[each.service], [event.to_message()])
             await self.runtime.sleep(1 / self.rate)

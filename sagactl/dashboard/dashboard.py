@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 import structlog
 
 from contract.live_tickets import ticket_subscriber
-from contract.topology import DEAD_LETTER_TOPIC, TOPICS, ephemeral_subscription_name
+from contract.topology import TOPOLOGY, ephemeral_subscription_name
 from sagactl.dashboard.queue_depth import Backlog, QueueDepth, count_dead_letters, idle_after, load_backlog
 from sagactl.dashboard.stats import OrderStats, Summary
 from sagakit.backends import Broker
@@ -121,7 +121,7 @@ class Dashboard:
 
     @property
     def _listening(self) -> bool:
-        return self._subscribed_topics >= len(TOPICS)
+        return self._subscribed_topics >= len(TOPOLOGY.topics)
 
     def _on_subscribed(self) -> None:
         self._subscribed_topics += 1
@@ -137,7 +137,7 @@ class Dashboard:
             if self._dead_letters is not None:
                 self._dead_letters = QueueDepth(self._dead_letters.count + 1, None, self._dead_letters.more)
 
-        topics = {"dead-letter": DEAD_LETTER_TOPIC}
+        topics = {"dead-letter": TOPOLOGY.dead_letter_topic}
         return FanoutSubscriber(
             self._sources.broker, topics, receive, lambda: None, ephemeral_subscription_name, self._runtime
         )

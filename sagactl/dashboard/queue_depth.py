@@ -7,7 +7,7 @@ from math import isfinite
 import structlog
 
 from contract.tickets import APPROVED, PRE_APPROVED, RESERVED
-from contract.topology import TOPICS
+from contract.topology import TOPOLOGY
 from sagactl.inspect.records import CorruptEntityError, decode
 from sagakit.bus import PullSubscription
 from sagakit.due import END_OF_TIME, SHARDS, due_bound
@@ -65,7 +65,7 @@ async def load_backlog(tables: Tables, now: float) -> Backlog:
     more = len(rows) == MAX_ROWS
     return Backlog(
         tickets={status: _depth(since, now, more) for status, since in opened.items()},
-        outboxes={service: await _outbox_depth(tables, service, now) for service in TOPICS},
+        outboxes={service: await _outbox_depth(tables, service, now) for service in TOPOLOGY.topics},
     )
 
 

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from contract.tickets import APPROVED
-from contract.topology import TOPICS
+from contract.topology import TOPOLOGY
 from sagactl.dashboard.dashboard import State
 from sagactl.dashboard.queue_depth import AWAITING, QueueDepth
 from sagactl.dashboard.stats import ACCEPTED, EventLine, Summary
@@ -89,7 +89,7 @@ def _depths(state: State) -> Iterator[Row]:
             label.append(", not delivered", "dim") if status == APPROVED else label,
             *_depth(tickets.get(status)),
         )
-    for service in TOPICS:
+    for service in TOPOLOGY.topics:
         label = Text("outbox of ").append(service, service_colour(service))
         yield label, *_depth(outboxes.get(service))
     dead_letters = state.dead_letters
@@ -117,7 +117,7 @@ def _events(events: Sequence[EventLine], width: int, rows: int) -> Table:
     if wide:
         table.add_column("at", width=8)
     table.add_column("order", width=8)
-    for service in TOPICS:
+    for service in TOPOLOGY.topics:
         table.add_column(
             Text(service, service_colour(service) or ""),
             width=17 if service == "delivery" else 14,
@@ -128,7 +128,7 @@ def _events(events: Sequence[EventLine], width: int, rows: int) -> Table:
         table.add_column("", no_wrap=True, overflow="ellipsis", max_width=width - 100)
     for each in events[-rows:]:
         status = Text(each.status, STATUS_COLOURS.get(each.status, ""), overflow="ellipsis")
-        columns = [status if each.service == service else Text() for service in TOPICS]
+        columns = [status if each.service == service else Text() for service in TOPOLOGY.topics]
         cells: list[RenderableType] = [Text(each.orderid[:8]), *columns, _in_seconds(each.since_checkout)]
         table.add_row(*([_hour(each.at), *cells, Text(each.reason or "")] if wide else cells))
     return table

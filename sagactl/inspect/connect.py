@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from contract.control import request
-from contract.topology import DEAD_LETTER_SUBSCRIPTION
+from contract.topology import TOPOLOGY
 from sagactl.dashboard.dashboard import DataSources
 from sagactl.errors import CommandError
 from sagactl.inspect.dead_letter_queue import DeadLetterQueue
@@ -45,7 +45,7 @@ async def open_dead_letters(
     """Context manager: the dead letters. Raises as `open_tables`."""
     async with (
         _settings(run_dir, environ) as settings,
-        open_pull_subscription(settings, DEAD_LETTER_SUBSCRIPTION) as subscription,
+        open_pull_subscription(settings, TOPOLOGY.dead_letter_subscription) as subscription,
         open_backend(settings, Runtime()) as backend,
     ):
         yield DeadLetterQueue(subscription, backend.bus, backend.tables)
@@ -67,7 +67,7 @@ async def open_data_sources(
             where=f"{settings.backend}, {suite.gateway if suite else settings.project}",
             broker=broker,
             tables=backend.tables,
-            dead_letters=partial(open_pull_subscription, settings, DEAD_LETTER_SUBSCRIPTION),
+            dead_letters=partial(open_pull_subscription, settings, TOPOLOGY.dead_letter_subscription),
             programs=partial(request, Path(suite.control), "ps", "") if suite else None,
         )
 

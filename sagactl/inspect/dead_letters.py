@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from contract.topology import subscriptions
+from contract.topology import TOPOLOGY
 from sagakit.bus import Message, PulledMessage
 from sagakit.events import timestamp
 from sagakit.untrusted import parse_json
@@ -50,7 +50,7 @@ class DeadLetter:
     @property
     def topic(self) -> str | None:
         """The topic of that subscription; None if it is not one of the suite's."""
-        return subscriptions().get(self.subscription)
+        return TOPOLOGY.subscriptions().get(self.subscription)
 
     @property
     def redriven(self) -> int:

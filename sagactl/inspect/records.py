@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from contract.tickets import CartItem
-from contract.topology import TOPICS
+from contract.topology import TOPOLOGY
 from sagakit.errors import Poison
 from sagakit.outbox import outbox_kind
 from sagakit.tables import Entity, Key, Tables
@@ -96,7 +96,7 @@ class _Loader:
             records.items[itemid] = item
         async for _, (number, shard) in self._each(SHARD, _read_shard):
             records.shards[number] = shard
-        for service in TOPICS:
+        for service in TOPOLOGY.topics:
             async for _ in every(self._tables, outbox_kind(service)):
                 records.outboxes[service] += 1
         return records

@@ -12,7 +12,7 @@ from typing import Any
 
 from contract.ownership import owner_digest
 from contract.tickets import ORDER_TICKET, PUBLISHED_BY, CartItem, TicketMessage
-from contract.topology import TOPICS
+from contract.topology import TOPOLOGY
 from sagactl.inspect.dead_letters import DeadLetter
 from sagactl.inspect.order_records import OrderRecords, order_keys, order_records
 from sagakit.errors import Poison, Unavailable
@@ -22,7 +22,7 @@ from services.delivery.shipment import Shipment
 from services.payment.charge import Charge
 from services.stock.inventory import Reservation
 
-_PUBLISHERS = {topic: service for service, topic in TOPICS.items()}
+_PUBLISHERS = {topic: service for service, topic in TOPOLOGY.topics.items()}
 
 
 async def verified(tables: Tables, letters: Sequence[DeadLetter]) -> list[DeadLetter]:

@@ -4,11 +4,11 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from contract import topology
+from contract.topology import TOPOLOGY
 from sagactl.local.child import Program
 from sagactl.local.ports import LOOPBACK
 
-SERVICES = tuple(topology.TOPICS)
+SERVICES = TOPOLOGY.names
 """The event-driven services; the gateway, of which there is one, is not included."""
 GATEWAY = "gateway"
 CONTROL = "CONTROL_SOCKET"
@@ -37,7 +37,7 @@ def service_programs(
             module=f"services.{service}",
             environ={
                 **environ,
-                **topics(service),
+                **TOPOLOGY.environ(service),
                 **_listen(address, metrics[service][number] if metrics else None),
             },
             logs=logs,
@@ -63,15 +63,6 @@ def gateway_program(
 def tool_program(command: str, environ: Mapping[str, str], logs: Path) -> Program:
     """Return a sagactl command as a process of its own, so that its libraries stay out of this one."""
     return Program(command, (sys.executable, "-m", "sagactl", command), environ, logs / f"{command}.log")
-
-
-def topics(service: str) -> dict[str, str]:
-    """Return the variables that name a service's topics."""
-    return {
-        "EVENT_PUBLISH_TOPIC": topology.TOPICS[service],
-        "EVENT_SUBSCRIBE_TOPICS": ",".join(topology.subscribed_topics(service)),
-        "EVENT_DEAD_LETTER_TOPIC": topology.DEAD_LETTER_TOPIC,
-    }
 
 
 def _module(name: str, module: str, environ: Mapping[str, str], logs: Path) -> Program:

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends
 from starlette.requests import Request
 
 from contract.control import request as control
-from contract.topology import TOPICS
+from contract.topology import TOPOLOGY
 from sagakit.errors import SagaError
 from services.gateway import auth
 from services.gateway.auth import SERVICE_CONTROL
@@ -27,11 +27,11 @@ def service_control(socket: Path) -> APIRouter:
     @router.get("")
     async def list_services() -> dict[str, Any]:
         processes = await _control(socket, "ps", "")
-        return {"services": [_service(name, processes) for name in TOPICS]}
+        return {"services": [_service(name, processes) for name in TOPOLOGY.topics]}
 
     @router.post("/{name}:{action}")
     async def control_service(name: str, action: str) -> dict[str, Any]:
-        if name not in TOPICS or action not in {"stop", "start"}:
+        if name not in TOPOLOGY.topics or action not in {"stop", "start"}:
             raise Problem.not_found()
         return _service(name, await _control(socket, action, name))
 

@@ -9,7 +9,7 @@ from pydantic import AfterValidator
 from pydantic.dataclasses import dataclass
 
 from contract.calls import grpc_target
-from contract.topology import TOPICS
+from contract.topology import TOPOLOGY
 from sagakit.settings import (
     CONFIG,
     AuthSettings,
@@ -127,7 +127,7 @@ class Settings:
     @property
     def targets(self) -> Mapping[str, str]:
         """The gRPC target of each service."""
-        return {service: getattr(self, service) for service in TOPICS}
+        return {service: getattr(self, service) for service in TOPOLOGY.topics}
 
     @property
     def serves_docs(self) -> bool:

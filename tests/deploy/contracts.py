@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from functools import cache
 
-from contract import topology
+from contract.topology import TOPOLOGY
 from sagakit.bus import subscription_name
 from services.gateway.app import Lifecycle, create_app
 from services.gateway.clients import SERVICES, Clients
@@ -17,15 +17,15 @@ def check(manifests: Manifests) -> Iterator[str]:
         workload.name: container
         for workload in manifests.workloads
         for container in workload.containers
-        if workload.name in (*topology.TOPICS, "gateway")
+        if workload.name in (*TOPOLOGY.topics, "gateway")
     }
-    for missing in {*topology.TOPICS, "gateway"} - programs.keys():
+    for missing in {*TOPOLOGY.topics, "gateway"} - programs.keys():
         yield f"{missing} is not deployed"
     for name, container in programs.items():
         if container.program != name:
             yield f"{name} runs the image of {container.program}"
         yield from _probes(name, container)
-        if name in topology.TOPICS:
+        if name in TOPOLOGY.topics:
             yield from topics(name, container)
     yield from _provisioning(manifests)
     if manifests.overlay == "gke":
@@ -57,9 +57,9 @@ def _gateway_paths() -> set[str]:
 
 def topics(name: str, container: Container) -> Iterator[str]:
     wanted = {
-        "EVENT_PUBLISH_TOPIC": topology.TOPICS[name],
-        "EVENT_SUBSCRIBE_TOPICS": ",".join(topology.subscribed_topics(name)),
-        "EVENT_DEAD_LETTER_TOPIC": topology.DEAD_LETTER_TOPIC,
+        "EVENT_PUBLISH_TOPIC": TOPOLOGY.topics[name],
+        "EVENT_SUBSCRIBE_TOPICS": ",".join(TOPOLOGY.subscribed_topics(name)),
+        "EVENT_DEAD_LETTER_TOPIC": TOPOLOGY.dead_letter_topic,
     }
     for variable, value in wanted.items():
         if container.environ.get(variable) != value:
@@ -98,12 +98,12 @@ def _seeding(manifests: Manifests) -> Iterator[str]:
 
 def _backlog(autoscaler: Document) -> Iterator[str]:
     name = autoscaler["metadata"]["name"]
-    if name not in topology.TOPICS:
+    if name not in TOPOLOGY.topics:
         return
     metrics = [
         each["external"]["metric"] for each in autoscaler["spec"]["metrics"] if each["type"] == "External"
     ]
     watched = {metric["selector"]["matchLabels"].get("resource.labels.subscription_id") for metric in metrics}
-    wanted = {subscription_name(name, topic) for topic in topology.subscribed_topics(name)}
+    wanted = {subscription_name(name, topic) for topic in TOPOLOGY.subscribed_topics(name)}
     if watched != wanted or {metric["name"] for metric in metrics} != {BACKLOG}:
         yield f"{name} is not scaled by its own backlog: {sorted(map(str, watched))}"

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import click
 
-from contract import topology
+from contract.topology import TOPOLOGY
 from sagactl.__main__ import main as sagactl
 from sagactl.configuration import SECTIONS
 from sagakit.settings import BackendSettings, ServiceSettings, SettingsError, is_production, variables
@@ -33,7 +33,7 @@ def check(manifests: Manifests) -> Iterator[str]:
 
 
 def problems_of(overlay: str, container: Container) -> Iterator[str]:
-    if container.program not in {*topology.TOPICS, "gateway", "sagactl"}:
+    if container.program not in {*TOPOLOGY.topics, "gateway", "sagactl"}:
         return
     try:
         known = _valid_variables(container)
@@ -59,7 +59,7 @@ def _valid_variables(container: Container) -> set[str]:
     """Return the variables that the process reads. Raises if its environment or its arguments are invalid."""
     known: set[str] = set()
     settings = [SECTIONS[container.program]] if container.program in SECTIONS else []
-    if container.program in topology.TOPICS:
+    if container.program in TOPOLOGY.topics:
         settings.append(ServiceSettings)
     if container.program == "sagactl":
         name, *arguments = container.spec["args"]

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 
-from contract import topology
+from contract.topology import TOPOLOGY
 from tests.support.manifests import Document, Manifests
 
 PORT_NAME = "metrics"
@@ -11,7 +11,7 @@ SERVICE_LABEL = {"from": "app.kubernetes.io/name", "to": "service"}
 
 
 def check(manifests: Manifests) -> Iterator[str]:
-    measured = {*topology.TOPICS, "gateway"}
+    measured = {*TOPOLOGY.topics, "gateway"}
     for workload in manifests.workloads:
         if workload.name in measured:
             yield from _port(workload.name, workload.containers[0].environ, workload.ports)

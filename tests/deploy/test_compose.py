@@ -5,7 +5,7 @@ import re
 import pytest
 import yaml
 
-from contract import topology
+from contract.topology import TOPOLOGY
 from tests.deploy import contracts
 from tests.deploy.environment import problems_of
 from tests.deploy.ports import ADDRESS
@@ -15,7 +15,7 @@ COMPOSE = yaml.safe_load((ROOT / "compose.yaml").read_text())
 SERVICES = COMPOSE["services"]
 OURS = sorted(name for name, service in SERVICES.items() if "build" in service)
 LISTENING = {"firestore": 8081, "pubsub": 8085} | {
-    name: int(SERVICES[name]["environment"]["PORT"]) for name in (*topology.TOPICS, "gateway")
+    name: int(SERVICES[name]["environment"]["PORT"]) for name in (*TOPOLOGY.topics, "gateway")
 }
 
 
@@ -37,7 +37,7 @@ def test_addresses_lead_to_listening_processes(name: str):
         assert address is None or LISTENING[address["host"]] == int(address["port"]), variable
 
 
-@pytest.mark.parametrize("name", topology.TOPICS)
+@pytest.mark.parametrize("name", TOPOLOGY.topics)
 def test_service_has_the_topics_of_the_topology(name: str):
     assert list(contracts.topics(name, container(name))) == []
 

@@ -7,10 +7,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from contract import topology
+from contract.topology import TOPOLOGY
 from deploy.gcp.__main__ import main
 from deploy.gcp.plan import Where, setup
-from sagactl.cli.provision import topics
 from tests.support.gcloud_project import Project
 from tests.support.manifests import ROOT
 
@@ -63,10 +62,12 @@ def test_setup_creates_the_topics_and_subscriptions_of_the_services(project: Pro
     run(project, "setup", *OPTIONS, "--execute")
 
     resources = project.resources
-    assert {name.split()[-1] for name in resources if name.startswith("pubsub topics ")} == set(topics())
+    assert {name.split()[-1] for name in resources if name.startswith("pubsub topics ")} == set(
+        TOPOLOGY.all_topics()
+    )
     assert {name.split()[-1] for name in resources if name.startswith("pubsub subscriptions ")} == {
-        *topology.subscriptions(),
-        topology.DEAD_LETTER_SUBSCRIPTION,
+        *TOPOLOGY.subscriptions(),
+        TOPOLOGY.dead_letter_subscription,
     }
     assert "--type=datastore-mode" in resources["firestore databases --database=saga"]
 

@@ -13,12 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from contract import topology
+from contract.topology import TOPOLOGY
 from deploy.gcp.access import member
 from deploy.gcp.plan import EXPIRING, Where, setup
 from deploy.gcp.steps import Step, quoted
 from deploy.gcp.teardown import teardown
-from sagactl.cli.provision import subscription_specs
 from sagakit.backends.gcp.provision import PubsubProvisioner
 from sagakit.tables import EXPIRES_AT
 from tests.support.manifests import ROOT
@@ -27,7 +26,7 @@ from tests.support.suite import running_suite
 WHERE = Where("my-proj", "europe-west4", domain="shop.example.com")
 
 
-@pytest.mark.parametrize("spec", subscription_specs(), ids=lambda spec: spec.name)
+@pytest.mark.parametrize("spec", TOPOLOGY.subscription_specs(), ids=lambda spec: spec.name)
 def test_subscription_has_the_settings_of_sagactl_provision(spec):
     (step,) = (step for step in setup(WHERE) if step.title == f"subscription {spec.name}")
     flags = dict(word.removeprefix("--").split("=", 1) for word in step.run if "=" in word)
@@ -74,7 +73,7 @@ def test_gateway_has_no_permission_on_a_subscription_of_a_service():
 
     assert granted_to("gateway") == {
         ("my-proj-ephemeral", ephemeral_role),
-        *((topic, "pubsub.subscriber") for topic in topology.TOPICS.values()),
+        *((topic, "pubsub.subscriber") for topic in TOPOLOGY.topics.values()),
     }
     (role,) = (step for step in setup(WHERE) if step.title == "role sagaEphemeralSubscriptions")
     assert all("--project=my-proj-ephemeral" in argv for argv in role.commands())
@@ -129,7 +128,7 @@ def faults_of_database(steps: list[Step], database: str) -> list[str]:
     return [
         *(f"condition: {argv}" for argv in roles if only not in argv),
         *(f"another database: {argv}" for argv in firestore if f"--database={database}" not in argv),
-        *([] if len(roles) == len(topology.TOPICS) else ["a service may not use it"]),
+        *([] if len(roles) == len(TOPOLOGY.topics) else ["a service may not use it"]),
         *(
             f"rows of {kind} never expire"
             for kind in EXPIRING
@@ -139,7 +138,7 @@ def faults_of_database(steps: list[Step], database: str) -> list[str]:
 
 
 def test_roles_are_granted_to_service_accounts_of_the_manifests():
-    accounts = {*topology.TOPICS, "gateway", "provision"}
+    accounts = {*TOPOLOGY.topics, "gateway", "provision"}
     members = {word for step in setup(WHERE) for word in step.run if word.startswith("--member=principal:")}
 
     known = {f"--member={member('my-proj', 'saga', account)}" for account in accounts}

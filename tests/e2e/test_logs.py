@@ -5,7 +5,7 @@ from collections import Counter
 
 import pytest
 
-from contract.topology import TOPICS
+from contract.topology import TOPOLOGY
 from sagakit.telemetry.cloud_logging import TRACE
 from tests.support.eventually import wait_until
 from tests.support.local_suite import SAGACTL, TIMEOUT_SECONDS, environment, ready_suite
@@ -21,7 +21,7 @@ APPLIED = 8
 
 def lines(local):
     """Return (process, line) of all logs. Raises ValueError if a line is not JSON."""
-    logs = {name: (local.run_dir / f"logs/{name}.log").read_text() for name in (*TOPICS, "gateway")}
+    logs = {name: (local.run_dir / f"logs/{name}.log").read_text() for name in (*TOPOLOGY.topics, "gateway")}
     return [(name, json.loads(line)) for name, log in logs.items() for line in log.splitlines()]
 
 
@@ -38,7 +38,7 @@ def test_every_line_is_json_and_each_applied_event_is_one_line(tmp_path):
     applied = [line for _, line in logged if line["message"] == "event applied"]
     assert all({"orderid", "eventid", "status", "attempt"} <= line.keys() for line in applied)
     assert {name for name, line in logged if line["serviceContext"]["service"] == name} == {
-        *TOPICS,
+        *TOPOLOGY.topics,
         "gateway",
     }
     assert {line["severity"] for _, line in logged if "logger" not in line} <= {"INFO", "WARNING"}

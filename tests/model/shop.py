@@ -7,7 +7,7 @@ from typing import Any, cast
 from contract.reactions import handlers
 from contract.shop import publishers
 from contract.tickets import ORDER_TICKET
-from contract.topology import TOPICS
+from contract.topology import TOPOLOGY
 from sagakit.consumer import Handler
 from sagakit.events import Event
 from sagakit.reminders import Reminders, ReminderSchedule, RemindFn
@@ -33,7 +33,7 @@ REACTS_TO: Mapping[str, Collection[str]] = {
     "delivery": delivery.REACTIONS,
 }
 """The statuses that each service does not ignore."""
-PUBLISHERS = publishers(TOPICS.values())
+PUBLISHERS = publishers(TOPOLOGY.topics.values())
 LIMIT = 1000
 """The highest amount that the payment provider charges."""
 DEADLINE_SECONDS = 1e6
@@ -156,7 +156,7 @@ def _started(
 ) -> Coroutine[Any, Any, Any]:
     match operation:
         case Message():
-            attributes, topic = dict(operation.attributes), TOPICS[operation.publisher]
+            attributes, topic = dict(operation.attributes), TOPOLOGY.topics[operation.publisher]
             event = Event(process.runtime.new_id(), ORDER_TICKET, operation.body, attributes, topic=topic)
             return service.handlers[ORDER_TICKET](event)  # type: ignore[return-value]
         case Remind(_, key):

@@ -15,7 +15,7 @@ from collections.abc import Hashable, Iterator, Mapping, Sequence
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from contract.tickets import TicketMessage
-from contract.topology import SUBSCRIBES_TO
+from contract.topology import TOPOLOGY
 from sagakit.errors import FailedPrecondition
 from sagakit.events import Event
 from sagakit.store import Changes
@@ -201,10 +201,10 @@ class World:
         for event in events:
             ticket = TicketMessage.from_event(event)
             attributes = frozenset(item for item in event.attributes.items() if item[0] != "time")
-            for subscriber, publishers in SUBSCRIBES_TO.items():
-                if service in publishers and ticket.status in REACTS_TO[subscriber]:
+            for subscriber in TOPOLOGY.services:
+                if service in subscriber.subscribes_to and ticket.status in REACTS_TO[subscriber.name]:
                     message = Message(
-                        service, subscriber, ticket.orderid, ticket.status, event.body, attributes
+                        service, subscriber.name, ticket.orderid, ticket.status, event.body, attributes
                     )
                     messages |= 1 << self._messages.number(message, message)
             if service in {"stock", "payment"}:

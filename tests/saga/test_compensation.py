@@ -8,7 +8,7 @@ from pathlib import Path
 import grpc
 import pytest
 
-from contract import topology
+from contract.topology import TOPOLOGY
 from rpc import purchase_pb2 as pb
 from sagactl.cli.provision import ensure_provisioned
 from sagactl.inspect.audit import problems
@@ -177,7 +177,7 @@ async def test_charge_is_refunded_although_payment_died_and_all_its_messages_wer
         await cancel(suite, ticket.orderid)
         await eventually(lambda: is_released(suite, ticket.orderid))
         async with open_provisioner(environ) as provisioner:
-            for topic in topology.subscribed_topics("payment"):
+            for topic in TOPOLOGY.subscribed_topics("payment"):
                 await provisioner.remove_subscription(subscription_name("payment", topic))
         await ensure_provisioned(environ)
         unsettled = problems(await load_records(suite.backend.tables))

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from contract import topology
 from contract.tickets import ORDER_TICKET, PAID, CartItem, TicketMessage
+from contract.topology import TOPOLOGY
 from sagactl.inspect.connect import open_dead_letters
 from sagactl.inspect.dead_letter_queue import UNVERIFIED, DeadLetterQueue, Handled
 from sagactl.inspect.dead_letters import DeadLetter, Filter
@@ -53,7 +53,7 @@ async def drop(queue: DeadLetterQueue, wanted: Filter = ALL) -> list[str]:
 
 
 async def publish(suite: Suite, topic: str, *messages: Message) -> None:
-    await suite.backend.bus.publish(topology.TOPICS[topic], messages)
+    await suite.backend.bus.publish(TOPOLOGY.topics[topic], messages)
 
 
 def paid(orderid: str, eventid: str, amount: int | None = None) -> Message:
@@ -113,7 +113,7 @@ async def test_redriven_event_is_applied_once_its_cause_is_fixed(
 
         redriven = await redrive(queue, PAID_EVENT)
 
-        assert letter.topic == topology.TOPICS["payment"]
+        assert letter.topic == TOPOLOGY.topics["payment"]
         assert redriven == {"e1": ""}
         await suite.ticket_becomes(ticket.orderid, "approved")
         assert await read(queue, PAID_EVENT) == []
@@ -135,9 +135,9 @@ async def test_forged_dead_letter_is_not_redriven(backend_environ: Mapping[str, 
         }
         for eventid, (service, publisher, status, units, amount) in forged.items():
             message = TicketMessage(ticket.orderid, status, (CartItem("blue", units),), amount)
-            where = {"dead_letter_subscription": f"{service}-service.{topology.TOPICS[publisher]}"}
+            where = {"dead_letter_subscription": f"{service}-service.{TOPOLOGY.topics[publisher]}"}
             letter = message.to_event(eventid, where).to_message()
-            await suite.backend.bus.publish(topology.DEAD_LETTER_TOPIC, [letter])
+            await suite.backend.bus.publish(TOPOLOGY.dead_letter_topic, [letter])
         letters = {letter.eventid: letter.unverified for letter in await found(queue, len(forged))}
 
         left = await redrive(queue)
@@ -195,9 +195,9 @@ async def test_redriven_duplicates_change_nothing(backend_environ: Mapping[str, 
         ]
         for number, (topic, status, service) in enumerate(every):
             ticket_then = TicketMessage(ticket.orderid, status, (CartItem("blue", 3),), 300)
-            where = {"dead_letter_subscription": f"{service}.{topology.TOPICS[topic]}"}
+            where = {"dead_letter_subscription": f"{service}.{TOPOLOGY.topics[topic]}"}
             letter = ticket_then.to_event(f"e{number}", where).to_message()
-            await suite.backend.bus.publish(topology.DEAD_LETTER_TOPIC, [letter])
+            await suite.backend.bus.publish(TOPOLOGY.dead_letter_topic, [letter])
         await found(queue, len(every))
         await empty_inboxes(suite)
 
@@ -218,11 +218,11 @@ async def test_many_dead_letters_are_handled_page_by_page(backend_environ: Mappi
         running_suite(backend_environ, without=["purchase"]) as suite,
         open_dead_letters(NOWHERE, backend_environ) as queue,
     ):
-        where = {"dead_letter_subscription": f"purchase-service.{topology.TOPICS['payment']}"}
+        where = {"dead_letter_subscription": f"purchase-service.{TOPOLOGY.topics['payment']}"}
         for start in range(0, count, 100):
             letters = [paid("o", f"e{number}") for number in range(start, start + 100)]
             marked = [replace(each, attributes={**each.attributes, **where}) for each in letters]
-            await suite.backend.bus.publish(topology.DEAD_LETTER_TOPIC, marked)
+            await suite.backend.bus.publish(TOPOLOGY.dead_letter_topic, marked)
         every = {f"e{number}" for number in range(count)}
         assert {letter.eventid for letter in await found(queue, count)} == every
 
@@ -235,7 +235,7 @@ async def test_many_dead_letters_are_handled_page_by_page(backend_environ: Mappi
 
 
 async def empty_inboxes(suite: Suite) -> None:
-    for service in topology.TOPICS:
+    for service in TOPOLOGY.topics:
         kind = inbox_kind(service)
         rows = await suite.backend.tables.page(kind, "", 300)
         for start in range(0, len(rows), 20):

@@ -9,8 +9,8 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from contract import topology
-from sagactl.cli.provision import ensure_provisioned, topics
+from contract.topology import TOPOLOGY
+from sagactl.cli.provision import ensure_provisioned
 from sagakit.backends import open_provisioner
 from tests.saga.test_event_stream import PAID, a_gateway, all_subscriptions, keys
 from tests.support.brokers import delete_embedded_topic, delete_pubsub_topic
@@ -44,7 +44,7 @@ async def test_provisioning_after_topics_were_deleted_brings_orders_to_their_end
     async with a_gateway(suite, backend_environ) as (client, _):
         before = await suite.order("before", blue=3)
         assert sorted(keys(await follow(client, before.orderid))) == sorted(PAID)
-        for topic in topics():
+        for topic in TOPOLOGY.all_topics():
             await delete(backend_environ, topic)
         waiting = await suite.order("meanwhile", blue=3)
 
@@ -59,7 +59,7 @@ async def test_provisioning_after_topics_were_deleted_brings_orders_to_their_end
         assert time.monotonic() - began < 40
         await suite.balances(30)
     changed = [line for line in lines if line.endswith("(remade: its topic was deleted)")]
-    expected = 0 if backend_environ["BACKEND"] == "embedded" else len(topology.subscriptions()) + 1
+    expected = 0 if backend_environ["BACKEND"] == "embedded" else len(TOPOLOGY.subscriptions()) + 1
     assert len(changed) == expected
 
 
@@ -79,7 +79,7 @@ async def test_gateway_without_ephemeral_subscriptions_reads_what_it_does_not_re
         async with open_provisioner(backend_environ) as provisioner:
             for name in await all_subscriptions(backend_environ):
                 await provisioner.remove_subscription(name)
-        await delete(backend_environ, topology.TOPICS["delivery"])
+        await delete(backend_environ, TOPOLOGY.topics["delivery"])
 
         await suite.services.start("payment")
         await suite.ticket_becomes(order.orderid, "approved")

@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from contract.topology import EPHEMERAL_PREFIX, TOPICS
+from contract.topology import EPHEMERAL_PREFIX, TOPOLOGY
 from sagactl.local.ports import free_ports
 from sagakit.backends import open_provisioner
 from sagakit.backends.embedded import queue
@@ -190,7 +190,7 @@ async def test_stopped_gateway_deletes_its_subscriptions(suite: Suite, backend_e
 async def all_subscriptions(environ: Mapping[str, str]) -> list[str]:
     """The only gateway's subscriptions, once it has one for each topic."""
     found = await subscriptions(environ)
-    return found if len(found) == len(TOPICS) else []
+    return found if len(found) == len(TOPOLOGY.topics) else []
 
 
 async def subscriptions(environ: Mapping[str, str]) -> list[str]:

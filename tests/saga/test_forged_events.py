@@ -7,8 +7,8 @@ from collections.abc import Mapping
 import grpc
 import pytest
 
-from contract import topology
 from contract.tickets import ORDER_TICKET
+from contract.topology import TOPOLOGY
 from sagakit.bus import Delivery, Message
 from tests.support.eventually import eventually
 from tests.support.suite import Suite, running_suite
@@ -21,7 +21,7 @@ def an_event(orderid: str, status: str, count: int = 3) -> Message:
 
 
 async def publish(suite: Suite, publisher: str, message: Message) -> None:
-    await suite.backend.bus.publish(topology.TOPICS[publisher], [message])
+    await suite.backend.bus.publish(TOPOLOGY.topics[publisher], [message])
 
 
 def dead_letters(suite: Suite) -> list[tuple[str, str]]:
@@ -33,7 +33,7 @@ def dead_letters(suite: Suite) -> list[tuple[str, str]]:
         received.append((attributes["dead_letter_subscription"], attributes["dead_letter_reason"]))
         delivery.ack()
 
-    suite.backend.bus.subscribe(topology.DEAD_LETTER_SUBSCRIPTION, receive, 10)
+    suite.backend.bus.subscribe(TOPOLOGY.dead_letter_subscription, receive, 10)
     return received
 
 

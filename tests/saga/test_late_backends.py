@@ -7,6 +7,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from contract.topology import TOPOLOGY
 from sagactl.local import programs
 from sagactl.local.emulators import FIRESTORE, PUBSUB, running
 from sagactl.local.ports import free_ports
@@ -48,7 +49,7 @@ async def test_processes_that_start_before_their_backends_wait_for_them(tmp_path
         enter = stack.enter_async_context
         processes = [
             await enter(
-                process_of(f"services.{name}", environ=environ | programs.topics(name) | {"PORT": str(port)})
+                process_of(f"services.{name}", environ=environ | TOPOLOGY.environ(name) | {"PORT": str(port)})
             )
             for name, port in addresses.items()
         ]

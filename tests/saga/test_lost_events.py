@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 
 import pytest
 
-from contract import topology
+from contract.topology import TOPOLOGY
 from rpc import purchase_pb2 as pb
 from services.payment.storage import payment_key
 from tests.support.eventually import eventually
@@ -54,7 +54,7 @@ LOST = [
 async def test_order_ends_although_an_event_was_lost(
     service, status, itemid, end, backend_environ: Mapping[str, str]
 ):
-    topic = topology.TOPICS[service]
+    topic = TOPOLOGY.topics[service]
     between = losing(first_of_each(lambda *lost: lost == (topic, status)))
     async with running_suite({**backend_environ, **QUICK}, between=between) as suite:
         ticket = await suite.order("c", **{itemid: 1})

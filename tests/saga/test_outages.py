@@ -10,7 +10,7 @@ from pathlib import Path
 import grpc
 import pytest
 
-from contract import topology
+from contract.topology import TOPOLOGY
 from rpc import purchase_pb2 as pb
 from rpc import stock_pb2 as stock_pb
 from sagactl.cli.provision import provision_with_retries
@@ -156,7 +156,7 @@ async def test_orders_wait_for_an_unavailable_provider_without_dead_letters(
 ):
     async with running_suite(backend_environ) as suite:
         dead_letters: list[Delivery] = []
-        suite.backend.bus.subscribe(topology.DEAD_LETTER_SUBSCRIPTION, dead_letters.append, 100)
+        suite.backend.bus.subscribe(TOPOLOGY.dead_letter_subscription, dead_letters.append, 100)
         await save_faults(suite.backend.tables, FaultSettings(unavailable=True))
         tickets = [await suite.order(f"c{number}", blue=1) for number in range(5)]
 

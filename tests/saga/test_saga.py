@@ -9,8 +9,8 @@ from collections.abc import Mapping
 import grpc
 import pytest
 
-from contract import topology
 from contract.tickets import ORDER_TICKET
+from contract.topology import TOPOLOGY
 from rpc import purchase_pb2 as pb
 from sagactl.cli.provision import ensure_provisioned
 from sagakit.backends import open_provisioner
@@ -125,11 +125,11 @@ async def test_payment_can_be_replaced_by_a_service_in_another_language(backend_
         report = a_report(ticket.orderid, "paid")
 
         for message in (report, report, a_report(ticket.orderid, "paid")):
-            await suite.backend.bus.publish(topology.TOPICS["payment"], [message])
+            await suite.backend.bus.publish(TOPOLOGY.topics["payment"], [message])
 
         await suite.ticket_becomes(ticket.orderid, "approved")
         for late in (a_report(ticket.orderid, "payment-failed"), a_report(ticket.orderid, "cancellation")):
-            await suite.backend.bus.publish(topology.TOPICS["payment"], [late])
+            await suite.backend.bus.publish(TOPOLOGY.topics["payment"], [late])
         another = await suite.order("after", red=1)
         await suite.ticket_becomes(another.orderid, "approved")
         await eventually(lambda: is_delivered(suite, ticket.orderid))
@@ -150,7 +150,7 @@ async def test_reserved_without_an_amount_is_declined(backend_environ: Mapping[s
     async with running_suite(backend_environ, without=["stock"]) as suite:
         ticket = await suite.order("c", blue=1)
 
-        await suite.backend.bus.publish(topology.TOPICS["stock"], [a_report(ticket.orderid, "reserved")])
+        await suite.backend.bus.publish(TOPOLOGY.topics["stock"], [a_report(ticket.orderid, "reserved")])
 
         assert (await suite.ticket_becomes(ticket.orderid, "payment-failed")).reason == "no-amount"
 
@@ -160,10 +160,10 @@ async def test_events_follow_the_wire_contract(
 ):
     await ensure_provisioned(backend_environ)
     async with open_provisioner(backend_environ) as provisioner:
-        for service, topic in topology.TOPICS.items():
+        for service, topic in TOPOLOGY.topics.items():
             await provisioner.ensure_subscription(SubscriptionSpec(f"listener.{service}", topic, None))
     async with running_suite(backend_environ) as suite:
-        received = {service: listen(suite, f"listener.{service}") for service in topology.TOPICS}
+        received = {service: listen(suite, f"listener.{service}") for service in TOPOLOGY.topics}
 
         ticket = await suite.order("c", blue=3)
         await suite.ticket_becomes(ticket.orderid, "approved")
@@ -191,9 +191,9 @@ async def test_report_about_an_unknown_order_becomes_a_dead_letter(
     backend_environ: Mapping[str, str],
 ):
     async with running_suite(backend_environ) as suite:
-        received = listen(suite, topology.DEAD_LETTER_SUBSCRIPTION)
+        received = listen(suite, TOPOLOGY.dead_letter_subscription)
 
-        await suite.backend.bus.publish(topology.TOPICS["payment"], [a_report("no-such-order", "paid")])
+        await suite.backend.bus.publish(TOPOLOGY.topics["payment"], [a_report("no-such-order", "paid")])
 
         (letter,) = await eventually(lambda: received)
         assert letter.attributes["dead_letter_reason"] == "unknown-order"
@@ -216,11 +216,11 @@ async def test_malformed_events_become_dead_letters_with_a_reason(backend_enviro
         (b'{"orderid":"p","status":"paid"}', "e\n"): "malformed-eventid",
     }
     async with running_suite(backend_environ) as suite:
-        received = listen(suite, topology.DEAD_LETTER_SUBSCRIPTION)
+        received = listen(suite, TOPOLOGY.dead_letter_subscription)
 
         for data, eventid in malformed:
             attributes = {"type": ORDER_TICKET} | ({"eventid": eventid} if eventid else {})
-            await suite.backend.bus.publish(topology.TOPICS["delivery"], [Message(data, attributes)])
+            await suite.backend.bus.publish(TOPOLOGY.topics["delivery"], [Message(data, attributes)])
 
         await eventually(lambda: len({each.data for each in received}) == len(malformed))
         found = {

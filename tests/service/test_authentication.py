@@ -9,7 +9,7 @@ from functools import partial
 import grpc
 import pytest
 
-from contract.topology import TOPICS
+from contract.topology import TOPOLOGY
 from rpc import delivery_pb2 as delivery_pb
 from rpc import payment_pb2 as payment_pb
 from rpc import purchase_pb2 as pb
@@ -160,9 +160,9 @@ async def test_stream_ends_when_its_token_expires(suite: AuthSuite):
 async def test_events_contain_nothing_of_the_caller(suite: AuthSuite):
     listener = Listener()
     async with open_provisioner(suite.backend) as provisioner:
-        for topic in TOPICS.values():
+        for topic in TOPOLOGY.topics.values():
             await provisioner.ensure_subscription(SubscriptionSpec(f"listener.{topic}", topic, None))
-    for topic in TOPICS.values():
+    for topic in TOPOLOGY.topics.values():
         suite.running.backend.bus.subscribe(f"listener.{topic}", listener, 100)
 
     await order(suite, "alice-in-wonderland", "c-1")

@@ -9,9 +9,9 @@ from functools import partial
 from itertools import chain
 from random import Random
 
-from contract import topology
 from contract.reactions import NOT_PUBLISHED_BY
 from contract.tickets import PAID, PAYMENT_FAILED, PRE_APPROVED, TicketMessage
+from contract.topology import TOPOLOGY
 from sagakit.bus import Delivery, Message
 from sagakit.errors import Unavailable
 from sagakit.events import Event
@@ -90,8 +90,8 @@ class SimBroker:
         """How often each subscription was deleted; messages of an earlier one are lost."""
         self._missing_until: dict[str, float] = {}
         self._subscribers = {
-            topic: [name for name, each in topology.subscriptions().items() if each == topic]
-            for topic in topology.TOPICS.values()
+            topic: [name for name, each in TOPOLOGY.subscriptions().items() if each == topic]
+            for topic in TOPOLOGY.topics.values()
         }
         self.dead_letters: list[Message] = []
         self.published: Counter[str] = Counter()
@@ -101,11 +101,11 @@ class SimBroker:
         self.in_flight = 0
 
     def publish(self, topic: str, messages: Sequence[Message]) -> None:
-        if topic == topology.DEAD_LETTER_TOPIC:
+        if topic == TOPOLOGY.dead_letter_topic:
             self.dead_letters += [each for each in messages if not _is_rejected_forgery(each)]
             return
-        if topic == topology.TOPICS["purchase"] and self.faults.forged:
-            self.publish(topology.TOPICS["delivery"], [*filter(None, map(self._forge, messages))])
+        if topic == TOPOLOGY.topics["purchase"] and self.faults.forged:
+            self.publish(TOPOLOGY.topics["delivery"], [*filter(None, map(self._forge, messages))])
         for message in messages:
             self.published[message.attributes["eventid"]] += 1
             for name in self._subscribers[topic]:
@@ -231,7 +231,7 @@ class SimBus:
         await asyncio.sleep(faults.latency(self._random))
         if self._broker.unavailable or self._random.random() < faults.unavailable:
             raise Unavailable("the broker is unavailable")
-        if self._release is not None and topic != topology.DEAD_LETTER_TOPIC:
+        if self._release is not None and topic != TOPOLOGY.dead_letter_topic:
             messages = [self._release.message(each) for each in messages]
         self._broker.publish(topic, messages)
         await asyncio.sleep(faults.latency(self._random))

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from contract.tickets import CANCELED, KNOWN, PAYMENT_FAILED, REMINDER_ATTRIBUTE
-from contract.topology import TOPICS
+from contract.topology import TOPOLOGY
 from sagakit.bus import Message
 from sagakit.consumer import UNKNOWN_ATTEMPTS
 from sagakit.outbox import outbox_kind
@@ -22,7 +22,7 @@ MAX_CLAIMS = 12
 MAX_REMINDERS = 24
 """Maximum reminders of one event within the hours that a run lasts, over all replicas."""
 
-OUTBOXES = {outbox_kind(service): service for service in TOPICS}
+OUTBOXES = {outbox_kind(service): service for service in TOPOLOGY.topics}
 
 
 class Observer:

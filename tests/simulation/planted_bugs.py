@@ -14,7 +14,7 @@ from unittest.mock import patch
 
 from contract.reactions import Reaction
 from contract.tickets import APPROVED, CANCELED, KNOWN, PAID, PUBLISHED_BY, TicketMessage
-from contract.topology import TOPICS
+from contract.topology import TOPOLOGY
 from sagakit import consumer
 from sagakit.consumer import Outcome
 from sagakit.errors import Contention, Unavailable
@@ -96,7 +96,7 @@ def events_are_published_before_the_commit() -> Planted:
         for each in mutations:
             if isinstance(each, Insert) and each.key.kind in OUTBOXES:
                 event = Event(each.key.name, *(each.entity[name] for name in ("type", "body", "attributes")))
-                self.process.broker.publish(TOPICS[OUTBOXES[each.key.kind]], [event.to_message()])
+                self.process.broker.publish(TOPOLOGY.topics[OUTBOXES[each.key.kind]], [event.to_message()])
         await original(self, mutations)
 
     original = SimTables.commit

@@ -7,7 +7,7 @@ from typing import Any
 
 import grpc
 
-from contract import topology
+from contract.topology import TOPOLOGY
 from sagakit.backends import Backend
 from sagakit.messaging import Messaging
 from sagakit.runtime import Runtime
@@ -118,9 +118,9 @@ class SimProcess:
 def settings_of(service: str) -> ServiceSettings:
     return ServiceSettings(
         backend=BackendSettings("embedded"),
-        publish_topic=topology.TOPICS[service],
-        subscribe_topics=topology.subscribed_topics(service),
-        dead_letter_topic=topology.DEAD_LETTER_TOPIC,
+        publish_topic=TOPOLOGY.topics[service],
+        subscribe_topics=TOPOLOGY.subscribed_topics(service),
+        dead_letter_topic=TOPOLOGY.dead_letter_topic,
         host="",
         port=0,
         environ={},

@@ -11,7 +11,7 @@ from typing import Any
 
 import structlog
 
-from contract.topology import TOPICS
+from contract.topology import TOPOLOGY
 from rpc import purchase_pb2, stock_pb2
 from sagactl.cli.stock import CATALOGUE
 from sagactl.inspect.audit import problems
@@ -121,7 +121,7 @@ class Simulation:
                 self._random,
                 release,
             )
-            for service in TOPICS
+            for service in TOPOLOGY.topics
             for release in (None, newer)
         ]
         self._accepted: dict[str, Mapping[str, int]] = {}

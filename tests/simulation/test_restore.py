@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from contract.topology import TOPICS
+from contract.topology import TOPOLOGY
 from sagactl.inspect.reconciliation import Decisions
 from services.stock.inventory import REFUSED
 from services.stock.storage import RESERVATION, SHARD
@@ -19,7 +19,9 @@ LOST_FOR_GOOD = {
 }
 
 
-@pytest.mark.parametrize("services", [*((each,) for each in TOPICS), tuple(TOPICS)], ids="+".join)
+@pytest.mark.parametrize(
+    "services", [*((each,) for each in TOPOLOGY.topics), tuple(TOPOLOGY.topics)], ids="+".join
+)
 def test_every_order_ends_or_is_listed(services: Sequence[str]):
     simulation = RestoredSimulation(1, SAGAS, own_kinds(services))
 
@@ -30,7 +32,7 @@ def test_every_order_ends_or_is_listed(services: Sequence[str]):
     assert simulation.republished or simulation.undecided
 
 
-@pytest.mark.parametrize("services", [("stock",), tuple(TOPICS)], ids="+".join)
+@pytest.mark.parametrize("services", [("stock",), tuple(TOPOLOGY.topics)], ids="+".join)
 def test_decisions_end_what_is_still_open(services: Sequence[str]):
     decided = Decisions(reserve_again=True, cancel_lost=True)
     simulation = RestoredSimulation(1, SAGAS, own_kinds(services), decided=decided)

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from contract.reactions import handlers
 from contract.tickets import APPROVED, TicketMessage
-from contract.topology import SUBSCRIBES_TO
+from contract.topology import TOPOLOGY
 from sagakit.events import Event
 from sagakit.inbox import Inbox
 from sagakit.outbox import Outbox
@@ -31,7 +31,7 @@ from tests.support.usecases import REMINDERS, use_cases
 
 U = TypeVar("U")
 
-TOPICS = {service: service for service in SUBSCRIBES_TO}
+TOPICS = {service: service for service in TOPOLOGY.names}
 """Each service's topic is named as the service."""
 
 
@@ -101,7 +101,7 @@ class CountedSaga:
 
     async def deliver(self, publisher: str, event: Event) -> list[str]:
         """Have every subscribed service handle an event once; return their names."""
-        receivers = [service for service, publishers in SUBSCRIBES_TO.items() if publisher in publishers]
+        receivers = [each.name for each in TOPOLOGY.services if publisher in each.subscribes_to]
         for service in receivers:
             await self.handlers[service][event.type](event)
         return receivers

@@ -10,6 +10,7 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from contract.shop import SHOP
+from contract.topology import TOPOLOGY
 from rpc import delivery_pb2 as delivery_pb
 from rpc import payment_pb2 as payment_pb
 from rpc import purchase_pb2 as pb
@@ -22,7 +23,6 @@ from sagactl.cli.provision import ensure_provisioned
 from sagactl.cli.stock import CATALOGUE, put_if_absent
 from sagactl.inspect.audit import problems
 from sagactl.inspect.records import load_records
-from sagactl.local import programs
 from sagakit.backends import Backend, open_backend
 from sagakit.run import Process
 from sagakit.runtime import Runtime
@@ -57,7 +57,7 @@ def service_environ(service: str, backend_environ: Mapping[str, str]) -> dict[st
         "SWEEP_SECONDS": "0.5",
         "REMINDER_INTERVAL_SECONDS": "2",
         **backend_environ,
-        **programs.topics(service),
+        **TOPOLOGY.environ(service),
         "PORT": "0",
     }
 

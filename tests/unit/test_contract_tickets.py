@@ -22,7 +22,7 @@ from contract.tickets import (
     CartItem,
     TicketMessage,
 )
-from contract.topology import SUBSCRIBES_TO
+from contract.topology import TOPOLOGY
 from sagaclient import models
 from sagakit.errors import Poison
 from sagakit.events import Event
@@ -238,11 +238,15 @@ def test_causes_follow_from_the_reactions_and_transitions():
             if status == RESERVE_FAILED:
                 continue  # Nothing was reserved or charged, so there is nothing to settle.
             settled = settlements.get(service, ())[status != APPROVED :][:1]
-            publishers = [each for each in SUBSCRIBES_TO[service] if status in PUBLISHED_BY[each]]
+            publishers = [
+                each for each in TOPOLOGY.service(service).subscribes_to if status in PUBLISHED_BY[each]
+            ]
             for step in reaction.replies or settled:
                 caused[f"{service}.{step}"].update(f"{publisher}.{status}" for publisher in publishers)
     for report, transition in TRANSITIONS[PRE_APPROVED].items():
-        publishers = [each for each in SUBSCRIBES_TO["purchase"] if report in PUBLISHED_BY[each]]
+        publishers = [
+            each for each in TOPOLOGY.service("purchase").subscribes_to if report in PUBLISHED_BY[each]
+        ]
         if transition.to != RESERVED:
             caused[f"purchase.{transition.to}"].update(f"{publisher}.{report}" for publisher in publishers)
 

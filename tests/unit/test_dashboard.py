@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 import pytest
 import structlog
 
-from contract.topology import DEAD_LETTER_TOPIC, EPHEMERAL_PREFIX, TOPICS
+from contract.topology import EPHEMERAL_PREFIX, TOPOLOGY
 from sagactl.dashboard.dashboard import (
     DEAD_LETTERS_INTERVAL_SECONDS,
     PROGRAMS_INTERVAL_SECONDS,
@@ -82,7 +82,9 @@ async def suite():
 async def test_every_topic_has_an_ephemeral_subscription(suite):
     specs = suite.provisioner.subscriptions.values()
 
-    assert sorted(spec.topic for spec in specs) == sorted([*TOPICS.values(), DEAD_LETTER_TOPIC])
+    assert sorted(spec.topic for spec in specs) == sorted(
+        [*TOPOLOGY.topics.values(), TOPOLOGY.dead_letter_topic]
+    )
     assert all(spec.name.startswith(EPHEMERAL_PREFIX) for spec in specs)
     assert all(spec.expires_after_seconds <= 24 * 3600 for spec in specs)
     assert suite.dashboard.state().listening
@@ -90,8 +92,8 @@ async def test_every_topic_has_an_ephemeral_subscription(suite):
 
 
 async def test_published_events_are_in_the_summary(suite):
-    suite.publish(TOPICS["stock"])
-    suite.publish(TOPICS["payment"], "paid")
+    suite.publish(TOPOLOGY.topics["stock"])
+    suite.publish(TOPOLOGY.topics["payment"], "paid")
 
     events = suite.dashboard.state().summary.events
 
@@ -116,10 +118,10 @@ async def test_published_events_are_in_the_summary(suite):
     ids=lambda message: f"{message.data[:40]!r} {message.attributes.get('time', '')}",
 )
 async def test_hostile_message_hides_no_event(suite, message):
-    for topic in (TOPICS["payment"], DEAD_LETTER_TOPIC):
+    for topic in (TOPOLOGY.topics["payment"], TOPOLOGY.dead_letter_topic):
         (name,) = [name for name in suite.bus.pulls if name.endswith(topic)]
         suite.bus.pulls[name][-1].deliver(message)
-    suite.publish(TOPICS["stock"])
+    suite.publish(TOPOLOGY.topics["stock"])
 
     state = suite.dashboard.state()
 
@@ -131,7 +133,7 @@ async def test_hostile_message_hides_no_event(suite, message):
 async def test_dead_letter_counts_at_once_until_the_next_count(suite):
     assert suite.dashboard.state().dead_letters == QueueDepth(1)
 
-    suite.publish(DEAD_LETTER_TOPIC)
+    suite.publish(TOPOLOGY.dead_letter_topic)
     assert suite.dashboard.state().dead_letters == QueueDepth(2)
     assert suite.dashboard.state().summary.dead_letters == 1
 

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from contract.tickets import ORDER_TICKET
-from contract.topology import TOPICS
+from contract.topology import TOPOLOGY
 from sagactl.inspect import dead_letter_queue
 from sagactl.inspect.dead_letter_queue import (
     CAME_BACK,
@@ -26,7 +26,7 @@ from tests.support.tables import MemoryTables
 
 ALL = Filter()
 ODD = Filter(reason="odd")
-PAYMENT = TOPICS["payment"]
+PAYMENT = TOPOLOGY.topics["payment"]
 
 
 def letters(count: int, service: str = f"purchase-service.{PAYMENT}") -> list[Message]:

@@ -7,7 +7,7 @@ import pytest
 
 from contract.ownership import owner_digest
 from contract.tickets import ORDER_TICKET, CartItem, TicketMessage
-from contract.topology import TOPICS
+from contract.topology import TOPOLOGY
 from sagactl.inspect.dead_letters import MAX_BODY, DeadLetter
 from sagactl.inspect.verification import verified
 from sagakit.bus import Message, PulledMessage
@@ -54,7 +54,7 @@ def letter(body: bytes, publisher: str = "payment", **attributes: str) -> DeadLe
     marks = {
         "eventid": "e",
         "type": ORDER_TICKET,
-        "dead_letter_subscription": f"{service}-service.{TOPICS[publisher]}",
+        "dead_letter_subscription": f"{service}-service.{TOPOLOGY.topics[publisher]}",
     }
     return DeadLetter(PulledMessage("1", Message(body, {**marks, **attributes})))
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import click
 import pytest
 
-from contract import topology
 from contract.messages import to_json
 from contract.tickets import RESERVED, CartItem, TicketMessage
+from contract.topology import TOPOLOGY
 from rpc.purchase_pb2 import CartItem as CartItemPb
 from rpc.purchase_pb2 import OrderTicket
 from sagactl.__main__ import main as sagactl
@@ -53,9 +53,9 @@ def test_diagram_without_a_placeholder_is_an_error():
 def test_architecture_names_every_topic():
     architecture = (ROOT / "docs/architecture.md").read_text()
 
-    assert topology.DEAD_LETTER_TOPIC in architecture
-    for service in topology.SUBSCRIBES_TO:
-        assert topology.TOPICS[service] in architecture
+    assert TOPOLOGY.dead_letter_topic in architecture
+    for service in TOPOLOGY.names:
+        assert TOPOLOGY.topics[service] in architecture
 
 
 @pytest.mark.parametrize("file", DOCS, ids=lambda file: file.name)

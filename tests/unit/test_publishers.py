@@ -9,7 +9,7 @@ import pytest
 from contract.reactions import ticket_handlers
 from contract.shop import publishers
 from contract.tickets import KNOWN, ORDER_TICKET, PUBLISHED_BY
-from contract.topology import SUBSCRIBES_TO, TOPICS, subscribed_topics
+from contract.topology import TOPOLOGY
 from sagakit.consumer import Outcome
 from sagakit.errors import Poison
 from sagakit.events import Event
@@ -39,16 +39,18 @@ async def handle(service: str, event: Event) -> Outcome:
     async def apply(*_: Any) -> Outcome:
         return Outcome.APPLIED
 
-    return await ticket_handlers(apply, publishers(subscribed_topics(service)))[event.type](event)
+    return await ticket_handlers(apply, publishers(TOPOLOGY.subscribed_topics(service)))[event.type](event)
 
 
-@pytest.mark.parametrize("service", SUBSCRIBES_TO)
+@pytest.mark.parametrize("service", TOPOLOGY.names)
 async def test_status_is_accepted_from_its_publishers_only(service: str):
-    accepted: Mapping[str, set[str]] = {publisher: set() for publisher in SUBSCRIBES_TO[service]}
-    for publisher in SUBSCRIBES_TO[service]:
+    accepted: Mapping[str, set[str]] = {
+        publisher: set() for publisher in TOPOLOGY.service(service).subscribes_to
+    }
+    for publisher in TOPOLOGY.service(service).subscribes_to:
         for status in KNOWN:
             try:
-                await handle(service, an_event(status, TOPICS[publisher]))
+                await handle(service, an_event(status, TOPOLOGY.topics[publisher]))
             except Poison as poison:
                 assert poison.reason == f"not-published-by: {publisher} {status}"
             else:
@@ -57,9 +59,9 @@ async def test_status_is_accepted_from_its_publishers_only(service: str):
     assert accepted == ACCEPTED[service]
 
 
-@pytest.mark.parametrize("service", SUBSCRIBES_TO)
+@pytest.mark.parametrize("service", TOPOLOGY.names)
 async def test_status_that_no_version_so_far_publishes_is_unknown(service: str):
-    for topic in subscribed_topics(service):
+    for topic in TOPOLOGY.subscribed_topics(service):
         assert await handle(service, an_event("teleported", topic)) is Outcome.UNKNOWN
 
 
@@ -78,5 +80,7 @@ def test_topic_of_an_unknown_publisher_stops_the_start(topic: str):
 
 
 def test_every_service_has_a_topic_and_statuses_to_publish():
-    assert publishers(TOPICS.values()) == {topic: service for service, topic in TOPICS.items()}
-    assert PUBLISHED_BY.keys() == TOPICS.keys()
+    assert publishers(TOPOLOGY.topics.values()) == {
+        topic: service for service, topic in TOPOLOGY.topics.items()
+    }
+    assert PUBLISHED_BY.keys() == TOPOLOGY.topics.keys()

@@ -14,7 +14,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from contract.tickets import ORDER_TICKET, CartItem
-from contract.topology import DEAD_LETTER_SUBSCRIPTION, DEAD_LETTER_TOPIC, TOPICS
+from contract.topology import TOPOLOGY
 from rpc import stock_pb2, stock_pb2_grpc
 from sagactl import text
 from sagactl.__main__ import COMMANDS, main
@@ -83,7 +83,7 @@ def entities() -> dict[Key, dict]:
 def dead_letters() -> list[Message]:
     attributes = {"eventid": HOSTILE, "type": HOSTILE, HOSTILE: HOSTILE, "dead_letter_reason": HOSTILE}
     known = {"eventid": "e", "type": ORDER_TICKET}
-    purchase = f"purchase-service.{TOPICS['payment']}"
+    purchase = f"purchase-service.{TOPOLOGY.topics['payment']}"
     ticket = {"orderid": HOSTILE, "status": HOSTILE, "cart_items": []}
     return [
         Message(b"[" * 100_000, attributes | {"dead_letter_subscription": HOSTILE}),
@@ -105,10 +105,12 @@ def file(tmp_path: Path) -> Path:
         database = Database(tmp_path / "data.sqlite3")
         bus = EmbeddedBus(database, Runtime())
         await EmbeddedTables(database).commit([Insert(key, entity) for key, entity in entities().items()])
-        for topic in (*TOPICS.values(), DEAD_LETTER_TOPIC):
+        for topic in (*TOPOLOGY.topics.values(), TOPOLOGY.dead_letter_topic):
             await bus.ensure_topic(topic)
-        await bus.ensure_subscription(SubscriptionSpec(DEAD_LETTER_SUBSCRIPTION, DEAD_LETTER_TOPIC, None))
-        await bus.publish(DEAD_LETTER_TOPIC, dead_letters())
+        await bus.ensure_subscription(
+            SubscriptionSpec(TOPOLOGY.dead_letter_subscription, TOPOLOGY.dead_letter_topic, None)
+        )
+        await bus.publish(TOPOLOGY.dead_letter_topic, dead_letters())
         await bus.close()
         await database.close()
 

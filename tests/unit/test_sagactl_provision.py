@@ -6,13 +6,11 @@ import time
 
 import pytest
 
-from contract import topology
+from contract.topology import TOPOLOGY
 from sagactl.cli.provision import (
     ensure_provisioned,
     keep_provisioned,
     provision_with_retries,
-    subscription_specs,
-    topics,
 )
 from sagactl.errors import CommandError
 from sagactl.local.emulators import PUBSUB, running, why_unavailable
@@ -33,12 +31,12 @@ async def test_provisioning_can_be_repeated(tmp_path):
 
 
 def test_every_subscription_but_the_dead_letters_has_a_dead_letter_topic_and_its_topic_is_created():
-    specs = {spec.name: spec for spec in subscription_specs()}
+    specs = {spec.name: spec for spec in TOPOLOGY.subscription_specs()}
 
-    assert {spec.topic for spec in specs.values()} <= set(topics())
+    assert {spec.topic for spec in specs.values()} <= set(TOPOLOGY.all_topics())
     assert specs.pop("dead-letter").dead_letter_topic is None
     assert {spec.dead_letter_topic for spec in specs.values()} == {"com.example.dead-letter"}
-    assert specs.keys() == topology.subscriptions().keys()
+    assert specs.keys() == TOPOLOGY.subscriptions().keys()
 
 
 UNREACHABLE = {"GOOGLE_CLOUD_PROJECT": "p", "PUBSUB_EMULATOR_HOST": "127.0.0.1:1"}
@@ -105,7 +103,7 @@ async def test_deleted_subscription_is_created_again(tmp_path):
             await database.close()
 
     async def is_complete() -> bool:
-        return await existing() >= topology.subscriptions().keys()
+        return await existing() >= TOPOLOGY.subscriptions().keys()
 
     provisioning = asyncio.create_task(keep_provisioned(environ, 0.05, printed.append))
     await eventually(lambda: bool(printed))

@@ -7,7 +7,7 @@ import click
 import pytest
 
 from contract.tickets import PUBLISHED_BY
-from contract.topology import TOPICS
+from contract.topology import TOPOLOGY
 from sagactl import text
 from sagactl.text import Highlighter
 
@@ -37,7 +37,7 @@ def test_colours_are_used_at_terminals_only(terminal):
 
 def test_replicas_have_the_colour_of_their_service():
     assert {text.service_colour(name) for name in ("stock", "stock-1", "stock-16")} == {"yellow"}
-    assert len({text.service_colour(name) for name in (*TOPICS, "gateway")}) == 5
+    assert len({text.service_colour(name) for name in (*TOPOLOGY.topics, "gateway")}) == 5
     assert text.service_colour("firestore") is None
 
 

@@ -7,7 +7,7 @@ import pytest
 import structlog
 
 from contract.live_tickets import ticket_subscriber
-from contract.topology import EPHEMERAL_PREFIX, TOPICS
+from contract.topology import EPHEMERAL_PREFIX, TOPOLOGY
 from sagakit.backends import Broker
 from sagakit.bus import Message, SubscriptionSpec
 from sagakit.errors import Unavailable
@@ -92,7 +92,7 @@ class Gateway:
 async def gateway():
     gateway = Gateway()
     task = asyncio.create_task(gateway.subscriber.run())
-    await eventually(lambda: len(gateway.bus.pulls) == len(TOPICS))
+    await eventually(lambda: len(gateway.bus.pulls) == len(TOPOLOGY.topics))
     yield gateway
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
@@ -107,14 +107,14 @@ def ticket(status: str, **attributes: str) -> Message:
 async def test_each_topic_has_an_ephemeral_subscription(gateway: Gateway):
     specs = gateway.provisioned.ensured
 
-    assert sorted(spec.topic for spec in specs) == sorted(TOPICS.values())
+    assert sorted(spec.topic for spec in specs) == sorted(TOPOLOGY.topics.values())
     assert all(spec.name.startswith(EPHEMERAL_PREFIX) for spec in specs)
     assert {spec.expires_after_seconds for spec in specs} == {EXPIRES_AFTER_SECONDS}
     assert {spec.dead_letter_topic for spec in specs} == {None}
 
 
 async def test_message_that_cannot_be_received_hides_no_other(gateway: Gateway):
-    pull = gateway.pull(TOPICS["stock"])
+    pull = gateway.pull(TOPOLOGY.topics["stock"])
 
     with structlog.testing.capture_logs() as logs:
         odd, good = pull.deliver(ticket("odd")), pull.deliver(ticket("reserved", time="t"))
@@ -163,7 +163,7 @@ async def test_lost_subscription_is_replaced_and_followed_by_catch_up(gateway: G
 
     gateway.pull("stock").end(Unavailable("no such subscription"))
 
-    await eventually(lambda: len(gateway.bus.pulls) == len(TOPICS) + 1)
+    await eventually(lambda: len(gateway.bus.pulls) == len(TOPOLOGY.topics) + 1)
     # When it is lost, and when there is a new one.
     assert gateway.caught_up == before + 2
     gateway.pull("stock").deliver(ticket("reserved"))
@@ -194,7 +194,7 @@ async def test_subscription_whose_topic_was_deleted_is_replaced(gateway: Gateway
     assert set(gateway.provisioned.removed) == before
     gateway.bus.problem = None
     await eventually(lambda: gateway.subscriber.is_receiving)
-    assert len(gateway.bus.pulls) == 2 * len(TOPICS)
+    assert len(gateway.bus.pulls) == 2 * len(TOPOLOGY.topics)
     gateway.pull("stock").deliver(ticket("reserved"))
     assert [status for _, status, _, _ in gateway.received] == ["reserved"]
 
@@ -224,13 +224,16 @@ async def test_nothing_is_received_while_the_broker_is_unavailable_and_the_subsc
     assert gateway.subscriber.is_receiving
     assert gateway.provisioned.removed == []
     # Once for each topic when its messages cease to arrive, and once when they arrive again.
-    assert gateway.caught_up == before + 2 * len(TOPICS)
+    assert gateway.caught_up == before + 2 * len(TOPOLOGY.topics)
 
 
 async def test_expiry_is_renewed_at_an_interval(gateway: Gateway):
     await gateway.check()
-    assert len(gateway.provisioned.ensured) == len(TOPICS)
+    assert len(gateway.provisioned.ensured) == len(TOPOLOGY.topics)
 
     await gateway.check(RENEW_INTERVAL_SECONDS)
 
-    assert gateway.provisioned.ensured[: len(TOPICS)] == gateway.provisioned.ensured[len(TOPICS) :]
+    assert (
+        gateway.provisioned.ensured[: len(TOPOLOGY.topics)]
+        == gateway.provisioned.ensured[len(TOPOLOGY.topics) :]
+    )

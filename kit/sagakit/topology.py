@@ -1,0 +1,122 @@
+"""Declares the services of an application, once: topics, subscriptions and whatever lists services."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from sagakit.bus import SubscriptionSpec, subscription_name
+
+NAME_MAX_LENGTH = 30
+"""Of a service: with what is appended to it, it fits into the names of Kubernetes and of Google Cloud."""
+_NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
+# https://cloud.google.com/pubsub/docs/pubsub-basics#resource_names
+_TOPIC = re.compile(r"(?!goog)[A-Za-z][A-Za-z0-9._~+%-]{2,199}")
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceDeclaration:
+    """One service: its name, what it publishes to, and whom it receives events from."""
+
+    name: str
+    """Matches `[a-z][a-z0-9]*(-[a-z0-9]+)*`; part of its subscriptions, kinds and host name."""
+    topic: str | None = None
+    """The topic that it publishes to; None: it publishes nothing."""
+    subscribes_to: Sequence[str] = ()
+    """The names of the services whose events it receives, or of foreign topics."""
+    grpc_services: Sequence[str] = ()
+    """The full names of its gRPC services, such as `com.example.service.purchase.Purchase`."""
+
+    def __post_init__(self) -> None:
+        if not _NAME.fullmatch(self.name) or len(self.name) > NAME_MAX_LENGTH:
+            raise ValueError(
+                f"{self.name!r} is no name of a service: it must match {_NAME.pattern} "
+                f"and have at most {NAME_MAX_LENGTH} characters"
+            )
+        if self.topic is not None:
+            _check_topic(self.topic)
+
+    @property
+    def package(self) -> str:
+        """The name of its Python package: `loyalty_points` for `loyalty-points`."""
+        return self.name.replace("-", "_")
+
+
+@dataclass(frozen=True, slots=True)
+class Topology:
+    """All services of an application. Raises ValueError if they do not fit together."""
+
+    services: Sequence[ServiceDeclaration]
+    dead_letter_topic: str = "dead-letter"
+    dead_letter_subscription: str = "dead-letter"
+    foreign_topics: Mapping[str, str] = field(default_factory=dict)
+    """Topics that others publish to, by the name that `subscribes_to` uses."""
+
+    def __post_init__(self) -> None:
+        names = [service.name for service in self.services]
+        topics = [*self.topics.values(), *self.foreign_topics.values(), self.dead_letter_topic]
+        for what, values in (("service", [*names, *self.foreign_topics]), ("topic", topics)):
+            for value in values:
+                if values.count(value) > 1:
+                    raise ValueError(f"the {what} {value!r} is declared twice")
+        for topic in topics:
+            _check_topic(topic)
+        sources = {**self.topics, **self.foreign_topics}
+        for service in self.services:
+            for publisher in service.subscribes_to:
+                if publisher not in sources:
+                    raise ValueError(f"{service.name} subscribes to {publisher!r}, which publishes nothing")
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the services, in the order of their declarations."""
+        return tuple(service.name for service in self.services)
+
+    @property
+    def topics(self) -> Mapping[str, str]:
+        """The topic of each service that publishes."""
+        return {service.name: service.topic for service in self.services if service.topic is not None}
+
+    def service(self, name: str) -> ServiceDeclaration:
+        """Return a declaration. Raises KeyError if there is none."""
+        return {service.name: service for service in self.services}[name]
+
+    def subscribed_topics(self, name: str) -> tuple[str, ...]:
+        """Return the topics that a service subscribes to, in the order of `EVENT_SUBSCRIBE_TOPICS`."""
+        sources = {**self.topics, **self.foreign_topics}
+        return tuple(sources[publisher] for publisher in self.service(name).subscribes_to)
+
+    def subscriptions(self) -> dict[str, str]:
+        """Return every service's subscriptions: name → topic. That of the dead letters is not included."""
+        return {
+            subscription_name(name, topic): topic
+            for name in self.names
+            for topic in self.subscribed_topics(name)
+        }
+
+    def all_topics(self) -> list[str]:
+        """Return the topics to create: the services' and, last, that of the dead letters."""
+        return [*self.topics.values(), self.dead_letter_topic]
+
+    def subscription_specs(self) -> list[SubscriptionSpec]:
+        """Return the subscriptions to create; the last is that of the dead letters, which has none itself."""
+        own = [
+            SubscriptionSpec(name, topic, self.dead_letter_topic)
+            for name, topic in self.subscriptions().items()
+        ]
+        return [*own, SubscriptionSpec(self.dead_letter_subscription, self.dead_letter_topic, None)]
+
+    def environ(self, name: str) -> dict[str, str]:
+        """Return the variables that name a service's topics to its process."""
+        publishes_to = self.service(name).topic
+        return {
+            **({} if publishes_to is None else {"EVENT_PUBLISH_TOPIC": publishes_to}),
+            "EVENT_SUBSCRIBE_TOPICS": ",".join(self.subscribed_topics(name)),
+            "EVENT_DEAD_LETTER_TOPIC": self.dead_letter_topic,
+        }
+
+
+def _check_topic(topic: str) -> None:
+    if not _TOPIC.fullmatch(topic):
+        raise ValueError(
+            f"{topic!r} is no name of a topic: 3 to 200 of A-Z a-z 0-9 - . _ ~ + %, not beginning with goog"
+        )

@@ -1,0 +1,77 @@
+"""Declared services: what is derived from them, and which declarations are rejected."""
+
+import pytest
+
+from sagakit.bus import SubscriptionSpec
+from sagakit.inbox import inbox_kind
+from sagakit.outbox import outbox_kind
+from sagakit.topology import NAME_MAX_LENGTH, ServiceDeclaration, Topology
+
+SHOP = Topology(
+    (
+        ServiceDeclaration("orders", topic="shop.orders", subscribes_to=("parcel-post", "requests")),
+        ServiceDeclaration("parcel-post", topic="shop.parcels", subscribes_to=("orders",)),
+        ServiceDeclaration("statistics", subscribes_to=("orders", "parcel-post")),
+    ),
+    foreign_topics={"requests": "another.requests"},
+)
+
+
+def test_topics_and_subscriptions_are_derived():
+    assert SHOP.names == ("orders", "parcel-post", "statistics")
+    assert SHOP.all_topics() == ["shop.orders", "shop.parcels", "dead-letter"]
+    assert SHOP.subscriptions() == {
+        "orders-service.shop.parcels": "shop.parcels",
+        "orders-service.another.requests": "another.requests",
+        "parcel-post-service.shop.orders": "shop.orders",
+        "statistics-service.shop.orders": "shop.orders",
+        "statistics-service.shop.parcels": "shop.parcels",
+    }
+    assert SHOP.subscription_specs()[-1] == SubscriptionSpec("dead-letter", "dead-letter", None)
+    assert {spec.dead_letter_topic for spec in SHOP.subscription_specs()[:-1]} == {"dead-letter"}
+
+
+def test_environment_of_a_service_names_its_topics():
+    assert SHOP.environ("orders") == {
+        "EVENT_PUBLISH_TOPIC": "shop.orders",
+        "EVENT_SUBSCRIBE_TOPICS": "shop.parcels,another.requests",
+        "EVENT_DEAD_LETTER_TOPIC": "dead-letter",
+    }
+    assert "EVENT_PUBLISH_TOPIC" not in SHOP.environ("statistics")
+
+
+@pytest.mark.parametrize("name", ["", "Orders", "2nd", "a--b", "a-", "a_b", "a.b", "é", "a" * 31, "a\n"])
+def test_name_that_kubernetes_or_google_cloud_reject_is_rejected(name: str):
+    with pytest.raises(ValueError, match="no name of a service"):
+        ServiceDeclaration(name)
+
+
+def test_kinds_are_named_after_the_service():
+    assert outbox_kind("parcel-post") == "ParcelPostPublishEvent"
+    assert inbox_kind("orders") == "OrdersReceivedEvent"
+
+
+def test_longest_names_fit_into_the_name_of_a_subscription():
+    orders = ServiceDeclaration("a" * (NAME_MAX_LENGTH - 2) + "-b", topic="t" * 200)
+    topology = Topology((orders, ServiceDeclaration("c" * NAME_MAX_LENGTH, subscribes_to=(orders.name,))))
+
+    (subscription,) = topology.subscriptions()
+
+    assert orders.package.isidentifier()
+    assert len(subscription) <= 255
+
+
+@pytest.mark.parametrize("topic", ["", "ab", "1ab", "googtopic", "a b c", "t" * 201, "a/b"])
+def test_topic_that_pubsub_rejects_is_rejected(topic: str):
+    with pytest.raises(ValueError, match="no name of a topic"):
+        ServiceDeclaration("orders", topic=topic)
+
+
+def test_declarations_that_do_not_fit_together_are_rejected():
+    orders = ServiceDeclaration("orders", topic="shop.orders")
+    with pytest.raises(ValueError, match="the service 'orders' is declared twice"):
+        Topology((orders, ServiceDeclaration("orders")))
+    with pytest.raises(ValueError, match=r"the topic 'shop\.orders' is declared twice"):
+        Topology((orders, ServiceDeclaration("bills", topic="shop.orders")))
+    with pytest.raises(ValueError, match="bills subscribes to 'parcels', which publishes nothing"):
+        Topology((orders, ServiceDeclaration("bills", subscribes_to=("parcels",))))
