@@ -49,7 +49,7 @@ from sagakit.runtime import Backoff, Runtime
 from sagakit.service import Kit, Service, ServiceFactory
 from sagakit.settings import BackendSettings, ServiceSettings, SettingsError
 from sagakit.side_effects import SideEffects
-from sagakit.store import Changes, Decide, Snapshot, Store
+from sagakit.store import Changes, Decide, NoTopicError, Snapshot, Store
 from sagakit.tables import Entity, Key, Tables
 from sagakit.telemetry.instruments import Counter, Gauge, Histogram, Metrics
 from sagakit.telemetry.overdue import WaitingSince
@@ -79,6 +79,7 @@ __all__ = [
     "Metrics",
     "Migrated",
     "Migration",
+    "NoTopicError",
     "NotFound",
     "Outcome",
     "OutcomeUnknown",

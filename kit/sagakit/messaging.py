@@ -12,8 +12,8 @@ from sagakit.outbox import Outbox, outbox_kind
 from sagakit.relay import Relay
 from sagakit.reminders import Reminders, ReminderSchedule
 from sagakit.runtime import Runtime
-from sagakit.service import Kit, ServiceFactory
-from sagakit.settings import ServiceSettings
+from sagakit.service import Kit, Service, ServiceFactory
+from sagakit.settings import ServiceSettings, SettingsError
 from sagakit.store import Store
 from sagakit.sweeper import Expiry, Sweeper
 from sagakit.tables import Key
@@ -31,7 +31,10 @@ class Messaging:
     def __init__(
         self, name: str, settings: ServiceSettings, backend: Backend, runtime: Runtime, build: ServiceFactory
     ) -> None:
-        """`name` is part of its subscriptions (`billing-service.…`) and kinds (`BillingPublishEvent`)."""
+        """`name` is part of its subscriptions (`billing-service.…`) and kinds (`BillingPublishEvent`).
+
+        Raises SettingsError if a topic that the service needs is not set, and what `build` raises.
+        """
         self._tables = backend.tables
         self._runtime = runtime
         outbox = Outbox(outbox_kind(name), runtime)
@@ -51,6 +54,7 @@ class Messaging:
                 metrics=recorder.metrics,
             )
         )
+        _check_topics(self.service, settings)
         topics = {subscription_name(name, topic): topic for topic in settings.subscribe_topics}
         self.subscriptions = tuple(topics)
         consuming = (self.service.handlers, settings.dead_letter_topic, self._check_backends, runtime)
@@ -58,7 +62,10 @@ class Messaging:
         recorder.observe_consumer(self._consumer)
         recorder.overdue.waiting_since.update(self.service.waiting_since)
         sweeping = partial(Sweeper, backend.tables, runtime=runtime, pass_seconds=settings.sweep_seconds)
-        self._sweepers = [sweeping(outbox.kind, self._relay.take_over, capacity=lambda: self._relay.capacity)]
+        self._sweepers: list[Sweeper] = []
+        if settings.publish_topic:
+            relaying = sweeping(outbox.kind, self._relay.take_over, capacity=lambda: self._relay.capacity)
+            self._sweepers.append(relaying)
         for kind, remind in self.service.reminders.items():
             reminders = Reminders(store, remind, runtime, lambda: self._consumer.is_saturated)
             self._sweepers.append(sweeping(kind, reminders.claim, capacity=reminders.capacity))
@@ -103,3 +110,11 @@ class Messaging:
         await self._tables.lookup([Key(self._inbox.kind, "health-check")])
         for check in self.service.health_checks:
             await check()
+
+
+def _check_topics(service: Service, settings: ServiceSettings) -> None:
+    """Raise SettingsError if a topic is not set that the service needs: it would wait in vain, silently."""
+    if service.handlers and not settings.subscribe_topics:
+        raise SettingsError("EVENT_SUBSCRIBE_TOPICS", "is not set: it handles events")
+    if service.publishes and not settings.publish_topic:
+        raise SettingsError("EVENT_PUBLISH_TOPIC", "is not set: it publishes events")

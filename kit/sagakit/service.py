@@ -1,6 +1,6 @@
 """Declares a service: its settings, the kit it is built on, and the parts that it adds."""
 
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,7 +29,7 @@ class Kit:
     tables: Tables
     """The database under the store, for tables that are not part of the service's transactions."""
     subscribe_topics: Sequence[str]
-    """The topics that the service receives events from; each event has the one that it came from."""
+    """The topics that the service receives events from, if any; each event has the one that it came from."""
     environ: Mapping[str, str]
     """For settings of the service's own."""
     metrics: Metrics = NO_METRICS
@@ -38,14 +38,18 @@ class Kit:
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """The parts of a service. Everything is wired and run by the kit."""
+    """The parts of a service, each of which it may do without. Everything is wired and run by the kit."""
 
     servicers: Sequence[Callable[[Any], None]] = ()
     """Each is called with the gRPC server, and registers a servicer with it."""
     reflection_names: Sequence[str] = ()
     """The full names of its gRPC services, for reflection."""
     handlers: Mapping[str, Handler] = field(default_factory=dict)
-    """By event type. Events of other types are acknowledged and ignored. See `Handler` for the contract."""
+    """By event type. Events of other types are acknowledged and ignored. See `Handler` for the contract.
+
+    With any, EVENT_SUBSCRIBE_TOPICS must be set."""
+    publishes: Collection[str] = ()
+    """The types of the events that it publishes; with any, EVENT_PUBLISH_TOPIC must be set."""
     reminders: Mapping[str, RemindFn] = field(default_factory=dict)
     """By the kind of entities that may wait for a reply."""
     waiting_since: Mapping[str, WaitingSince] = field(default_factory=dict)

@@ -243,17 +243,17 @@ class ServiceSettings:
     """The environment of every event-driven service."""
 
     backend: BackendSettings
-    publish_topic: Annotated[str, variable("EVENT_PUBLISH_TOPIC")]
-    """Topic that the service publishes its events to."""
-    subscribe_topics: Annotated[Texts, variable("EVENT_SUBSCRIBE_TOPICS")]
-    """Comma-separated topics whose events the service receives, each through the subscription
-    `<service>-service.<topic>`, which all its replicas share."""
-    dead_letter_topic: Annotated[str, variable("EVENT_DEAD_LETTER_TOPIC")]
-    """Topic for events that cannot be applied."""
     port: Annotated[int, variable("PORT", low=0, high=MAX_PORT)]
     """gRPC port; 0: any free one."""
     environ: SkipValidation[Mapping[str, str]]
     """The environment, for the service's own settings."""
+    publish_topic: Annotated[str, variable("EVENT_PUBLISH_TOPIC")] = ""
+    """Topic that the service publishes its events to; must be set for one that publishes any."""
+    subscribe_topics: Annotated[Texts, variable("EVENT_SUBSCRIBE_TOPICS")] = ()
+    """Comma-separated topics whose events the service receives, each through the subscription
+    `<service>-service.<topic>`, which all its replicas share; must be set for one that handles events."""
+    dead_letter_topic: Annotated[str, variable("EVENT_DEAD_LETTER_TOPIC")] = ""
+    """Topic for events that cannot be applied; must be set with `EVENT_SUBSCRIBE_TOPICS`."""
     host: Annotated[str, variable("HOST")] = "127.0.0.1"
     """Address to listen at, for gRPC and metrics."""
     metrics_port: Annotated[int | None, variable("METRICS_PORT", low=0, high=MAX_PORT)] = None
@@ -280,7 +280,7 @@ class ServiceSettings:
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> "ServiceSettings":
         """Read the environment. Raises SettingsError for the first variable that is missing or invalid."""
-        return read(
+        settings = read(
             cls,
             environ,
             backend=BackendSettings.from_environ(environ),
@@ -288,3 +288,6 @@ class ServiceSettings:
             auth=AuthSettings.from_environ(environ),
             environ=environ,
         )
+        if settings.subscribe_topics and not settings.dead_letter_topic:
+            raise SettingsError("EVENT_DEAD_LETTER_TOPIC", "is not set")
+        return settings

@@ -28,6 +28,13 @@ class MissingKeys(Exception):
         self.keys = keys
 
 
+class NoTopicError(RuntimeError):
+    """A transaction of a service that has no topic has events; nothing was committed."""
+
+    def __init__(self) -> None:
+        super().__init__("the transaction has events to publish, and EVENT_PUBLISH_TOPIC is not set")
+
+
 class Snapshot:
     """The entities that a lookup returned, each as of its latest commit when it was read.
 
@@ -70,7 +77,7 @@ class Changes(Generic[R]):
 
     Written as it was read, an entity only has to be unchanged (see write skew in `Store.transact`)."""
     events: Sequence[Event] = ()
-    """Published after the commit, at least once."""
+    """Published after the commit, at least once, to the service's topic: it must have one."""
     on_commit: Callable[[], None] | None = None
     """Called after the commit, for metrics and for what may be left out (`SideEffects.schedule`).
 
@@ -138,10 +145,10 @@ class Store:
         whose change by another transaction at the same moment does no harm.
 
         Raises Contention after too many conflicts, Unavailable if the database cannot be reached,
-        and whatever `decide` raises; nothing is committed then. A commit without an answer is tried
-        again if `retry_unknown`, which is correct only if `decide` finds out that it was applied: by
-        an inbox row, or because applying it twice changes nothing. Else, and after
-        MAX_UNKNOWN_OUTCOMES, it raises OutcomeUnknown.
+        NoTopicError if there are events and the service has no topic, and whatever `decide` raises;
+        nothing is committed then. A commit without an answer is tried again if `retry_unknown`, which is
+        correct only if `decide` finds out that it was applied: by an inbox row, or because applying it
+        twice changes nothing. Else, and after MAX_UNKNOWN_OUTCOMES, it raises OutcomeUnknown.
         """
         with self._observer.transaction() as report:
             changes = await self._rounds(keys, decide, read_only, retry_unknown)
@@ -196,6 +203,8 @@ class Store:
         changes = decide(found)
         if changes.unchanged:
             return changes, []
+        if changes.events and not self._relay.topic:
+            raise NoTopicError
         writes, events = self._observer.annotate(self._relay.topic, changes.writes, changes.events)
         mutations = [found.put(key, entity) for key, entity in writes.items()]
         return replace(changes, writes=writes, events=events), mutations + self._outbox.inserts(events)

@@ -4,6 +4,7 @@ from functools import partial
 
 from contract.reactions import handlers
 from contract.shop import SHOP, publishers
+from contract.tickets import ORDER_TICKET
 from rpc.delivery_pb2 import DESCRIPTOR
 from rpc.delivery_pb2_grpc import add_DeliveryServicer_to_server
 from sagakit.run import main
@@ -18,6 +19,7 @@ def build(kit: Kit) -> Service:
         servicers=[partial(add_DeliveryServicer_to_server, Servicer(usecases))],
         reflection_names=[DESCRIPTOR.services_by_name["Delivery"].full_name],
         handlers=handlers(REACTIONS, usecases, publishers(kit.subscribe_topics)),
+        publishes=[ORDER_TICKET],
     )
 
 

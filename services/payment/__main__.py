@@ -4,6 +4,7 @@ from functools import partial
 
 from contract.reactions import handlers
 from contract.shop import SHOP, publishers
+from contract.tickets import ORDER_TICKET
 from rpc.payment_pb2 import DESCRIPTOR
 from rpc.payment_pb2_grpc import add_PaymentServicer_to_server
 from sagakit.run import main
@@ -23,6 +24,7 @@ def build(kit: Kit) -> Service:
         servicers=[partial(add_PaymentServicer_to_server, Servicer(usecases))],
         reflection_names=[DESCRIPTOR.services_by_name["Payment"].full_name],
         handlers=handlers(REACTIONS, usecases, publishers(kit.subscribe_topics)),
+        publishes=[ORDER_TICKET],
         reminders={PAYMENT: usecases.remind},
         waiting_since={PAYMENT: lambda entity: float(entity["time"])},
         health_checks=[provider.check],

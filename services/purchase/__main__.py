@@ -3,6 +3,7 @@
 from functools import partial
 
 from contract.shop import SHOP, publishers
+from contract.tickets import ORDER_TICKET
 from rpc.purchase_pb2 import DESCRIPTOR
 from rpc.purchase_pb2_grpc import add_PurchaseServicer_to_server
 from sagakit.run import main
@@ -21,6 +22,7 @@ def build(kit: Kit) -> Service:
         servicers=[partial(add_PurchaseServicer_to_server, Servicer(usecases))],
         reflection_names=[DESCRIPTOR.services_by_name["Purchase"].full_name],
         handlers=usecases.handlers(publishers(kit.subscribe_topics)),
+        publishes=[ORDER_TICKET],
         reminders={TICKET: usecases.remind},
         waiting_since={TICKET: opened_at},
     )

@@ -4,6 +4,7 @@ from functools import partial
 
 from contract.reactions import handlers
 from contract.shop import SHOP, publishers
+from contract.tickets import ORDER_TICKET
 from rpc.stock_pb2 import DESCRIPTOR
 from rpc.stock_pb2_grpc import add_StockServicer_to_server
 from sagakit.run import main
@@ -23,6 +24,7 @@ def build(kit: Kit) -> Service:
         servicers=[partial(add_StockServicer_to_server, servicer)],
         reflection_names=[DESCRIPTOR.services_by_name["Stock"].full_name],
         handlers=handlers(REACTIONS, usecases, publishers(kit.subscribe_topics)),
+        publishes=[ORDER_TICKET],
         reminders={RESERVATION: usecases.remind},
         waiting_since={RESERVATION: lambda entity: float(entity["time"])},
     )
