@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help run clean check check-newest remake lint types imports proto-check fast-tests slow-tests test ci simulate model fuzz bench dist docs screenshots swagger-ui proto proto-release lock chaos upgrade overload release \
+.PHONY: help run clean check check-newest remake lint types imports proto-check fast-tests slow-tests test ci simulate model fuzz bench dist docs site screenshots swagger-ui proto proto-release lock chaos upgrade overload release \
 	manifests images push deploy project project-teardown test-cloud
 
 PYTHON ?= python3
@@ -9,6 +9,8 @@ REGISTRY ?= localhost/saga
 TAG ?= dev
 SWAGGER_UI ?= 5.35.0
 SWAGGER_UI_SHA512 ?= U06rpMtW9V3XPGOBeamTUSr0Z09jMX4IJuANpE/EZbAhw0G8CgwrzU4YmXkn/h0wCDNsXdGarTNNHC3sU8yVUQ==
+MERMAID ?= 12.3.0
+MERMAID_SHA512 ?= 4113TdXeLAsMruJ79OpFL5O8+LTFXhQqZ260rF3tgUmiNAtRm4Uume04I+65PRN6yZ69J4f8rVYWW8zRk65UYw==
 FAST_SUITES := kit/tests tests/unit tests/contract tests/service tests/golden
 LAST_RELEASE = $(notdir $(lastword $(sort $(wildcard tests/compatibility/[0-9]*))))
 VENV := .venv
@@ -134,6 +136,17 @@ docs: $(VENV)/.dev ## Regenerate the diagrams, the tables of settings and metric
 	$(BIN)/python -m tests.metrics_table
 	deploy/monitoring/gke >deploy/k8s/overlays/gke/rules.yaml
 
+site: $(VENV)/.site build/mermaid/$(MERMAID) ## Build the site of the documentation, build/site; a broken link fails
+	NO_MKDOCS_2_WARNING=1 $(VENV)/site/bin/mkdocs build --quiet --clean
+
+# The digest is that of the registry: `npm view mermaid@VERSION dist.integrity`.
+build/mermaid/$(MERMAID):
+	rm -rf build/mermaid && mkdir -p build/mermaid
+	npm pack --silent --pack-destination build/mermaid mermaid@$(MERMAID)
+	test "$$(openssl dgst -sha512 -binary build/mermaid/*.tgz | base64 -w0)" = "$(MERMAID_SHA512)"
+	tar -xzf build/mermaid/*.tgz -C build/mermaid package/dist/mermaid.min.js
+	@touch $@
+
 screenshots: $(VENV)/.dev ## Take the pictures in docs/images from a running suite (needs chromium)
 	$(BIN)/python -m tests.screenshots docs/images
 
@@ -157,6 +170,7 @@ lock: $(VENV)/.dev ## Pin the newest versions of all dependencies
 	$(call pin,requirements.txt,$(PACKAGES) --group build)
 	$(call pin,requirements-dev.txt,$(PACKAGES) --group build --group dev -c requirements.txt)
 	$(call pin,tests/deploy/checkov.txt,,tests/deploy/checkov.in)
+	$(call pin,docs/site/requirements.txt,,docs/site/requirements.in)
 
 protoc = $(BIN)/python -m grpc_tools.protoc -Irpc=proto \
 	--plugin=protoc-gen-mypy=$(BIN)/protoc-gen-mypy --plugin=protoc-gen-mypy_grpc=$(BIN)/protoc-gen-mypy_grpc \
@@ -189,4 +203,9 @@ $(VENV)/.dev: $(VENV)/.locked requirements-dev.txt | $(VENV)/.run
 $(VENV)/.checkov: $(VENV)/.created tests/deploy/checkov.txt
 	$(PYTHON) -m venv $(VENV)/checkov
 	$(VENV)/checkov/bin/pip install --quiet --disable-pip-version-check --require-hashes -r tests/deploy/checkov.txt
+	@touch $@
+
+$(VENV)/.site: $(VENV)/.created docs/site/requirements.txt
+	$(PYTHON) -m venv $(VENV)/site
+	$(VENV)/site/bin/pip install --quiet --disable-pip-version-check --require-hashes -r docs/site/requirements.txt
 	@touch $@
