@@ -9,6 +9,7 @@ TOPOLOGY = Topology(
             topic="com.example.purchase",
             subscribes_to=("stock", "payment", "delivery"),
             grpc_services=("com.example.service.purchase.Purchase",),
+            expiring_kinds=("Cart",),
         ),
         ServiceDeclaration(
             "stock",

@@ -35,7 +35,7 @@ def granted(project: str, ephemeral_project: str, namespace: str, database: str)
     """Yield every binding."""
     yield _ephemeral_role(ephemeral_project)
     yield from _dead_letters()
-    for service in TOPOLOGY.topics:
+    for service in TOPOLOGY.names:
         yield from _service(member(project, namespace, service), service)
     for binding in on_projects(project, ephemeral_project, namespace, database):
         yield Step(binding.title, _project_binding("add", binding))
@@ -51,7 +51,7 @@ def on_projects(project: str, ephemeral_project: str, namespace: str, database: 
     # Each database has a title of its own: the binding of a restored one is added beside the earlier one's.
     named = f"projects/{project}/databases/{database}"
     only = f'expression=resource.name=="{named}",title={database}-database'
-    for service in TOPOLOGY.topics:
+    for service in TOPOLOGY.names:
         who = member(project, namespace, service)
         yield Binding(project, f"{service} may use the database", "roles/datastore.user", who, only)
     role, who = f"projects/{ephemeral_project}/roles/{EPHEMERAL_ROLE}", member(project, namespace, "gateway")
@@ -84,7 +84,7 @@ def member(project: str, namespace: str, account: str) -> str:
 
 def _service(who: str, service: str) -> Iterator[Step]:
     """A service publishes to its own topic and to the dead letters, and pulls its own subscriptions."""
-    for topic in (TOPOLOGY.topics[service], TOPOLOGY.dead_letter_topic):
+    for topic in filter(None, (TOPOLOGY.service(service).topic, TOPOLOGY.dead_letter_topic)):
         yield Step(f"{service} may publish to {topic}", _bind("topics", topic, who, PUBLISHER))
     for topic in TOPOLOGY.subscribed_topics(service):
         name = subscription_name(service, topic)

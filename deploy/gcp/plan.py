@@ -9,7 +9,6 @@ from deploy.gcp.steps import NUMBER, Step, gcloud
 from sagakit.backends.gcp.provision import MESSAGE_RETENTION_SECONDS
 from sagakit.bus import SubscriptionSpec
 from sagakit.inbox import inbox_kind
-from services.purchase.storage import CART
 
 NAME = "saga"
 """Name of the repository, the address, the certificates, the namespace and, unless restored, the database."""
@@ -26,7 +25,9 @@ APIS = (
     "monitoring",
     "pubsub",
 )
-EXPIRING = (*(inbox_kind(service) for service in TOPOLOGY.topics), CART)
+EXPIRING = tuple(
+    kind for service in TOPOLOGY.services for kind in (inbox_kind(service.name), *service.expiring_kinds)
+)
 """Kinds whose entities have `expires_at`."""
 
 PRIVATE_GOOGLE = "199.36.153.8,199.36.153.9,199.36.153.10,199.36.153.11"

@@ -14,6 +14,20 @@ _TOPIC = re.compile(r"(?!goog)[A-Za-z][A-Za-z0-9._~+%-]{2,199}")
 
 
 @dataclass(frozen=True, slots=True)
+class Resources:
+    """CPU and memory of one process in Kubernetes' units, and how far the service scales out."""
+
+    cpu_request: str = "100m"
+    memory_request: str = "160Mi"
+    cpu_limit: str = "1"
+    memory_limit: str = "512Mi"
+    max_replicas: int = 10
+
+
+DEFAULT_RESOURCES = Resources()
+
+
+@dataclass(frozen=True, slots=True)
 class ServiceDeclaration:
     """One service: its name, what it publishes to, and whom it receives events from."""
 
@@ -25,6 +39,12 @@ class ServiceDeclaration:
     """The names of the services whose events it receives, or of foreign topics."""
     grpc_services: Sequence[str] = ()
     """The full names of its gRPC services, such as `com.example.service.purchase.Purchase`."""
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """Variables of its own, beside those of its topics, wherever it runs."""
+    resources: Resources = DEFAULT_RESOURCES
+    """Its CPU and memory in a cluster."""
+    expiring_kinds: Sequence[str] = ()
+    """Kinds of its own, beside its inbox, whose entities expire at their `expires_at`."""
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name) or len(self.name) > NAME_MAX_LENGTH:
@@ -39,6 +59,11 @@ class ServiceDeclaration:
     def package(self) -> str:
         """The name of its Python package: `loyalty_points` for `loyalty-points`."""
         return self.name.replace("-", "_")
+
+    @property
+    def address_variable(self) -> str:
+        """The variable that names its address to its clients: `LOYALTY_POINTS_ADDRESS`."""
+        return f"{self.package.upper()}_ADDRESS"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +101,11 @@ class Topology:
         """The topic of each service that publishes."""
         return {service.name: service.topic for service in self.services if service.topic is not None}
 
+    @property
+    def grpc_services(self) -> Mapping[str, str]:
+        """The full name of the first gRPC service of each service that has one."""
+        return {service.name: service.grpc_services[0] for service in self.services if service.grpc_services}
+
     def service(self, name: str) -> ServiceDeclaration:
         """Return a declaration. Raises KeyError if there is none."""
         return {service.name: service for service in self.services}[name]
@@ -106,12 +136,14 @@ class Topology:
         return [*own, SubscriptionSpec(self.dead_letter_subscription, self.dead_letter_topic, None)]
 
     def environ(self, name: str) -> dict[str, str]:
-        """Return the variables that name a service's topics to its process."""
-        publishes_to = self.service(name).topic
+        """Return the variables of a service's process: the names of its topics, and those of its own."""
+        service = self.service(name)
+        publishes_to = service.topic
         return {
             **({} if publishes_to is None else {"EVENT_PUBLISH_TOPIC": publishes_to}),
             "EVENT_SUBSCRIBE_TOPICS": ",".join(self.subscribed_topics(name)),
             "EVENT_DEAD_LETTER_TOPIC": self.dead_letter_topic,
+            **service.environment,
         }
 
 

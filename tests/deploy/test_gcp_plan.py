@@ -19,7 +19,9 @@ from deploy.gcp.plan import EXPIRING, Where, setup
 from deploy.gcp.steps import Step, quoted
 from deploy.gcp.teardown import teardown
 from sagakit.backends.gcp.provision import PubsubProvisioner
+from sagakit.inbox import inbox_kind
 from sagakit.tables import EXPIRES_AT
+from services.purchase.storage import CART
 from tests.support.manifests import ROOT
 from tests.support.suite import running_suite
 
@@ -128,7 +130,7 @@ def faults_of_database(steps: list[Step], database: str) -> list[str]:
     return [
         *(f"condition: {argv}" for argv in roles if only not in argv),
         *(f"another database: {argv}" for argv in firestore if f"--database={database}" not in argv),
-        *([] if len(roles) == len(TOPOLOGY.topics) else ["a service may not use it"]),
+        *([] if len(roles) == len(TOPOLOGY.names) else ["a service may not use it"]),
         *(
             f"rows of {kind} never expire"
             for kind in EXPIRING
@@ -138,7 +140,7 @@ def faults_of_database(steps: list[Step], database: str) -> list[str]:
 
 
 def test_roles_are_granted_to_service_accounts_of_the_manifests():
-    accounts = {*TOPOLOGY.topics, "gateway", "provision"}
+    accounts = {*TOPOLOGY.names, "gateway", "provision"}
     members = {word for step in setup(WHERE) for word in step.run if word.startswith("--member=principal:")}
 
     known = {f"--member={member('my-proj', 'saga', account)}" for account in accounts}
@@ -146,7 +148,7 @@ def test_roles_are_granted_to_service_accounts_of_the_manifests():
     assert members == {*known, f"--member={adapter}"}
 
 
-async def test_exactly_the_expiring_kinds_have_a_ttl_policy(tmp_path: Path):
+async def test_every_expiring_kind_has_a_ttl_policy(tmp_path: Path):
     environ = {"BACKEND": "embedded", "EMBEDDED_FILE": str(tmp_path / "data.sqlite3")}
     async with running_suite(environ) as suite:
         order = await suite.order("c1", blue=1)
@@ -156,7 +158,9 @@ async def test_exactly_the_expiring_kinds_have_a_ttl_policy(tmp_path: Path):
     with closing(sqlite3.connect(environ["EMBEDDED_FILE"])) as database:
         rows = database.execute("SELECT DISTINCT kind FROM entity WHERE expires_at IS NOT NULL").fetchall()
     assert EXPIRES_AT == "expires_at"
-    assert {kind for (kind,) in rows} | {"Cart"} == set(EXPIRING)
+    expiring = {kind for (kind,) in rows}
+    assert expiring >= {inbox_kind("stock"), inbox_kind("purchase")}
+    assert expiring | {CART} <= set(EXPIRING)
 
 
 @pytest.mark.emulators

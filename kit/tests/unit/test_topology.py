@@ -40,6 +40,22 @@ def test_environment_of_a_service_names_its_topics():
     assert "EVENT_PUBLISH_TOPIC" not in SHOP.environ("statistics")
 
 
+def test_environment_of_a_service_has_its_own_variables():
+    topology = Topology((ServiceDeclaration("points", environment={"RATE": "3"}),))
+
+    assert topology.environ("points")["RATE"] == "3"
+
+
+def test_variable_of_an_address_has_no_hyphens():
+    assert SHOP.service("parcel-post").address_variable == "PARCEL_POST_ADDRESS"
+
+
+def test_grpc_service_is_the_first_declared_one():
+    services = (ServiceDeclaration("a", grpc_services=("shop.a.A", "shop.a.Admin")), ServiceDeclaration("b"))
+
+    assert Topology(services).grpc_services == {"a": "shop.a.A"}
+
+
 @pytest.mark.parametrize("name", ["", "Orders", "2nd", "a--b", "a-", "a_b", "a.b", "é", "a" * 31, "a\n"])
 def test_name_that_kubernetes_or_google_cloud_reject_is_rejected(name: str):
     with pytest.raises(ValueError, match="no name of a service"):
