@@ -136,7 +136,8 @@ async def test_connection_that_lasted_resets_the_attempts():
 
     async def heartbeats() -> AsyncIterator[bytes]:
         yield b": still here\n\n"
-        follower.clock.seconds += STABLE_AFTER_SECONDS
+        # More than that: the difference of two rounded sums may be a little less than what was added.
+        follower.clock.seconds += STABLE_AFTER_SECONDS + 1
 
     lasting = [httpx.Response(200, content=heartbeats()) for _ in range(3 * ATTEMPTS)]
     follower.api = Api(*lasting, stream(END))
