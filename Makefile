@@ -133,10 +133,12 @@ test-cloud: $(VENV)/.dev ## Run the contract suites against a real project, in r
 docs: $(VENV)/.dev ## Regenerate the diagrams, the tables of settings and metrics and the alarms of GKE from the code
 	$(BIN)/python -m sagactl.diagram
 	$(BIN)/python -m sagactl.configuration
+	$(BIN)/python docs/site/reasons.py
 	$(BIN)/python -m tests.metrics_table
 	deploy/monitoring/gke >deploy/k8s/overlays/gke/rules.yaml
 
-site: $(VENV)/.site build/mermaid/$(MERMAID) ## Build the site of the documentation, build/site; a broken link fails
+site: $(VENV)/.run $(VENV)/.site build/mermaid/$(MERMAID) ## Build the site of the documentation, build/site; a broken link fails
+	mkdir -p build/pages && $(BIN)/python docs/site/commands.py >build/pages/sagactl.md
 	NO_MKDOCS_2_WARNING=1 $(VENV)/site/bin/mkdocs build --quiet --clean
 
 # The digest is that of the registry: `npm view mermaid@VERSION dist.integrity`.

@@ -11,6 +11,7 @@ import pytest
 from contract.messages import to_json
 from contract.tickets import RESERVED, CartItem, TicketMessage
 from contract.topology import TOPOLOGY
+from docs.site import reasons
 from rpc.purchase_pb2 import CartItem as CartItemPb
 from rpc.purchase_pb2 import OrderTicket
 from sagactl.__main__ import main as sagactl
@@ -48,6 +49,15 @@ def test_architecture_shows_the_transition_tables():
 def test_diagram_without_a_placeholder_is_an_error():
     with pytest.raises(LookupError):
         redrawn("no placeholder")
+
+
+def test_reasons_are_those_of_the_code():
+    assert reasons.FILE.read_text() == reasons.document(), "regenerate it: make docs"
+
+
+@pytest.mark.parametrize("reason", ["cart-not-closed", "idempotency-key-reused", "not-published-by"])
+def test_reasons_of_every_origin_are_found(reason: str):
+    assert f"| `{reason}` |" in reasons.document()
 
 
 def test_architecture_names_every_topic():

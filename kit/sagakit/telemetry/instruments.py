@@ -63,6 +63,7 @@ class Metrics:
         return counter
 
     def histogram(self, declared: Histogram) -> metrics.Histogram:
+        """Return the histogram. Its bounds are those of the declaration."""
         return self._meter.create_histogram(
             declared.name,
             declared.unit,
