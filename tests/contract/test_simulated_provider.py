@@ -7,6 +7,8 @@ import pytest
 from sagakit.errors import Contention, Unavailable
 from sagakit.runtime import Runtime
 from sagakit.tables import Key, Tables
+from sagakit.testing.clock import Clock, impatient
+from sagakit.testing.tables import CountedTables
 from services.payment.provider import Canceled, Charged, Declined
 from services.payment.simulated import (
     LEDGER,
@@ -17,10 +19,8 @@ from services.payment.simulated import (
     save_faults,
     to_entry,
 )
-from tests.support.clock import Clock, impatient
 from tests.support.eventually import eventually
 from tests.support.stores import OpenTables
-from tests.support.tables import CountedTables
 
 DECLINED = Declined("declined: 1001 is above the limit of 1000")
 

@@ -19,8 +19,8 @@ from sagakit.relay import Relay
 from sagakit.runtime import Runtime
 from sagakit.store import Snapshot, Store
 from sagakit.tables import DUE, Entity, Insert, Key, Row
+from sagakit.testing.tables import MemoryTables
 from services.payment.provider import ChargeAnswer, PaymentProvider
-from tests.support.tables import MemoryTables
 from tests.support.usecases import INBOX, OUTBOX
 
 NOW = 1_800_000_000.0

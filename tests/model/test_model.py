@@ -10,6 +10,7 @@ import pytest
 from contract.tickets import APPROVED, CANCELED, PAID, PRE_APPROVED, RESERVED
 from sagakit.store import Changes
 from sagakit.tables import Mutation
+from sagakit.testing.tables import MemoryTables
 from services.payment.charge import CHARGING
 from services.payment.storage import PAYMENT
 from services.payment.usecases import UseCases as Payment
@@ -17,7 +18,6 @@ from services.purchase.ticket import TRANSITIONS, Transition
 from services.stock.usecases import UseCases as Stock
 from tests.model.shops import STARTS, Start, explore
 from tests.simulation.planted_bugs import BUGS, inserts
-from tests.support.tables import MemoryTables
 
 SIMULATED = {bug.name: bug.plant for bug in BUGS}
 

@@ -4,6 +4,7 @@ from collections.abc import Awaitable
 
 from contract.tickets import APPROVED, PAID, PRE_APPROVED, RESERVED, CartItem, TicketMessage
 from sagakit.runtime import Runtime
+from sagakit.testing.tables import CountedTables, MemoryTables
 from services.delivery.usecases import UseCases as Delivery
 from services.payment.simulated import SimulatedProvider
 from services.payment.usecases import UseCases as Payment
@@ -14,7 +15,6 @@ from services.stock.inventory import home_shard
 from services.stock.shards import ShardHints
 from services.stock.usecases import UseCases as Stock
 from tests.support.counted_saga import CountedSaga
-from tests.support.tables import CountedTables, MemoryTables
 from tests.support.usecases import REMINDERS, use_cases
 
 BLUE = CartItem("blue", 3)

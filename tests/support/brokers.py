@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -20,13 +20,17 @@ from sagakit.backends.gcp.provision import DEAD_AFTER_SECONDS, PubsubProvisioner
 from sagakit.backends.gcp.pubsub import open_pubsub
 from sagakit.bus import Bus, Delivery, Message, Provisioner, SubscriptionSpec
 from sagakit.runtime import Runtime
+from sagakit.testing.broker import MemoryBroker
+from sagakit.testing.bus import MemoryBus
 from tests.support import cloud
 from tests.support.eventually import eventually
 
 ROOT = Path(__file__).parents[2]
 
 BROKERS = (
-    [cloud.CLOUD] if cloud.PROJECT else ["embedded", pytest.param("pubsub", marks=pytest.mark.emulators)]
+    [cloud.CLOUD]
+    if cloud.PROJECT
+    else ["memory", "embedded", pytest.param("pubsub", marks=pytest.mark.emulators)]
 )
 """If a real project is configured, that alone."""
 
@@ -40,14 +44,17 @@ class Broker:
     project: str
     """For a real one: the prefix of all names of the test."""
     emulator: str
+    memory: MemoryBroker = field(default_factory=MemoryBroker)
 
     @property
     def lease_seconds(self) -> int:
         """The broker's shortest lease: how long a message is blocked if its holder dies."""
-        return 1 if self.name == "embedded" else 10
+        return 1 if self.name in {"memory", "embedded"} else 10
 
     def open(self) -> AbstractAsyncContextManager[Bus]:
         """Open the bus, as each process does."""
+        if self.name == "memory":
+            return self._memory()
         if self.name == "embedded":
             return self._embedded()
         if self.name == cloud.CLOUD:
@@ -55,6 +62,8 @@ class Broker:
         return open_pubsub(self.project, self.emulator, self.lease_seconds)
 
     def provisioner(self) -> AbstractAsyncContextManager[Provisioner]:
+        if self.name == "memory":
+            return self._memory()
         if self.name == "embedded":
             return self._embedded()
         if self.name == cloud.CLOUD:
@@ -72,7 +81,9 @@ class Broker:
 
     async def delete_topic(self, topic: str) -> None:
         """Delete a topic, as an operator does by hand; its subscriptions remain."""
-        if self.name == "embedded":
+        if self.name == "memory":
+            del self.memory.topics[topic]
+        elif self.name == "embedded":
             await delete_embedded_topic(self.file, topic)
         elif self.name == cloud.CLOUD:
             await delete_pubsub_topic(cloud.PROJECT, cloud.pubsub(), self.project + topic)
@@ -86,6 +97,12 @@ class Broker:
             if isinstance(inner, PubsubProvisioner):
                 inner.now = lambda: time.time() - 2 * DEAD_AFTER_SECONDS
             await provisioner.ensure_subscription(spec)
+
+    @asynccontextmanager
+    async def _memory(self) -> AsyncIterator[MemoryBus]:
+        bus = MemoryBus(self.memory)
+        yield bus
+        bus.die()
 
     @asynccontextmanager
     async def _embedded(self) -> AsyncIterator[EmbeddedBus]:

@@ -15,6 +15,7 @@ from sagakit.relay import Relay
 from sagakit.runtime import Runtime
 from sagakit.store import Store
 from sagakit.tables import Delete, Key
+from sagakit.testing.tables import CountedTables, MemoryTables
 from services.delivery.usecases import REACTIONS as DELIVERY
 from services.delivery.usecases import UseCases as Delivery
 from services.payment.simulated import SimulatedProvider
@@ -26,7 +27,6 @@ from services.stock.shards import ShardHints
 from services.stock.usecases import REACTIONS as STOCK
 from services.stock.usecases import UseCases as Stock
 from tests.support.manual_bus import ManualBus
-from tests.support.tables import CountedTables, MemoryTables
 from tests.support.usecases import REMINDERS, use_cases
 
 U = TypeVar("U")

@@ -2,7 +2,7 @@
 
 from sagakit.bus import Message, PulledMessage
 from sagakit.errors import Unavailable
-from tests.support.tables import MemoryTables
+from sagakit.testing.tables import MemoryTables
 
 
 class CountedTables(MemoryTables):

@@ -17,10 +17,10 @@ from sagakit.reminders import Reminders, ReminderSchedule, RemindFn, due_propert
 from sagakit.store import Changes, Store
 from sagakit.sweeper import PAGE, Claim, Sweeper
 from sagakit.tables import DUE, Entity, Insert, Key, Row, Update
-from tests.support.clock import Clock, settled
+from sagakit.testing.clock import Clock, settled
+from sagakit.testing.tables import CountedTables, MemoryTables
 from tests.support.counter import OUTBOX, TOPIC, an_event
 from tests.support.manual_bus import ManualBus, ManualDelivery, ManualPull
-from tests.support.tables import CountedTables, MemoryTables
 
 
 @asynccontextmanager

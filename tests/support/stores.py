@@ -10,8 +10,8 @@ from sagakit.backends.embedded.database import Database
 from sagakit.backends.embedded.tables import EmbeddedTables
 from sagakit.backends.gcp.datastore import open_datastore
 from sagakit.tables import Tables
+from sagakit.testing.tables import MemoryTables
 from tests.support import cloud
-from tests.support.tables import MemoryTables
 
 STORES = (
     [cloud.CLOUD]

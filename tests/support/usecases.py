@@ -16,12 +16,12 @@ from sagakit.runtime import Runtime
 from sagakit.store import Store
 from sagakit.sweeper import Sweeper
 from sagakit.tables import DUE, Key, Row, Tables
+from sagakit.testing.clock import Clock
+from sagakit.testing.tables import MemoryTables
 from services.purchase.storage import TICKET
 from services.purchase.ticket import Report, Ticket
 from services.purchase.usecases import UseCases as Purchase
-from tests.support.clock import Clock
 from tests.support.metrics import Measured
-from tests.support.tables import MemoryTables
 
 U = TypeVar("U")
 

@@ -9,6 +9,8 @@ from contract.tickets import CartItem
 from sagactl.inspect.audit import problems, summary
 from sagactl.inspect.records import PAGE, Order, Records, load_records
 from sagakit.tables import Insert, Key
+from sagakit.testing.clock import START
+from sagakit.testing.tables import MemoryTables
 from services.delivery.shipment import Shipment
 from services.delivery.storage import delivery_key, shipment_entity
 from services.payment.charge import SETTLED, Charge
@@ -24,8 +26,6 @@ from services.stock.storage import (
     reservation_key,
     shard_entities,
 )
-from tests.support.clock import START
-from tests.support.tables import MemoryTables
 
 BLUE = (("blue", 3),)
 

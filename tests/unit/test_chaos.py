@@ -12,6 +12,7 @@ from bench.proxy import proxied
 from contract.tickets import CartItem
 from sagactl.local.programs import GATEWAY, SERVICES
 from sagakit.tables import Insert, Key
+from sagakit.testing.tables import MemoryTables
 from services.purchase.ticket import Ticket
 from tests.chaos.checks import added_fields, lost_fields, order_problems
 from tests.chaos.customers import AcceptedOrder
@@ -20,7 +21,6 @@ from tests.chaos.future import ADDED, STORED
 from tests.chaos.proxy import faulty
 from tests.chaos.schedule import victims
 from tests.support.grpcserver import serving
-from tests.support.tables import MemoryTables
 
 SERVICE = "google.datastore.v1.Datastore"
 

@@ -20,7 +20,7 @@ from sagactl.dashboard.screen import screen
 from sagakit.backends import Broker
 from sagakit.bus import Message
 from sagakit.errors import Unavailable
-from tests.support.clock import Clock
+from sagakit.testing.clock import Clock
 from tests.support.dashboard import CountedTables, DeadLetters
 from tests.support.manual_bus import ManualBus
 

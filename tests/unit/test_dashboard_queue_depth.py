@@ -15,9 +15,9 @@ from sagactl.dashboard.queue_depth import (
 from sagakit.events import Event, timestamp
 from sagakit.outbox import Outbox
 from sagakit.tables import Insert, Key, Row
+from sagakit.testing.clock import START, Clock
 from services.purchase.storage import ticket_entity, ticket_key
 from services.purchase.ticket import Report, opened, reported
-from tests.support.clock import START, Clock
 from tests.support.dashboard import CountedTables, DeadLetters
 
 NOW = START + 100

@@ -20,9 +20,9 @@ from sagactl.inspect.dead_letter_queue import (
 from sagactl.inspect.dead_letters import DeadLetter, Filter
 from sagakit.bus import PULL_LEASE_SECONDS, Message
 from sagakit.errors import Unavailable
-from tests.support.clock import START
+from sagakit.testing.clock import START
+from sagakit.testing.tables import MemoryTables
 from tests.support.leased_messages import LeasedMessages
-from tests.support.tables import MemoryTables
 
 ALL = Filter()
 ODD = Filter(reason="odd")

@@ -13,6 +13,8 @@ from sagactl.inspect.verification import verified
 from sagakit.bus import Message, PulledMessage
 from sagakit.errors import Unavailable
 from sagakit.tables import Insert, Key, Row
+from sagakit.testing.clock import START
+from sagakit.testing.tables import CountedTables, MemoryTables
 from services.delivery.shipment import Shipment
 from services.delivery.storage import delivery_key, shipment_entity
 from services.payment import charge as charges
@@ -23,8 +25,6 @@ from services.purchase.ticket import Report, cancel, opened, reported
 from services.stock import inventory
 from services.stock.inventory import Allocation, Reservation
 from services.stock.storage import reservation_entity, reservation_key
-from tests.support.clock import START
-from tests.support.tables import CountedTables, MemoryTables
 
 ITEMS = (CartItem("blue", 3), CartItem("red", 1))
 ALLOCATIONS = (Allocation("blue", 0, 3), Allocation("red", 0, 1))

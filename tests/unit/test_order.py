@@ -8,6 +8,7 @@ from contract.tickets import CartItem
 from sagactl.cli.order import describe, load
 from sagactl.errors import CommandError
 from sagakit.tables import Insert, Key, Tables
+from sagakit.testing.tables import CountedTables, MemoryTables
 from services.delivery.shipment import Shipment
 from services.delivery.storage import delivery_key, shipment_entity
 from services.payment import charge as charges
@@ -18,7 +19,6 @@ from services.purchase.ticket import Report, Ticket, cancel, opened, reported
 from services.stock import inventory
 from services.stock.inventory import Allocation, Reservation
 from services.stock.storage import reservation_entity, reservation_key
-from tests.support.tables import CountedTables, MemoryTables
 
 WANTED = (CartItem("blue", 3), CartItem("green", 1))
 TICKET = opened("o", "cart", WANTED, 1.0)

@@ -7,8 +7,8 @@ import pytest
 
 from sagakit.runtime import Runtime
 from sagakit.telemetry.spans import in_span
+from sagakit.testing.clock import Clock
 from services.gateway.order_feed.feed import RECORDS_TIMEOUT_SECONDS, OrderFeeds
-from tests.support.clock import Clock
 from tests.support.eventually import eventually
 from tests.support.order_feed import ME, Records, followed, idle, keys, read_again, ticket
 from tests.support.traces import Traces, trace_id_of

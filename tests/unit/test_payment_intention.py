@@ -6,9 +6,9 @@ from contract.tickets import CANCELED, PAID, PAYMENT_FAILED, RESERVED
 from sagakit.consumer import Outcome
 from sagakit.errors import Unavailable
 from sagakit.tables import DUE
+from sagakit.testing.clock import settled
 from services.payment.charge import CANCELED as REFUNDED
 from services.payment.charge import CHARGED, CHARGING, DECLINED
-from tests.support.clock import settled
 from tests.support.payment import TOO_MUCH, PaymentHarness, a_ticket
 
 

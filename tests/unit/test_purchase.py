@@ -20,11 +20,11 @@ from sagakit.errors import FailedPrecondition, NotFound, OutcomeUnknown, Poison
 from sagakit.events import timestamp
 from sagakit.sweeper import Expiry
 from sagakit.tables import Mutation, Tables
+from sagakit.testing.clock import START
+from sagakit.testing.tables import LostResponseTables, MemoryTables
 from services.purchase.ticket import CLIENT, TIMEOUT, HistoryEntry
 from services.purchase.usecases import UseCases as Purchase
-from tests.support.clock import START
 from tests.support.harness import background
-from tests.support.tables import LostResponseTables, MemoryTables
 from tests.support.usecases import DEADLINE, REMINDERS, PurchaseHarness
 
 

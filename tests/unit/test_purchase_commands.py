@@ -7,9 +7,9 @@ import pytest
 from contract.tickets import PAID, CartItem
 from sagakit.auth.caller import Caller, acting_as
 from sagakit.errors import FailedPrecondition, InvalidArgument, NotFound
+from sagakit.testing.tables import LostResponseTables
 from services.purchase.commands import REUSED
 from services.purchase.ticket import Report
-from tests.support.tables import LostResponseTables
 from tests.support.usecases import PurchaseHarness
 
 BLUE = CartItem("blue", 3)
@@ -42,7 +42,7 @@ each_call = pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
 @each_call
 async def test_repeat_returns_the_first_result_and_changes_nothing(shop: PurchaseHarness, call):
     first = await call(shop.purchase, "k")
-    rows = shop.tables.rows
+    rows = dict(shop.tables.rows)
 
     assert await call(shop.purchase, "k") == first
     assert await call(shop.process(), "k") == first

@@ -2,10 +2,10 @@
 
 from sagactl.cli.pending import PAGE, pending_orders
 from sagakit.tables import Insert, Key, Row, Update
+from sagakit.testing.clock import START
+from sagakit.testing.tables import MemoryTables
 from services.purchase.storage import ticket_entity, ticket_key, to_ticket
 from services.purchase.ticket import opened
-from tests.support.clock import START
-from tests.support.tables import MemoryTables
 
 
 async def tables_with(orders: int, due: float | None, apart: float = 0.0) -> MemoryTables:

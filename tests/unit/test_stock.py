@@ -75,7 +75,7 @@ async def test_cancellation_before_the_order_leaves_a_tombstone(shop: StockHarne
 
 
 async def test_approval_without_a_reservation_changes_nothing(shop: StockHarness):
-    before = shop.tables.rows
+    before = dict(shop.tables.rows)
 
     outcome = await shop.stock.sell("e1", a_ticket(APPROVED))
 

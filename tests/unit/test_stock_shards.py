@@ -13,11 +13,11 @@ from contract.tickets import (
 from sagakit.consumer import Outcome
 from sagakit.errors import FailedPrecondition, NotFound
 from sagakit.tables import Update
+from sagakit.testing.tables import CountedTables
 from services.stock.catalogue import MAX_ITEMS
 from services.stock.inventory import Shard, home_shard
 from services.stock.storage import CATALOGUE, SHARD
 from tests.support.stock import FACTS, StockHarness, a_ticket
-from tests.support.tables import CountedTables
 
 
 @pytest.fixture

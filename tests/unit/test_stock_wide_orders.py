@@ -9,9 +9,9 @@ from contract.tickets import CANCELED, PRE_APPROVED, CartItem, TicketMessage
 from sagakit.consumer import Outcome
 from sagakit.errors import Poison
 from sagakit.tables import MAX_MUTATIONS, Key, Mutation, Row, Tables
+from sagakit.testing.tables import CountedTables
 from services.stock.inventory import MAX_SHARDS
 from tests.support.stock import StockHarness
-from tests.support.tables import CountedTables
 
 MAX_KEYS = 1_000
 MAX_COMMIT = 500

@@ -6,6 +6,7 @@ import pytest
 
 from contract.tickets import CartItem, TicketMessage
 from sagakit.tables import Insert, Key, Update
+from sagakit.testing.tables import MemoryTables
 from services.payment.simulated import FAULTS, load_faults, save_faults
 from services.purchase import cart as carts
 from services.purchase.cart import CLOSED, Cart
@@ -13,7 +14,6 @@ from services.purchase.storage import cart_entity, cart_key, to_cart
 from services.stock.catalogue import Catalogue
 from services.stock.shards import ShardHints
 from services.stock.storage import CATALOGUE, item_key, shard_key
-from tests.support.tables import MemoryTables
 from tests.support.usecases import Harness, PurchaseHarness
 
 NEWER = {"gift": True}

@@ -8,7 +8,8 @@ import pytest
 from sagakit.errors import FailedPrecondition, Rejected
 from sagakit.store import Changes, Snapshot
 from sagakit.tables import Insert, Key, Tables
-from tests.support.clock import Clock
+from sagakit.testing.clock import Clock
+from sagakit.testing.tables import ConflictingTables, CountedTables
 from tests.support.counter import (
     COUNTER,
     INBOX_ROW,
@@ -23,7 +24,6 @@ from tests.support.counter import (
     rejecting,
 )
 from tests.support.stores import OpenTables
-from tests.support.tables import ConflictingTables, CountedTables
 
 
 async def test_state_inbox_and_outbox_are_written_in_one_commit(tables: Tables):

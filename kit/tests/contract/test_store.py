@@ -8,7 +8,8 @@ import pytest
 from sagakit.errors import Contention, OutcomeUnknown, Unavailable
 from sagakit.store import Changes, Snapshot
 from sagakit.tables import Insert, Key, Tables
-from tests.support.clock import impatient
+from sagakit.testing.clock import impatient
+from sagakit.testing.tables import ConflictingTables, CountedTables, LostResponseTables
 from tests.support.counter import (
     COUNTER,
     INBOX_ROW,
@@ -21,7 +22,6 @@ from tests.support.counter import (
     once,
 )
 from tests.support.stores import OpenTables
-from tests.support.tables import ConflictingTables, CountedTables, LostResponseTables
 
 
 async def test_parallel_increments_by_several_processes_lose_no_update(open_tables: OpenTables):

@@ -7,6 +7,7 @@ import pytest
 from sagakit.errors import Contention
 from sagakit.store import MAX_KEY_ROUNDS, Changes, Decide, Snapshot
 from sagakit.tables import Insert, Key, Tables, Update
+from sagakit.testing.tables import ConflictingTables, CountedTables
 from tests.support.counter import (
     COUNTER,
     INBOX_ROW,
@@ -18,7 +19,6 @@ from tests.support.counter import (
     entities,
     once,
 )
-from tests.support.tables import ConflictingTables, CountedTables
 
 OTHER = Key("Counter", "other")
 

@@ -5,8 +5,8 @@ import pytest
 from sagakit.errors import FailedPrecondition
 from sagakit.store import Changes, Decide, Snapshot
 from sagakit.tables import Insert, Key, Tables, Update
+from sagakit.testing.tables import ConflictingTables
 from tests.support.counter import a_store
-from tests.support.tables import ConflictingTables
 
 SAVINGS, CHECKING = Key("Account", "savings"), Key("Account", "checking")
 

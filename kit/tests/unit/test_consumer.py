@@ -9,7 +9,7 @@ from sagakit.consumer import UNKNOWN_ATTEMPTS, Outcome
 from sagakit.errors import Contention, Unavailable
 from sagakit.events import Event
 from sagakit.runtime import Backoff
-from tests.support.clock import settled
+from sagakit.testing.clock import settled
 from tests.support.harness import (
     OTHER_SUBSCRIPTION,
     ConsumerHarness,

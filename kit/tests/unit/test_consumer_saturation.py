@@ -6,7 +6,7 @@ import pytest
 
 from sagakit.consumer import MAX_OUTSTANDING, SATURATION_WINDOW_SECONDS
 from sagakit.errors import Unavailable
-from tests.support.clock import settled
+from sagakit.testing.clock import settled
 from tests.support.harness import OTHER_SUBSCRIPTION, ConsumerHarness, a_message, raises, until
 
 

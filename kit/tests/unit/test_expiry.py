@@ -7,10 +7,10 @@ import pytest
 
 from sagakit.sweeper import MAX_EXPIRED_ROWS, Expiry
 from sagakit.tables import EXPIRES_AT, Insert, Key
-from tests.support.clock import Clock
+from sagakit.testing.clock import Clock
+from sagakit.testing.tables import MemoryTables
 from tests.support.counter import a_store, an_inbox, counting, once
 from tests.support.harness import background
-from tests.support.tables import MemoryTables
 
 DAY = 24 * 3600.0
 

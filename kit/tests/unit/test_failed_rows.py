@@ -18,9 +18,9 @@ from sagakit.sweeper import (
     Expiry,
 )
 from sagakit.tables import DUE, Entity, Insert, Key, Mutation, Row, Update
+from sagakit.testing.tables import MemoryTables
 from tests.support.counter import OUTBOX, an_event
 from tests.support.harness import WAITING, Harness, RemindersHarness, background
-from tests.support.tables import MemoryTables
 
 SHARD = 3
 

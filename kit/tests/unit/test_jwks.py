@@ -16,7 +16,7 @@ from sagakit.auth.jwks import (
     JwksCache,
 )
 from sagakit.errors import Unavailable
-from tests.support.clock import Clock, settled
+from sagakit.testing.clock import Clock, settled
 from tests.support.issuer import ec_key, public
 
 KEYS = {kid: public(kid, ec_key()) for kid in ("first", "second")}

@@ -6,7 +6,7 @@ from itertools import permutations
 import pytest
 
 from sagakit.locks import KeyedLocks
-from tests.support.clock import settled
+from sagakit.testing.clock import settled
 
 
 async def test_different_names_are_independent():

@@ -17,11 +17,11 @@ from sagakit.service import Kit, Service
 from sagakit.settings import ServiceSettings
 from sagakit.store import Changes
 from sagakit.tables import Entity, Insert, Key
-from tests.support.clock import Clock
+from sagakit.testing.clock import Clock
+from sagakit.testing.tables import MemoryTables
 from tests.support.counter import COUNTER, ENVIRON, OUTBOX, an_event, counting, once
 from tests.support.harness import WAITING, a_message, background, remind
 from tests.support.manual_bus import ManualBus, ManualPull
-from tests.support.tables import MemoryTables
 
 
 @dataclass

@@ -12,11 +12,11 @@ from sagakit.store import Changes
 from sagakit.tables import Insert, Key
 from sagakit.telemetry import metrics
 from sagakit.telemetry.outbox_metrics import FORGOTTEN_AFTER_SECONDS
-from tests.support.clock import Clock, settled
+from sagakit.testing.clock import Clock, settled
+from sagakit.testing.tables import MemoryTables
 from tests.support.counter import OUTBOX, a_store, counting, rejecting
 from tests.support.harness import SUBSCRIPTION, ConsumerHarness, Harness, a_message, background, raises
 from tests.support.metrics import Measured
-from tests.support.tables import MemoryTables
 
 
 def consuming(clock: Clock, measured: Measured, handle) -> ConsumerHarness:

@@ -10,7 +10,7 @@ from sagakit.migrations import PAGE, Migrated, Migration, migrate
 from sagakit.runtime import Runtime
 from sagakit.store import CONFLICT_BACKOFF
 from sagakit.tables import DUE, UNREADABLE, Delete, Entity, Insert, Key, Tables, Update
-from tests.support.tables import ConflictingTables, CountedTables, LostResponseTables, MemoryTables
+from sagakit.testing.tables import ConflictingTables, CountedTables, LostResponseTables, MemoryTables
 
 A, B, C = (Key("Parcel", name) for name in "abc")
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from sagakit.due import SHARDS, due_bound, encode_due, is_due, shard_of
 from sagakit.outbox import RELAY_GRACE_SECONDS, Outbox
 from sagakit.tables import DUE, Key, Row
-from tests.support.clock import START, Clock
+from sagakit.testing.clock import START, Clock
 from tests.support.counter import an_event
 
 names = st.text(min_size=1, max_size=128)

@@ -6,7 +6,7 @@ from sagakit.store import Changes
 from sagakit.tables import Key
 from sagakit.telemetry.overdue import SLACK_SECONDS
 from sagakit.telemetry.recorder import Recorder
-from tests.support.clock import START
+from sagakit.testing.clock import START
 from tests.support.harness import WAITING, RemindersHarness
 
 

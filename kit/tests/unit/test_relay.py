@@ -9,7 +9,7 @@ from sagakit.events import Event
 from sagakit.outbox import RELAY_GRACE_SECONDS
 from sagakit.relay import MAX_BATCH, MAX_WAITING
 from sagakit.tables import MAX_MUTATIONS
-from tests.support.clock import settled
+from sagakit.testing.clock import settled
 from tests.support.counter import COUNTER, TOPIC, a_store, an_event, counting
 from tests.support.harness import Harness, background
 

@@ -17,10 +17,10 @@ from sagakit.reminders import (
 from sagakit.store import Changes
 from sagakit.sweeper import PAGE
 from sagakit.tables import DUE, Delete, Entity, Key, Mutation, Update
-from tests.support.clock import START
+from sagakit.testing.clock import START
+from sagakit.testing.tables import ConflictingTables
 from tests.support.counter import a_store, an_event
 from tests.support.harness import WAITING, RemindersHarness, background, remind
-from tests.support.tables import ConflictingTables
 
 
 @pytest.fixture

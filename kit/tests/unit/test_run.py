@@ -18,12 +18,12 @@ from sagakit.run import LOST_AFTER_SECONDS, SUBSCRIPTION_CHECK_INTERVAL_SECONDS,
 from sagakit.runtime import Runtime
 from sagakit.service import Kit, Service
 from sagakit.settings import ServiceSettings, SettingsError
-from tests.support.clock import Clock
+from sagakit.testing.clock import Clock
+from sagakit.testing.tables import MemoryTables
 from tests.support.counter import ENVIRON
 from tests.support.eventually import eventually
 from tests.support.grpcserver import registering
 from tests.support.manual_bus import ManualBus, ManualPull
-from tests.support.tables import MemoryTables
 
 SERVICE = "test.Slow"
 NAMES = ["one-service.things", "one-service.others"]

@@ -12,7 +12,7 @@ from sagakit.errors import Unavailable
 from sagakit.side_effects import MAX_RUNNING, MAX_SCHEDULED, SideEffects
 from sagakit.store import Changes
 from sagakit.tables import Entity
-from tests.support.clock import settled
+from sagakit.testing.clock import settled
 from tests.support.eventually import eventually
 from tests.support.harness import RemindersHarness, background, remind
 

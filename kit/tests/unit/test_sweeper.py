@@ -13,9 +13,9 @@ from sagakit.sweeper import (
     Sweeper,
 )
 from sagakit.tables import DUE, Insert, Key, Row
+from sagakit.testing.tables import CountedTables
 from tests.support.counter import OUTBOX, an_event
 from tests.support.harness import Harness, background
-from tests.support.tables import CountedTables
 
 
 class SweeperHarness(Harness):

@@ -1,15 +1,17 @@
-"""`Tables` for tests: one in memory, and wrappers that count calls, lose responses or cause conflicts."""
+"""`Tables` for tests: in memory, and wrappers that count calls, lose responses or cause conflicts."""
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from sagakit.errors import Contention, OutcomeUnknown, Unavailable
-from sagakit.tables import DUE, EXPIRES_AT, Delete, Insert, Key, Mutation, Row, Tables, Update
+from sagakit.tables import DUE, EXPIRES_AT, Delete, Entity, Insert, Key, Mutation, Row, Tables, Update
 
 
 class MemoryTables:
-    """Tables in a dict. The contract suite holds it to the same promises as the others."""
+    """Tables in memory. `TablesContract` holds them to the same promises as the others."""
+
+    checks_versions = True
 
     def __init__(self) -> None:
         self.rows: dict[Key, Row] = {}
@@ -20,31 +22,21 @@ class MemoryTables:
 
     async def lookup(self, keys: Sequence[Key]) -> dict[Key, Row]:
         await self._call()
-        return {key: self.rows[key] for key in keys if key in self.rows}
+        return self.find(keys)
 
     async def commit(self, mutations: Sequence[Mutation]) -> None:
         await self._call()
         if self.failures:
             raise self.failures.pop(0)
-        rows = dict(self.rows)
-        self._version += 1
-        for mutation in mutations:
-            self._apply(rows, mutation)
-        self.rows = rows
+        self.apply(mutations)
 
     async def due(self, kind: str, start: str, end: str, limit: int) -> list[tuple[Key, Row]]:
         await self._call()
-        found = [
-            (key, row)
-            for key, row in self.rows.items()
-            if key.kind == kind and row.entity.get(DUE) is not None and start <= row.entity[DUE] < end
-        ]
-        return sorted(found, key=lambda each: each[1].entity[DUE])[:limit]
+        return self.find_due(kind, start, end, limit)
 
     async def page(self, kind: str, after: str, limit: int) -> list[tuple[Key, Row]]:
         await self._call()
-        names = sorted(key for key in self.rows if key.kind == kind and key.name > after)
-        return [(key, self.rows[key]) for key in names[:limit]]
+        return self.find_page(kind, after, limit)
 
     async def expire(self, now: float, limit: int) -> int:
         await self._call()
@@ -57,21 +49,59 @@ class MemoryTables:
             del self.rows[key]
         return len(past[:limit])
 
+    def find(self, keys: Iterable[Key]) -> dict[Key, Row]:
+        """Return what `lookup` does, at once."""
+        return {key: self.rows[key] for key in keys if key in self.rows}
+
+    def apply(self, mutations: Sequence[Mutation]) -> None:
+        """Do what `commit` does, at once. Raises Contention."""
+        for mutation in mutations:
+            self._check(mutation)
+        self._version += 1
+        for mutation in mutations:
+            self._put(mutation.key, None if isinstance(mutation, Delete) else mutation.entity)
+
+    def find_due(self, kind: str, start: str, end: str, limit: int) -> list[tuple[Key, Row]]:
+        """Return what `due` does, at once."""
+        found = [
+            (key, row)
+            for key, row in self.rows.items()
+            if key.kind == kind and row.entity.get(DUE) is not None and start <= row.entity[DUE] < end
+        ]
+        return sorted(found, key=lambda each: each[1].entity[DUE])[:limit]
+
+    def find_page(self, kind: str, after: str, limit: int) -> list[tuple[Key, Row]]:
+        """Return what `page` does, at once."""
+        found = sorted(key for key in self.rows if key.kind == kind and key.name > after)
+        return [(key, self.rows[key]) for key in found[:limit]]
+
+    def restore(self, kinds: Sequence[str], rows: Mapping[Key, Row]) -> None:
+        """Replace all entities of some kinds by those in `rows`, as a restore of a backup does."""
+        self._version += 1
+        for key in [key for key in self.rows if key.kind in kinds]:
+            self._put(key, None)
+        for key, row in rows.items():
+            if key.kind in kinds:
+                self._put(key, row.entity)
+
     async def _call(self) -> None:
         await asyncio.sleep(0)
         if self.unavailable:
             raise Unavailable("the tables are unavailable")
 
-    def _apply(self, rows: dict[Key, Row], mutation: Mutation) -> None:
+    def _check(self, mutation: Mutation) -> None:
+        row = self.rows.get(mutation.key)
         match mutation:
-            case Insert(key, entity) if key not in rows:
-                rows[key] = Row(entity, self._version)
-            case Update(key, entity, version) if key in rows and rows[key].version == version:
-                rows[key] = Row(entity, self._version)
-            case Delete(key):
-                rows.pop(key, None)
-            case _:
+            case Insert() if row is not None:
                 raise Contention(str(mutation.key))
+            case Update(_, _, version) if row is None or (self.checks_versions and row.version != version):
+                raise Contention(str(mutation.key))
+
+    def _put(self, key: Key, entity: Entity | None) -> None:
+        if entity is None:
+            self.rows.pop(key, None)
+        else:
+            self.rows[key] = Row(entity, self._version)
 
 
 class CountedTables:
