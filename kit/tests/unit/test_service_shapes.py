@@ -20,13 +20,13 @@ from sagakit.service import Service, ServiceFactory
 from sagakit.settings import BackendSettings, ServiceSettings, SettingsError
 from sagakit.store import Changes, NoTopicError
 from sagakit.tables import Key
+from sagakit.testing.clock import Clock
+from sagakit.testing.tables import MemoryTables
 from tests.support.brokers import process_of
-from tests.support.clock import Clock
 from tests.support.counter import counting, entities
 from tests.support.eventually import eventually
 from tests.support.manual_bus import ManualBus
 from tests.support.shapes import HERMIT, TALLY, TOPOLOGY
-from tests.support.tables import MemoryTables
 
 BARE = {"BACKEND": "embedded", "EMBEDDED_FILE": "none", "PORT": "0"}
 
