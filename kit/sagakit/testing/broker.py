@@ -126,7 +126,7 @@ class MemoryPull:
         self.connection.broker.leave(self)
         if not self._over.done():
             self._over.set_exception(error) if error else self._over.set_result(None)
-            self._over.exception()  # Marks it as retrieved: nobody has to await `ended`.
+            self._over.exception()  # Marks it as retrieved: a caller need not await `ended`.
 
 
 class MemoryBroker:
