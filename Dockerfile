@@ -1,4 +1,5 @@
-# One image per service: `docker build --target purchase .` (or stock, payment, delivery, gateway, sagactl).
+# One image per service: `docker build --target service --build-arg SERVICE=purchase .` (or that of another package in
+# services/), and one for operators: `docker build --target sagactl .`.
 # Another base needs Python 3.11 or newer as `python3`, with venv and pip, and libstdc++6, which gRPC links.
 ARG BASE=docker.io/library/python:3.11.14-slim-bookworm@sha256:65a93d69fa75478d554f4ad27c85c1e69fa184956261b4301ebaf6dbb0a3543d
 
@@ -35,35 +36,14 @@ COPY --from=code /app/sagakit sagakit
 USER 65532:65532
 STOPSIGNAL SIGTERM
 
-FROM runtime AS purchase
+FROM runtime AS service
+# The name of its package, which is the only one of services/ in the image.
+ARG SERVICE
 COPY --from=code /app/services/__init__.py services/
-COPY --from=code /app/services/purchase services/purchase
-EXPOSE 50051
-ENTRYPOINT ["python", "-m", "services.purchase"]
-
-FROM runtime AS stock
-COPY --from=code /app/services/__init__.py services/
-COPY --from=code /app/services/stock services/stock
-EXPOSE 50051
-ENTRYPOINT ["python", "-m", "services.stock"]
-
-FROM runtime AS payment
-COPY --from=code /app/services/__init__.py services/
-COPY --from=code /app/services/payment services/payment
-EXPOSE 50051
-ENTRYPOINT ["python", "-m", "services.payment"]
-
-FROM runtime AS delivery
-COPY --from=code /app/services/__init__.py services/
-COPY --from=code /app/services/delivery services/delivery
-EXPOSE 50051
-ENTRYPOINT ["python", "-m", "services.delivery"]
-
-FROM runtime AS gateway
-COPY --from=code /app/services/__init__.py services/
-COPY --from=code /app/services/gateway services/gateway
-EXPOSE 8080
-ENTRYPOINT ["python", "-m", "services.gateway"]
+COPY --from=code /app/services/${SERVICE} services/${SERVICE}
+# An entry point without a shell has no variables: the module has the same name in every image.
+COPY --from=code /app/services/${SERVICE}/__main__.py main.py
+ENTRYPOINT ["python", "main.py"]
 
 # Needs the kinds of every service.
 FROM runtime AS sagactl

@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help run clean check check-newest remake lint types imports proto-check fast-tests slow-tests test ci simulate model fuzz bench dist docs site screenshots swagger-ui proto proto-release lock chaos upgrade overload release \
+.PHONY: help run clean check check-newest remake lint types imports proto-check fast-tests slow-tests test ci simulate model fuzz bench dist docs site screenshots swagger-ui generate proto proto-release lock chaos upgrade overload release \
 	manifests images push deploy project project-teardown test-cloud
 
 PYTHON ?= python3
@@ -130,12 +130,12 @@ project-teardown: $(VENV)/.run ## Print its removal, except the database; execut
 test-cloud: $(VENV)/.dev ## Run the contract suites against a real project, in resources deleted afterwards: PROJECT_ID=… [REGION=…]
 	@deploy/gcp/test-cloud
 
-docs: $(VENV)/.dev ## Regenerate the diagrams, the tables of settings and metrics and the alarms of GKE from the code
+generate: $(VENV)/.dev ## Regenerate manifests, compose.yaml and alarms from the declared services, diagrams and tables of the docs
+	$(BIN)/python -m deploy.generate
 	$(BIN)/python -m sagactl.diagram
 	$(BIN)/python -m sagactl.configuration
 	$(BIN)/python docs/site/reasons.py
 	$(BIN)/python -m tests.metrics_table
-	deploy/monitoring/gke >deploy/k8s/overlays/gke/rules.yaml
 
 site: $(VENV)/.run $(VENV)/.site build/mermaid/$(MERMAID) ## Build the site of the documentation, build/site; a broken link fails
 	mkdir -p build/pages && $(BIN)/python docs/site/commands.py >build/pages/sagactl.md

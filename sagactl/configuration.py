@@ -14,7 +14,7 @@ FILE = Path("docs/configuration.md")
 INTRODUCTION = """\
 # Configuration
 
-<!-- Written by `make docs` from the settings in the code. -->
+<!-- Written by `make generate` from the settings in the code. -->
 
 Every process reads its environment once, at start. A variable that is missing or invalid ends the process
 with exit code 1 and a message that names it, such as `purchase: PORT is not set`; a blank value counts as

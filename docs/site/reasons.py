@@ -14,7 +14,7 @@ FILLED_IN = "…"
 INTRODUCTION = """\
 # Reasons of failures
 
-<!-- Written by `make docs` from the code. -->
+<!-- Written by `make generate` from the code. -->
 
 ## Of a response
 

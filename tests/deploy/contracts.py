@@ -6,7 +6,7 @@ from functools import cache
 from contract.topology import TOPOLOGY
 from sagakit.bus import subscription_name
 from services.gateway.app import Lifecycle, create_app
-from services.gateway.clients import SERVICES, Clients
+from services.gateway.clients import Clients
 from tests.support.manifests import Container, Document, Manifests
 
 BACKLOG = "pubsub.googleapis.com|subscription|num_undelivered_messages"
@@ -17,15 +17,15 @@ def check(manifests: Manifests) -> Iterator[str]:
         workload.name: container
         for workload in manifests.workloads
         for container in workload.containers
-        if workload.name in (*TOPOLOGY.topics, "gateway")
+        if workload.name in (*TOPOLOGY.names, "gateway")
     }
-    for missing in {*TOPOLOGY.topics, "gateway"} - programs.keys():
+    for missing in {*TOPOLOGY.names, "gateway"} - programs.keys():
         yield f"{missing} is not deployed"
     for name, container in programs.items():
         if container.program != name:
             yield f"{name} runs the image of {container.program}"
         yield from _probes(name, container)
-        if name in TOPOLOGY.topics:
+        if name in TOPOLOGY.names:
             yield from topics(name, container)
     yield from _provisioning(manifests)
     if manifests.overlay == "gke":
@@ -44,7 +44,7 @@ def _probes(name: str, container: Container) -> Iterator[str]:
             if path != wanted or path not in _gateway_paths():
                 yield f"gateway: {kind} uses {path}"
         else:
-            wanted = SERVICES[name].full_name if kind == "readinessProbe" else None
+            wanted = TOPOLOGY.grpc_services.get(name) if kind == "readinessProbe" else None
             if "grpc" not in probe or probe["grpc"].get("service") != wanted:
                 yield f"{name}: {kind} uses {probe.get('grpc')}"
 
@@ -56,11 +56,7 @@ def _gateway_paths() -> set[str]:
 
 
 def topics(name: str, container: Container) -> Iterator[str]:
-    wanted = {
-        "EVENT_PUBLISH_TOPIC": TOPOLOGY.topics[name],
-        "EVENT_SUBSCRIBE_TOPICS": ",".join(TOPOLOGY.subscribed_topics(name)),
-        "EVENT_DEAD_LETTER_TOPIC": TOPOLOGY.dead_letter_topic,
-    }
+    wanted = TOPOLOGY.environ(name)
     for variable, value in wanted.items():
         if container.environ.get(variable) != value:
             yield f"{name}: {variable} is {container.environ.get(variable)}, not {value}"
@@ -98,12 +94,12 @@ def _seeding(manifests: Manifests) -> Iterator[str]:
 
 def _backlog(autoscaler: Document) -> Iterator[str]:
     name = autoscaler["metadata"]["name"]
-    if name not in TOPOLOGY.topics:
+    if name not in TOPOLOGY.names:
         return
     metrics = [
         each["external"]["metric"] for each in autoscaler["spec"]["metrics"] if each["type"] == "External"
     ]
     watched = {metric["selector"]["matchLabels"].get("resource.labels.subscription_id") for metric in metrics}
     wanted = {subscription_name(name, topic) for topic in TOPOLOGY.subscribed_topics(name)}
-    if watched != wanted or {metric["name"] for metric in metrics} != {BACKLOG}:
+    if watched != wanted or {metric["name"] for metric in metrics} - {BACKLOG}:
         yield f"{name} is not scaled by its own backlog: {sorted(map(str, watched))}"

@@ -33,7 +33,7 @@ def check(manifests: Manifests) -> Iterator[str]:
 
 
 def problems_of(overlay: str, container: Container) -> Iterator[str]:
-    if container.program not in {*TOPOLOGY.topics, "gateway", "sagactl"}:
+    if container.program not in {*TOPOLOGY.names, "gateway", "sagactl"}:
         return
     try:
         known = _valid_variables(container)
@@ -59,8 +59,9 @@ def _valid_variables(container: Container) -> set[str]:
     """Return the variables that the process reads. Raises if its environment or its arguments are invalid."""
     known: set[str] = set()
     settings = [SECTIONS[container.program]] if container.program in SECTIONS else []
-    if container.program in TOPOLOGY.topics:
+    if container.program in TOPOLOGY.names:
         settings.append(ServiceSettings)
+        known |= TOPOLOGY.service(container.program).environment.keys()
     if container.program == "sagactl":
         name, *arguments = container.spec["args"]
         command = sagactl.get_command(click.Context(sagactl), name)

@@ -33,7 +33,7 @@ def check(manifests: Manifests) -> Iterator[str]:
     without_calls = DNS_SECONDS + MAX_CONNECTION_AGE_SECONDS * AGE_JITTER
     if without_calls > MAX_NEW_REPLICA_SECONDS:
         yield f"new replicas may get no calls for {without_calls:.0f} s"
-    for name in (*TOPOLOGY.topics, "gateway"):
+    for name in (*TOPOLOGY.names, "gateway"):
         for workload in manifests.workloads:
             if workload.name == name:
                 yield from _rollout(workload)
@@ -110,7 +110,7 @@ def _quiet_start(workload: Workload) -> Iterator[str]:
         ordinary = START_SECONDS.get(container.program, 6)
         if startup and startup.get("initialDelaySeconds", 0) < ordinary:
             yield f"{workload.name}: every start is a Warning event, as it is probed before {ordinary} s"
-        if workload.name in (*TOPOLOGY.topics, "gateway"):
+        if workload.name in (*TOPOLOGY.names, "gateway"):
             delay = container.spec.get("readinessProbe", {}).get("initialDelaySeconds", 0)
             if delay < READY_SECONDS.get(workload.name, 8):
                 yield f"{workload.name}: it is asked whether it is ready after {delay} s"

@@ -11,7 +11,7 @@ SERVICE_LABEL = {"from": "app.kubernetes.io/name", "to": "service"}
 
 
 def check(manifests: Manifests) -> Iterator[str]:
-    measured = {*TOPOLOGY.topics, "gateway"}
+    measured = {*TOPOLOGY.names, "gateway"}
     for workload in manifests.workloads:
         if workload.name in measured:
             yield from _port(workload.name, workload.containers[0].environ, workload.ports)

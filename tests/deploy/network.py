@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 from contract.topology import TOPOLOGY
-from services.gateway.clients import SERVICES
 from tests.support.manifests import Document, Manifests, Workload, selects
 
 GRPC, HTTP, METRICS = 50051, 8080, 9464
@@ -33,17 +32,17 @@ METADATA = (("169.254.169.254/32", 80), ("169.254.169.252/32", 988))
 
 def call_graph(overlay: str) -> set[Edge]:
     """Return all needed connections: the gateway uses services and broker, these use both backends."""
-    calls = {Edge("gateway", service, GRPC) for service in SERVICES}
-    clients: tuple[str, ...] = (*TOPOLOGY.topics, "gateway")
+    calls = {Edge("gateway", service, GRPC) for service in TOPOLOGY.grpc_services}
+    clients: tuple[str, ...] = (*TOPOLOGY.names, "gateway")
     if overlay == "local":
-        calls |= {Edge(service, "firestore", 8081) for service in TOPOLOGY.topics}
+        calls |= {Edge(service, "firestore", 8081) for service in TOPOLOGY.names}
         calls |= {Edge(client, "pubsub", 8085) for client in (*clients, "provision")}
         return calls | {Edge("seed", "stock", GRPC), Edge(ANYWHERE, "gateway", HTTP)}
     clients += ("provision",)
     calls |= {Edge(client, "199.36.153.8/30", 443) for client in clients}
     calls |= {Edge(client, address, port) for client in clients for address, port in METADATA}
-    calls |= {Edge(client, PUBLIC, 443) for client in (*TOPOLOGY.topics, "gateway")}
-    served = (*TOPOLOGY.topics, "gateway")
+    calls |= {Edge(client, PUBLIC, 443) for client in (*TOPOLOGY.names, "gateway")}
+    served = (*TOPOLOGY.names, "gateway")
     calls |= {Edge(NAMESPACE + each, service, METRICS) for each in COLLECTORS for service in served}
     return calls | {Edge(cidr, "gateway", HTTP) for cidr in ("35.191.0.0/16", "130.211.0.0/22")}
 

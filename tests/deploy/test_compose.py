@@ -15,13 +15,15 @@ COMPOSE = yaml.safe_load((ROOT / "compose.yaml").read_text())
 SERVICES = COMPOSE["services"]
 OURS = sorted(name for name, service in SERVICES.items() if "build" in service)
 LISTENING = {"firestore": 8081, "pubsub": 8085} | {
-    name: int(SERVICES[name]["environment"]["PORT"]) for name in (*TOPOLOGY.topics, "gateway")
+    name: int(SERVICES[name]["environment"]["PORT"]) for name in (*TOPOLOGY.names, "gateway")
 }
 
 
 def container(name: str) -> Container:
     service = SERVICES[name]
-    spec = {"image": f"{service['build']['target']}:dev", "args": service.get("command", [])}
+    build = service["build"]
+    image = build.get("args", {}).get("SERVICE", build["target"]).replace("_", "-")
+    spec = {"image": f"{image}:dev", "args": service.get("command", [])}
     return Container(name, spec, service["environment"])
 
 
@@ -37,7 +39,7 @@ def test_addresses_lead_to_listening_processes(name: str):
         assert address is None or LISTENING[address["host"]] == int(address["port"]), variable
 
 
-@pytest.mark.parametrize("name", TOPOLOGY.topics)
+@pytest.mark.parametrize("name", TOPOLOGY.names)
 def test_service_has_the_topics_of_the_topology(name: str):
     assert list(contracts.topics(name, container(name))) == []
 

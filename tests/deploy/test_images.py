@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from contract.topology import TOPOLOGY
 from sagactl.cli.demo import run_scenarios
 from sagactl.local.emulators import FIRESTORE, PUBSUB, why_unavailable
 from tests.support import images
@@ -17,7 +18,7 @@ from tests.support.metrics import scraped
 from tests.support.pods import Pods
 
 TAG = "ci"
-PROCESSES = ("purchase", "stock", "payment", "delivery", "gateway")
+PROCESSES = (*TOPOLOGY.names, "gateway")
 MAX_MEGABYTES = 150
 """Maximum size of an image on top of its base."""
 
@@ -35,6 +36,11 @@ def built() -> Iterator[dict[str, Image]]:
         yield opened
 
 
+def package_of(image: str) -> str:
+    """Return the package of services/ that an image runs."""
+    return image.replace("-", "_")
+
+
 @pytest.mark.parametrize("name", IMAGES)
 def test_image_is_unprivileged_stops_on_sigterm_and_starts_without_a_shell(name: str, built):
     config = built[name].config
@@ -43,7 +49,8 @@ def test_image_is_unprivileged_stops_on_sigterm_and_starts_without_a_shell(name:
     assert int(user) > 10_000
     assert int(group) > 10_000
     assert config["StopSignal"] == "SIGTERM"
-    assert config["Entrypoint"][:2] == ["python", "-m"]
+    program = ["-m", "sagactl"] if name == "sagactl" else ["main.py"]
+    assert config["Entrypoint"] == ["python", *program]
     assert not config.get("Cmd")
 
 
@@ -54,12 +61,12 @@ def test_image_has_its_program_and_no_build_tools(name: str, built):
     packages = {path.name.partition("-")[0] for path in (rootfs / "opt/venv").glob("lib/*/site-packages/*")}
 
     assert services - {"__pycache__"} == (
-        {name} if name != "sagactl" else {"purchase", "stock", "payment", "delivery", "gateway"}
+        {package_of(name)} if name != "sagactl" else {package_of(each) for each in PROCESSES}
     )
     assert {"grpc", "google"} <= packages
     assert not packages & {"pip", "setuptools", "hatchling", "grpc_tools", "pytest"}
     assert not [*rootfs.glob("usr/bin/*gcc*"), *rootfs.glob("usr/bin/cc"), *rootfs.glob("root/.cache/*")]
-    own = "sagactl" if name == "sagactl" else f"services/{name}"
+    own = "sagactl" if name == "sagactl" else f"services/{package_of(name)}"
     assert len([*rootfs.glob(f"app/{own}/*.py")]) == len([*rootfs.glob(f"app/{own}/__pycache__/*.pyc")])
 
 
@@ -106,12 +113,12 @@ def test_images_run_and_stop_as_the_local_overlay_specifies(built, tmp_path: Pat
         pods.start("provision")
         pods.start_emulators()
         pods.until_ready("firestore", "pubsub")
-        for service in ("purchase", "stock", "payment", "delivery"):
+        for service in TOPOLOGY.names:
             pods.finish(service, "provisioned")
             pods.start(service)
         pods.finish("gateway", "provisioned")
         pods.start("gateway")
-        pods.until_ready("purchase", "stock", "payment", "delivery", "gateway")
+        pods.until_ready(*PROCESSES)
         pods.finish("seed", "seeded")
         pods.start("seed")
 

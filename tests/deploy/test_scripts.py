@@ -61,12 +61,12 @@ def machine(tmp_path: Path) -> Machine:
         (
             {"docker": ""},
             ("build",),
-            f"docker build --build-arg BASE={BASE} --target {{0}} --tag r/s/{{0}}:v7 {LABELS} .",
+            f"docker build --build-arg BASE={BASE} --tag r/s/{{0}}:v7 {{1}} {LABELS} .",
         ),
         (
             {"podman": ""},
             ("build", "b:1"),
-            f"podman build --build-arg BASE=b:1 --target {{0}} --tag r/s/{{0}}:v7 {LABELS} .",
+            f"podman build --build-arg BASE=b:1 --tag r/s/{{0}}:v7 {{1}} {LABELS} .",
         ),
         ({"docker": "exit 1", "buildah": ""}, ("push",), "buildah push r/s/{0}:v7"),
     ],
@@ -82,7 +82,14 @@ def test_every_image_is_built_or_pushed_by_the_available_tool(
     assert machine.run("deploy/images", action, "r/s", "v7", *base).returncode == 0
 
     calls = [each for each in machine.calls if not each.startswith("docker info")]
-    assert calls == [call.format(name) for name in IMAGES]
+    assert calls == [call.format(name, stage(name)) for name in IMAGES]
+
+
+def stage(image: str) -> str:
+    """Return the options that choose what an image is built of."""
+    if image == "sagactl":
+        return "--target sagactl"
+    return f"--target service --build-arg SERVICE={image.replace('-', '_')}"
 
 
 def test_failing_build_stops_the_script(machine: Machine):

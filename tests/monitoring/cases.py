@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from contract.topology import TOPOLOGY
+
 
 @dataclass(frozen=True, slots=True)
 class Case:
@@ -54,7 +56,7 @@ SUBSCRIPTION_ACTIVE = (
 )
 CONSUMER_SATURATED = 'saga_consumer_saturated{{service="stock",instance="{0}"}}'
 SUBSCRIPTION = {"service": "stock", "subscription": "stock-service.t"}
-EVERY_SERVICE = dict.fromkeys(("purchase", "stock", "payment", "delivery", "gateway"), "1x20")
+EVERY_SERVICE = dict.fromkeys((*TOPOLOGY.names, "gateway"), "1x20")
 
 CASES = (
     Case("LateOrdersFastBurn", "two in a hundred are late", ended("0+98x120", "0+2x120"), "1h", {}),

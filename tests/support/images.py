@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from contract.topology import TOPOLOGY
 from tests.support.manifests import ROOT, Container, Workload
 
 PREFIX = "localhost/saga"
 BASE = f"{PREFIX}/ci-base:bookworm"
-IMAGES = ("purchase", "stock", "payment", "delivery", "gateway", "sagactl")
+IMAGES = (*TOPOLOGY.names, "gateway", "sagactl")
 TOOLS = ("buildah", "mmdebstrap")
 # A PID namespace, as in a container: signals that process 1 does not handle have no effect.
 _ALONE = ("unshare", "--pid", "--fork", "--kill-child", "--mount", "--propagation", "private")

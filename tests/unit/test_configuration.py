@@ -5,7 +5,7 @@ from sagakit.settings import variables
 
 
 def test_documentation_is_current():
-    assert FILE.read_text() == document(), "run `make docs`"
+    assert FILE.read_text() == document(), "run `make generate`"
 
 
 def test_every_variable_is_described_in_a_sentence():

@@ -43,7 +43,7 @@ def commands(program: str) -> list[str]:
 def test_architecture_shows_the_transition_tables():
     architecture = (ROOT / "docs/architecture.md").read_text()
 
-    assert redrawn(architecture) == architecture, "regenerate it: make docs"
+    assert redrawn(architecture) == architecture, "regenerate it: make generate"
 
 
 def test_diagram_without_a_placeholder_is_an_error():
@@ -52,7 +52,7 @@ def test_diagram_without_a_placeholder_is_an_error():
 
 
 def test_reasons_are_those_of_the_code():
-    assert reasons.FILE.read_text() == reasons.document(), "regenerate it: make docs"
+    assert reasons.FILE.read_text() == reasons.document(), "regenerate it: make generate"
 
 
 @pytest.mark.parametrize("reason", ["cart-not-closed", "idempotency-key-reused", "not-published-by"])

@@ -12,7 +12,7 @@ UNBOUNDED = ("orderid", "cartid", "itemid", "eventid", "client", "sub", "path", 
 def test_documentation_lists_every_declared_metric():
     text = FILE.read_text()
 
-    assert text == regenerated(text), "regenerate it: make docs"
+    assert text == regenerated(text), "regenerate it: make generate"
     assert all(f"`{base_name(instrument)}" in text for instrument in ALL)
 
 
