@@ -11,7 +11,7 @@ from sagakit.bus import Bus, Delivery
 from sagakit.concurrency import first_completed
 from sagakit.dead_letters import publish_dead_letter
 from sagakit.errors import Contention, Poison, Unavailable
-from sagakit.events import Event
+from sagakit.events import Event, eventid_of
 from sagakit.runtime import Backoff, Runtime
 
 log = structlog.get_logger()
@@ -168,7 +168,7 @@ class Consumer:
         task.add_done_callback(done)
 
     async def _process(self, subscription: str, delivery: Delivery, failure: "asyncio.Future[None]") -> None:
-        attempt, eventid = delivery.attempt, delivery.message.attributes.get("eventid", "")
+        attempt, eventid = delivery.attempt, eventid_of(delivery.message)
         structlog.contextvars.bind_contextvars(eventid=eventid, subscription=subscription)
         with self._runtime.observer.delivery(subscription, delivery) as report:
             try:

@@ -54,7 +54,8 @@ def dead_letter(subscription: str, message: Message, reason: str, now: float) ->
 
 def reduced(letter: Message) -> Message:
     """Return a dead letter with what identifies the message, and at most MAX_REDUCED_BYTES of its data."""
-    names = ("eventid", "type", "dead_letter_reason", "dead_letter_subscription", "dead_letter_time")
+    own = ("dead_letter_reason", "dead_letter_subscription", "dead_letter_time")
+    names = ("eventid", "type", "ce-id", "ce-source", "ce-type", *own)
     attributes = {name: _truncated(letter.attributes[name]) for name in names if name in letter.attributes}
     data = letter.data[:MAX_REDUCED_BYTES]
     mark = (

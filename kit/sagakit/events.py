@@ -1,9 +1,11 @@
 """The event envelope: id, type, body and attributes, and its form as a message."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+from sagakit import cloudevents
 from sagakit.bus import Message
 from sagakit.errors import Poison
 
@@ -26,17 +28,26 @@ class Event:
     topic: str = ""
     """The topic it was received from, which tells who published it; empty for an event of one's own."""
 
-    def to_message(self) -> Message:
-        """Return the message that is published: the body, and everything else as attributes."""
-        return Message(self.body, {**self.attributes, "eventid": self.eventid, "type": self.type})
+    def to_message(self, *, cloudevents_topic: str = "") -> Message:
+        """Return the message that is published: the body, and everything else as attributes.
+
+        With the topic that it is published to, it has CloudEvents attributes too (`sagakit.cloudevents`).
+        """
+        ours = {**self.attributes, "eventid": self.eventid, "type": self.type}
+        if cloudevents_topic:
+            ours |= cloudevents.to_attributes(self.eventid, self.type, self.attributes, cloudevents_topic)
+        return Message(self.body, ours)
 
     @classmethod
     def from_message(cls, message: Message, topic: str = "") -> "Event":
-        """Return the event in `message`, which was received from `topic`.
+        """Return the event in `message`, which was received from `topic`; it may be a CloudEvent.
 
         Raises Poison if its eventid is missing or malformed.
         """
         attributes = dict(message.attributes)
+        if not attributes.get("eventid"):
+            attributes.pop("eventid", None)
+            attributes = {**cloudevents.from_attributes(attributes), **attributes}
         eventid = attributes.pop("eventid", "")
         if not eventid:
             raise Poison("no-eventid")
@@ -45,15 +56,27 @@ class Event:
         return cls(eventid, attributes.pop("type", ""), message.data, attributes, topic=topic)
 
 
+def eventid_of(message: Message) -> str:
+    """Return the id by which duplicates of a message are recognized, unchecked; "" if it has none."""
+    with suppress(Poison):
+        return message.attributes.get("eventid") or cloudevents.from_attributes(message.attributes).get(
+            "eventid", ""
+        )
+    return ""
+
+
 def timestamp(now: float) -> str:
     """Format seconds since the epoch for the `time` attribute (RFC 3339, UTC, milliseconds)."""
     return datetime.fromtimestamp(now, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def published_at(attributes: Mapping[str, str]) -> float | None:
-    """Return the `time` attribute in seconds since the epoch; None if it is missing or malformed."""
+    """Return the `time` attribute in seconds since the epoch; None if it is missing or malformed.
+
+    Without it, `ce-time` counts, which a CloudEvent has.
+    """
     try:
-        published = datetime.fromisoformat(attributes["time"])
+        published = datetime.fromisoformat(attributes.get("time") or attributes["ce-time"])
     except (KeyError, ValueError, TypeError):
         return None
     return None if published.tzinfo is None else published.timestamp()

@@ -39,7 +39,8 @@ class Messaging:
         self._runtime = runtime
         outbox = Outbox(outbox_kind(name), runtime)
         self._inbox = Inbox(inbox_kind(name), runtime)
-        self._relay = Relay(backend.tables, backend.bus, settings.publish_topic, outbox, runtime)
+        publishing = (backend.bus, settings.publish_topic, outbox, runtime)
+        self._relay = Relay(backend.tables, *publishing, cloudevents=settings.cloudevents)
         store = Store(backend.tables, outbox, self._relay, runtime)
         recorder = recorder_of(runtime)
         self.service = build(

@@ -34,8 +34,19 @@ class Relay:
     sweeper claims it once its `due` has passed: the event is then published again rather than lost.
     """
 
-    def __init__(self, tables: Tables, bus: Bus, topic: str, outbox: Outbox, runtime: Runtime) -> None:
+    def __init__(
+        self,
+        tables: Tables,
+        bus: Bus,
+        topic: str,
+        outbox: Outbox,
+        runtime: Runtime,
+        *,
+        cloudevents: bool = False,
+    ) -> None:
+        """With `cloudevents`, published messages have CloudEvents attributes too; outbox rows never do."""
         self.topic = topic
+        self._cloudevents_topic = topic if cloudevents else ""
         self._tables = tables
         self._bus = bus
         self._outbox = outbox
@@ -134,7 +145,7 @@ class Relay:
                 self._published.put_nowait(event.eventid)
 
     async def _publish_with_retries(self, batch: list[Event]) -> None:
-        messages = [event.to_message() for event in batch]
+        messages = [event.to_message(cloudevents_topic=self._cloudevents_topic) for event in batch]
         for delay in PUBLISH_BACKOFF.delays(self._runtime.random):
             try:
                 await self._send(messages)

@@ -72,6 +72,7 @@ def _message(error: Any) -> str:
         return str(error["ctx"]["error"])
     rule = error["msg"].partition(", unable")[0].replace("Input should be", "must be")
     rule = rule.replace("a valid integer", "an integer").replace("a valid number", "a number")
+    rule = rule.replace("a valid boolean", "true or false")
     return f"{rule}, not {error['input']!r}"
 
 
@@ -107,6 +108,8 @@ def variables(settings: type, *, optional: bool = False) -> Iterator[Variable]:
 def _default(field: FieldInfo, *, optional: bool) -> str | None:
     if field.is_required():
         return "" if optional else None
+    if isinstance(field.default, bool):
+        return str(field.default).lower()
     return "" if field.default in (None, (), Path()) else str(field.default)
 
 
@@ -249,6 +252,9 @@ class ServiceSettings:
     """The environment, for the service's own settings."""
     publish_topic: Annotated[str, variable("EVENT_PUBLISH_TOPIC")] = ""
     """Topic that the service publishes its events to; must be set for one that publishes any."""
+    cloudevents: Annotated[bool, variable("EVENT_CLOUDEVENTS")] = False
+    """`true`: published events have CloudEvents attributes too (binary mode). Received ones may have them
+    whatever is set."""
     subscribe_topics: Annotated[Texts, variable("EVENT_SUBSCRIBE_TOPICS")] = ()
     """Comma-separated topics whose events the service receives, each through the subscription
     `<service>-service.<topic>`, which all its replicas share; must be set for one that handles events."""

@@ -5,7 +5,7 @@ from typing import Any
 
 from contract.topology import TOPOLOGY
 from sagakit.bus import Message, PulledMessage
-from sagakit.events import timestamp
+from sagakit.events import eventid_of, timestamp
 from sagakit.untrusted import parse_json
 
 REDRIVEN, REDRIVEN_TIME = "redriven", "redriven_time"
@@ -35,7 +35,7 @@ class DeadLetter:
 
     @property
     def eventid(self) -> str:
-        return self.message.attributes.get("eventid", "-")
+        return eventid_of(self.message) or "-"
 
     @property
     def reason(self) -> str:

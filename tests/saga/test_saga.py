@@ -201,6 +201,27 @@ async def test_report_about_an_unknown_order_becomes_a_dead_letter(
         assert json.loads(letter.data)["orderid"] == "no-such-order"
 
 
+async def test_events_have_cloudevents_attributes_if_wanted_and_need_no_others(
+    backend_environ: Mapping[str, str],
+):
+    """A publisher that knows nothing but CloudEvents takes part in the saga, and can read its events."""
+    topic = TOPOLOGY.topics["purchase"]
+    async with running_suite({**backend_environ, "EVENT_CLOUDEVENTS": "true"}, without=["payment"]) as suite:
+        async with open_provisioner(backend_environ) as provisioner:
+            await provisioner.ensure_subscription(SubscriptionSpec("a-foreign-service", topic, None))
+        received = listen(suite, "a-foreign-service")
+        paid = a_report((await suite.order("foreign", gold=1)).orderid, "paid")
+        theirs = {"ce-id": str(uuid.uuid4()), "ce-source": "/bank", "ce-type": ORDER_TICKET}
+
+        await suite.backend.bus.publish(TOPOLOGY.topics["payment"], [Message(paid.data, theirs)])
+
+        await suite.ticket_becomes(json.loads(paid.data)["orderid"], "approved")
+        approval = await eventually(lambda: [each for each in received if b'"approved"' in each.data])
+        attributes = approval[0].attributes
+        assert attributes["ce-id"] == attributes["eventid"]
+        assert (attributes["ce-source"], attributes["ce-type"]) == (f"/{topic}", ORDER_TICKET)
+
+
 async def test_malformed_events_become_dead_letters_with_a_reason(backend_environ: Mapping[str, str]):
     malformed = {
         (b"no json", "e"): "malformed-ticket",

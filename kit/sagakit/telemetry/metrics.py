@@ -74,7 +74,14 @@ DEAD_LETTERS = Counter(
     "Events that can never be applied and were published as dead letters.",
     ("reason",),
 )
-DEAD_LETTER_REASONS = ("no-eventid", "malformed-eventid", "unstorable", "unpublishable", OTHER)
+DEAD_LETTER_REASONS = (
+    "no-eventid",
+    "malformed-eventid",
+    "structured-cloudevent",
+    "unstorable",
+    "unpublishable",
+    OTHER,
+)
 """The kit's own; the application's are added to them (`Application.dead_letter_reasons`)."""
 
 PUBLISH_DURATION = Histogram(

@@ -15,7 +15,7 @@ from opentelemetry.util.types import AttributeValue
 
 from sagakit.bus import Delivery
 from sagakit.errors import Rejected
-from sagakit.events import Event
+from sagakit.events import Event, eventid_of
 from sagakit.tables import DUE, Entity, Key, Row
 from sagakit.telemetry.traceparent import TRACEPARENT, context_of, traceparent_of
 
@@ -111,12 +111,10 @@ class Spans:
             return _NOTHING
         # Subscriptions are named `<service>-service.<topic>`.
         topic = subscription.partition(".")[2]
-        attributes = delivery.message.attributes
-        span = self.tracer.start_span(
-            f"process {topic}", context_of(attributes.get(TRACEPARENT)), SpanKind.CONSUMER
-        )
+        parent = context_of(delivery.message.attributes.get(TRACEPARENT))
+        span = self.tracer.start_span(f"process {topic}", parent, SpanKind.CONSUMER)
         if span.is_recording():
-            eventid = attributes.get("eventid", "")
+            eventid = eventid_of(delivery.message)
             span.set_attributes(self._messaging("process", "process", topic, eventid, {}))
             span.set_attribute("messaging.destination.subscription.name", subscription)
             span.set_attribute("attempt", delivery.attempt)
