@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 import pytest
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
-from sagactl.local.emulators import DATASTORE, FIRESTORE, PUBSUB, Emulator, running, why_unavailable
+from sagakit.ctl.local.emulators import DATASTORE, FIRESTORE, PUBSUB, Emulator, running, why_unavailable
 
 
 def pytest_configure() -> None:

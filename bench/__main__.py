@@ -17,7 +17,7 @@ from bench.figures import draw, show, store
 from bench.growth import Growth
 from bench.run import BenchRun
 from bench.targets import targets
-from sagactl.local.emulators import FIRESTORE, PUBSUB, running, why_unavailable
+from sagakit.ctl.local.emulators import FIRESTORE, PUBSUB, running, why_unavailable
 
 RESULTS, PLOT = Path("build/bench.json"), Path("build/bench.svg")
 SOAK_SECONDS, SOAK_CLIENTS = 600, 16

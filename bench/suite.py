@@ -15,11 +15,11 @@ import grpc
 from grpc_health.v1.health_pb2 import HealthCheckRequest
 from grpc_health.v1.health_pb2_grpc import HealthStub
 
-from contract.control import request
 from sagactl.inspect.audit import problems
-from sagactl.inspect.connect import open_tables
 from sagactl.inspect.records import load_records
-from sagactl.local.ports import LOOPBACK, free_ports, wait_until_listens
+from sagakit.ctl.inspect.connect import open_tables
+from sagakit.ctl.local.control_client import request
+from sagakit.ctl.local.ports import LOOPBACK, free_ports, wait_until_listens
 from tests.support import local_suite
 from tests.support.local_suite import LocalSuite
 

@@ -33,11 +33,3 @@ TOPOLOGY = Topology(
     dead_letter_topic="com.example.dead-letter",
     dead_letter_subscription="dead-letter",
 )
-
-EPHEMERAL_PREFIX = "ephemeral-"
-"""Name prefix of ephemeral subscriptions: one per gateway process and topic, deleted when it stops."""
-
-
-def ephemeral_subscription_name(processid: str, topic: str) -> str:
-    """Return the name of one process's own subscription to a topic, which receives every message."""
-    return f"{EPHEMERAL_PREFIX}{processid}.{topic}"

@@ -25,8 +25,16 @@ STABLE_AFTER_SECONDS = 30.0
 """A subscription that lasted this long resets the reconnect backoff."""
 RECONNECT_BACKOFF = Backoff(first_seconds=0.2, cap_seconds=5.0, attempts=0)
 
+EPHEMERAL_PREFIX = "ephemeral-"
+"""Name prefix of ephemeral subscriptions: one per process and topic, deleted when the process stops."""
+
 Receive = Callable[[str, Message], None]
 """Called with the source and the message."""
+
+
+def ephemeral_subscription_name(processid: str, topic: str) -> str:
+    """Return the name of one process's own subscription to a topic, which receives every message."""
+    return f"{EPHEMERAL_PREFIX}{processid}.{topic}"
 
 
 class FanoutSubscriber:

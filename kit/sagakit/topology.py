@@ -45,6 +45,8 @@ class ServiceDeclaration:
     """Its CPU and memory in a cluster."""
     expiring_kinds: Sequence[str] = ()
     """Kinds of its own, beside its inbox, whose entities expire at their `expires_at`."""
+    module: str = ""
+    """Its Python package, which `python -m` runs; "": `services.<package>`."""
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name) or len(self.name) > NAME_MAX_LENGTH:
@@ -59,6 +61,11 @@ class ServiceDeclaration:
     def package(self) -> str:
         """The name of its Python package: `loyalty_points` for `loyalty-points`."""
         return self.name.replace("-", "_")
+
+    @property
+    def import_name(self) -> str:
+        """The full name of its Python package: `services.loyalty_points` unless `module` names another."""
+        return self.module or f"services.{self.package}"
 
     @property
     def address_variable(self) -> str:

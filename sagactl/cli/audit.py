@@ -7,11 +7,11 @@ from pathlib import Path
 
 import click
 
-from sagactl.cli import options
 from sagactl.inspect.audit import problems, summary
-from sagactl.inspect.connect import open_tables
 from sagactl.inspect.records import Records, load_records
-from sagactl.text import echo
+from sagakit.ctl.cli import options
+from sagakit.ctl.inspect.connect import open_tables
+from sagakit.ctl.text import echo
 
 _RETRY_INTERVAL_SECONDS = 1.0
 

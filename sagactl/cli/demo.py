@@ -8,12 +8,13 @@ from pathlib import Path
 import click
 import httpx
 
+from contract.shop import SHOP
 from sagaclient import CartItem, Order, RetryPolicy, SagaClient, SagaClientError
-from sagactl.cli import options
-from sagactl.cli.up import unique_id
-from sagactl.errors import CommandError
-from sagactl.local.dev_tokens import tool_token
-from sagactl.text import echo
+from sagactl.cli.curl_examples import unique_id
+from sagakit.ctl.cli import options
+from sagakit.ctl.errors import CommandError
+from sagakit.ctl.local.dev_tokens import tool_token
+from sagakit.ctl.text import echo
 
 ORDER_TIMEOUT_SECONDS = 20.0
 
@@ -45,7 +46,7 @@ def demo(gateway: str | None, run_dir: Path) -> None:
     if gateway:
         options.announce(gateway)
     url = gateway or options.local_suite(run_dir).gateway
-    asyncio.run(run_scenarios(url, echo, tool_token(run_dir)))
+    asyncio.run(run_scenarios(url, echo, tool_token(run_dir, SHOP)))
     echo("All scenarios ended as expected.", colour="green")
 
 

@@ -10,11 +10,11 @@ import click
 
 from contract.order_history import OrderSnapshot
 from contract.tickets import OPEN
-from sagactl.cli import options
-from sagactl.errors import CommandError
-from sagactl.inspect.connect import open_tables
 from sagactl.inspect.order_records import OrderRecords, order_keys, order_records
-from sagactl.text import echo
+from sagakit.ctl.cli import options
+from sagakit.ctl.errors import CommandError
+from sagakit.ctl.inspect.connect import open_tables
+from sagakit.ctl.text import echo
 from sagakit.tables import Tables
 from services.payment.charge import CANCELED, CHARGED, CHARGING
 from services.purchase.ticket import Ticket

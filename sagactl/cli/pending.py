@@ -9,10 +9,10 @@ from pathlib import Path
 
 import click
 
-from sagactl.cli import options
-from sagactl.inspect.connect import open_tables
 from sagactl.inspect.records import CorruptEntityError, decode
-from sagactl.text import echo, format_duration
+from sagakit.ctl.cli import options
+from sagakit.ctl.inspect.connect import open_tables
+from sagakit.ctl.text import echo, format_duration
 from sagakit.due import END_OF_TIME, MAX_AHEAD_SECONDS, SHARDS, decode_due, due_bound
 from sagakit.tables import DUE, Entity, Key, Row, Tables
 from services.purchase.storage import TICKET, to_ticket

@@ -7,9 +7,9 @@ from typing import Any
 
 import click
 
-from sagactl.cli import options
-from sagactl.inspect.connect import open_tables
-from sagactl.text import echo
+from sagakit.ctl.cli import options
+from sagakit.ctl.inspect.connect import open_tables
+from sagakit.ctl.text import echo
 from services.payment.simulated import FaultSettings, load_faults, save_faults
 
 

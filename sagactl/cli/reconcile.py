@@ -11,13 +11,13 @@ import click
 
 from contract.tickets import ticket_event
 from contract.topology import TOPOLOGY
-from sagactl.cli import options
-from sagactl.inspect.connect import open_suite_backend
 from sagactl.inspect.order_records import OrderRecords, order_keys, order_records
 from sagactl.inspect.reconciliation import Decisions, Remedy, Republish, last_change, remedy
 from sagactl.inspect.records import CorruptEntityError, decode
-from sagactl.text import echo
 from sagakit.backends import Backend
+from sagakit.ctl.cli import options
+from sagakit.ctl.inspect.connect import open_suite_backend
+from sagakit.ctl.text import echo
 from sagakit.runtime import Runtime
 from services.delivery.storage import DELIVERY
 from services.payment.simulated import LEDGER

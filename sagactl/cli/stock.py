@@ -12,13 +12,15 @@ import click
 import grpc
 
 from contract.calls import channel_options
+from contract.shop import SHOP
 from rpc.stock_pb2 import DESCRIPTOR, GetItemRequest, Item, PutItemRequest
 from rpc.stock_pb2_grpc import StockStub
-from sagactl.cli import options
-from sagactl.errors import CommandError
-from sagactl.local.dev_tokens import tool_token
-from sagactl.local.signals import until_stopped
-from sagactl.text import echo
+from sagactl.cli.stock_address import stock_address_option, stock_of
+from sagakit.ctl.cli import options
+from sagakit.ctl.errors import CommandError
+from sagakit.ctl.local.dev_tokens import tool_token
+from sagakit.ctl.local.signals import until_stopped
+from sagakit.ctl.text import echo
 from sagakit.grpc.authentication import BearerClientInterceptor
 
 if TYPE_CHECKING:
@@ -82,7 +84,7 @@ def stock() -> None:
     type=click.IntRange(1, 8),
     help="Number of shards that the stock is split into; it can only grow.",
 )
-@options.stock_address
+@stock_address_option
 @options.run_dir
 def set_(
     itemid: str,
@@ -97,7 +99,7 @@ def set_(
 
     A new item has price 0, stock 0 and one shard, and charges payment, unless options set other values.
     """
-    address, token = options.stock_of(stock_address, run_dir), tool_token(run_dir)
+    address, token = stock_of(stock_address, run_dir), tool_token(run_dir, SHOP)
     item = asyncio.run(change_item(address, itemid, Change(price, stock, waives_payment, shards), token))
     echo(describe(item))
 
@@ -117,11 +119,11 @@ def set_(
     metavar="SECONDS",
     help="Repeat every N seconds until stopped; for emulators, which lose items on restart.",
 )
-@options.stock_address
+@stock_address_option
 @options.run_dir
 def seed(wait: float, interval: float | None, stock_address: str | None, run_dir: Path) -> None:
     """Add the items of the starting catalogue that are missing; existing items stay unchanged."""
-    address, token = options.stock_of(stock_address, run_dir), tool_token(run_dir)
+    address, token = stock_of(stock_address, run_dir), tool_token(run_dir, SHOP)
     if interval is not None:
         asyncio.run(until_stopped(keep_seeded(address, token, interval, echo)))
         return

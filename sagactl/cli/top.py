@@ -17,13 +17,13 @@ import structlog
 from rich.console import Console
 from rich.live import Live
 
-from sagactl.cli import options
 from sagactl.dashboard.dashboard import Dashboard
 from sagactl.dashboard.screen import screen
-from sagactl.inspect.connect import open_data_sources
-from sagactl.local.signals import StopSignals
-from sagactl.text import echo
+from sagactl.dashboard.sources import open_data_sources
 from sagakit.concurrency import first_completed
+from sagakit.ctl.cli import options
+from sagakit.ctl.local.signals import StopSignals
+from sagakit.ctl.text import echo
 from sagakit.runtime import Runtime
 
 REFRESH_INTERVAL_SECONDS = 0.25

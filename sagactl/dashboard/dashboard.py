@@ -9,13 +9,13 @@ from typing import Any, NoReturn
 import structlog
 
 from contract.live_tickets import ticket_subscriber
-from contract.topology import TOPOLOGY, ephemeral_subscription_name
+from contract.topology import TOPOLOGY
 from sagactl.dashboard.queue_depth import Backlog, QueueDepth, count_dead_letters, idle_after, load_backlog
 from sagactl.dashboard.stats import OrderStats, Summary
 from sagakit.backends import Broker
 from sagakit.bus import Message, PullSubscription
 from sagakit.errors import SagaError
-from sagakit.fanout import FanoutSubscriber
+from sagakit.fanout import FanoutSubscriber, ephemeral_subscription_name
 from sagakit.runtime import Runtime
 from sagakit.tables import Tables
 

@@ -14,7 +14,8 @@ from contract.topology import TOPOLOGY
 from sagactl.dashboard.dashboard import State
 from sagactl.dashboard.queue_depth import AWAITING, QueueDepth
 from sagactl.dashboard.stats import ACCEPTED, EventLine, Summary
-from sagactl.text import STATUS_COLOURS, format_duration, service_colour
+from sagactl.project import PROJECT
+from sagakit.ctl.text import colour_of, format_duration
 from sagakit.untrusted import escape
 
 T = TypeVar("T")
@@ -84,13 +85,13 @@ def _depths(state: State) -> Iterator[Row]:
     tickets = state.backlog.tickets if state.backlog else {}
     outboxes = state.backlog.outboxes if state.backlog else {}
     for status in AWAITING:
-        label = Text(status, STATUS_COLOURS[status])
+        label = Text(status, PROJECT.status_colours[status])
         yield (
             label.append(", not delivered", "dim") if status == APPROVED else label,
             *_depth(tickets.get(status)),
         )
     for service in TOPOLOGY.topics:
-        label = Text("outbox of ").append(service, service_colour(service))
+        label = Text("outbox of ").append(service, colour_of(service, PROJECT.colours))
         yield label, *_depth(outboxes.get(service))
     dead_letters = state.dead_letters
     yield (
@@ -119,7 +120,7 @@ def _events(events: Sequence[EventLine], width: int, rows: int) -> Table:
     table.add_column("order", width=8)
     for service in TOPOLOGY.topics:
         table.add_column(
-            Text(service, service_colour(service) or ""),
+            Text(service, colour_of(service, PROJECT.colours) or ""),
             width=17 if service == "delivery" else 14,
             no_wrap=True,
         )
@@ -127,7 +128,7 @@ def _events(events: Sequence[EventLine], width: int, rows: int) -> Table:
     if wide:
         table.add_column("", no_wrap=True, overflow="ellipsis", max_width=width - 100)
     for each in events[-rows:]:
-        status = Text(each.status, STATUS_COLOURS.get(each.status, ""), overflow="ellipsis")
+        status = Text(each.status, PROJECT.status_colours.get(each.status, ""), overflow="ellipsis")
         columns = [status if each.service == service else Text() for service in TOPOLOGY.topics]
         cells: list[RenderableType] = [Text(each.orderid[:8]), *columns, _in_seconds(each.since_checkout)]
         table.add_row(*([_hour(each.at), *cells, Text(each.reason or "")] if wide else cells))

@@ -13,8 +13,9 @@ from typing import Any
 from contract.ownership import owner_digest
 from contract.tickets import ORDER_TICKET, PUBLISHED_BY, CartItem, TicketMessage
 from contract.topology import TOPOLOGY
-from sagactl.inspect.dead_letters import DeadLetter
 from sagactl.inspect.order_records import OrderRecords, order_keys, order_records
+from sagakit.bus import Message
+from sagakit.ctl.project import Claim
 from sagakit.errors import Poison, Unavailable
 from sagakit.events import Event
 from sagakit.tables import Key, Row, Tables
@@ -25,27 +26,27 @@ from services.stock.inventory import Reservation
 _PUBLISHERS = {topic: service for service, topic in TOPOLOGY.topics.items()}
 
 
-async def verified(tables: Tables, letters: Sequence[DeadLetter]) -> list[DeadLetter]:
-    """Return the dead letters, each with why it is not verified, if it is not. One lookup for all of them."""
-    tickets = [_ticket(letter) for letter in letters]
+async def verify(tables: Tables, claims: Sequence[Claim]) -> list[str]:
+    """Return why each dead letter is not verified; "": it is. One lookup for all of them."""
+    tickets = [_ticket(topic, message) for topic, message in claims]
     orderids = {ticket.orderid for ticket in tickets if isinstance(ticket, TicketMessage)}
     keys = [key for orderid in orderids for key in order_keys(orderid)]
     try:
         rows = await tables.lookup(keys) if keys else {}
     except Unavailable:
-        return [replace(letter, unverified="the records are unavailable") for letter in letters]
+        return ["the records are unavailable"] * len(claims)
     return [
-        replace(letter, unverified=ticket if isinstance(ticket, str) else _why(letter, ticket, rows))
-        for letter, ticket in zip(letters, tickets, strict=True)
+        ticket if isinstance(ticket, str) else _why(str(topic), ticket, rows)
+        for (topic, _), ticket in zip(claims, tickets, strict=True)
     ]
 
 
-def _ticket(letter: DeadLetter) -> TicketMessage | str:
+def _ticket(topic: str | None, message: Message) -> TicketMessage | str:
     """Return the ticket in a dead letter, or why it has none."""
-    if letter.topic is None:
+    if topic is None:
         return "its topic is unknown"
     try:
-        event = Event.from_message(letter.message)
+        event = Event.from_message(message)
         if event.type != ORDER_TICKET:
             return "it is no order ticket"
         # Of a repeated name one reader takes the first value, and another the last.
@@ -62,8 +63,8 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _why(letter: DeadLetter, ticket: TicketMessage, rows: Mapping[Key, Row]) -> str:
-    publisher, records = _PUBLISHERS[str(letter.topic)], order_records(ticket.orderid, rows)
+def _why(topic: str, ticket: TicketMessage, rows: Mapping[Key, Row]) -> str:
+    publisher, records = _PUBLISHERS[topic], order_records(ticket.orderid, rows)
     if records.corrupt:
         return f"corrupt: {records.corrupt[0]}"
     published = _amounts(publisher, records)

@@ -7,8 +7,8 @@ from typing import Any
 from fastapi import APIRouter, Depends
 from starlette.requests import Request
 
-from contract.control import request as control
 from contract.topology import TOPOLOGY
+from sagakit.ctl.local.control_client import request as control
 from sagakit.errors import SagaError
 from services.gateway import auth
 from services.gateway.auth import SERVICE_CONTROL

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from random import SystemRandom
 
-from sagactl.local.emulators import FIRESTORE, PUBSUB, why_unavailable
+from sagakit.ctl.local.emulators import FIRESTORE, PUBSUB, why_unavailable
 from tests.chaos.run import ChaosRun
 from tests.support.intolerance import BUGS
 

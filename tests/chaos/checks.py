@@ -7,8 +7,9 @@ from pathlib import Path
 
 from contract.tickets import APPROVED, CANCELED, PAYMENT_FAILED, RESERVE_FAILED
 from sagactl.inspect.audit import problems
-from sagactl.inspect.connect import open_dead_letters
 from sagactl.inspect.records import every, load_records
+from sagactl.project import PROJECT
+from sagakit.ctl.inspect.connect import open_dead_letters
 from sagakit.tables import Key, Tables
 from services.purchase.storage import TICKET, to_ticket
 from services.purchase.ticket import Ticket
@@ -28,7 +29,7 @@ async def record_problems(tables: Tables) -> list[str]:
 
 async def dead_letter_problems(environ: Mapping[str, str]) -> list[str]:
     found: list[str] = []
-    async with open_dead_letters(Path("none"), environ) as queue:
+    async with open_dead_letters(PROJECT, Path("none"), environ) as queue:
         await queue.read(lambda _: True, lambda letter: found.append(f"dead letter: {letter}"))
     return found
 

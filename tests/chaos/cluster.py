@@ -15,13 +15,15 @@ from grpc_health.v1.health_pb2_grpc import HealthStub
 
 from bench.proxy import proxied
 from bench.suite import FAST_RECONNECT, used
-from sagactl.cli.provision import ensure_provisioned, provision_with_retries
+from contract.topology import TOPOLOGY
 from sagactl.cli.stock import CATALOGUE, put_if_absent
-from sagactl.local import programs
-from sagactl.local.child import Program
-from sagactl.local.emulators import FIRESTORE, PUBSUB, running
-from sagactl.local.ports import LOOPBACK, free_ports, wait_until_responds
-from sagactl.local.supervisor import SupervisedProcess, Supervisor
+from sagactl.project import GATEWAY
+from sagakit.ctl.cli.provision import ensure_provisioned, provision_with_retries
+from sagakit.ctl.local import programs
+from sagakit.ctl.local.child import Program
+from sagakit.ctl.local.emulators import FIRESTORE, PUBSUB, running
+from sagakit.ctl.local.ports import LOOPBACK, free_ports, wait_until_responds
+from sagakit.ctl.local.supervisor import SupervisedProcess, Supervisor
 from sagakit.runtime import Backoff
 from tests.chaos.faults import Faults
 from tests.chaos.proxy import faulty
@@ -49,7 +51,7 @@ class Broker:
     async def start(self) -> None:
         await self._running.enter_async_context(running(PUBSUB, self._log, self._port))
         # Channels of this process may still wait before they reconnect.
-        await provision_with_retries(self._environ, 30)
+        await provision_with_retries(TOPOLOGY, self._environ, 30)
 
     async def stop(self) -> None:
         await self._running.aclose()
@@ -166,7 +168,7 @@ async def emulators(directory: Path, faults: Faults) -> AsyncIterator[Backend]:
 async def embedded(directory: Path, _: Faults) -> AsyncIterator[Backend]:
     """Create an embedded backend, without faults."""
     environ = {"BACKEND": "embedded", "EMBEDDED_FILE": str(directory / "embedded.sqlite3")}
-    await ensure_provisioned(environ)
+    await ensure_provisioned(TOPOLOGY, environ)
     yield Backend(environ, environ, None)
 
 
@@ -205,13 +207,14 @@ async def _start(
     processes: Supervisor, environ: Mapping[str, str], directory: Path, versions: Sequence[Version]
 ) -> dict[str, str]:
     """Start all processes; return the gateways' URLs by their names, once they are ready."""
-    gateway_ports, ports = free_ports(REPLICAS), free_ports(len(programs.SERVICES) * REPLICAS)
-    addresses = programs.place(ports, REPLICAS)
-    started = programs.service_programs(addresses, environ, directory)
+    gateway_ports, ports = free_ports(REPLICAS), free_ports(len(TOPOLOGY.names) * REPLICAS)
+    addresses = programs.place(ports, TOPOLOGY.names, REPLICAS)
+    started = programs.service_programs(TOPOLOGY, addresses, environ, directory)
+    environ = {**environ, **programs.address_environ(TOPOLOGY, addresses)}
     gateways = {}
     for number, port in enumerate(gateway_ports, start=1):
-        name = f"{programs.GATEWAY}-{number}"
-        program = programs.gateway_program(addresses, port, environ, directory)
+        name = f"{GATEWAY.name}-{number}"
+        program = programs.gateway_program(GATEWAY, port, environ, directory)
         started.append(replace(program, name=name, log=directory / f"{name}.log"))
         gateways[name] = f"http://{LOOPBACK}:{port}"
     for program, version in zip(started, itertools.cycle(versions), strict=False):

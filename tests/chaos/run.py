@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from sagactl.local.suite import RECONNECT_SECONDS
+from sagakit.ctl.local.suite import RECONNECT_SECONDS
 from tests.chaos import checks
 from tests.chaos.cluster import Backend, Cluster, embedded, emulators, running_cluster
 from tests.chaos.customers import Customers, open_customers

@@ -5,8 +5,8 @@ from collections import Counter
 from collections.abc import Iterator
 from random import Random
 
-from sagactl.local import programs
-from sagactl.local.supervisor import SupervisedProcess
+from sagactl.project import PROJECT
+from sagakit.ctl.local.supervisor import SupervisedProcess
 from tests.chaos.cluster import Cluster
 from tests.chaos.faults import Faults
 
@@ -25,7 +25,7 @@ VICTIM_TIMEOUT_SECONDS = 30.0
 
 def victims(random: Random) -> Iterator[str]:
     """Yield services in random order, each equally often."""
-    services = [*programs.SERVICES, programs.GATEWAY]
+    services = list(PROJECT.programs)
     while True:
         random.shuffle(services)
         yield from services
@@ -74,7 +74,7 @@ class FaultSchedule:
             background.create_task(self._restart_broker())
 
     async def _freeze(self) -> None:
-        service = self.random.choice(list(programs.SERVICES))
+        service = self.random.choice(PROJECT.topology.names)
         victim = await self.victim(service)
         self.frozen += 1
         await self._cluster.freeze(victim, self.random.uniform(*LONGER_THAN_A_LEASE))

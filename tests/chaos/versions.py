@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from sagactl.local.child import Program
+from sagakit.ctl.local.child import Program
 
 RELEASES = Path(__file__).parents[1] / "compatibility"
 """A folder for each supported release, with its wheels."""

@@ -10,7 +10,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from sagactl.local.emulators import FIRESTORE, PUBSUB, running
+from sagakit.ctl.local.emulators import FIRESTORE, PUBSUB, running
 from sagakit.version import __version__
 from tests.compatibility import reader
 from tests.compatibility.recording import Recording, record

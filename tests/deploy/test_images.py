@@ -10,7 +10,7 @@ import pytest
 
 from contract.topology import TOPOLOGY
 from sagactl.cli.demo import run_scenarios
-from sagactl.local.emulators import FIRESTORE, PUBSUB, why_unavailable
+from sagakit.ctl.local.emulators import FIRESTORE, PUBSUB, why_unavailable
 from tests.support import images
 from tests.support.images import IMAGES, Image
 from tests.support.manifests import ROOT

@@ -9,7 +9,7 @@ from contextlib import closing
 import pytest
 from google.cloud import pubsub_v1
 
-from contract.topology import EPHEMERAL_PREFIX
+from sagakit.fanout import EPHEMERAL_PREFIX
 from tests.support.eventually import wait_until
 from tests.support.local_suite import SAGACTL, environment, ready_suite
 from tests.support.pseudoterminal import at_a_terminal

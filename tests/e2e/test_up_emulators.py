@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from sagaclient import SagaClient
-from sagactl.local.emulators import FIRESTORE, PUBSUB
+from sagakit.ctl.local.emulators import FIRESTORE, PUBSUB
 from tests.support.eventually import eventually, wait_until
 from tests.support.local_suite import alive, ready_suite, suite
 

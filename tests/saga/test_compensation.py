@@ -10,11 +10,11 @@ import pytest
 
 from contract.topology import TOPOLOGY
 from rpc import purchase_pb2 as pb
-from sagactl.cli.provision import ensure_provisioned
 from sagactl.inspect.audit import problems
 from sagactl.inspect.records import load_records
 from sagakit.backends import Backend, open_provisioner
 from sagakit.bus import subscription_name
+from sagakit.ctl.cli.provision import ensure_provisioned
 from sagakit.errors import Unavailable
 from sagakit.tables import Key, Mutation, Tables
 from services.payment.storage import payment_key
@@ -179,7 +179,7 @@ async def test_charge_is_refunded_although_payment_died_and_all_its_messages_wer
         async with open_provisioner(environ) as provisioner:
             for topic in TOPOLOGY.subscribed_topics("payment"):
                 await provisioner.remove_subscription(subscription_name("payment", topic))
-        await ensure_provisioned(environ)
+        await ensure_provisioned(TOPOLOGY, environ)
         unsettled = problems(await load_records(suite.backend.tables))
         await suite.services.start("payment")
 

@@ -7,10 +7,11 @@ from pathlib import Path
 
 from contract.tickets import ORDER_TICKET, PAID, CartItem, TicketMessage
 from contract.topology import TOPOLOGY
-from sagactl.inspect.connect import open_dead_letters
-from sagactl.inspect.dead_letter_queue import UNVERIFIED, DeadLetterQueue, Handled
-from sagactl.inspect.dead_letters import DeadLetter, Filter
+from sagactl.project import PROJECT
 from sagakit.bus import Message
+from sagakit.ctl.inspect.connect import open_dead_letters
+from sagakit.ctl.inspect.dead_letter_queue import UNVERIFIED, DeadLetterQueue, Handled
+from sagakit.ctl.inspect.dead_letters import DeadLetter, Filter
 from sagakit.inbox import inbox_kind
 from sagakit.tables import Delete, Insert
 from services.payment.charge import CHARGED, Charge
@@ -74,7 +75,7 @@ async def found(queue: DeadLetterQueue, count: int, wanted: Filter = ALL) -> lis
 async def test_dead_letters_stay_listed_until_dropped(backend_environ: Mapping[str, str]):
     async with (
         running_suite(backend_environ) as suite,
-        open_dead_letters(NOWHERE, backend_environ) as queue,
+        open_dead_letters(PROJECT, NOWHERE, backend_environ) as queue,
     ):
         await publish(suite, "delivery", Message(b"rubbish", {"eventid": "e1", "type": ORDER_TICKET}))
         await publish(suite, "payment", paid("unknown", "e2"))
@@ -99,7 +100,7 @@ async def test_redriven_event_is_applied_once_its_cause_is_fixed(
     """The ticket was missing and exists again."""
     async with (
         running_suite(backend_environ, without=["payment"]) as suite,
-        open_dead_letters(NOWHERE, backend_environ) as queue,
+        open_dead_letters(PROJECT, NOWHERE, backend_environ) as queue,
     ):
         ticket = await suite.order("c", blue=1)
         await suite.ticket_becomes(ticket.orderid, "reserved")
@@ -123,7 +124,7 @@ async def test_forged_dead_letter_is_not_redriven(backend_environ: Mapping[str, 
     """Else a publisher of dead letters could publish with the operator's rights to any topic."""
     async with (
         running_suite(backend_environ, without=["payment"]) as suite,
-        open_dead_letters(NOWHERE, backend_environ) as queue,
+        open_dead_letters(PROJECT, NOWHERE, backend_environ) as queue,
     ):
         ticket = await suite.order("c", blue=3)
         await suite.ticket_becomes(ticket.orderid, "reserved")
@@ -164,7 +165,7 @@ async def delete_ticket(suite: Suite, orderid: str) -> Insert:
 async def test_dead_letter_counts_its_redrives(backend_environ: Mapping[str, str]):
     async with (
         running_suite(backend_environ) as suite,
-        open_dead_letters(NOWHERE, backend_environ) as queue,
+        open_dead_letters(PROJECT, NOWHERE, backend_environ) as queue,
     ):
         await publish(suite, "payment", paid("unknown", "e1"))
         for times in (0, 1, 2):
@@ -181,7 +182,7 @@ async def test_redriven_duplicates_change_nothing(backend_environ: Mapping[str, 
     """Even after their inbox rows have expired, because the transitions are idempotent."""
     async with (
         running_suite(backend_environ) as suite,
-        open_dead_letters(NOWHERE, backend_environ) as queue,
+        open_dead_letters(PROJECT, NOWHERE, backend_environ) as queue,
     ):
         ticket = await suite.order("c", blue=3)
         await suite.ticket_becomes(ticket.orderid, "approved")
@@ -216,7 +217,7 @@ async def test_many_dead_letters_are_handled_page_by_page(backend_environ: Mappi
     count = 3_000 if backend_environ["BACKEND"] == "embedded" else 300
     async with (
         running_suite(backend_environ, without=["purchase"]) as suite,
-        open_dead_letters(NOWHERE, backend_environ) as queue,
+        open_dead_letters(PROJECT, NOWHERE, backend_environ) as queue,
     ):
         where = {"dead_letter_subscription": f"purchase-service.{TOPOLOGY.topics['payment']}"}
         for start in range(0, count, 100):

@@ -10,8 +10,8 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from contract.topology import TOPOLOGY
-from sagactl.cli.provision import ensure_provisioned
 from sagakit.backends import open_provisioner
+from sagakit.ctl.cli.provision import ensure_provisioned
 from tests.saga.test_event_stream import PAID, a_gateway, all_subscriptions, keys
 from tests.support.brokers import delete_embedded_topic, delete_pubsub_topic
 from tests.support.eventually import eventually
@@ -48,7 +48,7 @@ async def test_provisioning_after_topics_were_deleted_brings_orders_to_their_end
             await delete(backend_environ, topic)
         waiting = await suite.order("meanwhile", blue=3)
 
-        lines = await ensure_provisioned(backend_environ)
+        lines = await ensure_provisioned(TOPOLOGY, backend_environ)
 
         began = time.monotonic()
         answer = await client.get(f"/v1/orders/{waiting.orderid}", params={"wait": 25}, timeout=40)
@@ -87,7 +87,7 @@ async def test_gateway_without_ephemeral_subscriptions_reads_what_it_does_not_re
 
         assert (await polling).json()["status"] == "approved"
         assert time.monotonic() - began < 10
-        await ensure_provisioned(backend_environ)
+        await ensure_provisioned(TOPOLOGY, backend_environ)
         async with asyncio.timeout(40):
             assert keys(await following)[-1] == "end"
 
@@ -108,6 +108,6 @@ async def test_service_whose_subscription_is_missing_at_its_start_is_not_ready(
 
         assert await reports("", SERVING)
         assert await reports(STOCK, NOT_SERVING)
-        await ensure_provisioned(backend_environ)
+        await ensure_provisioned(TOPOLOGY, backend_environ)
 
         await eventually(lambda: reports(STOCK, SERVING))

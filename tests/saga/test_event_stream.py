@@ -12,12 +12,13 @@ from pathlib import Path
 import httpx
 import pytest
 
-from contract.topology import EPHEMERAL_PREFIX, TOPOLOGY
-from sagactl.local.ports import free_ports
+from contract.topology import TOPOLOGY
 from sagakit.backends import open_provisioner
 from sagakit.backends.embedded import queue
 from sagakit.backends.embedded.database import Database
 from sagakit.backends.gcp.provision import open_pubsub_provisioner
+from sagakit.ctl.local.ports import free_ports
+from sagakit.fanout import EPHEMERAL_PREFIX
 from tests.support.eventually import eventually
 from tests.support.sse import Sent, events, follow
 from tests.support.suite import Suite, running_suite

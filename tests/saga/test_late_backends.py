@@ -8,9 +8,8 @@ import httpx
 import pytest
 
 from contract.topology import TOPOLOGY
-from sagactl.local import programs
-from sagactl.local.emulators import FIRESTORE, PUBSUB, running
-from sagactl.local.ports import free_ports
+from sagakit.ctl.local.emulators import FIRESTORE, PUBSUB, running
+from sagakit.ctl.local.ports import free_ports
 from tests.support.brokers import process_of
 from tests.support.eventually import eventually
 
@@ -36,14 +35,14 @@ async def order(client: httpx.AsyncClient) -> str:
 @pytest.mark.emulators
 @pytest.mark.timeout(240)
 async def test_processes_that_start_before_their_backends_wait_for_them(tmp_path: Path, project: str):
-    datastore, pubsub, gateway, *ports = free_ports(3 + len(programs.SERVICES))
+    datastore, pubsub, gateway, *ports = free_ports(3 + len(TOPOLOGY.names))
     environ = {
         "BACKEND": "gcp",
         "GOOGLE_CLOUD_PROJECT": project,
         "DATASTORE_EMULATOR_HOST": f"127.0.0.1:{datastore}",
         "PUBSUB_EMULATOR_HOST": f"127.0.0.1:{pubsub}",
     }
-    addresses = dict(zip(programs.SERVICES, ports, strict=True))
+    addresses = dict(zip(TOPOLOGY.names, ports, strict=True))
     targets = {f"{name.upper()}_ADDRESS": f"127.0.0.1:{port}" for name, port in addresses.items()}
     async with AsyncExitStack() as stack:
         enter = stack.enter_async_context

@@ -13,10 +13,10 @@ import pytest
 from contract.topology import TOPOLOGY
 from rpc import purchase_pb2 as pb
 from rpc import stock_pb2 as stock_pb
-from sagactl.cli.provision import provision_with_retries
-from sagactl.local.emulators import FIRESTORE, PUBSUB, Emulator, running
-from sagactl.local.ports import free_ports
 from sagakit.bus import Delivery
+from sagakit.ctl.cli.provision import provision_with_retries
+from sagakit.ctl.local.emulators import FIRESTORE, PUBSUB, Emulator, running
+from sagakit.ctl.local.ports import free_ports
 from sagakit.tables import Key
 from services.payment.simulated import LEDGER, FaultSettings, save_faults, to_entry
 from services.payment.storage import payment_key
@@ -89,7 +89,7 @@ async def test_events_of_a_broker_outage_are_published_afterwards(tmp_path: Path
         waiting = [await suite.order(f"c{n}", red=1) for n in range(3)]
         broker = await start(PUBSUB, tmp_path, port)
         try:
-            await provision_with_retries(environ, 30)
+            await provision_with_retries(TOPOLOGY, environ, 30)
             await asyncio.gather(
                 *(suite.ticket_becomes(ticket.orderid, "approved", seconds=90) for ticket in waiting)
             )
@@ -114,7 +114,7 @@ async def test_orders_end_although_the_broker_lost_all_messages_under_load(
         broker = await start(PUBSUB, tmp_path, port)
         try:
             await load.grows(10)
-            await provision_with_retries(environ, 30)
+            await provision_with_retries(TOPOLOGY, environ, 30)
             await load.grows(30)
             await load.stop()
             await suite.balances(120)

@@ -12,9 +12,9 @@ import pytest
 from contract.tickets import ORDER_TICKET
 from contract.topology import TOPOLOGY
 from rpc import purchase_pb2 as pb
-from sagactl.cli.provision import ensure_provisioned
 from sagakit.backends import open_provisioner
 from sagakit.bus import Delivery, Message, SubscriptionSpec
+from sagakit.ctl.cli.provision import ensure_provisioned
 from sagakit.due import encode_due
 from sagakit.tables import Insert, Key
 from tests.support.eventually import eventually
@@ -158,7 +158,7 @@ async def test_reserved_without_an_amount_is_declined(backend_environ: Mapping[s
 async def test_events_follow_the_wire_contract(
     backend_environ: Mapping[str, str],
 ):
-    await ensure_provisioned(backend_environ)
+    await ensure_provisioned(TOPOLOGY, backend_environ)
     async with open_provisioner(backend_environ) as provisioner:
         for service, topic in TOPOLOGY.topics.items():
             await provisioner.ensure_subscription(SubscriptionSpec(f"listener.{service}", topic, None))

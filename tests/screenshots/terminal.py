@@ -12,7 +12,7 @@ from rich.terminal_theme import SVG_EXPORT_THEME
 
 from sagactl.dashboard.dashboard import Dashboard, State
 from sagactl.dashboard.screen import screen
-from sagactl.inspect.connect import open_data_sources
+from sagactl.dashboard.sources import open_data_sources
 from sagakit.runtime import Runtime
 from tests.support.eventually import eventually
 from tests.support.local_suite import LocalSuite

@@ -5,8 +5,8 @@ from contextlib import asynccontextmanager
 import httpx
 import pytest
 
-from sagactl.local.control import serve_control
 from sagakit.auth.jwt import TokenVerifier
+from sagakit.ctl.local.control import serve_control
 from sagakit.errors import Unavailable
 from sagakit.runtime import Runtime
 from sagakit.settings import AuthSettings

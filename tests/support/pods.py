@@ -16,8 +16,8 @@ import httpx
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from grpc_health.v1.health_pb2_grpc import HealthStub
 
-from sagactl.local.emulators import FIRESTORE, PUBSUB, command
-from sagactl.local.ports import LOOPBACK
+from sagakit.ctl.local.emulators import FIRESTORE, PUBSUB, command
+from sagakit.ctl.local.ports import LOOPBACK
 from tests.support.images import Image, terminate
 from tests.support.manifests import Container, Workload, rendered
 

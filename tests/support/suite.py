@@ -19,11 +19,11 @@ from rpc.delivery_pb2_grpc import DeliveryStub
 from rpc.payment_pb2_grpc import PaymentStub
 from rpc.purchase_pb2_grpc import PurchaseStub
 from rpc.stock_pb2_grpc import StockStub
-from sagactl.cli.provision import ensure_provisioned
 from sagactl.cli.stock import CATALOGUE, put_if_absent
 from sagactl.inspect.audit import problems
 from sagactl.inspect.records import load_records
 from sagakit.backends import Backend, open_backend
+from sagakit.ctl.cli.provision import ensure_provisioned
 from sagakit.run import Process
 from sagakit.runtime import Runtime
 from sagakit.settings import ServiceSettings
@@ -212,7 +212,7 @@ async def running_suite(
     runtime_of: RuntimeOf = lambda _: Runtime(),
 ) -> AsyncIterator[Suite]:
     """Yield the suite, provisioned and seeded; gRPC calls are balanced over the replicas."""
-    await ensure_provisioned(backend_environ)
+    await ensure_provisioned(TOPOLOGY, backend_environ)
     services = Services(backend_environ, between, runtime_of)
     async with AsyncExitStack() as stack:
         settings = ServiceSettings.from_environ(service_environ("stock", backend_environ))

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 import pytest
 import structlog
 
-from contract.topology import EPHEMERAL_PREFIX, TOPOLOGY
+from contract.topology import TOPOLOGY
 from sagactl.dashboard.dashboard import (
     DEAD_LETTERS_INTERVAL_SECONDS,
     PROGRAMS_INTERVAL_SECONDS,
@@ -20,6 +20,7 @@ from sagactl.dashboard.screen import screen
 from sagakit.backends import Broker
 from sagakit.bus import Message
 from sagakit.errors import Unavailable
+from sagakit.fanout import EPHEMERAL_PREFIX
 from sagakit.testing.clock import Clock
 from tests.support.dashboard import CountedTables, DeadLetters
 from tests.support.manual_bus import ManualBus

@@ -6,8 +6,10 @@ import pytest
 
 from contract.tickets import ORDER_TICKET
 from contract.topology import TOPOLOGY
-from sagactl.inspect import dead_letter_queue
-from sagactl.inspect.dead_letter_queue import (
+from sagactl.project import PROJECT
+from sagakit.bus import PULL_LEASE_SECONDS, Message
+from sagakit.ctl.inspect import dead_letter_queue
+from sagakit.ctl.inspect.dead_letter_queue import (
     CAME_BACK,
     INCOMPLETE,
     LEASE_ENDED,
@@ -17,8 +19,7 @@ from sagactl.inspect.dead_letter_queue import (
     DeadLetterQueue,
     Handled,
 )
-from sagactl.inspect.dead_letters import DeadLetter, Filter
-from sagakit.bus import PULL_LEASE_SECONDS, Message
+from sagakit.ctl.inspect.dead_letters import DeadLetter, Filter
 from sagakit.errors import Unavailable
 from sagakit.testing.clock import START
 from sagakit.testing.tables import MemoryTables
@@ -49,7 +50,7 @@ def letters(count: int, service: str = f"purchase-service.{PAYMENT}") -> list[Me
 class Harness:
     def __init__(self, messages: list[Message], seconds_per_call: float = 0.01) -> None:
         self.broker = LeasedMessages(messages, seconds_per_call)
-        self.queue = DeadLetterQueue(self.broker, self.broker, MemoryTables(), self.broker.monotonic)
+        self.queue = DeadLetterQueue(self.broker, self.broker, MemoryTables(), PROJECT, self.broker.monotonic)
         self.handled: list[Handled] = []
 
     async def read(self, wanted: Filter = ALL) -> list[str]:

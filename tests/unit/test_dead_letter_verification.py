@@ -8,9 +8,10 @@ import pytest
 from contract.ownership import owner_digest
 from contract.tickets import ORDER_TICKET, CartItem, TicketMessage
 from contract.topology import TOPOLOGY
-from sagactl.inspect.dead_letters import MAX_BODY, DeadLetter
-from sagactl.inspect.verification import verified
+from sagactl.inspect.verification import verify
+from sagactl.project import PROJECT
 from sagakit.bus import Message, PulledMessage
+from sagakit.ctl.inspect.dead_letters import MAX_BODY, DeadLetter
 from sagakit.errors import Unavailable
 from sagakit.tables import Insert, Key, Row
 from sagakit.testing.clock import START
@@ -56,7 +57,7 @@ def letter(body: bytes, publisher: str = "payment", **attributes: str) -> DeadLe
         "type": ORDER_TICKET,
         "dead_letter_subscription": f"{service}-service.{TOPOLOGY.topics[publisher]}",
     }
-    return DeadLetter(PulledMessage("1", Message(body, {**marks, **attributes})))
+    return DeadLetter(PulledMessage("1", Message(body, {**marks, **attributes})), PROJECT)
 
 
 def claim(publisher: str, status: str, amount: int | None = None, items=ITEMS) -> DeadLetter:
@@ -64,8 +65,8 @@ def claim(publisher: str, status: str, amount: int | None = None, items=ITEMS) -
 
 
 async def unverified(tables, found: DeadLetter) -> str:
-    (only,) = await verified(tables, [found])
-    return only.unverified
+    (why,) = await verify(tables, [(found.topic, found.message)])
+    return why
 
 
 GENUINE = [
@@ -200,9 +201,9 @@ async def test_many_dead_letters_are_verified_by_one_lookup():
     tables = CountedTables(await tables_with(charge=CHARGE))
     letters = [claim("payment", "paid", 350), letter(b"rubbish")] * 50
 
-    found = await verified(tables, letters)
+    found = await verify(tables, [(letter.topic, letter.message) for letter in letters])
 
-    assert [each.unverified for each in found] == ["", "it is malformed"] * 50
+    assert found == ["", "it is malformed"] * 50
     assert tables.calls == {"lookup": 1}
 
 

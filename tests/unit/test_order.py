@@ -6,7 +6,7 @@ import pytest
 
 from contract.tickets import CartItem
 from sagactl.cli.order import describe, load
-from sagactl.errors import CommandError
+from sagakit.ctl.errors import CommandError
 from sagakit.tables import Insert, Key, Tables
 from sagakit.testing.tables import CountedTables, MemoryTables
 from services.delivery.shipment import Shipment

@@ -6,8 +6,8 @@ import tempfile
 
 import pytest
 
-from contract.control import request
-from sagactl.local.control import MAX_REQUEST_BYTES, serve_control
+from sagakit.ctl.local.control import MAX_REQUEST_BYTES, serve_control
+from sagakit.ctl.local.control_client import request
 from sagakit.errors import Unavailable
 
 TIMEOUT_SECONDS = 20

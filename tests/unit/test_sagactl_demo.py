@@ -5,9 +5,9 @@ import asyncio
 import pytest
 
 from sagaclient import RetryPolicy, SagaClient, TransportError
+from sagactl.cli.curl_examples import curl_examples
 from sagactl.cli.demo import SCENARIOS
 from sagactl.cli.stock import CATALOGUE
-from sagactl.cli.up import curl_examples
 
 
 def test_scenarios_use_every_item_and_reach_every_final_status_but_canceled():

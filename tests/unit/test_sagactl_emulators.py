@@ -2,7 +2,7 @@
 
 import pytest
 
-from sagactl.local.emulators import FIRESTORE, PUBSUB, why_unavailable
+from sagakit.ctl.local.emulators import FIRESTORE, PUBSUB, why_unavailable
 
 
 class Machine:

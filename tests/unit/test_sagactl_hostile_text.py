@@ -16,14 +16,16 @@ from click.testing import CliRunner, Result
 from contract.tickets import ORDER_TICKET, CartItem
 from contract.topology import TOPOLOGY
 from rpc import stock_pb2, stock_pb2_grpc
-from sagactl import text
-from sagactl.__main__ import COMMANDS, main
-from sagactl.cli.migrate import command
-from sagactl.errors import CommandError
+from sagactl.__main__ import main
+from sagactl.project import PROJECT
 from sagakit.backends.embedded.bus import EmbeddedBus
 from sagakit.backends.embedded.database import Database
 from sagakit.backends.embedded.tables import EmbeddedTables
 from sagakit.bus import Message, SubscriptionSpec
+from sagakit.ctl import text
+from sagakit.ctl.cli.migrate import migrate
+from sagakit.ctl.errors import CommandError
+from sagakit.ctl.main import COMMANDS
 from sagakit.migrations import Migration
 from sagakit.runtime import Runtime
 from sagakit.tables import Entity, Insert, Key
@@ -169,8 +171,8 @@ def test_migrated_entities_are_printed_escaped(file: Path, args: list[str]):
         raise ValueError(HOSTILE)
 
     environ = {**NO_BACKEND, "BACKEND": "embedded", "EMBEDDED_FILE": str(file), "RUN_DIR": str(file.parent)}
-    migrate = command({"name": Migration("OrderTicket", convert)})
-    result = CliRunner().invoke(migrate, ["name", *args], env=environ)
+    project = replace(PROJECT, migrations={"name": Migration("OrderTicket", convert)})
+    result = CliRunner().invoke(migrate, ["name", *args], obj=project, env=environ)
 
     assert "\\x1b[2J" in result.output
     assert_safe(result.output)
@@ -265,7 +267,7 @@ def test_responses_of_a_gateway_are_printed_escaped(tmp_path: Path):
 def test_every_command_is_tested_or_prints_only_texts_of_its_own():
     tested = {args[0] for args in INSPECT} | {"stock", "seed", "demo", "logs", "migrate"}
 
-    assert tested | OWN_TEXT_ONLY == COMMANDS.keys()
+    assert tested | OWN_TEXT_ONLY == COMMANDS.keys() | PROJECT.commands.keys()
 
 
 def test_error_shows_its_log_below_one_line(capsys: pytest.CaptureFixture[str]):
@@ -289,7 +291,7 @@ def test_commands_print_with_echo_only():
     """Text that is printed without it is not escaped."""
     calls = [
         f"{file.relative_to(ROOT)}:{node.lineno}"
-        for file in sorted((ROOT / "sagactl").rglob("*.py"))
+        for file in sorted([*(ROOT / "sagactl").rglob("*.py"), *(ROOT / "kit/sagakit/ctl").rglob("*.py")])
         if file.name != "text.py"
         for node in ast.walk(ast.parse(file.read_text()))
         if isinstance(node, ast.Attribute | ast.Name)

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from sagactl.local.logs import MAX_LINE_BYTES, printable, read_line, tail
+from sagakit.ctl.local.logs import MAX_LINE_BYTES, printable, read_line, tail
 
 
 @pytest.mark.parametrize(

@@ -14,11 +14,13 @@ import pytest
 from click.testing import CliRunner, Result
 
 from sagactl.__main__ import main
-from sagactl.cli.migrate import command
 from sagakit import Entity, Key, Migration
 from sagakit.backends.embedded.database import Database
 from sagakit.backends.embedded.tables import EmbeddedTables
+from sagakit.ctl.cli.migrate import migrate
+from sagakit.ctl.project import Project
 from sagakit.tables import Insert
+from sagakit.topology import Topology
 from tests.support.eventually import wait_until
 
 ROOT = Path(__file__).parents[2]
@@ -32,7 +34,7 @@ def to_grams(key: Key, entity: Entity) -> Mapping[Key, Entity]:
 
 
 MIGRATIONS = {"parcel-grams": Migration("Parcel", to_grams)}
-migrate = command(MIGRATIONS)
+PROJECT = Project(topology=Topology(()), migrations=MIGRATIONS)
 
 
 def parcels(directory: Path, entities: Mapping[str, Entity]) -> Path:
@@ -58,7 +60,7 @@ def environ_of(file: Path) -> dict[str, str]:
 
 
 def run(file: Path, *args: str) -> Result:
-    return CliRunner().invoke(migrate, args, env=environ_of(file), prog_name="sagactl migrate")
+    return CliRunner().invoke(migrate, args, obj=PROJECT, env=environ_of(file), prog_name="sagactl migrate")
 
 
 OLD = [f'{{"weight": {n}}}' for n in range(5)]
@@ -71,7 +73,7 @@ def file(tmp_path: Path) -> Path:
 
 
 def test_migrations_are_listed_without_a_suite():
-    listed = CliRunner().invoke(migrate, [], env={"BACKEND": None, "GOOGLE_CLOUD_PROJECT": None})
+    listed = CliRunner().invoke(migrate, [], obj=PROJECT, env={"BACKEND": None, "GOOGLE_CLOUD_PROJECT": None})
     none = CliRunner().invoke(main, ["migrate"], env={"BACKEND": None, "GOOGLE_CLOUD_PROJECT": None})
 
     assert (listed.exit_code, listed.output) == (0, "parcel-grams: Parcel\n")
@@ -127,7 +129,7 @@ def test_unavailable_backend_is_an_error(tmp_path: Path):
     emulators = dict.fromkeys(("DATASTORE_EMULATOR_HOST", "PUBSUB_EMULATOR_HOST"), "127.0.0.1:1")
     environ = {"RUN_DIR": str(tmp_path), "BACKEND": "gcp", "GOOGLE_CLOUD_PROJECT": "p", **emulators}
 
-    ended = CliRunner().invoke(migrate, ["parcel-grams", "--after", "it's"], env=environ)
+    ended = CliRunner().invoke(migrate, ["parcel-grams", "--after", "it's"], obj=PROJECT, env=environ)
 
     assert (ended.exit_code, ended.stdout) == (1, "")
     _, progress, error = ended.stderr.splitlines()
@@ -144,7 +146,7 @@ def test_interrupted_migration_is_continued(file: Path, ending: signal.Signals):
     # Python ignores the signal if the process that started it did.
     code = (
         "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
-        "from tests.unit.test_sagactl_migrate import migrate; migrate()"
+        "from tests.unit.test_sagactl_migrate import PROJECT, migrate; migrate(obj=PROJECT)"
     )
     slow = [sys.executable, "-c", code, "parcel-grams", "--rate", "0.02"]
     with subprocess.Popen(

@@ -4,16 +4,18 @@ import socket
 
 import pytest
 
-from sagactl.errors import CommandError
-from sagactl.local.plan import EMBEDDED, EMULATORS, Choice, Options, choose, make_plan
-from sagactl.local.programs import gateway_program, place, service_programs
+from contract.topology import TOPOLOGY
+from sagactl.project import GATEWAY, PROJECT
+from sagakit.ctl.errors import CommandError
+from sagakit.ctl.local.plan import EMBEDDED, EMULATORS, Choice, Options, choose, make_plan
+from sagakit.ctl.local.programs import address_environ, gateway_program, place, service_programs
 
 HOSTS = {"DATASTORE_EMULATOR_HOST": "localhost:1", "PUBSUB_EMULATOR_HOST": "localhost:2"}
 EMPTY_PATH = {"PATH": ""}
 
 
 def planned(tmp_path, environ, backend="embedded", port=0, replicas=1):
-    return make_plan(Options(backend, port, replicas, tmp_path), environ)
+    return make_plan(PROJECT, Options(backend, port, replicas, tmp_path), environ)
 
 
 @pytest.mark.parametrize(
@@ -107,7 +109,9 @@ def test_every_process_has_its_own_address(tmp_path):
 
 
 def test_environment_of_a_service_has_its_topics_and_address(tmp_path):
-    purchase, *_ = service_programs(place([1, 2, 3, 4], replicas=1), {"BACKEND": "embedded"}, tmp_path)
+    purchase, *_ = service_programs(
+        TOPOLOGY, place([1, 2, 3, 4], TOPOLOGY.names, 1), {"BACKEND": "embedded"}, tmp_path
+    )
 
     assert purchase.argv[1:] == ("-m", "services.purchase")
     assert purchase.environ == {
@@ -121,10 +125,10 @@ def test_environment_of_a_service_has_its_topics_and_address(tmp_path):
 
 
 def test_gateway_has_the_addresses_of_every_replica(tmp_path):
-    addresses = place(range(1, 9), replicas=2)
+    addresses = place(range(1, 9), TOPOLOGY.names, replicas=2)
 
-    names = [program.name for program in service_programs(addresses, {}, tmp_path)]
-    environ = gateway_program(addresses, 8080, {}, tmp_path).environ
+    names = [program.name for program in service_programs(TOPOLOGY, addresses, {}, tmp_path)]
+    environ = gateway_program(GATEWAY, 8080, address_environ(TOPOLOGY, addresses), tmp_path).environ
 
     assert names == [
         f"{service}-{number}" for service in ("purchase", "stock", "payment", "delivery") for number in (1, 2)

@@ -7,26 +7,26 @@ import time
 import pytest
 
 from contract.topology import TOPOLOGY
-from sagactl.cli.provision import (
+from sagakit.backends import open_provisioner
+from sagakit.backends.embedded import queue
+from sagakit.backends.embedded.database import Database
+from sagakit.ctl.cli.provision import (
     ensure_provisioned,
     keep_provisioned,
     provision_with_retries,
 )
-from sagactl.errors import CommandError
-from sagactl.local.emulators import PUBSUB, running, why_unavailable
-from sagactl.local.ports import free_ports
-from sagakit.backends import open_provisioner
-from sagakit.backends.embedded import queue
-from sagakit.backends.embedded.database import Database
+from sagakit.ctl.errors import CommandError
+from sagakit.ctl.local.emulators import PUBSUB, running, why_unavailable
+from sagakit.ctl.local.ports import free_ports
 from tests.support.eventually import eventually
 
 
 async def test_provisioning_can_be_repeated(tmp_path):
     environ = {"BACKEND": "embedded", "EMBEDDED_FILE": str(tmp_path / "embedded.sqlite3")}
 
-    first = await ensure_provisioned(environ)
+    first = await ensure_provisioned(TOPOLOGY, environ)
 
-    assert await ensure_provisioned(environ) == first
+    assert await ensure_provisioned(TOPOLOGY, environ) == first
     assert "subscription stock-service.com.example.purchase of com.example.purchase" in first
 
 
@@ -48,7 +48,7 @@ async def test_provisioning_waits_for_all_of_its_seconds_and_prints_why():
     began = time.monotonic()
 
     with pytest.raises(CommandError, match=r"cannot provision: .*UNAVAILABLE"):
-        await provision_with_retries(UNREACHABLE, 2.5, print_=printed.append)
+        await provision_with_retries(TOPOLOGY, UNREACHABLE, 2.5, print_=printed.append)
 
     assert 2.5 <= time.monotonic() - began < 10
     assert len(printed) == 1
@@ -57,7 +57,7 @@ async def test_provisioning_waits_for_all_of_its_seconds_and_prints_why():
 
 async def test_provisioning_at_an_interval_survives_an_unreachable_broker():
     printed: list[str] = []
-    provisioning = asyncio.create_task(keep_provisioned(UNREACHABLE, 0.01, printed.append))
+    provisioning = asyncio.create_task(keep_provisioned(TOPOLOGY, UNREACHABLE, 0.01, printed.append))
 
     await eventually(lambda: bool(printed))
 
@@ -68,7 +68,7 @@ async def test_provisioning_at_an_interval_survives_an_unreachable_broker():
 
 async def test_invalid_settings_are_an_error_at_once():
     with pytest.raises(CommandError, match="GOOGLE_CLOUD_PROJECT is not set"):
-        await asyncio.wait_for(provision_with_retries({"BACKEND": "gcp"}, 60), 10)
+        await asyncio.wait_for(provision_with_retries(TOPOLOGY, {"BACKEND": "gcp"}, 60), 10)
 
 
 @pytest.mark.emulators
@@ -79,13 +79,13 @@ async def test_provisioning_waits_for_a_starting_backend(tmp_path):
     (port,) = free_ports(1)
     environ = {"GOOGLE_CLOUD_PROJECT": "p", "PUBSUB_EMULATOR_HOST": f"127.0.0.1:{port}"}
 
-    waiting = asyncio.create_task(provision_with_retries(environ, 60))
+    waiting = asyncio.create_task(provision_with_retries(TOPOLOGY, environ, 60))
     await asyncio.sleep(0)
     async with running(PUBSUB, tmp_path / "log", port):
         lines = await asyncio.wait_for(waiting, 90)
         no_store = {**environ, "DATASTORE_EMULATOR_HOST": "127.0.0.1:1"}
         with pytest.raises(CommandError, match="the store is unavailable"):
-            await asyncio.wait_for(provision_with_retries(no_store, 0, check_store=True), 60)
+            await asyncio.wait_for(provision_with_retries(TOPOLOGY, no_store, 0, check_store=True), 60)
 
     assert "topic com.example.dead-letter" in lines
 
@@ -105,7 +105,7 @@ async def test_deleted_subscription_is_created_again(tmp_path):
     async def is_complete() -> bool:
         return await existing() >= TOPOLOGY.subscriptions().keys()
 
-    provisioning = asyncio.create_task(keep_provisioned(environ, 0.05, printed.append))
+    provisioning = asyncio.create_task(keep_provisioned(TOPOLOGY, environ, 0.05, printed.append))
     await eventually(lambda: bool(printed))
     assert await is_complete()
     async with open_provisioner(environ) as provisioner:

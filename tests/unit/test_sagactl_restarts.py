@@ -2,7 +2,7 @@
 
 import random
 
-from sagactl.local.supervisor import RESTART_BACKOFF, STABLE_AFTER_SECONDS, RestartPolicy
+from sagakit.ctl.local.supervisor import RESTART_BACKOFF, STABLE_AFTER_SECONDS, RestartPolicy
 
 
 class MaxRandom(random.Random):

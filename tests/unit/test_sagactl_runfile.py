@@ -5,8 +5,8 @@ import os
 
 import pytest
 
-from sagactl.errors import CommandError
-from sagactl.local.runfile import Suite, locked, read_suite, remove_suite, reset, write_suite
+from sagakit.ctl.errors import CommandError
+from sagakit.ctl.local.runfile import Suite, locked, read_suite, remove_suite, reset, write_suite
 
 
 def suite(pid):

@@ -6,7 +6,7 @@ import signal
 
 import pytest
 
-from sagactl.local.signals import StopSignals
+from sagakit.ctl.local.signals import StopSignals
 
 
 @pytest.fixture

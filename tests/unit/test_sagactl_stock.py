@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 from rpc.stock_pb2 import GetItemRequest, GetItemResponse, Item, PutItemRequest, PutItemResponse
 from sagactl.cli.stock import CATALOGUE, Change, change_item, describe, keep_seeded, put_if_absent, stock
-from sagactl.errors import CommandError
+from sagakit.ctl.errors import CommandError
 from tests.support.eventually import eventually
 from tests.support.grpcserver import serving
 

@@ -7,13 +7,14 @@ from types import SimpleNamespace
 
 import pytest
 
-from sagactl.local.child import Program
-from sagactl.local.suite import LocalSuite
+from sagactl.project import PROJECT
+from sagakit.ctl.local.child import Program
+from sagakit.ctl.local.suite import LocalSuite
 from sagakit.errors import NotFound, Unavailable
 
 
 async def test_restart_of_a_program_that_ends_before_it_listens_fails_with_its_exit_status(tmp_path):
-    suite = LocalSuite(None, SimpleNamespace(print=lambda _: None), None)
+    suite = LocalSuite(PROJECT, None, SimpleNamespace(print=lambda _: None), None)
     log = tmp_path / "stub.log"
     environ = {**os.environ, "HOST": "127.0.0.1", "PORT": "1"}
     suite._services.add(
@@ -28,7 +29,7 @@ async def test_restart_of_a_program_that_ends_before_it_listens_fails_with_its_e
 
 
 async def test_stop_during_a_restart_wins(tmp_path):
-    suite = LocalSuite(None, SimpleNamespace(print=lambda _: None), None)
+    suite = LocalSuite(PROJECT, None, SimpleNamespace(print=lambda _: None), None)
     idle = (sys.executable, "-c", "import time; time.sleep(600)")
     suite._services.add(Program("stub", idle, {}, tmp_path / "stub.log"), lambda _: None)
     await asyncio.sleep(0)  # The supervisor's task forks.
@@ -41,7 +42,7 @@ async def test_stop_during_a_restart_wins(tmp_path):
 
 
 async def test_unknown_action_changes_nothing():
-    suite = LocalSuite(None, SimpleNamespace(print=lambda _: None), None)
+    suite = LocalSuite(PROJECT, None, SimpleNamespace(print=lambda _: None), None)
 
     with pytest.raises(NotFound, match="no action is named pause; actions: ps, stop, start, restart"):
         await suite.control("pause", "")

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from sagactl.errors import CommandError
-from sagactl.local.child import Program, run_once
-from sagactl.local.logs import MAX_LINE_BYTES
-from sagactl.local.supervisor import Supervisor
+from sagakit.ctl.errors import CommandError
+from sagakit.ctl.local.child import Program, run_once
+from sagakit.ctl.local.logs import MAX_LINE_BYTES
+from sagakit.ctl.local.supervisor import Supervisor
 from sagakit.runtime import Backoff
 from tests.support.eventually import eventually
 
@@ -264,8 +264,8 @@ async def test_programs_end_with_a_killed_supervisor(tmp_path):
     code = f"""
 import asyncio, os, sys
 from pathlib import Path
-from sagactl.local.child import Program
-from sagactl.local.supervisor import Supervisor
+from sagakit.ctl.local.child import Program
+from sagakit.ctl.local.supervisor import Supervisor
 
 async def main():
     code = "import os; print(os.getpid(), flush=True); " + {IGNORES_SIGTERM!r}

@@ -7,10 +7,12 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from sagactl.__main__ import COMMANDS, main
-from sagactl.inspect.target import choose
-from sagactl.local.runfile import Suite, write_suite
+from sagactl.__main__ import main
+from sagactl.project import PROJECT
 from sagakit.backends.embedded.database import Database
+from sagakit.ctl.inspect.target import choose
+from sagakit.ctl.local.runfile import Suite, write_suite
+from sagakit.ctl.main import COMMANDS
 
 DEAD = "127.0.0.1:1"
 ELSEWHERE = {
@@ -69,7 +71,7 @@ def run_dir(tmp_path: Path) -> Path:
 
 
 def test_every_command_that_acts_on_a_suite_is_tested():
-    assert {command for command, *_ in ON_ONE_SUITE} | IN_THE_RUN_DIRECTORY == set(COMMANDS)
+    assert {command for command, *_ in ON_ONE_SUITE} | IN_THE_RUN_DIRECTORY == {*COMMANDS, *PROJECT.commands}
 
 
 @pytest.mark.parametrize("command", ON_ONE_SUITE, ids=" ".join)

@@ -3,7 +3,7 @@
 import os
 import time
 
-from sagactl.local.terminal import Terminal
+from sagakit.ctl.local.terminal import Terminal
 
 
 def read_all(descriptor):

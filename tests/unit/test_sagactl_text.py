@@ -8,8 +8,9 @@ import pytest
 
 from contract.tickets import PUBLISHED_BY
 from contract.topology import TOPOLOGY
-from sagactl import text
-from sagactl.text import Highlighter
+from sagactl.project import PROJECT
+from sagakit.ctl import text
+from sagakit.ctl.text import Highlighter
 
 LEVELS = ("debug", "info", "warning", "error")
 LINE = "2026-01-02T03:04:05.678901Z [info     ] event applied      orderid=o-1 status=approved attempt=1"
@@ -36,35 +37,37 @@ def test_colours_are_used_at_terminals_only(terminal):
 
 
 def test_replicas_have_the_colour_of_their_service():
-    assert {text.service_colour(name) for name in ("stock", "stock-1", "stock-16")} == {"yellow"}
-    assert len({text.service_colour(name) for name in (*TOPOLOGY.topics, "gateway")}) == 5
-    assert text.service_colour("firestore") is None
+    assert {text.colour_of(name, PROJECT.colours) for name in ("stock", "stock-1", "stock-16")} == {"yellow"}
+    assert len({text.colour_of(name, PROJECT.colours) for name in (*TOPOLOGY.topics, "gateway")}) == 5
+    assert text.colour_of("firestore", PROJECT.colours) is None
 
 
 def test_every_published_status_has_a_colour():
-    assert text.STATUS_COLOURS.keys() >= set.union(*map(set, PUBLISHED_BY.values()))
+    assert PROJECT.status_colours.keys() >= set.union(*map(set, PUBLISHED_BY.values()))
 
 
 def test_colours_do_not_change_the_text():
-    coloured = Highlighter(enabled=True).line(LINE)
+    coloured = Highlighter(PROJECT, enabled=True).line(LINE)
 
     assert click.unstyle(coloured) == LINE
     assert f"status={click.style('approved', fg='green')}" in coloured
     assert click.style("[info     ]", fg="green", bold=False) in coloured
-    assert click.unstyle(Highlighter(enabled=True).program("stock", "stock | ")) == "stock | "
+    assert click.unstyle(Highlighter(PROJECT, enabled=True).program("stock", "stock | ")) == "stock | "
 
 
 def test_each_level_has_its_own_colour():
-    levels = [Highlighter(enabled=True).line(f"now [{level:<9}] event").split()[1] for level in LEVELS]
+    levels = [
+        Highlighter(PROJECT, enabled=True).line(f"now [{level:<9}] event").split()[1] for level in LEVELS
+    ]
 
     assert len({level.partition("[")[2].partition("m")[0] for level in levels}) == len(LEVELS)
 
 
 def test_without_colours_nothing_changes():
-    assert Highlighter(enabled=False).line(LINE) == LINE
-    assert Highlighter(enabled=False).program("stock", "stock | ") == "stock | "
+    assert Highlighter(PROJECT, enabled=False).line(LINE) == LINE
+    assert Highlighter(PROJECT, enabled=False).program("stock", "stock | ") == "stock | "
 
 
 @pytest.mark.parametrize("line", ["", "  File x, line 3", '{"severity": "INFO"}', "[info] no time"])
 def test_other_lines_are_not_changed(line):
-    assert Highlighter(enabled=True).line(line) == line
+    assert Highlighter(PROJECT, enabled=True).line(line) == line

@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 from sagactl.__main__ import main
-from sagactl.local.runfile import Suite, write_suite
+from sagakit.ctl.local.runfile import Suite, write_suite
 
 
 @pytest.mark.parametrize("auth", [None, False, True], ids=["no suite", "open", "authenticated"])

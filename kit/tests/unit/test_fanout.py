@@ -7,11 +7,16 @@ import pytest
 import structlog
 
 from contract.live_tickets import ticket_subscriber
-from contract.topology import EPHEMERAL_PREFIX, TOPOLOGY
+from contract.topology import TOPOLOGY
 from sagakit.backends import Broker
 from sagakit.bus import Message, SubscriptionSpec
 from sagakit.errors import Unavailable
-from sagakit.fanout import CHECK_INTERVAL_SECONDS, EXPIRES_AFTER_SECONDS, RENEW_INTERVAL_SECONDS
+from sagakit.fanout import (
+    CHECK_INTERVAL_SECONDS,
+    EPHEMERAL_PREFIX,
+    EXPIRES_AFTER_SECONDS,
+    RENEW_INTERVAL_SECONDS,
+)
 from sagakit.runtime import Runtime
 from tests.support.eventually import eventually
 from tests.support.manual_bus import ManualBus, ManualPull

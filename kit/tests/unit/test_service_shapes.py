@@ -10,9 +10,9 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from sagactl.local.ports import free_ports
 from sagakit.backends import Backend, open_backend, open_provisioner
 from sagakit.consumer import Outcome
+from sagakit.ctl.local.ports import free_ports
 from sagakit.events import Event
 from sagakit.messaging import Messaging
 from sagakit.runtime import Runtime

@@ -3,21 +3,23 @@
 import asyncio
 from collections.abc import Sequence
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from sagactl.errors import CommandError
-from sagactl.local import emulators, programs
-from sagactl.local.child import Program, ignore_line, run_once
-from sagactl.local.emulators import Emulator
-from sagactl.local.logs import tail
-from sagactl.local.plan import DATASTORE_HOST, PUBSUB_HOST, Plan
-from sagactl.local.ports import LOOPBACK, wait_until_listens, wait_until_responds
-from sagactl.local.signals import StopSignals
-from sagactl.local.supervisor import SupervisedProcess, Supervisor
-from sagactl.local.terminal import Terminal
-from sagactl.text import highlighter
 from sagakit.concurrency import first_completed
+from sagakit.ctl.errors import CommandError
+from sagakit.ctl.local import emulators, programs
+from sagakit.ctl.local.child import Program, ignore_line, run_once
+from sagakit.ctl.local.emulators import Emulator
+from sagakit.ctl.local.logs import tail
+from sagakit.ctl.local.plan import DATASTORE_HOST, PUBSUB_HOST, Plan
+from sagakit.ctl.local.ports import LOOPBACK, wait_until_listens, wait_until_responds
+from sagakit.ctl.local.signals import StopSignals
+from sagakit.ctl.local.supervisor import SupervisedProcess, Supervisor
+from sagakit.ctl.local.terminal import Terminal
+from sagakit.ctl.project import Project
+from sagakit.ctl.text import highlighter
 from sagakit.errors import NotFound, Unavailable
 
 READY_TIMEOUT_SECONDS = 60.0
@@ -34,11 +36,12 @@ ACTIONS = ("ps", "stop", "start", "restart")
 class LocalSuite:
     """The processes of one plan."""
 
-    def __init__(self, plan: Plan, terminal: Terminal, stop: StopSignals) -> None:
+    def __init__(self, project: Project, plan: Plan, terminal: Terminal, stop: StopSignals) -> None:
+        self._project = project
         self._plan = plan
         self._terminal = terminal
         self._stop = stop
-        self._highlighter = highlighter()
+        self._highlighter = highlighter(project)
         self._emulators = Supervisor(terminal.print, emulators.STOP_TIMEOUT_SECONDS)
         self._services = Supervisor(terminal.print, DRAIN_TIMEOUT_SECONDS)
         self._changing = asyncio.Lock()
@@ -110,9 +113,26 @@ class LocalSuite:
         await self._until_emulators_respond()
         await self._run_tool("provision")
         self._start_services(control)
-        await self._run_tool("seed")
-        await self._until_responds("the gateway", f"{LOOPBACK}:{self._plan.gateway_port}", "readyz?all=true")
+        await self._seed()
+        await self._until_ready()
         return True
+
+    async def _seed(self) -> None:
+        for command in self._project.seeds:
+            await self._run_tool(command)
+
+    async def _until_ready(self) -> None:
+        gateway = self._project.gateway
+        if gateway is not None:
+            address = f"{LOOPBACK}:{self._plan.gateway_port}"
+            await self._until_responds("the gateway", address, gateway.ready_path)
+            return
+        try:
+            for address in chain.from_iterable(self._plan.addresses.values()):
+                host, port = address.split(":")
+                await wait_until_listens(host, int(port), READY_TIMEOUT_SECONDS)
+        except TimeoutError as error:
+            raise CommandError(f"a service does not start: {error}; logs: {self._plan.logs}") from error
 
     async def _stop_requested(self) -> bool:
         await self._stop.requested.wait()
@@ -154,7 +174,7 @@ class LocalSuite:
             try:
                 await self._until_emulators_respond()
                 await self._run_tool("provision")
-                await self._run_tool("seed")
+                await self._seed()
             except CommandError as error:
                 self._terminal.print(error.message)
                 await asyncio.sleep(RETRY_INTERVAL_SECONDS)
@@ -163,19 +183,22 @@ class LocalSuite:
                 return
 
     def _start_services(self, control: Path) -> None:
-        plan = self._plan
-        environ = {**plan.environ, programs.CONTROL: str(control)}
-        started = [
-            *programs.service_programs(plan.addresses, plan.environ, plan.logs, plan.metrics),
-            programs.gateway_program(plan.addresses, plan.gateway_port, environ, plan.logs, plan.metrics),
-        ]
+        plan, topology, gateway = self._plan, self._project.topology, self._project.gateway
+        started = programs.service_programs(topology, plan.addresses, plan.environ, plan.logs, plan.metrics)
+        if gateway is not None and plan.gateway_port is not None:
+            addresses = programs.address_environ(topology, plan.addresses)
+            environ = {**plan.environ, **addresses, programs.CONTROL: str(control)}
+            started.append(
+                programs.gateway_program(gateway, plan.gateway_port, environ, plan.logs, plan.metrics)
+            )
         width = max(len(program.name) for program in started)
         for program in started:
             self._services.add(program, echo=partial(self._echo, program.name, width))
 
     async def _run_tool(self, command: str) -> None:
-        own = {"STOCK_ADDRESS": self._plan.addresses["stock"][0], "RUN_DIR": str(self._plan.run_dir)}
-        await run_once(programs.tool_program(command, {**self._plan.environ, **own}, self._plan.logs))
+        addresses = programs.address_environ(self._project.topology, self._plan.addresses)
+        environ = {**self._plan.environ, **addresses, "RUN_DIR": str(self._plan.run_dir)}
+        await run_once(programs.tool_program(self._project, command, environ, self._plan.logs))
 
     def _echo(self, name: str, width: int, line: str) -> None:
         prefix = self._highlighter.program(name, f"{name:<{width}} | ")

@@ -9,11 +9,11 @@ from typing import Any
 
 import click
 
-from contract.control import request
-from sagactl.cli import options
-from sagactl.errors import CommandError
-from sagactl.local.logs import last_lines, printable
-from sagactl.text import echo, highlighter
+from sagakit.ctl.cli import options
+from sagakit.ctl.errors import CommandError
+from sagakit.ctl.local.control_client import request
+from sagakit.ctl.local.logs import last_lines, printable
+from sagakit.ctl.text import echo, highlighter
 from sagakit.errors import SagaError
 
 _POLL_INTERVAL_SECONDS = 0.2
@@ -64,7 +64,7 @@ def logs(program: str, lines: int, follow: bool, run_dir: Path) -> None:
         known = ", ".join(sorted(each.stem for each in log.parent.glob("*.log"))) or "none"
         raise CommandError(f"no log of {program}; logs: {known}")
     end = log.stat().st_size
-    highlight = highlighter()
+    highlight = highlighter(options.project())
     for line in chain(last_lines(log, lines), _follow(log, end) if follow else ()):
         highlight.echo(line)
 

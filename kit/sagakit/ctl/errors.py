@@ -9,5 +9,5 @@ class CommandError(click.ClickException):
     """Ends the command: the message on standard error, exit status 1."""
 
     def __init__(self, message: str, log: str = "") -> None:
-        """`message`: one line; `log`: lines to show below it, safe to print (see `sagactl.local.logs`)."""
+        """`message`: one line; `log`: lines to show below it, safe to print (see `local.logs`)."""
         super().__init__("\n".join(filter(None, (escape(message), log))))

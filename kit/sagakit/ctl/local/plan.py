@@ -1,13 +1,15 @@
 """The plan of a local run: backend, ports and environment, decided before anything is started."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from sagactl.errors import CommandError
-from sagactl.local import dev_tokens, programs
-from sagactl.local.emulators import FIRESTORE, PUBSUB, Emulator, why_unavailable
-from sagactl.local.ports import LOOPBACK, check_free, free_ports
+from sagakit.ctl.errors import CommandError
+from sagakit.ctl.local import programs
+from sagakit.ctl.local.emulators import FIRESTORE, PUBSUB, Emulator, why_unavailable
+from sagakit.ctl.local.ports import LOOPBACK, check_free, free_ports
+from sagakit.ctl.project import Addresses, Project
 from sagakit.settings import host_and_port
 
 PROJECT = "saga-local"
@@ -54,33 +56,37 @@ class Plan:
     """Variables that name the backend."""
     environ: Mapping[str, str]
     """The environment of every process of the suite."""
-    addresses: programs.Addresses
-    metrics: programs.Addresses
+    addresses: Addresses
+    metrics: Addresses
     """Metrics endpoints of each service's processes and of the gateway."""
-    gateway_port: int
+    gateway_port: int | None
+    """None: the project has no gateway."""
     run_dir: Path
     auth: bool
 
     @property
     def gateway(self) -> str:
-        return f"http://{LOOPBACK}:{self.gateway_port}"
+        """URL of the gateway; "" if there is none."""
+        return "" if self.gateway_port is None else f"http://{LOOPBACK}:{self.gateway_port}"
 
     @property
     def logs(self) -> Path:
         return self.run_dir / "logs"
 
 
-def make_plan(options: Options, environ: Mapping[str, str]) -> Plan:
+def make_plan(project: Project, options: Options, environ: Mapping[str, str]) -> Plan:
     """Return the plan. Raises CommandError if emulators are missing or the gateway's port is in use."""
     choice = choose(options.backend, environ, why_unavailable(FIRESTORE, PUBSUB, environ=environ))
     to_start = () if choice.backend == EMBEDDED or choice.hosts else (FIRESTORE, PUBSUB)
-    if options.port:
+    services, gateway = project.topology.names, project.gateway
+    if gateway and options.port:
         check_free(options.port)
-    process_count = len(programs.SERVICES) * options.replicas + 1
-    ports = iter(free_ports(2 * process_count + len(to_start), avoid=options.port))
+    count = 2 * len(services) * options.replicas + 2 + len(to_start)
+    ports = iter(free_ports(count, avoid=options.port))
     started = {emulator: next(ports) for emulator in to_start}
     run_dir = options.run_dir.absolute()
     backend_environ = _backend_environ(choice, started, run_dir, environ)
+    metrics = programs.place(ports, services, options.replicas)
     return Plan(
         choice=choice,
         emulators=started,
@@ -89,12 +95,13 @@ def make_plan(options: Options, environ: Mapping[str, str]) -> Plan:
             **_TERMINAL_ENVIRON,
             **environ,
             **backend_environ,
-            **(dev_tokens.environ(run_dir) if options.auth else {}),
+            **(_auth_environ(project, run_dir) if options.auth else {}),
+            **_import_path(project, environ),
             **_bypassing_proxies(environ),
         },
-        addresses=programs.place(ports, options.replicas),
-        metrics=programs.place(ports, options.replicas, (*programs.SERVICES, programs.GATEWAY)),
-        gateway_port=options.port or next(ports),
+        addresses=programs.place(ports, services, options.replicas),
+        metrics={**metrics, **(programs.place(ports, [gateway.name], 1) if gateway else {})},
+        gateway_port=(options.port or next(ports)) if gateway else None,
         run_dir=run_dir,
         auth=options.auth,
     )
@@ -149,3 +156,18 @@ def _bypassing_proxies(environ: Mapping[str, str]) -> dict[str, str]:
     direct = (environ.get("no_proxy") or environ.get("NO_PROXY"), LOOPBACK, "localhost")
     names = ",".join(name for name in direct if name)
     return {"no_proxy": names, "NO_PROXY": names}
+
+
+def _auth_environ(project: Project, run_dir: Path) -> dict[str, str]:
+    try:
+        from sagakit.ctl.local import dev_tokens
+    except ImportError as error:
+        raise CommandError(f"--auth needs the extra `auth` of sagakit: {error}") from error
+    return dev_tokens.environ(run_dir, project.application)
+
+
+def _import_path(project: Project, environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the variable by which processes find the project's packages from any working directory."""
+    if project.root is None:
+        return {}
+    return {"PYTHONPATH": os.pathsep.join(filter(None, (str(project.root), environ.get("PYTHONPATH"))))}

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import click
 
-from sagactl.cli import options
-from sagactl.local.runfile import locked
+from sagakit.ctl.cli import options
+from sagakit.ctl.local.runfile import locked
 
 
 @click.command()

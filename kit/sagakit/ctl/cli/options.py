@@ -1,7 +1,7 @@
 """Options that several commands share, and the suite that they choose."""
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
 from typing import Any
@@ -9,10 +9,12 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from sagactl.errors import CommandError
-from sagactl.inspect.target import choose, describe_local
-from sagactl.local.runfile import RUN_DIR, Suite, read_suite, require_suite
-from sagactl.text import echo
+from sagakit.ctl.errors import CommandError
+from sagakit.ctl.inspect.target import choose, describe_local
+from sagakit.ctl.load import NO_PROJECT
+from sagakit.ctl.local.runfile import RUN_DIR, Suite, require_suite
+from sagakit.ctl.project import Project
+from sagakit.ctl.text import echo
 
 run_dir = click.option(
     "--run-dir",
@@ -23,10 +25,13 @@ run_dir = click.option(
     help="Directory with the data, logs and run file of a local suite.",
 )
 
-stock_address = click.option(
-    "--stock-address",
-    help="host:port of the stock service; default: that of the local suite, else STOCK_ADDRESS.",
-)
+
+def project() -> Project:
+    """Return the project that the command acts on. Raises CommandError if there is none."""
+    found = click.get_current_context().find_object(Project)
+    if found is None:
+        raise CommandError(NO_PROJECT)
+    return found
 
 
 def suite(command: Callable[..., None]) -> Callable[..., None]:
@@ -47,7 +52,7 @@ def suite(command: Callable[..., None]) -> Callable[..., None]:
 
 def act_on_suite(run_dir: Path) -> None:
     """Print which suite a command with the option `run_dir` acts on. Raises CommandError if there is none."""
-    if _is_given("run_dir"):
+    if is_given("run_dir"):
         require_suite(run_dir)
     announce(choose(run_dir, os.environ))
 
@@ -59,25 +64,11 @@ def local_suite(run_dir: Path) -> Suite:
     return found
 
 
-def stock_of(address: str | None, run_dir: Path, environ: Mapping[str, str] = os.environ) -> str:
-    """Return "host:port" of the stock service, and print whose it is.
-
-    It is the given one, else that of the suite that runs in `run_dir`, else the first of STOCK_ADDRESS unless
-    --run-dir is given. Raises CommandError if there is none.
-    """
-    if address is None and read_suite(run_dir) is not None:
-        return local_suite(run_dir).addresses["stock"][0]
-    address = address or ("" if _is_given("run_dir") else environ.get("STOCK_ADDRESS", ""))
-    if not address:
-        raise CommandError(f"no suite runs in {run_dir}: start one, or give --stock-address")
-    announce(f"stock at {address}")
-    return address.split(",")[0].strip()
-
-
 def announce(name: object) -> None:
     """Print the suite that the command acts on, on standard error: standard output is the result's."""
     echo(f"suite: {name}", err=True)
 
 
-def _is_given(option: str) -> bool:
+def is_given(option: str) -> bool:
+    """Return whether the option is on the command line."""
     return click.get_current_context().get_parameter_source(option) is ParameterSource.COMMANDLINE

@@ -4,9 +4,9 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 
-from sagactl.inspect.dead_letters import REDRIVEN_TIME, DeadLetter
-from sagactl.inspect.verification import verified
 from sagakit.bus import PULL_LEASE_SECONDS, Bus, Message, PulledMessage, PullSubscription
+from sagakit.ctl.inspect.dead_letters import REDRIVEN_TIME, DeadLetter
+from sagakit.ctl.project import Project
 from sagakit.dead_letters import REDUCED_ATTRIBUTE
 from sagakit.errors import Poison, Unavailable
 from sagakit.events import timestamp
@@ -19,6 +19,7 @@ _NO_MESSAGE = Message(b"", {})
 EXTEND_INTERVAL_SECONDS = PULL_LEASE_SECONDS / 3
 
 UNKNOWN_TOPIC = "their topic is unknown"
+NOT_COMPARED = "the project compares it with no record"
 UNVERIFIED = "they are unverified, and --unverified is not given"
 INCOMPLETE = "only a part of them was recorded"
 CAME_BACK = "they failed again"
@@ -51,6 +52,7 @@ class DeadLetterQueue:
         subscription: PullSubscription,
         bus: Bus,
         tables: Tables,
+        project: Project,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         """`bus` publishes what is redriven; `tables` has the records that dead letters are compared with."""
@@ -59,6 +61,7 @@ class DeadLetterQueue:
         self._subscription = subscription
         self._bus = bus
         self._tables = tables
+        self._project = project
         self._monotonic = monotonic
         self._held: list[PulledMessage] = []
         self._extended_at = 0.0
@@ -129,7 +132,7 @@ class DeadLetterQueue:
         self._extended_at, self.is_complete = self._monotonic(), True
         try:
             while page := await self._pull():
-                letters = await verified(self._tables, [DeadLetter(each) for each in page])
+                letters = await self._verified([DeadLetter(each, self._project) for each in page])
                 self._hold([letter for letter in letters if not wanted(letter)])
                 if chosen := [letter for letter in letters if wanted(letter)]:
                     await act(chosen)
@@ -139,6 +142,14 @@ class DeadLetterQueue:
         finally:
             held, self._held = self._held, []
             await self._subscription.release(held)
+
+    async def _verified(self, letters: list[DeadLetter]) -> list[DeadLetter]:
+        """Return the dead letters, each with why it is not verified, if it is not."""
+        verify = self._project.verify
+        if verify is None:
+            return [replace(letter, unverified=NOT_COMPARED) for letter in letters]
+        why = await verify(self._tables, [(letter.topic, letter.message) for letter in letters])
+        return [replace(letter, unverified=each) for letter, each in zip(letters, why, strict=True)]
 
     async def _pull(self) -> list[PulledMessage]:
         if self._monotonic() - self._extended_at >= EXTEND_INTERVAL_SECONDS:

@@ -7,35 +7,9 @@ from collections.abc import Mapping
 
 import click
 
-from contract.tickets import (
-    APPROVED,
-    CANCELED,
-    DELIVERY_ARRANGED,
-    PAID,
-    PAYMENT_FAILED,
-    PRE_APPROVED,
-    RESERVE_FAILED,
-    RESERVED,
-)
+from sagakit.ctl.project import Project
 from sagakit.untrusted import escape
 
-SERVICE_COLOURS = {
-    "purchase": "cyan",
-    "stock": "yellow",
-    "payment": "magenta",
-    "delivery": "blue",
-    "gateway": "green",
-}
-STATUS_COLOURS = {
-    PRE_APPROVED: "cyan",
-    RESERVED: "yellow",
-    PAID: "magenta",
-    APPROVED: "green",
-    DELIVERY_ARRANGED: "blue",
-    RESERVE_FAILED: "red",
-    PAYMENT_FAILED: "red",
-    CANCELED: "red",
-}
 _LEVEL_COLOURS = {"debug": "bright_black", "info": "green", "warning": "yellow", "error": "red"}
 
 _LINE = re.compile(r"(?P<time>\S+) \[(?P<level>debug|info|warning|error) *\] (?P<event>.*)")
@@ -56,9 +30,9 @@ def colours_wanted(output: int, environ: Mapping[str, str] = os.environ) -> bool
     return os.isatty(output) and not environ.get("NO_COLOR") and environ.get("TERM") != "dumb"
 
 
-def service_colour(name: str) -> str | None:
-    """Return the colour of a service or of one of its replicas; None for other programs."""
-    return SERVICE_COLOURS.get(name) or SERVICE_COLOURS.get(name.rpartition("-")[0])
+def colour_of(name: str, colours: Mapping[str, str]) -> str | None:
+    """Return the colour of a program or of one of its replicas; None for others."""
+    return colours.get(name) or colours.get(name.rpartition("-")[0])
 
 
 def format_duration(seconds: float) -> str:
@@ -71,12 +45,14 @@ def format_duration(seconds: float) -> str:
 class Highlighter:
     """Colours the output of processes, which is safe to print, if `enabled`; else returns it unchanged."""
 
-    def __init__(self, *, enabled: bool) -> None:
+    def __init__(self, project: Project, *, enabled: bool) -> None:
+        self._project = project
         self._enabled = enabled
 
     def program(self, name: str, text: str) -> str:
         """Return `text` in the colour of the program."""
-        return click.style(text, fg=service_colour(name), bold=True) if self._enabled else text
+        colour = colour_of(name, self._project.colours)
+        return click.style(text, fg=colour, bold=True) if self._enabled else text
 
     def line(self, line: str) -> str:
         """Return a service's log line with level and status in their colours; other lines unchanged."""
@@ -88,7 +64,7 @@ class Highlighter:
             [
                 click.style(match["time"], dim=True),
                 click.style(level, fg=_LEVEL_COLOURS[match["level"]], bold=match["level"] == "error"),
-                _STATUS.sub(_status, match["event"]),
+                _STATUS.sub(self._status, match["event"]),
             ]
         )
 
@@ -96,11 +72,11 @@ class Highlighter:
         """Print a line of a log, which is safe to print."""
         click.echo(f"  {self.line(line)}")
 
+    def _status(self, match: re.Match[str]) -> str:
+        colour = self._project.status_colours.get(match["status"])
+        return f"{match['name']}={click.style(match['status'], fg=colour)}"
 
-def _status(match: re.Match[str]) -> str:
-    return f"{match['name']}={click.style(match['status'], fg=STATUS_COLOURS.get(match['status']))}"
 
-
-def highlighter() -> Highlighter:
+def highlighter(project: Project) -> Highlighter:
     """Return the highlighter for this process's standard output."""
-    return Highlighter(enabled=colours_wanted(sys.stdout.fileno()))
+    return Highlighter(project, enabled=colours_wanted(sys.stdout.fileno()))

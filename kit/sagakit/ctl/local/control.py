@@ -1,4 +1,4 @@
-"""The control socket of a local suite, for `contract.control.request`."""
+"""The control socket of a local suite, for `sagakit.ctl.local.control_client.request`."""
 
 import asyncio
 import json
@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager, closing, suppress
 from pathlib import Path
 from typing import Any
 
-from sagactl.errors import CommandError
+from sagakit.ctl.errors import CommandError
 from sagakit.errors import NotFound, SagaError
 
 MAX_REQUEST_BYTES = 4096

@@ -9,9 +9,9 @@ import jwt
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from contract.shop import SHOP
-from sagactl.errors import CommandError
-from sagactl.local.runfile import make_private, open_private
+from sagakit.application import Application
+from sagakit.ctl.errors import CommandError
+from sagakit.ctl.local.runfile import make_private, open_private
 
 ISSUER = "https://saga.localhost"
 """Names under .localhost are reserved for the local machine (RFC 6761)."""
@@ -22,7 +22,7 @@ ALGORITHM = "ES256"
 _KEY, _JWKS, _KID = "development-key.pem", "development-jwks.json", "development"
 
 
-def environ(run_dir: Path) -> dict[str, str]:
+def environ(run_dir: Path, application: Application) -> dict[str, str]:
     """Return the variables of a suite that trusts the development key, which is created if missing."""
     public = jwt.algorithms.ECAlgorithm.to_jwk(_key(run_dir).public_key(), as_dict=True)
     with open_private(run_dir / _JWKS, "w") as file:
@@ -30,25 +30,25 @@ def environ(run_dir: Path) -> dict[str, str]:
     return {
         "AUTH_ISSUER": ISSUER,
         "AUTH_AUDIENCE": AUDIENCE,
-        "AUTH_OPERATOR_SCOPE": SHOP.operator_scope,
+        "AUTH_OPERATOR_SCOPE": application.operator_scope,
         "AUTH_KEYS_FILE": str(run_dir / _JWKS),
     }
 
 
-def mint(run_dir: Path, sub: str, *, operator: bool, seconds: float) -> str:
+def mint(run_dir: Path, sub: str, *, scope: str = "", seconds: float) -> str:
     """Return a token for `sub`, signed with the development key and valid for `seconds`."""
     now = time.time()
     claims = {"iss": ISSUER, "aud": AUDIENCE, "sub": sub, "iat": now, "exp": now + seconds}
-    scope = {"scope": SHOP.operator_scope} if operator else {}
-    return jwt.encode({**claims, **scope}, _key(run_dir), ALGORITHM, headers={"kid": _KID})
+    scopes = {"scope": scope} if scope else {}
+    return jwt.encode({**claims, **scopes}, _key(run_dir), ALGORITHM, headers={"kid": _KID})
 
 
-def tool_token(run_dir: Path) -> str:
+def tool_token(run_dir: Path, application: Application) -> str:
     """Return the token for sagactl's own calls: SAGA_TOKEN, else one of the development key, else ""."""
     given = os.environ.get("SAGA_TOKEN", "").strip()
     if given or not (run_dir / _KEY).exists():
         return given
-    return mint(run_dir, "sagactl", operator=True, seconds=TOOL_TOKEN_SECONDS)
+    return mint(run_dir, "sagactl", scope=application.operator_scope, seconds=TOOL_TOKEN_SECONDS)
 
 
 def _key(run_dir: Path) -> ec.EllipticCurvePrivateKey:

@@ -1,6 +1,6 @@
 """Client of the control socket of a local suite: one JSON line as request, one as reply.
 
-`sagactl up` serves it (sagactl/local/control.py); only its user can open it.
+`sagactl up` serves it (sagakit/ctl/local/control.py); only its user can open it.
 """
 
 import asyncio

@@ -9,17 +9,18 @@ from pathlib import Path
 
 import click
 
-from contract.topology import EPHEMERAL_PREFIX, TOPOLOGY
-from sagactl.cli import options
-from sagactl.errors import CommandError
-from sagactl.inspect.target import choose
-from sagactl.local.signals import until_stopped
-from sagactl.text import echo
 from sagakit.backends import open_backend, open_broker, open_provisioner
+from sagakit.ctl.cli import options
+from sagakit.ctl.errors import CommandError
+from sagakit.ctl.inspect.target import choose
+from sagakit.ctl.local.signals import until_stopped
+from sagakit.ctl.text import echo
 from sagakit.errors import Unavailable
+from sagakit.fanout import EPHEMERAL_PREFIX
 from sagakit.runtime import Runtime
 from sagakit.settings import BackendSettings, SettingsError
 from sagakit.tables import Key
+from sagakit.topology import Topology
 
 RETRY_INTERVAL_SECONDS = 1.0
 
@@ -42,11 +43,12 @@ RETRY_INTERVAL_SECONDS = 1.0
 @options.suite
 def provision(wait: float, interval: float | None, check_store: bool, run_dir: Path) -> None:
     """Create the topics and subscriptions of a suite. Safe to repeat."""
-    environ = choose(run_dir, os.environ).environ
+    topology, environ = options.project().topology, choose(run_dir, os.environ).environ
     if interval is not None:
-        asyncio.run(until_stopped(keep_provisioned(environ, interval, echo)))
+        asyncio.run(until_stopped(keep_provisioned(topology, environ, interval, echo)))
         return
-    work = provision_with_retries(environ, wait, check_store=check_store, print_=partial(echo, err=True))
+    print_ = partial(echo, err=True)
+    work = provision_with_retries(topology, environ, wait, check_store=check_store, print_=print_)
     lines = asyncio.run(until_stopped(work))
     if lines is None:
         raise click.ClickException("stopped before provisioning was complete")
@@ -54,23 +56,23 @@ def provision(wait: float, interval: float | None, check_store: bool, run_dir: P
         echo(line)
 
 
-async def ensure_provisioned(environ: Mapping[str, str]) -> list[str]:
-    """Create or update all topics and subscriptions of `contract.topology`; return a line for each.
+async def ensure_provisioned(topology: Topology, environ: Mapping[str, str]) -> list[str]:
+    """Create or update all topics and subscriptions of a project; return a line for each.
 
     A line ends with what was changed, in parentheses. Deletes expired ephemeral subscriptions. Raises
     CommandError if the backend that `environ` names is unavailable, or none is named.
     """
-    specs = TOPOLOGY.subscription_specs()
+    specs = topology.subscription_specs()
     try:
         async with open_provisioner(environ) as provisioner:
-            await asyncio.gather(*(provisioner.ensure_topic(topic) for topic in TOPOLOGY.all_topics()))
+            await asyncio.gather(*(provisioner.ensure_topic(topic) for topic in topology.all_topics()))
             changes = await asyncio.gather(*(provisioner.ensure_subscription(spec) for spec in specs[:-1]))
             # Created last: if it exists, everything does.
             changes.append(await provisioner.ensure_subscription(specs[-1]))
     except (SettingsError, Unavailable) as error:
         raise CommandError(f"cannot provision: {error}") from error
     return [
-        *(f"topic {topic}" for topic in TOPOLOGY.all_topics()),
+        *(f"topic {topic}" for topic in topology.all_topics()),
         *(
             f"subscription {spec.name} of {spec.topic}" + (f" ({change})" if change else "")
             for spec, change in zip(specs, changes, strict=True)
@@ -93,6 +95,7 @@ async def _sweep(environ: Mapping[str, str]) -> list[str]:
 
 
 async def provision_with_retries(
+    topology: Topology,
     environ: Mapping[str, str],
     wait_seconds: float,
     *,
@@ -107,7 +110,7 @@ async def provision_with_retries(
     printed = ""
     while True:
         try:
-            lines = await ensure_provisioned(environ)
+            lines = await ensure_provisioned(topology, environ)
             if check_store:
                 await _check_store(environ)
         except CommandError as error:
@@ -130,7 +133,7 @@ async def _check_store(environ: Mapping[str, str]) -> None:
 
 
 async def keep_provisioned(
-    environ: Mapping[str, str], interval_seconds: float, print_: Callable[[str], object]
+    topology: Topology, environ: Mapping[str, str], interval_seconds: float, print_: Callable[[str], object]
 ) -> None:
     """Provision at this interval; print changes of state, and which subscriptions were changed.
 
@@ -140,7 +143,7 @@ async def keep_provisioned(
     while True:
         changes: list[str] = []
         try:
-            changes += (line for line in await ensure_provisioned(environ) if line.endswith(")"))
+            changes += (line for line in await ensure_provisioned(topology, environ) if line.endswith(")"))
             state = "provisioned"
         except CommandError as error:
             if isinstance(error.__cause__, SettingsError):

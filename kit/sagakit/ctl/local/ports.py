@@ -11,7 +11,7 @@ from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from http.client import HTTPException
 
-from sagactl.errors import CommandError
+from sagakit.ctl.errors import CommandError
 
 LOOPBACK = "127.0.0.1"
 

@@ -12,11 +12,11 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from sagactl.errors import CommandError
-from sagactl.local.child import start_process, stop_process
-from sagactl.local.logs import tail
-from sagactl.local.ports import LOOPBACK, free_ports, wait_until_responds
 from sagakit.concurrency import first_completed
+from sagakit.ctl.errors import CommandError
+from sagakit.ctl.local.child import start_process, stop_process
+from sagakit.ctl.local.logs import tail
+from sagakit.ctl.local.ports import LOOPBACK, free_ports, wait_until_responds
 
 START_TIMEOUT_SECONDS = 60.0
 STOP_TIMEOUT_SECONDS = 3.0

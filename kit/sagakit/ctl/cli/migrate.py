@@ -4,60 +4,50 @@ import asyncio
 import reprlib
 import shlex
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 
 import click
 
-from sagactl.cli import options
-from sagactl.errors import CommandError
-from sagactl.inspect.connect import open_tables
-from sagactl.text import echo
+from sagakit.ctl.cli import options
+from sagakit.ctl.errors import CommandError
+from sagakit.ctl.inspect.connect import open_tables
+from sagakit.ctl.text import echo
 from sagakit.migrations import WRITES_PER_SECOND, Migrated, Migration
 from sagakit.migrations import migrate as results
 from sagakit.runtime import Runtime
 
-MIGRATIONS: Mapping[str, Migration] = {}
-"""By name. Each is defined beside the kind it converts, in the storage module of the service that owns it."""
 EXAMPLES = 3
 PROGRESS_INTERVAL = 1000
 """Entities between two lines of progress."""
 
 
-def command(migrations: Mapping[str, Migration]) -> click.Command:
-    """Return the command for these migrations."""
+@click.command()
+@click.argument("name", required=False)
+@click.option("--dry-run", is_flag=True, help="Print how many entities would change, and examples.")
+@click.option("--after", default="", metavar="ENTITY", help="Continue after the entity of this name.")
+@click.option(
+    "--rate",
+    type=click.FloatRange(0, min_open=True),
+    default=WRITES_PER_SECOND,
+    show_default=True,
+    help="Entities that are written per second, at most.",
+)
+@options.run_dir
+def migrate(name: str | None, dry_run: bool, after: str, rate: float, run_dir: Path) -> None:
+    """Convert the entities of a kind into a new shape; exit 1 if some cannot be converted.
 
-    @click.command("migrate")
-    @click.argument("name", required=False)
-    @click.option("--dry-run", is_flag=True, help="Print how many entities would change, and examples.")
-    @click.option("--after", default="", metavar="ENTITY", help="Continue after the entity of this name.")
-    @click.option(
-        "--rate",
-        type=click.FloatRange(0, min_open=True),
-        default=WRITES_PER_SECOND,
-        show_default=True,
-        help="Entities that are written per second, at most.",
-    )
-    @options.run_dir
-    def migrate(name: str | None, dry_run: bool, after: str, rate: float, run_dir: Path) -> None:
-        """Convert the entities of a kind into a new shape; exit 1 if some cannot be converted.
-
-        Without NAME, list the migrations. Safe beside running services, and at any time: it can be
-        interrupted, continued with --after, and run again.
-        """
-        if name is None:
-            for line in [f"{each}: {of.kind}" for each, of in migrations.items()] or ["no migrations"]:
-                echo(line)
-            return
-        options.act_on_suite(run_dir)
-        if name not in migrations:
-            raise CommandError(f"no migration {name!r}: sagactl migrate lists them")
-        sys.exit(asyncio.run(_run(run_dir, migrations[name], after, rate, dry_run)))
-
-    return migrate
-
-
-migrate = command(MIGRATIONS)
+    Without NAME, list the migrations. Safe beside running services, and at any time: it can be
+    interrupted, continued with --after, and run again.
+    """
+    migrations = options.project().migrations
+    if name is None:
+        for line in [f"{each}: {of.kind}" for each, of in migrations.items()] or ["no migrations"]:
+            echo(line)
+        return
+    options.act_on_suite(run_dir)
+    if name not in migrations:
+        raise CommandError(f"no migration {name!r}: sagactl migrate lists them")
+    sys.exit(asyncio.run(_run(run_dir, migrations[name], after, rate, dry_run)))
 
 
 async def _run(run_dir: Path, migration: Migration, after: str, rate: float, dry_run: bool) -> int:

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from sagactl.errors import CommandError
-from sagactl.local.logs import MAX_LINE_BYTES, printable, read_line, tail
+from sagakit.ctl.errors import CommandError
+from sagakit.ctl.local.logs import MAX_LINE_BYTES, printable, read_line, tail
 
 _PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None) if sys.platform == "linux" else None

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from sagactl.errors import CommandError
-from sagactl.local.runfile import Suite, read_suite
+from sagakit.ctl.errors import CommandError
+from sagakit.ctl.local.runfile import Suite, read_suite
 from sagakit.settings import BackendSettings, SettingsError
 
 

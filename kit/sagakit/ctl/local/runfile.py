@@ -11,8 +11,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import IO
 
-from sagactl.errors import CommandError
 from sagakit.codec import from_entity
+from sagakit.ctl.errors import CommandError
 from sagakit.errors import Poison
 
 RUN_DIR = Path(".run")

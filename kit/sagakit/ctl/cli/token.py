@@ -4,10 +4,10 @@ from pathlib import Path
 
 import click
 
-from sagactl.cli import options
-from sagactl.local.dev_tokens import mint
-from sagactl.local.runfile import read_suite
-from sagactl.text import echo
+from sagakit.ctl.cli import options
+from sagakit.ctl.local.dev_tokens import mint
+from sagakit.ctl.local.runfile import read_suite
+from sagakit.ctl.text import echo
 
 
 @click.command()
@@ -22,4 +22,5 @@ def token(sub: str, operator: bool, minutes: int, run_dir: Path) -> None:
     suite = read_suite(run_dir)
     if suite is not None and not suite.auth:
         echo(f"the suite in {run_dir} asks for no token: it was started without --auth", err=True)
-    echo(mint(run_dir, sub, operator=operator, seconds=minutes * 60))
+    scope = options.project().application.operator_scope if operator else ""
+    echo(mint(run_dir, sub, scope=scope, seconds=minutes * 60))

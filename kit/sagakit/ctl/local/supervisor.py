@@ -5,9 +5,9 @@ import random
 from collections.abc import Awaitable, Callable
 from typing import Any, BinaryIO
 
-from sagactl.local.child import Child, OnLine, Program, describe_exit
-from sagactl.local.logs import tail
 from sagakit.concurrency import first_completed
+from sagakit.ctl.local.child import Child, OnLine, Program, describe_exit
+from sagakit.ctl.local.logs import tail
 from sagakit.runtime import Backoff
 
 STABLE_AFTER_SECONDS = 30.0

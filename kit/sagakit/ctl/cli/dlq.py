@@ -9,11 +9,11 @@ from typing import Any
 
 import click
 
-from sagactl.cli import options
-from sagactl.inspect.connect import open_dead_letters
-from sagactl.inspect.dead_letter_queue import MAX_HELD, DeadLetterQueue, Handled, Report, why_left
-from sagactl.inspect.dead_letters import DeadLetter, Filter
-from sagactl.text import echo
+from sagakit.ctl.cli import options
+from sagakit.ctl.inspect.connect import open_dead_letters
+from sagakit.ctl.inspect.dead_letter_queue import MAX_HELD, DeadLetterQueue, Handled, Report, why_left
+from sagakit.ctl.inspect.dead_letters import DeadLetter, Filter
+from sagakit.ctl.text import echo
 
 
 def filtered(command: Callable[..., None]) -> Callable[..., None]:
@@ -140,8 +140,10 @@ class _Outcome:
 
 
 def _run(run_dir: Path, work: Callable[[DeadLetterQueue], Awaitable[None]]) -> None:
+    project = options.project()
+
     async def run() -> None:
-        async with open_dead_letters(run_dir) as queue:
+        async with open_dead_letters(project, run_dir) as queue:
             await work(queue)
             if not queue.is_complete:
                 echo(f"ended after {MAX_HELD} dead letters that stay: there may be more")

@@ -1,17 +1,13 @@
 """A dead letter: what failed where and why, and the message that a redrive publishes."""
 
 from dataclasses import dataclass
-from typing import Any
 
-from contract.topology import TOPOLOGY
 from sagakit.bus import Message, PulledMessage
+from sagakit.ctl.project import Project
 from sagakit.events import eventid_of, timestamp
-from sagakit.untrusted import parse_json
 
 REDRIVEN, REDRIVEN_TIME = "redriven", "redriven_time"
 """Attributes with the number of times a message was redriven, and when it was last."""
-MAX_TEXT = 128
-"""Characters of an order's id and status in a line; the publisher chooses how long they are."""
 MAX_BODY = 65_536
 """Bytes of a body that are shown."""
 
@@ -26,6 +22,7 @@ class DeadLetter:
     """A message that could not be applied."""
 
     pulled: PulledMessage
+    project: Project
     unverified: str = ""
     """Why it is not verified; "": its publisher has a matching record."""
 
@@ -49,8 +46,8 @@ class DeadLetter:
 
     @property
     def topic(self) -> str | None:
-        """The topic of that subscription; None if it is not one of the suite's."""
-        return TOPOLOGY.subscriptions().get(self.subscription)
+        """The topic of that subscription; None if it is not one of the project's."""
+        return self.project.topology.subscriptions().get(self.subscription)
 
     @property
     def redriven(self) -> int:
@@ -60,9 +57,9 @@ class DeadLetter:
     def __str__(self) -> str:
         again = f"  redriven {self.redriven} times" if self.redriven else ""
         unverified = f"  unverified: {self.unverified}" if self.unverified else ""
-        return (
-            f"{self.eventid}  {self.subscription}  {self.reason}{_subject(self.message)}{again}{unverified}"
-        )
+        subject = self.project.subject(self.message)
+        about = f"  {subject}" if subject else ""
+        return f"{self.eventid}  {self.subscription}  {self.reason}{about}{again}{unverified}"
 
     def describe(self) -> list[str]:
         """Return the dead letter with all attributes and its body, a line each."""
@@ -97,17 +94,3 @@ class Filter:
             and self.subscription in {None, letter.subscription}
             and (self.reason is None or letter.reason.startswith(self.reason))
         )
-
-
-def _subject(message: Message) -> str:
-    try:
-        body = parse_json(message.data)
-        return f"  order {_short(body['orderid'])}: {_short(body['status'])}"
-    except (ValueError, KeyError, TypeError):
-        return ""
-
-
-def _short(value: Any) -> str:
-    if not isinstance(value, str):
-        raise TypeError("not text")
-    return value if len(value) <= MAX_TEXT else f"{value[:MAX_TEXT]}…"

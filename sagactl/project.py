@@ -1,0 +1,80 @@
+"""The shop as a project of `sagactl`."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from contract.shop import SHOP
+from contract.tickets import (
+    APPROVED,
+    CANCELED,
+    DELIVERY_ARRANGED,
+    PAID,
+    PAYMENT_FAILED,
+    PRE_APPROVED,
+    RESERVE_FAILED,
+    RESERVED,
+)
+from contract.topology import TOPOLOGY
+from sagactl.cli.curl_examples import ready_lines
+from sagakit.bus import Message
+from sagakit.ctl.project import Claim, Gateway, Project
+from sagakit.tables import Tables
+from sagakit.untrusted import parse_json
+
+MAX_TEXT = 128
+"""Characters of an order's id and status in a line; the publisher chooses how long they are."""
+
+
+def subject(message: Message) -> str:
+    """Return the order that an event is about, and its status; "" if the event is none of an order."""
+    try:
+        body = parse_json(message.data)
+        return f"order {_short(body['orderid'])}: {_short(body['status'])}"
+    except (ValueError, KeyError, TypeError):
+        return ""
+
+
+async def verify(tables: Tables, claims: Sequence[Claim]) -> Sequence[str]:
+    """Return why dead letters do not match their publishers' records; see `sagactl.inspect.verification`."""
+    from sagactl.inspect import verification  # It imports every service, which only this needs.
+
+    return await verification.verify(tables, claims)
+
+
+def _short(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError("not text")
+    return value if len(value) <= MAX_TEXT else f"{value[:MAX_TEXT]}…"
+
+
+GATEWAY = Gateway("services.gateway", ready_path="readyz?all=true")
+PROJECT = Project(
+    topology=TOPOLOGY,
+    application=SHOP,
+    commands={
+        "demo": "sagactl.cli.demo",
+        "top": "sagactl.cli.top",
+        "order": "sagactl.cli.order",
+        "pending": "sagactl.cli.pending",
+        "audit": "sagactl.cli.audit",
+        "reconcile": "sagactl.cli.reconcile",
+        "stock": "sagactl.cli.stock",
+        "provider": "sagactl.cli.provider",
+        "seed": "sagactl.cli.stock",
+    },
+    gateway=GATEWAY,
+    seeds=("seed",),
+    ready_lines=ready_lines,
+    subject=subject,
+    verify=verify,
+    status_colours={
+        PRE_APPROVED: "cyan",
+        RESERVED: "yellow",
+        PAID: "magenta",
+        APPROVED: "green",
+        DELIVERY_ARRANGED: "blue",
+        RESERVE_FAILED: "red",
+        PAYMENT_FAILED: "red",
+        CANCELED: "red",
+    },
+)
