@@ -37,21 +37,21 @@ _RETRY = {
 }
 
 
-def service_config(service: str) -> str:
-    """Return the service config (JSON) for a channel to the gRPC service with this full name."""
+def service_config(*services: str) -> str:
+    """Return the service config (JSON) for a channel to the gRPC services with these full names."""
     return json.dumps(
         {
             "loadBalancingConfig": [{"round_robin": {}}],
             # Each connection watches its server's health, so that a draining process gets no more calls.
             "healthCheckConfig": {"serviceName": ""},
-            "methodConfig": [{"name": [{"service": service}], "retryPolicy": _RETRY}],
+            "methodConfig": [{"name": [{"service": each} for each in services], "retryPolicy": _RETRY}],
         }
     )
 
 
-def channel_options(service: str) -> tuple[tuple[str, Any], ...]:
-    """Return the options of a channel to the gRPC service with that full name."""
-    return (*_CHANNEL_OPTIONS, ("grpc.service_config", service_config(service)))
+def channel_options(*services: str) -> tuple[tuple[str, Any], ...]:
+    """Return the options of a channel to the gRPC services with these full names."""
+    return (*_CHANNEL_OPTIONS, ("grpc.service_config", service_config(*services)))
 
 
 def grpc_target(address: str) -> str:

@@ -1,26 +1,23 @@
 """The application: routes, middleware and exception handlers put together."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
+from pkgutil import iter_modules
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 
-from services.gateway import documentation, errors, middleware
+from services.gateway import documentation, errors, middleware, routes
 from services.gateway.clients import Clients
 from services.gateway.middleware import MiddlewareConfig
 from services.gateway.order_feed.feed import OrderFeeds
 from services.gateway.order_feed.live import LiveOrders
-from services.gateway.routes import carts, items, legacy, operations, orders
 from services.gateway.service_control import service_control
 from services.gateway.settings import StreamLimits
 from services.gateway.static_ui import UI, UIFiles, mount_docs, static_ui
 
-_ROUTERS = (
-    *(legacy.purchase, legacy.payment, legacy.delivery, legacy.stock),
-    *(carts.router, orders.router, orders.events_router, items.router, operations.router),
-)
 _DEFAULT_CONFIG = MiddlewareConfig()
 _DEFAULT_STREAM_LIMITS = StreamLimits()
 
@@ -52,7 +49,7 @@ def create_app(
     app.state.lifecycle = lifecycle
     app.state.live_orders = LiveOrders(clients, feeds, stream_limits)
     app.state.ui = UIFiles()
-    for router in _ROUTERS:
+    for router in _routers():
         app.include_router(router)
     if control is not None:
         app.include_router(service_control(control))
@@ -65,6 +62,12 @@ def create_app(
     middleware.install(app, config, lambda: lifecycle.draining)
     documentation.install(app, authenticated=authenticated)
     return app
+
+
+def _routers() -> Iterator[APIRouter]:
+    """Yield the `router` of each module of routes/."""
+    for module in iter_modules(routes.__path__):
+        yield import_module(f"{routes.__name__}.{module.name}").router
 
 
 def _empty_app(clients: Clients) -> FastAPI:

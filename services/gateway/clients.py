@@ -1,11 +1,12 @@
 """gRPC clients of the services: balanced, with deadlines, reconnecting quickly after a restart."""
 
 import asyncio
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import AsyncExitStack
 from functools import partial
+from importlib import import_module
 from types import TracebackType
-from typing import Self, cast
+from typing import Self, TypeVar, cast
 
 import grpc
 from google.protobuf.descriptor import ServiceDescriptor
@@ -14,20 +15,27 @@ from opentelemetry.trace import Tracer
 
 from contract.calls import channel_options
 from contract.shop import message_attributes
-from rpc import delivery_pb2, payment_pb2, purchase_pb2, stock_pb2
+from contract.topology import TOPOLOGY
 from rpc.delivery_pb2_grpc import DeliveryStub
 from rpc.payment_pb2_grpc import PaymentStub
 from rpc.purchase_pb2_grpc import PurchaseStub
 from rpc.stock_pb2_grpc import StockStub
 from sagakit.grpc.tracing import TracingClientInterceptor
+from sagakit.topology import ServiceDeclaration
 from services.gateway.channels import ServiceChannel
 
-SERVICES: Mapping[str, ServiceDescriptor] = {
-    "purchase": purchase_pb2.DESCRIPTOR.services_by_name["Purchase"],
-    "stock": stock_pb2.DESCRIPTOR.services_by_name["Stock"],
-    "payment": payment_pb2.DESCRIPTOR.services_by_name["Payment"],
-    "delivery": delivery_pb2.DESCRIPTOR.services_by_name["Delivery"],
-}
+Stub = TypeVar("Stub")
+
+
+def _descriptor(service: ServiceDeclaration) -> ServiceDescriptor:
+    """Return the first gRPC service that is declared, from the code generated from `proto/PACKAGE.proto`."""
+    file = import_module(f"rpc.{service.package}_pb2").DESCRIPTOR
+    found: ServiceDescriptor = file.services_by_name[service.grpc_services[0].rpartition(".")[2]]
+    return found
+
+
+SERVICES = {service.name: _descriptor(service) for service in TOPOLOGY.services if service.grpc_services}
+"""The services that the gateway can call."""
 NEEDED = ("purchase", "stock")
 """The services without which the gateway is not ready.
 
@@ -38,7 +46,7 @@ _HEALTH_TIMEOUT_SECONDS = 1.0
 
 
 class Clients:
-    """A stub for each service (`purchase`, `stock`, …), usable inside `async with`.
+    """Stubs of the services, usable inside `async with`: `purchase`, `stock`, …, and those of `stub`.
 
     Calls carry the caller's token and take at most the request's remaining time. They raise AioRpcError:
     UNAVAILABLE only after retries.
@@ -53,18 +61,28 @@ class Clients:
         tracing = TracingClientInterceptor(tracer, message_attributes) if tracer else None
         self._interceptors = [tracing] if tracing else None
         self._channels: dict[str, ServiceChannel] = {}
+        self._stubs: dict[tuple[str, object], object] = {}
         self._open = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
         for name in SERVICES:
             channel = ServiceChannel(partial(self._connect, name), self._timeout_seconds)
             self._channels[name] = await self._open.enter_async_context(channel)
-        channels = cast(Mapping[str, grpc.aio.Channel], self._channels)
-        self.purchase = PurchaseStub(channels["purchase"])
-        self.stock = StockStub(channels["stock"])
-        self.payment = PaymentStub(channels["payment"])
-        self.delivery = DeliveryStub(channels["delivery"])
+        self.purchase = self.stub("purchase", PurchaseStub)
+        self.stock = self.stub("stock", StockStub)
+        self.payment = self.stub("payment", PaymentStub)
+        self.delivery = self.stub("delivery", DeliveryStub)
         return self
+
+    def stub(self, service: str, stub: Callable[[grpc.aio.Channel], Stub]) -> Stub:
+        """Return a stub of a service, such as `clients.stub("loyalty", LoyaltyStub)`.
+
+        Raises KeyError if the service is unknown, or the clients are not open.
+        """
+        key = (service, stub)
+        if key not in self._stubs:
+            self._stubs[key] = stub(cast(grpc.aio.Channel, self._channels[service]))
+        return cast(Stub, self._stubs[key])
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -77,7 +95,7 @@ class Clients:
         return [name for name, serves in zip(names, serving, strict=True) if not serves]
 
     def _connect(self, name: str) -> grpc.aio.Channel:
-        options = channel_options(SERVICES[name].full_name)
+        options = channel_options(*TOPOLOGY.service(name).grpc_services)
         return grpc.aio.insecure_channel(self._targets[name], options, interceptors=self._interceptors)
 
     async def _serves(self, name: str) -> bool:

@@ -20,18 +20,18 @@ UI_HEADER = "X-Saga-Page"
 
 
 def service_control(socket: Path) -> APIRouter:
-    """Routes over the suite's control socket, for the four services only."""
+    """Routes over the suite's control socket, for the declared services only."""
     checks = [Depends(require_same_origin), Depends(require_operator)]
     router = APIRouter(prefix=SERVICE_CONTROL, include_in_schema=False, dependencies=checks)
 
     @router.get("")
     async def list_services() -> dict[str, Any]:
         processes = await _control(socket, "ps", "")
-        return {"services": [_service(name, processes) for name in TOPOLOGY.topics]}
+        return {"services": [_service(name, processes) for name in TOPOLOGY.names]}
 
     @router.post("/{name}:{action}")
     async def control_service(name: str, action: str) -> dict[str, Any]:
-        if name not in TOPOLOGY.topics or action not in {"stop", "start"}:
+        if name not in TOPOLOGY.names or action not in {"stop", "start"}:
             raise Problem.not_found()
         return _service(name, await _control(socket, action, name))
 

@@ -2,10 +2,11 @@
 
 import re
 from collections.abc import Mapping
+from dataclasses import make_dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator
+from pydantic import AfterValidator, Field
 from pydantic.dataclasses import dataclass
 
 from contract.calls import grpc_target
@@ -21,6 +22,7 @@ from sagakit.settings import (
     read,
     variable,
 )
+from sagakit.topology import ServiceDeclaration
 
 _HOST_NAME = re.compile(r"(\*\.)?[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*")
 _ORIGIN = re.compile(r"https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?")
@@ -46,7 +48,20 @@ def _trace_url(template: str) -> str:
     return template
 
 
-Target = Annotated[str, AfterValidator(grpc_target)]
+def _address(service: ServiceDeclaration) -> tuple[str, Any]:
+    meaning = (
+        f"Address of {service.name}: a gRPC target such as `dns:///{service.name}:50051`, or "
+        "`host:port[,host:port…]`."
+    )
+    described = Field(description=meaning)
+    return service.package, Annotated[
+        str, AfterValidator(grpc_target), variable(service.address_variable), described
+    ]
+
+
+_FIELDS = [_address(TOPOLOGY.service(name)) for name in TOPOLOGY.grpc_services]
+Addresses: Any = dataclass(frozen=True, config=CONFIG)(make_dataclass("Addresses", _FIELDS, frozen=True))
+"""The gRPC targets of the services, by their packages."""
 
 
 @dataclass(frozen=True, slots=True, config=CONFIG)
@@ -87,14 +102,7 @@ class StreamLimits:
 class Settings:
     """The environment, read once."""
 
-    purchase: Annotated[Target, variable("PURCHASE_ADDRESS")]
-    """Address of purchase: a gRPC target such as `dns:///purchase:50051`, or `host:port[,host:port…]`."""
-    stock: Annotated[Target, variable("STOCK_ADDRESS")]
-    """Address of stock."""
-    payment: Annotated[Target, variable("PAYMENT_ADDRESS")]
-    """Address of payment."""
-    delivery: Annotated[Target, variable("DELIVERY_ADDRESS")]
-    """Address of delivery."""
+    addresses: Addresses
     host: Annotated[str, variable("HOST")] = "127.0.0.1"
     """Address to listen at, for HTTP and metrics."""
     port: Annotated[int, variable("PORT", low=0, high=65_535)] = 8080
@@ -127,7 +135,8 @@ class Settings:
     @property
     def targets(self) -> Mapping[str, str]:
         """The gRPC target of each service."""
-        return {service: getattr(self, service) for service in TOPOLOGY.topics}
+        packages = {name: TOPOLOGY.service(name).package for name in TOPOLOGY.grpc_services}
+        return {name: getattr(self.addresses, package) for name, package in packages.items()}
 
     @property
     def serves_docs(self) -> bool:
@@ -146,6 +155,7 @@ class Settings:
         settings = read(
             cls,
             environ,
+            addresses=read(Addresses, environ),
             limits=read(RequestLimits, environ),
             stream_limits=read(StreamLimits, environ),
             logs=read(LogSettings, environ),

@@ -4,26 +4,20 @@ from pathlib import Path
 
 import pytest
 
+from contract.topology import TOPOLOGY
 from sagakit.settings import LogSettings, SettingsError
-from services.gateway.settings import RequestLimits, Settings, StreamLimits
+from services.gateway.settings import Addresses, RequestLimits, Settings, StreamLimits
 
-ADDRESSES = {
-    "PURCHASE_ADDRESS": "127.0.0.1:50051",
-    "STOCK_ADDRESS": "127.0.0.1:50052",
-    "PAYMENT_ADDRESS": "127.0.0.1:50053",
-    "DELIVERY_ADDRESS": "127.0.0.1:50054",
-}
+PORTS = {name: number for number, name in enumerate(TOPOLOGY.grpc_services, start=50_051)}
+ADDRESSES = {TOPOLOGY.service(name).address_variable: f"127.0.0.1:{port}" for name, port in PORTS.items()}
 
 
 def test_only_the_addresses_have_to_be_set():
     settings = Settings.from_environ(ADDRESSES)
 
-    assert settings == Settings(
-        purchase="ipv4:127.0.0.1:50051",
-        stock="ipv4:127.0.0.1:50052",
-        payment="ipv4:127.0.0.1:50053",
-        delivery="ipv4:127.0.0.1:50054",
-    )
+    targets = {name: f"ipv4:127.0.0.1:{port}" for name, port in PORTS.items()}
+    assert settings == Settings(Addresses(**targets))
+    assert settings.targets == targets
     assert (settings.host, settings.port, settings.production) == ("127.0.0.1", 8080, False)
     assert settings.limits == RequestLimits(request_seconds=10, concurrent_requests=512)
     assert settings.stream_limits == StreamLimits(max_streams=1_000, stream_seconds=900)

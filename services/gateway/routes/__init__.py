@@ -2,7 +2,8 @@
 
 A new one: a body is a `JsonBody` (strict: no unknown fields, no conversions), a response a model with
 `from_message`; failures are `Problem`s, or those of the gRPC call, documented by `problems(...)`. An id in
-the path is `{itemid:name}`, which ends before the colon of `:close`. `services/gateway/app.py` includes it.
+the path is `{itemid:name}`, which ends before the colon of `:close`. The gateway serves the `router` of each
+module of this package.
 """
 
 from fastapi import APIRouter

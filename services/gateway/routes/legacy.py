@@ -111,3 +111,8 @@ async def get_item(body: m.ItemRequest, services: Services) -> m.ItemAnswer:
 async def list_items(body: m.ListItemsRequest, services: Services) -> m.ItemPage:
     request = stock_pb2.ListItemsRequest(page_size=body.page_size, page_token=body.page_token)
     return m.ItemPage.from_message(await services.stock.ListItems(request))
+
+
+router = APIRouter()
+for each in (purchase, payment, delivery, stock):
+    router.include_router(each)

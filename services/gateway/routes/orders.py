@@ -13,8 +13,8 @@ from services.gateway.models import OrderHistory, OrderId, OrderTicket
 from services.gateway.order_feed.live import EXAMPLE, MEDIA_TYPE
 from services.gateway.routes import resource_router
 
-router = resource_router("orders")
-events_router = APIRouter(tags=["v1"])
+orders = resource_router("orders")
+events = APIRouter(tags=["v1"])
 """Beside the others: a stream never reads a body."""
 
 Wait = Annotated[
@@ -25,7 +25,7 @@ StreamedOrderId = Annotated[str, Path(json_schema_extra={"pattern": ID_PATTERN})
 LastEventId = Annotated[str, Header(alias="Last-Event-ID", description="The id of the last event received.")]
 
 
-@router.get(
+@orders.get(
     "/{orderid:name}",
     summary="Get an order; with `wait`, once its status is terminal",
     response_model=OrderTicket,
@@ -45,7 +45,7 @@ async def get_order(
     return conditional(OrderTicket.from_message(answer.order_ticket))
 
 
-@router.post(
+@orders.post(
     "/{orderid:name}:cancel",
     summary="Cancel an open order; if it is canceled, return it",
     responses=CHANGE_PROBLEMS,
@@ -55,7 +55,7 @@ async def cancel_order(orderid: OrderId, key: IdempotencyKey, services: Services
     return OrderTicket.from_message(answer.order_ticket)
 
 
-@router.get(
+@orders.get(
     "/{orderid:name}/history",
     summary="Get the history of an order",
     response_model=OrderHistory,
@@ -66,7 +66,7 @@ async def get_order_history(orderid: OrderId, services: Services, conditional: C
     return conditional(OrderHistory.from_message(answer))
 
 
-@events_router.get(
+@events.get(
     "/v1/orders/{orderid}/events",
     operation_id="StreamOrderEvents",
     summary="Follow an order live",
@@ -87,3 +87,8 @@ async def stream_order_events(
     every 10 seconds, so a longer silence means that the connection is lost.
     """
     return await live.stream(request, orderid, last_event_id)
+
+
+router = APIRouter()
+router.include_router(orders)
+router.include_router(events)

@@ -57,7 +57,8 @@ export class Services {
   }
 
   #show({ name, processes, running }) {
-    if (this.#busy.has(name)) return;
+    // Services that take no part in an order have no lane.
+    if (this.#busy.has(name) || !this.#switches.has(name)) return;
     const { head, button } = this.#switches.get(name);
     const label = running ? "Stop" : "Start";
     head.dataset.running = running > 0;
