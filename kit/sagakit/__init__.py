@@ -14,6 +14,7 @@ provisioning are in `sagakit.backends`. Everything named here is public; other m
 | apply an event or command once              | `Inbox`                                          |
 | publish again until a reply arrives         | `RemindFn`, `ReminderSchedule`, `due_property`   |
 | call another system in a saga               | `SideEffects`                                    |
+| work beside the events, in the background   | `Task`                                           |
 | report an error                             | `SagaError` and its subclasses                   |
 | read settings of its own                    | `settings.read`, `.variable`, `.CONFIG`          |
 | have metrics of its own                     | `Metrics`, `Counter`, `Gauge`, `Histogram`       |
@@ -51,6 +52,7 @@ from sagakit.settings import BackendSettings, ServiceSettings, SettingsError
 from sagakit.side_effects import SideEffects
 from sagakit.store import Changes, Decide, NoTopicError, Snapshot, Store
 from sagakit.tables import Entity, Key, Tables
+from sagakit.tasks import Task
 from sagakit.telemetry.instruments import Counter, Gauge, Histogram, Metrics
 from sagakit.telemetry.overdue import WaitingSince
 from sagakit.topology import ServiceDeclaration, Topology
@@ -101,6 +103,7 @@ __all__ = [
     "Stored",
     "SubscriptionSpec",
     "Tables",
+    "Task",
     "Topology",
     "Unauthenticated",
     "Unavailable",

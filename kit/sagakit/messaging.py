@@ -17,6 +17,7 @@ from sagakit.settings import ServiceSettings, SettingsError
 from sagakit.store import Store
 from sagakit.sweeper import Expiry, Sweeper
 from sagakit.tables import Key
+from sagakit.tasks import Tasks
 from sagakit.telemetry.recorder import recorder_of
 
 EVENTS_DRAIN_TIMEOUT_SECONDS = 8.0
@@ -71,21 +72,23 @@ class Messaging:
             reminders = Reminders(store, remind, runtime, lambda: self._consumer.is_saturated)
             self._sweepers.append(sweeping(kind, reminders.claim, capacity=reminders.capacity))
         recorder.observe_kinds(sweeper.kind for sweeper in self._sweepers)
+        recorder.observe_tasks(self.service.tasks)
+        self._tasks = Tasks(self.service.tasks, runtime)
         self._expiry = Expiry(backend.tables, runtime)
-        self._consuming: asyncio.Task[None] | None = None
+        self._working: list[asyncio.Task[None]] = []
+        """The parts that commit events: they end before the relay does."""
 
     async def run(self) -> None:
         """Run all parts until cancelled. Raises if one of them fails, which only a defect causes."""
-        self._consuming = asyncio.create_task(self._consumer.run())
+        self._working = [asyncio.create_task(run()) for run in (self._consumer.run, self._tasks.run)]
         parts = [self._relay.run, self._expiry.run, *(sweeper.run for sweeper in self._sweepers)]
-        running = [run() for run in (*parts, *self.service.background)]
-        tasks = (self._consuming, *map(asyncio.create_task, running))
+        running = [*self._working, *(asyncio.create_task(run()) for run in parts)]
         try:
-            await asyncio.gather(*tasks)
+            await asyncio.gather(*running)
         finally:
-            for task in tasks:
+            for task in running:
                 task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await asyncio.gather(*running, return_exceptions=True)
 
     def stalled(self) -> str | None:
         """Return which part has work but has made no progress, and for how long; None if none."""
@@ -101,9 +104,13 @@ class Messaging:
         self._consumer.stop()
 
     async def drained(self) -> None:
-        """Return when, after `stop`, events in flight are applied and published, or the timeouts are over."""
-        if self._consuming is not None:
-            await asyncio.wait([self._consuming], timeout=EVENTS_DRAIN_TIMEOUT_SECONDS)
+        """Return when, after `stop`, events in flight are applied and published, or the timeouts are over.
+
+        The service's tasks are cancelled first. Those that have not ended by then are cancelled again.
+        """
+        self._tasks.stop()
+        if self._working:
+            await asyncio.wait(self._working, timeout=EVENTS_DRAIN_TIMEOUT_SECONDS)
         with suppress(TimeoutError):
             await asyncio.wait_for(self._relay.drained(), OUTBOX_DRAIN_TIMEOUT_SECONDS)
 

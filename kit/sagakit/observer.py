@@ -72,6 +72,9 @@ class Observer:
     def row_failed(self, kind: str) -> None:
         """A row could not be processed, and was left as it is. NO_KIND: of several kinds."""
 
+    def task_failed(self, name: str) -> None:
+        """A background task of the service raised an exception."""
+
     def reminding(self, *, active: bool) -> None:
         """Whether reminders are being sent now; they pause while the service is saturated."""
 

@@ -1,6 +1,6 @@
 """Declares a service: its settings, the kit it is built on, and the parts that it adds."""
 
-from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,6 +10,7 @@ from sagakit.reminders import ReminderSchedule, RemindFn
 from sagakit.runtime import Runtime
 from sagakit.store import Store
 from sagakit.tables import Tables
+from sagakit.tasks import Task
 from sagakit.telemetry.instruments import NO_METRICS, Metrics
 from sagakit.telemetry.overdue import WaitingSince
 
@@ -58,8 +59,8 @@ class Service:
     """Each raises Unavailable if something that handlers need, beside the store, cannot be reached.
 
     Events are pulled only while all of them return."""
-    background: Sequence[Callable[[], Coroutine[Any, Any, None]]] = ()
-    """Each runs beside the consumer until it is cancelled, such as `SideEffects.run`."""
+    tasks: Mapping[str, Task] = field(default_factory=dict)
+    """Work beside the events, such as `SideEffects.run`, by a name for logs and metrics."""
 
 
 ServiceFactory = Callable[[Kit], Service]

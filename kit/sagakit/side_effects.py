@@ -24,7 +24,7 @@ REPEAT_TIMEOUT_SECONDS = 30.0
 class SideEffects:
     """Repeats the side effects of one kind of entities.
 
-    Pass `run` to `Service.background`, and call `schedule` in the `Changes.on_commit` of a reminder. None of
+    Pass `run` to `Service.tasks`, and call `schedule` in the `Changes.on_commit` of a reminder. None of
     this awaits: a system that does not respond delays neither the sweeper nor other reminders.
     """
 
@@ -35,11 +35,15 @@ class SideEffects:
         self._repeat = repeat
         self._timeout_seconds = timeout_seconds
         self._scheduled: dict[str, asyncio.Task[None]] = {}
+        self._stopped = False
         self._turns = asyncio.Semaphore(MAX_RUNNING)
 
     def schedule(self, name: str) -> None:
-        """Repeat the side effect of the entity `name` soon, unless it is scheduled or there are too many."""
-        if name in self._scheduled or len(self._scheduled) >= MAX_SCHEDULED:
+        """Repeat the side effect of the entity `name` soon.
+
+        Does nothing if it is scheduled, if there are too many, or once `run` has ended.
+        """
+        if self._stopped or name in self._scheduled or len(self._scheduled) >= MAX_SCHEDULED:
             return
         # A task has a copy of the current context, so that the call belongs to the reminder's trace.
         task = self._scheduled[name] = asyncio.create_task(self._call(name))
@@ -50,6 +54,7 @@ class SideEffects:
         try:
             await asyncio.Event().wait()
         finally:
+            self._stopped = True
             tasks = list(self._scheduled.values())
             for task in tasks:
                 task.cancel()

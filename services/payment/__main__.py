@@ -28,7 +28,7 @@ def build(kit: Kit) -> Service:
         reminders={PAYMENT: usecases.remind},
         waiting_since={PAYMENT: lambda entity: float(entity["time"])},
         health_checks=[provider.check],
-        background=[usecases.side_effects.run],
+        tasks={"side-effects": usecases.side_effects.run},
     )
 
 

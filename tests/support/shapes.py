@@ -38,7 +38,7 @@ def clock(kit: Kit) -> Service:
             )
             await kit.runtime.sleep(TICK_SECONDS)
 
-    return Service(publishes=[TICKED], background=[tick])
+    return Service(publishes=[TICKED], tasks={"tick": tick})
 
 
 def tally(kit: Kit) -> Service:
@@ -62,7 +62,7 @@ def hermit(kit: Kit) -> Service:
         await kit.store.transact([HERMIT], lambda found: Changes(None, {HERMIT: incremented(found, HERMIT)}))
         await asyncio.Event().wait()
 
-    return Service(background=[work])
+    return Service(tasks={"work": work})
 
 
 SHAPES = {"clock": clock, "tally": tally, "hermit": hermit}

@@ -109,6 +109,13 @@ ROWS_FAILED = Counter(
     ("kind",),
 )
 
+TASKS_FAILED = Counter(
+    "saga.tasks.failed",
+    "{failure}",
+    "Exceptions of a service's background tasks, after each of which the task is restarted.",
+    ("task",),
+)
+
 REMINDERS_OVERDUE = Gauge(
     "saga.reminders.overdue",
     "{entity}",

@@ -55,6 +55,7 @@ class Recorder(Observer):
         known = [{"reason": reason} for reason in self._reasons]
         self._dead_letters = metrics_.counter(metrics.DEAD_LETTERS, known)
         self._failed_rows = metrics_.counter(metrics.ROWS_FAILED, [{"kind": NO_KIND}])
+        self._failed_tasks = metrics_.counter(metrics.TASKS_FAILED)
         metrics_.gauge(metrics.REMINDERS_OVERDUE, self.overdue.counts)
         metrics_.gauge(metrics.REMINDERS_OVERDUE_AGE, self.overdue.oldest_ages)
 
@@ -73,6 +74,11 @@ class Recorder(Observer):
         """Start counting the failed rows of these kinds at 0."""
         for kind in kinds:
             self._failed_rows.add(0, {"kind": kind})
+
+    def observe_tasks(self, names: Iterable[str]) -> None:
+        """Start counting the failures of these tasks at 0."""
+        for name in names:
+            self._failed_tasks.add(0, {"task": name})
 
     @contextmanager
     def transaction(self) -> Iterator[Report]:
@@ -168,6 +174,9 @@ class Recorder(Observer):
 
     def row_failed(self, kind: str) -> None:
         self._failed_rows.add(1, {"kind": kind})
+
+    def task_failed(self, name: str) -> None:
+        self._failed_tasks.add(1, {"task": name})
 
     def reminding(self, *, active: bool) -> None:
         self.overdue.expire() if active else self.overdue.pause()

@@ -1,6 +1,5 @@
 """The messaging of a process as a whole: hangs are noticed, and steps of the wall clock change nothing."""
 
-import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -96,26 +95,6 @@ async def test_steps_of_the_wall_clock_stall_nothing(step: float):
             assert {f"counted e{number}", f"left {number}"} <= set(service.bus.eventids)
             assert service.tables.rows[Key(WAITING, f"left {number}")].entity["reminders"] > 0
             assert not pull.closed
-
-
-async def test_service_runs_its_background_work_until_it_stops():
-    seen = []
-
-    async def work() -> None:
-        seen.append("runs")
-        try:
-            await asyncio.Event().wait()
-        finally:
-            seen.append("stopped")
-
-    settings = ServiceSettings.from_environ(ENVIRON)
-    backend, runtime = Backend(MemoryTables(), ManualBus()), Clock().runtime()
-    messaging = Messaging("counter", settings, backend, runtime, lambda _: Service(background=[work]))
-
-    async with background(messaging.run()):
-        running = list(seen)
-
-    assert (running, seen) == (["runs"], ["runs", "stopped"])
 
 
 class MissingSubscriptionBus(ManualBus):
