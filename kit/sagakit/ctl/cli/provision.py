@@ -64,21 +64,29 @@ async def ensure_provisioned(topology: Topology, environ: Mapping[str, str]) -> 
     """
     specs = topology.subscription_specs()
     try:
+        topics = [*_foreign_topics(topology, environ), *topology.all_topics()]
         async with open_provisioner(environ) as provisioner:
-            await asyncio.gather(*(provisioner.ensure_topic(topic) for topic in topology.all_topics()))
+            await asyncio.gather(*map(provisioner.ensure_topic, topics))
             changes = await asyncio.gather(*(provisioner.ensure_subscription(spec) for spec in specs[:-1]))
             # Created last: if it exists, everything does.
             changes.append(await provisioner.ensure_subscription(specs[-1]))
     except (SettingsError, Unavailable) as error:
         raise CommandError(f"cannot provision: {error}") from error
     return [
-        *(f"topic {topic}" for topic in topology.all_topics()),
+        *(f"topic {topic}" for topic in topics),
         *(
             f"subscription {spec.name} of {spec.topic}" + (f" ({change})" if change else "")
             for spec, change in zip(specs, changes, strict=True)
         ),
         *(await _sweep(environ)),
     ]
+
+
+def _foreign_topics(topology: Topology, environ: Mapping[str, str]) -> list[str]:
+    """Return the topics of others that are created too: an emulator has only what is created here."""
+    settings = BackendSettings.from_environ(environ)
+    is_local = settings.backend == "embedded" or settings.pubsub_emulator
+    return list(topology.foreign_topics.values()) if is_local else []
 
 
 async def _sweep(environ: Mapping[str, str]) -> list[str]:

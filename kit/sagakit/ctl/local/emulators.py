@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 from sagakit.concurrency import first_completed
@@ -20,6 +21,8 @@ from sagakit.ctl.local.ports import LOOPBACK, free_ports, wait_until_responds
 
 START_TIMEOUT_SECONDS = 60.0
 STOP_TIMEOUT_SECONDS = 3.0
+
+_CLIENTS = ("google", "google.cloud", "google.cloud.datastore", "google.cloud.pubsub")
 
 # A bounded heap, and an exit rather than a hang if it does not suffice.
 _JVM = ("-Xmx2g", "-XX:+ExitOnOutOfMemoryError", "-Duser.language=en")
@@ -61,7 +64,9 @@ PUBSUB = Emulator(
 
 
 def why_unavailable(*emulators: Emulator, environ: Mapping[str, str] = os.environ) -> str | None:
-    """Return what is missing on this machine to start the emulators, or None."""
+    """Return what is missing on this machine to start and use the emulators, or None."""
+    if not all(map(find_spec, _CLIENTS)):
+        return "sagakit is installed without the extra gcp"
     if _gcloud(environ) is None:
         return "no gcloud on the PATH"
     if _java(environ) is None:
