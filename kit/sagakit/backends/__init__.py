@@ -120,5 +120,7 @@ async def _embedded(
     try:
         yield database, bus
     finally:
-        await bus.close()
-        await database.close()
+        try:
+            await bus.close()
+        finally:
+            await database.close()

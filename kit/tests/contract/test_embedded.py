@@ -205,53 +205,6 @@ async def test_message_that_crashes_its_holders_becomes_a_dead_letter(broker: Br
         assert survivor.deliveries == []
 
 
-async def test_exception_rolls_the_transaction_back(tmp_path: Path):
-    database = Database(tmp_path / "data.sqlite3")
-
-    def half(db: sqlite3.Connection) -> None:
-        db.execute("INSERT INTO topic VALUES ('half')")
-        raise LookupError
-
-    with pytest.raises(LookupError):
-        await database.write(half)
-
-    assert await database.read(lambda db: db.execute("SELECT * FROM topic").fetchall()) == []
-    await database.close()
-
-
-async def test_writes_work_again_after_a_full_disk(tmp_path: Path):
-    """Known mistake: the process exits on an I/O error."""
-    database = Database(tmp_path / "data.sqlite3")
-    pages = await database.read(lambda db: db.execute("PRAGMA page_count").fetchone()[0])
-    await database.read(lambda db: db.execute(f"PRAGMA max_page_count = {pages + 3}"))
-
-    def big(db: sqlite3.Connection) -> None:
-        db.execute("INSERT INTO topic VALUES (?)", ["x" * 1_000_000])
-
-    with pytest.raises(Unavailable):
-        await database.write(big)
-    await database.read(lambda db: db.execute("PRAGMA max_page_count = 100000"))
-    await database.write(big)
-
-    assert await database.read(lambda db: db.execute("SELECT count(*) FROM topic").fetchone()) == (1,)
-    await database.close()
-
-
-async def test_closed_database_is_not_opened_again(tmp_path: Path):
-    database = Database(tmp_path / "data.sqlite3")
-    opened: list[sqlite3.Connection] = []
-    await database.read(opened.append)
-
-    closing = asyncio.create_task(database.close())
-    await asyncio.sleep(0)
-    for _ in range(2):
-        with pytest.raises(Unavailable):
-            await database.read(opened.append)
-        await closing
-
-    assert len(opened) == 1
-
-
 async def test_missing_wake_folder_ends_the_pull(broker: Broker):
     await broker.provision(TOPIC, ONE)
     async with broker.open() as bus:

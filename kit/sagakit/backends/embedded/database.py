@@ -63,8 +63,10 @@ class Database:
     async def close(self) -> None:
         """Close the file after the work under way. Later reads and writes raise Unavailable."""
         self._closed = True
-        await asyncio.get_running_loop().run_in_executor(self._thread, self._close)
-        self._thread.shutdown()
+        closing = asyncio.get_running_loop().run_in_executor(self._thread, self._close)
+        self._thread.shutdown(wait=False)
+        # Shielded: the file is closed, even if the caller is cancelled.
+        await asyncio.shield(closing)
 
     async def _run(self, work: Callable[[], T]) -> T:
         if self._closed:
