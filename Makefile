@@ -135,6 +135,7 @@ generate: $(VENV)/.dev ## Regenerate manifests, compose.yaml and alarms from the
 	$(BIN)/python -m sagactl.diagram
 	$(BIN)/python -m sagactl.configuration
 	$(BIN)/python docs/site/reasons.py
+	$(BIN)/python -m docs.site.events
 	$(BIN)/python -m tests.metrics_table
 
 site: $(VENV)/.run $(VENV)/.site build/mermaid/$(MERMAID) ## Build the site of the documentation, build/site; a broken link fails

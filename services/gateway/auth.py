@@ -18,7 +18,7 @@ from services.gateway.static_ui import DOCS, UI
 SERVICE_CONTROL = "/ui/services"
 """Prefix of the paths below /ui that need a token, unlike its files."""
 PROBES = ("/healthz", "/readyz")
-PUBLIC_PATHS = (*PROBES, "/", "/openapi.json")
+PUBLIC_PATHS = (*PROBES, "/", "/openapi.json", "/asyncapi.json")
 """Paths that need no authentication."""
 
 

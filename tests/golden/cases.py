@@ -143,6 +143,7 @@ def gateway() -> list[tuple[str, str, Any, Any]]:
         ("unknown path", "GET /no/such/path", None, ()),
         ("unknown path", "POST /v1/nothing", None, ()),
         ("the document", "GET /openapi.json", None, ()),
+        ("the events", "GET /asyncapi.json", None, ()),
         ("its page", "GET /docs", None, ()),
         ("not there", "GET /redoc", None, ()),
         ("the page", "GET /ui", None, ()),

@@ -12,7 +12,7 @@ from tests.golden.suite import NO_REMINDERS, Message, Observed, body_of, gateway
 from tests.support.eventually import eventually
 from tests.support.traces import Traces
 
-BODY_ELSEWHERE = {"/openapi.json", "/docs", "/ui"}
+BODY_ELSEWHERE = {"/openapi.json", "/asyncapi.json", "/docs", "/ui"}
 NAMED = ("v1 blue", "red", "yellow", "gold", "canceled when charged", "canceled before charge")
 
 

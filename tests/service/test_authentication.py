@@ -105,7 +105,8 @@ async def test_problem_names_algorithms_as_they_are_spelled(suite: AuthSuite):
 
 
 async def test_probes_documentation_and_web_ui_need_no_token(suite: AuthSuite):
-    pages = ("/", "/healthz", "/readyz", "/docs", "/ui", "/ui/services.js", "/openapi.json", "/ui/config")
+    files = ("/ui/services.js", "/openapi.json", "/asyncapi.json", "/ui/config")
+    pages = ("/", "/healthz", "/readyz", "/docs", "/ui", *files)
     responses = {path: await suite.client.get(path) for path in pages}
 
     assert {response.status_code for response in responses.values()} == {200}

@@ -152,7 +152,8 @@ async def test_unfinished_body_is_answered_with_408(tmp_path):
 
 
 API = ("/", "/healthz", "/readyz", "/v1/items", "/v1/items/blue", "/v1/carts/c", "/v1/orders/o")
-OTHERS = ("/v1/orders/o/history", "/ui", "/ui/", "/ui/config", "/openapi.json", "/docs", "/nowhere")
+DOCUMENTS = ("/openapi.json", "/asyncapi.json", "/docs")
+OTHERS = ("/v1/orders/o/history", "/ui", "/ui/", "/ui/config", *DOCUMENTS, "/nowhere")
 
 
 @pytest.mark.parametrize("path", [*API, *OTHERS])

@@ -8,6 +8,7 @@ import pytest
 from google.protobuf.descriptor import FieldDescriptor
 from pydantic import BaseModel, TypeAdapter
 
+from contract import asyncapi
 from services.gateway import models
 from services.gateway.clients import SERVICES
 from services.gateway.json_route import JsonBody
@@ -191,6 +192,18 @@ async def test_every_schema_is_used_and_none_is_fastapis_own():
     assert references == set(document["components"]["schemas"])
     assert "ValidationError" not in str(document)
     assert "null" not in str(document["components"])
+
+
+async def test_events_have_a_document_of_their_own():
+    """That of the API does not list it, as it does not list itself."""
+    async with suite() as (client, _):
+        answer = await client.get("/asyncapi.json")
+        unchanged = await client.get("/asyncapi.json", headers={"If-None-Match": answer.headers["etag"]})
+
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "application/json")
+    assert answer.json() == asyncapi.document()
+    assert (unchanged.status_code, unchanged.content) == (304, b"")
+    assert "/asyncapi.json" not in (await get_document())["paths"]
 
 
 async def test_document_stays_the_same():

@@ -1,14 +1,16 @@
 """The gateway's own routes: its name, and the probes."""
 
+from functools import cache
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, RootModel
 from pydantic_core import PydanticCustomError
 from starlette.responses import PlainTextResponse, Response
 
+from contract import asyncapi
 from services.gateway.clients import NEEDED, SERVICES
-from services.gateway.dependencies import Services
+from services.gateway.dependencies import Conditional, Services
 from services.gateway.documentation import PUBLIC, problems
 from services.gateway.errors import Problem
 from services.gateway.static_ui import prefers_html
@@ -65,3 +67,14 @@ async def readyz(
     if missing := await services.not_serving(SERVICES if all else NEEDED):
         raise Problem(503, "not-ready", f"Not serving: {', '.join(missing)}.")
     return {"status": "ok"}
+
+
+@cache
+def _event_document() -> RootModel[dict[str, Any]]:
+    return RootModel(asyncapi.document())
+
+
+@router.get("/asyncapi.json", include_in_schema=False)
+async def describe_events(conditional: Conditional) -> Response:
+    """The AsyncAPI document of the events, as `/openapi.json` is that of the API."""
+    return conditional(_event_document())
