@@ -6,12 +6,11 @@ import time
 from collections import Counter
 from random import SystemRandom
 
+from sagakit.testing.simulation import RUN_SAGAS
 from tests.simulation.faults import PAYMENT_DIES, SKEWED, UNRELIABLE, VERY_SKEWED
-from tests.simulation.run import simulate
+from tests.simulation.shop import shop
 
 FAULT_RATES = (UNRELIABLE, SKEWED, PAYMENT_DIES, VERY_SKEWED)
-RUN_SAGAS = 250
-"""Sagas per run, which bounds the memory used."""
 
 
 def main() -> None:
@@ -24,13 +23,13 @@ def main() -> None:
     kills = deliveries = done = 0
     started_at = time.perf_counter()
     while done < options.sagas:
-        outcome = simulate(seed, min(RUN_SAGAS, options.sagas - done), FAULT_RATES[seed % len(FAULT_RATES)])
+        simulation = shop(FAULT_RATES[seed % len(FAULT_RATES)])
+        outcome = simulation.run(seed, min(RUN_SAGAS, options.sagas - done))
         if outcome.problems:
             print(f"seed {seed}, {outcome.sagas} sagas: {len(outcome.problems)} problems")
-            print(*outcome.problems[:20], sep="\n  ")
-            print(f"reproduce: make simulate SEED={seed} SAGAS={outcome.sagas}")
+            print(simulation.explain(outcome))
             sys.exit(1)
-        statuses.update(outcome.statuses)
+        statuses.update(outcome.counts)
         kills, deliveries, done = kills + outcome.kills, deliveries + outcome.deliveries, done + outcome.sagas
         seed += 1
         if sys.stdout.isatty():

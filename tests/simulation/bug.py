@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
-from tests.simulation.faults import UNRELIABLE, FaultRates
+from tests.simulation.faults import UNRELIABLE, ShopFaults
 
 Planted = AbstractContextManager[Any]
 Plant = Callable[[], Planted]
@@ -18,7 +18,7 @@ class Bug:
     name: str
     plant: Callable[[], Any]
     """Returns a context manager; the bug is present inside."""
-    faults: FaultRates
+    faults: ShopFaults
     reminders: bool
     """False: reminders, which would repair the damage, are off; then the broker must lose no message."""
 
@@ -26,7 +26,7 @@ class Bug:
 BUGS: list[Bug] = []
 
 
-def bug(*, faults: FaultRates = UNRELIABLE, reminders: bool = True) -> Callable[[Plant], Plant]:
+def bug(*, faults: ShopFaults = UNRELIABLE, reminders: bool = True) -> Callable[[Plant], Plant]:
     def register(plant: Plant) -> Plant:
         BUGS.append(Bug(plant.__name__, plant, faults, reminders))
         return plant

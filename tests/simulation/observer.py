@@ -4,7 +4,7 @@ import json
 from collections import Counter
 from collections.abc import Sequence
 
-from contract.tickets import CANCELED, KNOWN, PAYMENT_FAILED, REMINDER_ATTRIBUTE
+from contract.tickets import CANCELED, KNOWN, ORDER_TICKET, PAYMENT_FAILED, REMINDER_ATTRIBUTE
 from contract.topology import TOPOLOGY
 from sagakit.bus import Message
 from sagakit.consumer import UNKNOWN_ATTEMPTS
@@ -17,8 +17,6 @@ from services.stock.inventory import RESERVED
 from services.stock.storage import RESERVATION
 from tests.support.newer_release import NEW_STATUS
 
-MAX_CLAIMS = 12
-"""Maximum claims of an outbox row. With exponential backoff an outage of an hour takes this many."""
 MAX_REMINDERS = 24
 """Maximum reminders of one event within the hours that a run lasts, over all replicas."""
 
@@ -35,7 +33,6 @@ class Observer:
         self._failed: set[tuple[str, str]] = set()
         """(service, orderid): the service has acknowledged that the order failed."""
         self._replies: dict[tuple[str, str], str] = {}
-        self._claims: Counter[str] = Counter()
         self._reminders: Counter[tuple[str, str, str]] = Counter()
 
     def forget(self, service: str) -> None:
@@ -54,6 +51,8 @@ class Observer:
         `attempt`: the number of the delivery; None: its process knows NEW_STATUS.
         """
         service = subscription.partition("-")[0]
+        if message.attributes.get("type") != ORDER_TICKET:
+            return
         try:
             body = json.loads(message.data)
         except ValueError:
@@ -71,7 +70,8 @@ class Observer:
     def _written(self, key: Key, entity: Entity, *, new: bool) -> None:
         service = OUTBOXES.get(key.kind)
         if service is not None:
-            self._published(service, entity) if new else self._claimed(key)
+            if new and entity["type"] == ORDER_TICKET:
+                self._published(service, entity)
         elif key.kind == RESERVATION and entity["status"] == RESERVED:
             self._allocated("stock", key.name)
         elif _is_charged(key, entity):
@@ -97,11 +97,6 @@ class Observer:
             first = self._replies.setdefault((service, orderid), status)
             if first != status:
                 self.problems.append(f"order {orderid}: {service} published {first}, and then {status}")
-
-    def _claimed(self, key: Key) -> None:
-        self._claims[key.name] += 1
-        if self._claims[key.name] == MAX_CLAIMS + 1:
-            self.problems.append(f"event {key.name} of {key.kind} was claimed {MAX_CLAIMS + 1} times")
 
 
 def _is_charged(key: Key, entity: Entity) -> bool:

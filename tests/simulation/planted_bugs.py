@@ -24,6 +24,9 @@ from sagakit.outbox import Outbox
 from sagakit.reminders import ReminderSchedule
 from sagakit.sweeper import Sweeper
 from sagakit.tables import Delete, Insert, Key, Mutation, Row, Update
+from sagakit.testing.backends import FaultyBus, FaultyTables
+from sagakit.testing.broker import MemoryDelivery, MemoryPull
+from sagakit.testing.tables import MemoryTables
 from services.delivery import storage as delivery_storage
 from services.payment import storage as payment_storage
 from services.payment.charge import CHARGING
@@ -36,12 +39,10 @@ from services.stock import usecases as stock_usecases
 from services.stock.inventory import REFUSED, RELEASED, RESERVED
 from services.stock.storage import RESERVATION, reservation_key
 from services.stock.usecases import UseCases as Stock
-from tests.simulation.broker import SimBus, SimDelivery, SimPull
 from tests.simulation.bug import BUGS, Bug, Planted, bug
 from tests.simulation.faults import FORGING, MIXED, NO_MESSAGE_LOSS, PAYMENT_DIES, UNRELIABLE
 from tests.simulation.observer import OUTBOXES
 from tests.simulation.planted_provider_bugs import PROVIDER_BUGS
-from tests.simulation.tables import SimDatabase, SimTables
 from tests.support.intolerance import drops_nested_unknown_fields, drops_unknown_fields, reads_by_keyword
 
 
@@ -52,20 +53,20 @@ def inbox_rows_are_not_written() -> Planted:
 
 @bug(faults=NO_MESSAGE_LOSS, reminders=False)
 def the_inbox_row_is_committed_before_the_changes() -> Planted:
-    async def commit(self: SimTables, mutations: Sequence[Mutation]) -> None:
+    async def commit(self: FaultyTables, mutations: Sequence[Mutation]) -> None:
         recorded = [each for each in mutations if each.key.kind.endswith("ReceivedEvent")]
         if recorded:
             await original(self, recorded)
         await original(self, [each for each in mutations if each not in recorded])
 
-    original = SimTables.commit
-    return patch.object(SimTables, "commit", commit)
+    original = FaultyTables.commit
+    return patch.object(FaultyTables, "commit", commit)
 
 
 class AcknowledgedDelivery:
     """A delivery that was acknowledged at once: settling it later has no effect."""
 
-    def __init__(self, delivery: SimDelivery) -> None:
+    def __init__(self, delivery: MemoryDelivery) -> None:
         self.message = delivery.message
         self.attempt = delivery.attempt
         delivery.ack()
@@ -77,46 +78,46 @@ class AcknowledgedDelivery:
 
 @bug(faults=NO_MESSAGE_LOSS, reminders=False)
 def events_are_acknowledged_before_the_commit() -> Planted:
-    def deliver(self: SimPull, delivery: SimDelivery) -> None:
+    def deliver(self: MemoryPull, delivery: MemoryDelivery) -> None:
         original(self, AcknowledgedDelivery(delivery))
 
-    original: Any = SimPull.deliver
-    return patch.object(SimPull, "deliver", deliver)
+    original: Any = MemoryPull.deliver
+    return patch.object(MemoryPull, "deliver", deliver)
 
 
 @bug(faults=NO_MESSAGE_LOSS, reminders=False)
 def errors_are_acknowledged() -> Planted:
     """An exception is swallowed, so that the broker takes the event for processed."""
-    return patch.object(SimDelivery, "nack", SimDelivery.ack)
+    return patch.object(MemoryDelivery, "nack", MemoryDelivery.ack)
 
 
 @bug()
 def events_are_published_before_the_commit() -> Planted:
-    async def commit(self: SimTables, mutations: Sequence[Mutation]) -> None:
+    async def commit(self: FaultyTables, mutations: Sequence[Mutation]) -> None:
         for each in mutations:
             if isinstance(each, Insert) and each.key.kind in OUTBOXES:
                 event = Event(each.key.name, *(each.entity[name] for name in ("type", "body", "attributes")))
-                self.process.broker.publish(TOPOLOGY.topics[OUTBOXES[each.key.kind]], [event.to_message()])
+                self.world.broker.publish(TOPOLOGY.topics[OUTBOXES[each.key.kind]], [event.to_message()])
         await original(self, mutations)
 
-    original = SimTables.commit
-    return patch.object(SimTables, "commit", commit)
+    original = FaultyTables.commit
+    return patch.object(FaultyTables, "commit", commit)
 
 
 @bug()
 def versions_are_not_checked() -> Planted:
     """Stock is read outside the transaction that writes it."""
-    return patch.object(SimDatabase, "checks_versions", False)
+    return patch.object(MemoryTables, "checks_versions", False)
 
 
 @bug()
 def a_conflict_is_taken_for_already_applied() -> Planted:
-    async def commit(self: SimTables, mutations: Sequence[Mutation]) -> None:
+    async def commit(self: FaultyTables, mutations: Sequence[Mutation]) -> None:
         with suppress(Contention):
             await original(self, mutations)
 
-    original = SimTables.commit
-    return patch.object(SimTables, "commit", commit)
+    original = FaultyTables.commit
+    return patch.object(FaultyTables, "commit", commit)
 
 
 @bug(faults=NO_MESSAGE_LOSS, reminders=False)
@@ -137,13 +138,13 @@ def outbox_rows_are_deleted_before_the_broker_responds() -> Planted:
         with suppress(Unavailable):
             await publishing
 
-    async def publish(self: SimBus, topic: str, messages: Any) -> None:
+    async def publish(self: FaultyBus, topic: str, messages: Any) -> None:
         task = asyncio.create_task(ignore_failure(original(self, topic, messages)))
         background.add(task)
         task.add_done_callback(background.discard)
 
-    original = SimBus.publish
-    return patch.object(SimBus, "publish", publish)
+    original = FaultyBus.publish
+    return patch.object(FaultyBus, "publish", publish)
 
 
 @bug(faults=replace(UNRELIABLE, outage_seconds=600))
@@ -203,11 +204,11 @@ def an_unknown_status_is_acknowledged_at_once() -> Planted:
 def never_written(wanted: Callable[[Mutation], bool]) -> Planted:
     """Drop the mutations that `wanted` holds for from every commit."""
 
-    def commit(self: SimDatabase, mutations: Sequence[Mutation]) -> None:
+    def apply(self: MemoryTables, mutations: Sequence[Mutation]) -> None:
         original(self, [each for each in mutations if not wanted(each)])
 
-    original = SimDatabase.commit
-    return patch.object(SimDatabase, "commit", commit)
+    original = MemoryTables.apply
+    return patch.object(MemoryTables, "apply", apply)
 
 
 def inserts(mutation: Mutation, kind: str, **properties: Any) -> bool:

@@ -9,19 +9,16 @@ from sagactl.cli.reconcile import Reconciliation
 from sagactl.inspect.audit import problems
 from sagactl.inspect.reconciliation import Decisions, Remedy, Republish
 from sagactl.inspect.records import Records
-from sagakit.backends import Backend
+from sagakit.bus import Message
 from sagakit.inbox import inbox_kind
 from sagakit.outbox import outbox_kind
 from sagakit.runtime import Runtime
+from sagakit.testing.world import World
 from services.delivery.storage import DELIVERY
 from services.payment.storage import PAYMENT
 from services.purchase.storage import CART, TICKET
 from services.stock.storage import CATALOGUE, ITEM, RESERVATION, SHARD
-from tests.simulation.broker import SimBus
-from tests.simulation.faults import FaultRates
-from tests.simulation.process import START
-from tests.simulation.run import ARRIVAL_SECONDS, Simulation
-from tests.simulation.tables import SimTables
+from tests.simulation.shop import Shop
 
 OWNED = {
     "purchase": (CART, TICKET),
@@ -36,19 +33,18 @@ BACK_SECONDS = 120.0
 """How far the records go back."""
 
 
-class RestoredSimulation(Simulation):
+class RestoredShop(Shop):
     """Kinds go back once, in the middle of the run; afterwards an operator reconciles repeatedly."""
 
     def __init__(
         self,
-        seed: int,
-        sagas: int,
+        world: World,
         kinds: Sequence[str],
         *,
         decided: Decisions = UNDECIDED,
         reconciles: bool = True,
     ) -> None:
-        super().__init__(seed, sagas, FaultRates(), reminders=True)
+        super().__init__(world)
         self.undecided: dict[str, str] = {}
         """Reasons why a person must decide, by orderid."""
         self.republished: list[str] = []
@@ -60,27 +56,26 @@ class RestoredSimulation(Simulation):
         self._decided = decided
         self._reconciles = reconciles
 
-    def _injections(self) -> list[Coroutine[Any, Any, None]]:
-        return [*super()._injections(), self._restore()]
+    def injections(self) -> Sequence[Coroutine[Any, Any, None]]:
+        return [self._restore()]
 
     async def _restore(self) -> None:
-        await asyncio.sleep(ARRIVAL_SECONDS / 3)
-        earlier = self.database.copy(self._kinds)
+        await asyncio.sleep(self.world.arrival_seconds / 3)
+        earlier = dict(self.world.tables.rows)
         await asyncio.sleep(BACK_SECONDS)
         before = self._tickets()
         self.promised = {orderid: status for orderid, status in before.items() if status in TERMINAL}
-        self.database.put_back(earlier)
+        self.world.tables.restore(self._kinds, earlier)
         self.lost = before.keys() - self._tickets().keys()
-        for process in self.processes:
+        for process in self.world.processes:
             if set(KINDS[process.service]) & set(self._kinds):
-                self._observer.forget(process.service)
+                self.observer.forget(process.service)
                 process.crash()
 
     def _tickets(self) -> dict[str, str]:
-        rows = self.database.kinds.get(TICKET, {})
-        return {orderid: row.entity["status"] for orderid, row in rows.items()}
+        return {orderid: entity["status"] for orderid, entity in self.world.tables.kind(TICKET).items()}
 
-    async def _problems(self, records: Records) -> list[str]:
+    async def record_problems(self, records: Records) -> list[str]:
         """Return what is wrong, and not listed for a person to decide."""
         self.undecided = {}
         if self._reconciles:
@@ -90,18 +85,14 @@ class RestoredSimulation(Simulation):
         return [*unlisted, *self._broken_promises(records)]
 
     async def _reconcile(self) -> None:
-        loop = asyncio.get_running_loop()
         runtime = Runtime(
-            now=lambda: START + loop.time(),
+            now=self.world.now,
             sleep=asyncio.sleep,
-            random=self._random,
-            new_id=lambda: f"reconciled-{self._random.getrandbits(128):032x}",
+            random=self.world.random,
+            new_id=lambda: f"reconciled-{self.world.new_id()}",
         )
-        backend = Backend(
-            SimTables(self.database, self.processes[0], self._random),
-            SimBus(self.broker, self._random, None, "operator"),
-        )
-        await Reconciliation(backend, runtime, self._decided, 60, 1_000).run(self._note)
+        operator = self.world.connect("operator")
+        await Reconciliation(operator, runtime, self._decided, 60, 1_000).run(self._note)
 
     def _note(self, orderid: str, each: Remedy) -> None:
         if isinstance(each, Republish):
@@ -127,17 +118,17 @@ class RestoredSimulation(Simulation):
             and orderid not in self.undecided
         ]
 
-    def _client_problems(self) -> list[str]:
+    def client_problems(self) -> list[str]:
         """Return what clients miss, except the orders that the restore has lost, and calls about them."""
         excused = {f"order {orderid} is lost" for orderid in self.lost}
         if TICKET in self._kinds:
-            self._errors = [each for each in self._errors if not each.startswith("client ")]
-        return [each for each in super()._client_problems() if each not in excused]
+            found = self.world.problems
+            found[:] = [each for each in found if not each.startswith("client ")]
+        return [each for each in super().client_problems() if each not in excused]
 
-    def _broker_problems(self) -> list[str]:
-        """Return what is wrong with events, except reports about the orders that the restore has lost."""
-        found = super()._broker_problems()
-        return [each for each in found if not (self.lost and each.endswith("dead letters: unknown-order"))]
+    def expects(self, dead_letter: Message) -> bool:
+        """Reports about the orders that the restore has lost are expected."""
+        return bool(self.lost) and dead_letter.attributes["dead_letter_reason"] == "unknown-order"
 
 
 def own_kinds(services: Sequence[str]) -> Sequence[str]:

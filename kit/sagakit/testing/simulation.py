@@ -1,0 +1,180 @@
+"""Simulations: services run from a seed on virtual time, under faults of every kind."""
+
+import logging
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import structlog
+
+from sagakit.service import Kit, Service, ServiceFactory
+from sagakit.settings import ServiceSettings
+from sagakit.testing.faults import UNRELIABLE, FaultRates
+from sagakit.testing.loop import run
+from sagakit.testing.scenario import Outcome, Scenario
+from sagakit.testing.world import World
+from sagakit.topology import Topology
+
+RUN_SAGAS = 250
+"""Sagas per run, which bounds the memory used."""
+SMALL_RUNS = {1: 40, 2: 20, 3: 13, 5: 8, 8: 5, 13: 3, 21: 2, 34: 2, 55: 2, 89: 1, 144: 1}
+"""Numbers of sagas, and the seeds that are tried with each, to find a small run that fails as well."""
+MAX_PROBLEMS = 10
+UNUSED = {"BACKEND": "embedded", "EMBEDDED_FILE": "unused", "PORT": "0"}
+"""Settings that must be there, and that a simulated process does not use."""
+
+
+class SimulationFailed(AssertionError):
+    """A promise was broken; the message is a report of one screen."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """The smallest run that was found to break a promise, and how to repeat it."""
+
+    outcome: Outcome
+    report: str
+
+    def __str__(self) -> str:
+        return self.report
+
+
+@dataclass(frozen=True, slots=True)
+class Simulation:
+    """Services of an application, what their clients do, what must hold, and what fails meanwhile.
+
+    A message that the broker loses is replaced only if its publisher awaits a reply: then a reminder follows.
+    A service whose reply is awaited by none, such as a newsletter that reacts to orders, relies on Pub/Sub's
+    promise to deliver at least once. Name its subscriptions in `unawaited`: the simulated broker may delay
+    and repeat their messages, and loses none. Those of foreign topics are among them anyway.
+    """
+
+    topology: Topology
+    services: Mapping[str, ServiceFactory]
+    """By the names in the topology."""
+    scenario: Callable[[World], Scenario]
+    """Called at the start of every run: usually a subclass of `Scenario`."""
+    faults: FaultRates = UNRELIABLE
+    replicas: int = 2
+    """Processes of each service."""
+    environ: Mapping[str, str] = field(default_factory=dict)
+    """Settings of the services, beside those of their topics."""
+    interval_seconds: float = 1.2
+    """Mean time between the arrivals of sagas."""
+    unawaited: Collection[str] = ()
+    """Subscriptions from which no reply is awaited."""
+
+    def run(self, seed: int = 1, sagas: int = RUN_SAGAS) -> Outcome:
+        """Run once. The same seed and number of sagas give the same run, message by message."""
+        return play(World(self, seed, sagas))
+
+    def check(self, sagas: int = 1_000, seed: int = 1) -> None:
+        """Run until that many sagas have ended. Raises SimulationFailed if a promise is broken."""
+        failure = self.failure(sagas, seed)
+        if failure is not None:
+            raise SimulationFailed(failure.report)
+
+    def finds(
+        self, bug: AbstractContextManager[Any] | None = None, sagas: int = 1_000, seed: int = 1
+    ) -> Failure:
+        """Return how the simulation finds a bug that was planted.
+
+        `bug` is present while the simulation runs; None: it is in the services. Raises AssertionError if that
+        many sagas do not show it: then the scenario promises too little, or too little fails.
+        """
+        with bug or nullcontext():
+            failure = self.failure(sagas, seed)
+        if failure is None:
+            raise AssertionError(f"the planted bug was not found within {sagas} sagas")
+        return failure
+
+    def failure(self, sagas: int, seed: int = 1) -> Failure | None:
+        """Return the smallest run that was found to break a promise; None if `sagas` sagas break none."""
+        done = 0
+        while done < sagas:
+            outcome = self.run(seed, min(RUN_SAGAS, sagas - done))
+            if outcome.problems:
+                return self.explain(outcome)
+            done, seed = done + outcome.sagas, seed + 1
+        return None
+
+    def without_reminders(self) -> "Simulation":
+        """Return this simulation with services that send no reminders, for brokers that lose no message."""
+        services = {name: _without_reminders(build) for name, build in self.services.items()}
+        return replace(self, services=services)
+
+    def settings(self, service: str) -> ServiceSettings:
+        """Return the settings of a service's processes."""
+        return ServiceSettings.from_environ({**self.topology.environ(service), **self.environ, **UNUSED})
+
+    def at_least_once(self) -> frozenset[str]:
+        """Return the subscriptions from which the simulated broker loses no message."""
+        foreign = set(self.topology.foreign_topics.values())
+        all_subscriptions = self.topology.subscriptions().items()
+        return frozenset(self.unawaited) | {name for name, topic in all_subscriptions if topic in foreign}
+
+    def explain(self, failed: Outcome) -> Failure:
+        """Return the smallest run that was found to fail like this one, with its story."""
+        return self._report(self._smallest(failed))
+
+    def _smallest(self, failed: Outcome) -> Outcome:
+        for sagas, seeds in SMALL_RUNS.items():
+            if sagas >= failed.sagas:
+                break
+            for seed in range(failed.seed, failed.seed + seeds):
+                outcome = self.run(seed, sagas)
+                if outcome.problems:
+                    return outcome
+        return failed
+
+    def _report(self, outcome: Outcome) -> Failure:
+        world = World(self, outcome.seed, outcome.sagas, tell=True)
+        play(world)
+        story = world.story
+        assert story is not None  # noqa: S101  it was asked for
+        first, *others = dict.fromkeys(outcome.problems)
+        subject = story.subject(first)
+        processes = f"{self.replicas} processes each of {', '.join(self.topology.names)}"
+        lines = [
+            f"seed {outcome.seed}, {outcome.sagas} sagas; {processes}",
+            f"faults: {self.faults}",
+            f"broken: {first}",
+            *(f"        {each}" for each in others[:MAX_PROBLEMS]),
+            *([f"        and {len(others) - MAX_PROBLEMS} more"] if len(others) > MAX_PROBLEMS else []),
+            f"the story of {subject or 'everything'}:",
+            *story.about(subject),
+            f"to repeat: .run(seed={outcome.seed}, sagas={outcome.sagas})",
+        ]
+        return Failure(outcome, "\n".join(lines))
+
+
+def play(world: World) -> Outcome:
+    """Run a world on virtual time."""
+    with _errors_are_noted(world):
+        outcome: Outcome = run(world.run)
+    return outcome
+
+
+@contextmanager
+def _errors_are_noted(world: World) -> Iterator[None]:
+    # Logging would dominate the run time. An error that is logged is a bug.
+    configured = structlog.get_config() if structlog.is_configured() else None
+    structlog.configure(
+        processors=[structlog.processors.format_exc_info, world.note_error],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR),
+        logger_factory=structlog.ReturnLoggerFactory(),
+    )
+    try:
+        yield
+    finally:
+        structlog.reset_defaults()
+        if configured is not None:
+            structlog.configure(**configured)
+
+
+def _without_reminders(build: ServiceFactory) -> ServiceFactory:
+    def built(kit: Kit) -> Service:
+        return replace(build(kit), reminders={})
+
+    return built

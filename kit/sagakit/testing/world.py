@@ -1,0 +1,252 @@
+"""One run of a simulation: processes, database, broker and clients on virtual time, and injected faults."""
+
+import asyncio
+import zlib
+from collections import Counter
+from collections.abc import Collection, Coroutine, MutableMapping, Sequence
+from dataclasses import replace
+from random import Random
+from typing import TYPE_CHECKING, Any
+
+from sagakit.backends import Backend
+from sagakit.bus import Message, subscription_name
+from sagakit.errors import Rejected, SagaError, Unavailable
+from sagakit.events import Event
+from sagakit.outbox import outbox_kind
+from sagakit.tables import Update
+from sagakit.testing.backends import Commit, FaultyBus, FaultyTables, FaultyTransport, IndexedTables
+from sagakit.testing.broker import MemoryBroker
+from sagakit.testing.process import START, Died, SimulatedProcess
+from sagakit.testing.scenario import Outcome
+from sagakit.testing.story import Story
+
+if TYPE_CHECKING:
+    from sagakit.testing.simulation import Simulation
+
+MAX_OUTAGE_START_SECONDS = 300.0
+"""Until when the broker fails at the latest; so most small runs have no outage."""
+MIN_FAULTY_SECONDS = 60.0
+"""How long faults are injected at least: while sagas of a small run are in progress."""
+SETTLE_SECONDS = 2 * 3600.0
+"""Maximum time until everything has settled, once no more faults are injected."""
+CHECK_INTERVAL_SECONDS = 30.0
+LEASE_SECONDS = 10
+MAX_PUBLISHED = 60
+"""Maximum publications of one event: after a crash its row is claimed with exponential backoff."""
+MAX_CLAIMS = 12
+"""Maximum claims of an outbox row. With exponential backoff an outage of an hour takes this many."""
+CLIENT_ATTEMPTS = 200
+
+
+class World:
+    """One run. Its attributes are what scenarios read and change."""
+
+    def __init__(self, simulation: "Simulation", seed: int, sagas: int, *, tell: bool = False) -> None:
+        """`tell`: whether to record the story."""
+        self.topology = topology = simulation.topology
+        self.sagas = sagas
+        """How many clients there are."""
+        self.arrival_seconds = simulation.interval_seconds * sagas
+        """Period over which they begin."""
+        self.random = Random(seed)
+        self.faults = simulation.faults
+        """The current fault rates: in the end nothing fails."""
+        self.problems: list[str] = []
+        """The promises that were broken so far."""
+        self.counts: Counter[str] = Counter()
+        """The scenario's figures."""
+        self.tables = IndexedTables()
+        self.broker = MemoryBroker(FaultyTransport(self), self.random)
+        self.at_least_once = simulation.at_least_once()
+        self.story = Story(lambda: asyncio.get_running_loop().time()) if tell else None
+        self.scenario = simulation.scenario(self)
+        self.processes = [
+            SimulatedProcess(
+                self, service, replica, simulation.services[service], simulation.settings(service)
+            )
+            for service in topology.names
+            for replica in range(simulation.replicas)
+        ]
+        self._outboxes = {outbox_kind(service) for service in topology.names}
+        self._claims: Counter[str] = Counter()
+        self._published: Counter[str] = Counter()
+        self._outcome = Outcome(seed, sagas, self.problems)
+
+    def now(self) -> float:
+        """Return the wall-clock time, in seconds since the epoch."""
+        return START + asyncio.get_running_loop().time()
+
+    def new_id(self) -> str:
+        """Return a new id."""
+        return f"{self.random.getrandbits(128):032x}"
+
+    def happens(self, probability: float) -> bool:
+        """Return True with that probability."""
+        return self.random.random() < probability
+
+    def tell(self, who: str, what: str) -> None:
+        """Add to the story what concerns a process as a whole."""
+        if self.story is not None:
+            self.story.add(who, what)
+
+    def connect(self, name: str) -> Backend:
+        """Return the backend as a client or operator sees it."""
+        return Backend(FaultyTables(self), FaultyBus(self, name))
+
+    async def publish(self, topic: str, event: Event) -> None:
+        """Publish an event as a client does: again and again until the broker has accepted it."""
+        bus = FaultyBus(self, "client")
+        while True:
+            try:
+                return await bus.publish(topic, [event.to_message()])
+            except Unavailable:
+                await asyncio.sleep(self.random.uniform(0, 1))
+
+    async def call(self, service: str, method: str, request: Any) -> Any:
+        """Call replicas of a service at random until one responds; return the response.
+
+        Raises Rejected if the service rejects the call, and TimeoutError if no replica responds.
+        """
+        replicas = [process for process in self.processes if process.service == service]
+        for _ in range(CLIENT_ATTEMPTS):
+            process = self.random.choice(replicas)
+            try:
+                return await process.call(method, request)
+            except Rejected:
+                raise
+            except (SagaError, Died):
+                await asyncio.sleep(self.random.uniform(0, 1))
+        raise TimeoutError(f"{service} did not respond")
+
+    def committed(self, commit: Commit) -> None:
+        """Check a commit."""
+        for each in commit.mutations:
+            if isinstance(each, Update) and each.key.kind in self._outboxes:
+                self._claims[each.key.name] += 1
+                if self._claims[each.key.name] == MAX_CLAIMS + 1:
+                    what = f"event {each.key.name} of {each.key.kind}"
+                    self.problems.append(f"{what} was claimed {MAX_CLAIMS + 1} times")
+        self.problems += self.scenario.committed(commit)
+
+    def published(self, name: str, topic: str, messages: Sequence[Message]) -> None:
+        """Accept messages from a process."""
+        for message in messages:
+            self._published[message.attributes.get("eventid", "")] += topic != self.topology.dead_letter_topic
+            if self.story is not None:
+                self.story.message(name, "publishes", message)
+        self.scenario.published(topic, messages)
+        self.broker.publish(topic, messages)
+
+    def delete_subscriptions(self, service: str) -> None:
+        """Delete a service's subscriptions with all their messages, and make them again a while later."""
+        for topic in self.topology.subscribed_topics(service):
+            name = subscription_name(service, topic)
+            if name in self.broker.queues and name not in self.at_least_once:
+                self.tell(f"{service} 0", f"loses the subscription {name} with its messages")
+                spec = self.broker.queues[name].spec
+                self.broker.remove_subscription(name)
+                loop = asyncio.get_running_loop()
+                loop.call_later(self.faults.missing_seconds, self.broker.ensure_subscription, spec)
+
+    def note_error(self, _: object, __: str, entry: MutableMapping[str, Any]) -> str:
+        """Count an error that was logged as a problem (a structlog processor)."""
+        last = str(entry.get("exception", "")).strip().rpartition("\n")[2]
+        self.problems.append(f"logged: {entry['event']} {last}")
+        return ""
+
+    async def run(self) -> Outcome:
+        """Run everything, from empty stores until every promise is kept, or time is up."""
+        self._provision()
+        for process in self.processes:
+            process.start()
+        await self.scenario.prepare()
+        injected = (*self._injections(), *self.scenario.injections())
+        injecting = [asyncio.create_task(each) for each in injected]
+        clients = asyncio.gather(*(self._client(number) for number in range(self.sagas)))
+        await asyncio.gather(clients, asyncio.sleep(MIN_FAULTY_SECONDS))
+        for task in injecting:
+            task.cancel()
+        self.faults = self.faults.calm()
+        self.problems += await self._settled()
+        self.problems += self._broker_problems()
+        for process in self.processes:
+            process.kill()
+        return self._finished()
+
+    def _provision(self) -> None:
+        topology, broker = self.topology, self.broker
+        broker.topics |= dict.fromkeys([*topology.all_topics(), *topology.foreign_topics.values()])
+        for spec in topology.subscription_specs():
+            broker.ensure_subscription(replace(spec, ack_deadline_seconds=LEASE_SECONDS))
+
+    def _injections(self) -> list[Coroutine[Any, Any, None]]:
+        return [self._kill_processes(), self._freeze_processes(), self._break_broker()]
+
+    async def _kill_processes(self) -> None:
+        while self.faults.kills_per_minute:
+            await asyncio.sleep(self.random.expovariate(self.faults.kills_per_minute / 60))
+            self.random.choice(self.processes).crash()
+
+    async def _freeze_processes(self) -> None:
+        while self.faults.freezes_per_minute:
+            await asyncio.sleep(self.random.expovariate(self.faults.freezes_per_minute / 60))
+            seconds = self.random.uniform(0, self.faults.frozen_seconds)
+            self.random.choice(self.processes).freeze(seconds)
+
+    async def _break_broker(self) -> None:
+        def restore() -> None:
+            self.broker.unavailable = False
+
+        if self.faults.outage_seconds:
+            await asyncio.sleep(self.random.uniform(0, MAX_OUTAGE_START_SECONDS))
+            self.broker.unavailable = True
+            self.tell("broker", f"is unavailable for {self.faults.outage_seconds:.0f} s")
+            asyncio.get_running_loop().call_later(self.faults.outage_seconds, restore)
+
+    async def _client(self, number: int) -> None:
+        await asyncio.sleep(self.random.uniform(0, self.arrival_seconds))
+        try:
+            await self.scenario.client(number)
+        except (SagaError, TimeoutError) as error:
+            self.problems.append(f"client {number}: {error}")
+
+    async def _settled(self) -> list[str]:
+        """Wait until everything has settled; return what has not."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + SETTLE_SECONDS
+        while True:
+            await asyncio.sleep(CHECK_INTERVAL_SECONDS)
+            found = [*await self.scenario.problems(), *self._unpublished()]
+            if (not found and not self.broker.in_flight) or loop.time() > deadline:
+                return found
+
+    def _unpublished(self) -> list[str]:
+        rows = (key for key in self.tables.rows if key.kind in self._outboxes)
+        return [f"event {key.name} stays in the outbox {key.kind}" for key in rows]
+
+    @property
+    def dead_letters(self) -> Collection[Message]:
+        """The dead letters that are in their subscription now."""
+        return [message for message, _ in self.broker.queues[self.topology.dead_letter_subscription].waiting]
+
+    def _broker_problems(self) -> list[str]:
+        reasons = Counter(
+            message.attributes.get("dead_letter_reason", "too many attempts")
+            for message in self.dead_letters
+            if not self.scenario.expects(message)
+        )
+        often = {eventid: n for eventid, n in self._published.items() if n > MAX_PUBLISHED}
+        return [
+            *(f"event {eventid} was published {n} times" for eventid, n in often.items()),
+            *(f"{count} dead letters: {reason}" for reason, count in reasons.items()),
+        ]
+
+    def _finished(self) -> Outcome:
+        outcome, broker = self._outcome, self.broker
+        outcome.counts = self.counts
+        outcome.deliveries, outcome.lost = broker.delivered, broker.lost
+        outcome.kills = sum(process.kills for process in self.processes)
+        entities = [(key, row.entity) for key, row in sorted(self.tables.rows.items())]
+        trace = (asyncio.get_running_loop().time(), outcome.deliveries, outcome.kills, entities)
+        outcome.digest = zlib.crc32(repr(trace).encode())
+        return outcome

@@ -1,0 +1,183 @@
+"""The shop in a simulation: its clients, and what they and the audit must find in the end."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any, cast
+
+from contract.reactions import NOT_PUBLISHED_BY
+from contract.tickets import PAID, PAYMENT_FAILED, PRE_APPROVED, TicketMessage
+from contract.topology import TOPOLOGY
+from rpc import purchase_pb2, stock_pb2
+from sagactl.cli.stock import CATALOGUE
+from sagactl.inspect.audit import problems
+from sagactl.inspect.records import Records, load_records
+from sagakit.backends import Backend
+from sagakit.bus import Message
+from sagakit.errors import FailedPrecondition
+from sagakit.events import Event
+from sagakit.tables import Update
+from sagakit.testing.backends import Commit
+from sagakit.testing.process import SimulatedProcess
+from sagakit.testing.scenario import Outcome, Scenario
+from sagakit.testing.simulation import Simulation
+from sagakit.testing.world import World
+from services.purchase.storage import TICKET
+from tests.simulation.faults import ShopFaults
+from tests.simulation.observer import Observer
+from tests.simulation.releases import observed
+from tests.support.ledger import differences
+from tests.support.newer_release import NewerRelease, lost_properties
+from tests.support.suite import BUILDERS
+
+REPEATED = 0.1
+"""Share of calls after which a client repeats one of its earlier calls."""
+CANCELED = 0.25
+"""Share of clients that cancel their order."""
+FORGED = "forged-"
+
+
+def shop(
+    faults: ShopFaults, *, reminders: bool = True, scenario: "Callable[[World], Shop] | None" = None
+) -> Simulation:
+    """Return the simulation of the shop. Without `reminders` no deadline applies either."""
+    simulation = Simulation(TOPOLOGY, BUILDERS, scenario or Shop, faults)
+    return simulation if reminders else simulation.without_reminders()
+
+
+def simulate(seed: int, sagas: int, faults: ShopFaults, *, reminders: bool = True) -> Outcome:
+    """Run one simulation, from empty stores to the last final status."""
+    return shop(faults, reminders=reminders).run(seed, sagas)
+
+
+class Shop(Scenario):
+    """Clients that fill carts, check out, repeat calls and cancel."""
+
+    def __init__(self, world: World) -> None:
+        super().__init__(world)
+        self.observer = Observer()
+        self._faults = cast("ShopFaults", world.faults)
+        self._newer = NewerRelease(world.random) if self._faults.mixed_versions else None
+        self._call = partial(world.call, "purchase")
+        self._accepted: dict[str, Mapping[str, int]] = {}
+        """The clients' own record: the items of each order, by its orderid."""
+        self._rejected = 0
+        """Cancellations that came too late."""
+
+    def connect(self, process: SimulatedProcess, backend: Backend) -> Backend:
+        """Every other replica is of the newer release."""
+        return observed(backend, process.service, self.observer, self._newer if process.replica else None)
+
+    async def prepare(self) -> None:
+        for item in CATALOGUE:
+            request = stock_pb2.PutItemRequest(
+                itemid=item.itemid,
+                price=item.price,
+                stock=min(item.stock, 2 * self.world.sagas // 3),
+                waives_payment=item.waives_payment,
+                only_if_absent=True,
+                shards=item.shards,
+            )
+            await self.world.call("stock", "PutItem", request)
+
+    async def client(self, number: int) -> None:
+        orderid = await self._order(f"cart-{number}", self._basket())
+        if self.world.happens(CANCELED):
+            await self._cancel(orderid)
+
+    def committed(self, commit: Commit) -> Iterable[str]:
+        self.observer.committed(commit.mutations)
+        found, self.observer.problems = self.observer.problems, []
+        yield from found
+        for each in commit.mutations if self._newer is not None else ():
+            before = commit.before.get(each.key)
+            lost = isinstance(each, Update) and before and lost_properties(before.entity, each.entity)
+            if lost:
+                yield f"{each.key}: a rewrite lost {lost} properties of a newer release"
+
+    def published(self, topic: str, messages: Sequence[Message]) -> None:
+        """Forge a report about each new order, now and then, which only payment may publish."""
+        if topic == TOPOLOGY.topics["purchase"] and self.world.faults == self._faults:
+            forged = [*filter(None, map(self._forge, messages))]
+            self.world.broker.publish(TOPOLOGY.topics["delivery"], forged)
+
+    def expects(self, dead_letter: Message) -> bool:
+        """Forgeries are rejected."""
+        attributes = dead_letter.attributes
+        reason = attributes["dead_letter_reason"]
+        return attributes["eventid"].startswith(FORGED) and reason.startswith(NOT_PUBLISHED_BY)
+
+    async def problems(self) -> Iterable[str]:
+        records = await load_records(self.world.connect("audit").tables)
+        statuses = Counter(str(order.ticket) for order in records.orders.values())
+        rejected = Counter({"cancellation rejected": self._rejected})
+        self.world.counts = statuses + rejected + self.observer.new_events
+        return [*await self.record_problems(records), *self.client_problems()]
+
+    async def record_problems(self, records: Records) -> list[str]:
+        """Return what is wrong in the records of the services."""
+        return problems(records)
+
+    def client_problems(self) -> list[str]:
+        """Return what clients miss."""
+        tickets = {
+            orderid: {item["itemid"]: item["count"] for item in entity["items"]}
+            for orderid, entity in self.world.tables.kind(TICKET).items()
+        }
+        return list(differences(self._accepted, tickets))
+
+    def _forge(self, message: Message) -> Message | None:
+        ticket = TicketMessage.from_event(Event.from_message(message))
+        if ticket.status != PRE_APPROVED or not self.world.happens(self._faults.forged):
+            return None
+        forged = replace(ticket, status=self.world.random.choice([PAID, PAYMENT_FAILED]))
+        return forged.to_event(f"{FORGED}{self.world.random.getrandbits(64)}", {}).to_message()
+
+    async def _order(self, cartid: str, basket: Mapping[str, int]) -> str:
+        """Place an order. Each call has an idempotency key and is retried until it succeeds."""
+        calls = _calls(cartid, basket)
+        responses = []
+        for number, (method, request) in enumerate(calls):
+            request.commandid = str(number)
+            responses.append(await self._call(method, request))
+            await self._maybe_repeat(calls[: number + 1], responses)
+        orderid = str(responses[-1].order_ticket.orderid)
+        self._accepted[orderid] = basket
+        return orderid
+
+    async def _maybe_repeat(self, calls: Sequence[tuple[str, Any]], responses: Sequence[Any]) -> None:
+        """Check that a repeated call returns the first response and changes nothing."""
+        if self.world.happens(REPEATED):
+            number = self.world.random.randrange(len(calls))
+            if await self._call(*calls[number]) != responses[number]:
+                self.world.problems.append(f"a repeated {calls[number][0]} returned another response")
+
+    def _basket(self) -> dict[str, int]:
+        random = self.world.random
+        (first,) = random.choices(["blue", "red", "yellow", "gold"], [10, 5, 1, 1])
+        itemids = [first, "blue"] if random.random() < 0.3 else [first]
+        return {itemid: random.randint(1, 3) for itemid in itemids}
+
+    async def _cancel(self, orderid: str) -> None:
+        # Soon, or when orders that no fault delayed are final.
+        await asyncio.sleep(self.world.random.expovariate(self.world.random.choice([5, 0.5])))
+        try:
+            await self._call("CancelOrder", purchase_pb2.CancelOrderRequest(orderid=orderid))
+        except FailedPrecondition:
+            self._rejected += 1
+
+
+def _calls(cartid: str, basket: Mapping[str, int]) -> list[tuple[str, Any]]:
+    """Return the RPCs that order the basket: names, with their requests."""
+    calls: list[tuple[str, Any]] = [("CreateCart", purchase_pb2.CreateCartRequest(cartid=cartid))]
+    for itemid, count in basket.items():
+        item = {"cartid": cartid, "itemid": itemid}
+        # The third call changes nothing; repeated after a later call, it must not change anything either.
+        calls += [("SetItem", purchase_pb2.SetItemRequest(**item, count=one)) for one in (9, 1, 1)]
+        if count > 1:
+            calls.append(("AddItem", purchase_pb2.AddItemRequest(**item, count=count - 1)))
+    calls.append(("CloseCart", purchase_pb2.CloseCartRequest(cartid=cartid)))
+    calls.append(("Checkout", purchase_pb2.CheckoutRequest(cartid=cartid)))
+    return calls
