@@ -113,7 +113,7 @@ class Process:
         self.steps = Steps(log)
         self._scheduled: str | None = None
         self._outbox = outbox = Outbox(OUTBOX, self.runtime)
-        relay = Relay(self.tables, None, "", outbox, self.runtime)
+        relay = Relay(self.tables, None, "topic", outbox, self.runtime)
         store = Store(self.tables, outbox, relay, self.runtime)
         self.store: Any = SteppedStore(store, self.steps)
         self.inbox = Inbox(INBOX, self.runtime)
