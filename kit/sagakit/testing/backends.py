@@ -24,7 +24,7 @@ MAX_DELAY_SECONDS = 60.0
 
 @dataclass(frozen=True)
 class Commit:
-    """What a process has just written, atomically."""
+    """The atomic write that a process has just made."""
 
     service: str
     mutations: Sequence[Mutation]

@@ -23,7 +23,7 @@ class Outcome:
     problems: list[str] = field(default_factory=list)
     """The broken promises."""
     counts: Counter[str] = field(default_factory=Counter)
-    """What the scenario has counted."""
+    """The figures of the scenario."""
     kills: int = 0
     deliveries: int = 0
     lost: int = 0
@@ -33,7 +33,7 @@ class Outcome:
 
 
 class Scenario:
-    """What clients do in a run, and what must hold. Subclass it, and override what is needed."""
+    """The work of clients in a run, and the promises to keep. Subclass it, and override what is needed."""
 
     def __init__(self, world: "World") -> None:
         self.world = world
@@ -54,7 +54,7 @@ class Scenario:
     async def problems(self) -> Iterable[str]:
         """Return what is still wrong when no more faults are injected.
 
-        It is called again and again for two hours of virtual time, until it returns nothing.
+        It is called repeatedly, for up to two hours of virtual time, until it returns nothing.
         """
         return ()
 

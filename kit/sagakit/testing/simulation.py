@@ -70,7 +70,7 @@ class Simulation:
         return play(World(self, seed, sagas))
 
     def check(self, sagas: int = 1_000, seed: int = 1) -> None:
-        """Run until that many sagas have ended. Raises SimulationFailed if a promise is broken."""
+        """Run until `sagas` sagas have ended. Raises SimulationFailed if a promise is broken."""
         failure = self.failure(sagas, seed)
         if failure is not None:
             raise SimulationFailed(failure.report)
@@ -80,8 +80,8 @@ class Simulation:
     ) -> Failure:
         """Return how the simulation finds a bug that was planted.
 
-        `bug` is present while the simulation runs; None: it is in the services. Raises AssertionError if that
-        many sagas do not show it: then the scenario promises too little, or too little fails.
+        `bug` is present while the simulation runs; None: it is in the services. Raises AssertionError if `sagas`
+        sagas do not show it: then the scenario promises too little, or too little fails.
         """
         with bug or nullcontext():
             failure = self.failure(sagas, seed)

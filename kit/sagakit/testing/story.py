@@ -14,7 +14,7 @@ WIDTH = 150
 
 
 class Line(NamedTuple):
-    """What a process did at a moment of virtual time."""
+    """A step of a process, at a moment of virtual time."""
 
     time: float
     who: str

@@ -94,7 +94,7 @@ class World:
         return Backend(FaultyTables(self), FaultyBus(self, name))
 
     async def publish(self, topic: str, event: Event) -> None:
-        """Publish an event as a client does: again and again until the broker has accepted it."""
+        """Publish an event as a client does: repeatedly, until the broker has accepted it."""
         bus = FaultyBus(self, "client")
         while True:
             try:
