@@ -80,8 +80,8 @@ class Simulation:
     ) -> Failure:
         """Return how the simulation finds a bug that was planted.
 
-        `bug` is present while the simulation runs; None: it is in the services. Raises AssertionError if `sagas`
-        sagas do not show it: then the scenario promises too little, or too little fails.
+        `bug` is present while the simulation runs; None: it is in the services. Raises AssertionError if
+        `sagas` sagas do not show it: then the scenario promises too little, or too little fails.
         """
         with bug or nullcontext():
             failure = self.failure(sagas, seed)
