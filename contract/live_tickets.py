@@ -3,12 +3,12 @@
 from collections.abc import Callable
 from contextlib import suppress
 
-from contract.tickets import ORDER_TICKET, REMINDER_ATTRIBUTE, TicketMessage
+from contract.tickets import ORDER_TICKET, TicketMessage
 from contract.topology import TOPOLOGY
 from sagakit.backends import Broker
 from sagakit.bus import Message
 from sagakit.errors import Poison
-from sagakit.events import Event, timestamp
+from sagakit.events import REMINDER_ATTRIBUTE, Event, timestamp
 from sagakit.fanout import FanoutSubscriber, ephemeral_subscription_name
 from sagakit.runtime import Runtime
 from sagakit.telemetry.traceparent import TRACEPARENT, trace_id_of

@@ -9,12 +9,10 @@ from typing import Any
 from contract.fields import MAX_AMOUNT, MAX_COUNT, checked_id, checked_int
 from sagakit.codec import Stored, to_entity
 from sagakit.errors import InvalidArgument, Poison
-from sagakit.events import Event, timestamp
+from sagakit.events import REMINDER_ATTRIBUTE, Event, timestamp
 from sagakit.untrusted import parse_json
 
 ORDER_TICKET = "purchase.OrderTicket"
-REMINDER_ATTRIBUTE = "again"
-"""Event attribute marking a reminder: the receiver should resend its reply."""
 
 PRE_APPROVED = "pre-approved"
 RESERVED = "reserved"

@@ -8,6 +8,7 @@ provisioning are in `sagakit.backends`. Everything named here is public; other m
 |---------------------------------------------|--------------------------------------------------|
 | declare a service                           | `Service`, `ServiceFactory`, `Kit`, `Application`|
 | handle an event                             | `Handler`, `Outcome`, `Event`                    |
+| declare the events that services exchange   | `EventType`, `BodyCodec`                         |
 | read and write in one transaction           | `Store`, `Snapshot`, `Changes`, `Key`, `Entity`  |
 | store dataclasses as entities               | `to_entity`, `from_entity`, `Stored`             |
 | convert stored entities into a new shape    | `Migration`, `migrate`                           |
@@ -42,6 +43,7 @@ from sagakit.errors import (
     Unauthenticated,
     Unavailable,
 )
+from sagakit.event_types import BodyCodec, EventType
 from sagakit.events import Event, published_at, timestamp
 from sagakit.inbox import Inbox
 from sagakit.migrations import Migrated, Migration, migrate
@@ -61,6 +63,7 @@ __all__ = [
     "Application",
     "BackendSettings",
     "Backoff",
+    "BodyCodec",
     "Bus",
     "Changes",
     "Contention",
@@ -68,6 +71,7 @@ __all__ = [
     "Decide",
     "Entity",
     "Event",
+    "EventType",
     "FailedPrecondition",
     "Forbidden",
     "Gauge",

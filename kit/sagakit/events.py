@@ -10,6 +10,8 @@ from sagakit.bus import Message
 from sagakit.errors import Poison
 
 EVENTID_MAX_LENGTH = 128
+REMINDER_ATTRIBUTE = "again"
+"""Event attribute marking a reminder: the receiver should resend its reply."""
 
 
 @dataclass(frozen=True, slots=True)

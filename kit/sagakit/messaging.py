@@ -7,6 +7,7 @@ from functools import partial
 from sagakit.backends import Backend
 from sagakit.bus import subscription_name
 from sagakit.consumer import Consumer
+from sagakit.event_types import by_name
 from sagakit.inbox import Inbox, inbox_kind
 from sagakit.outbox import Outbox, outbox_kind
 from sagakit.relay import Relay
@@ -59,7 +60,8 @@ class Messaging:
         _check_topics(self.service, settings)
         topics = {subscription_name(name, topic): topic for topic in settings.subscribe_topics}
         self.subscriptions = tuple(topics)
-        consuming = (self.service.handlers, settings.dead_letter_topic, self._check_backends, runtime)
+        handlers = by_name(self.service.handlers)
+        consuming = (handlers, settings.dead_letter_topic, self._check_backends, runtime)
         self._consumer = Consumer(backend.bus, topics, *consuming)
         recorder.observe_consumer(self._consumer)
         recorder.overdue.waiting_since.update(self.service.waiting_since)

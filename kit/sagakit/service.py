@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sagakit.consumer import Handler
+from sagakit.event_types import EventType, Handlers
 from sagakit.inbox import Inbox
 from sagakit.reminders import ReminderSchedule, RemindFn
 from sagakit.runtime import Runtime
@@ -45,12 +45,12 @@ class Service:
     """Each is called with the gRPC server, and registers a servicer with it."""
     reflection_names: Sequence[str] = ()
     """The full names of its gRPC services, for reflection."""
-    handlers: Mapping[str, Handler] = field(default_factory=dict)
-    """By event type. Events of other types are acknowledged and ignored. See `Handler` for the contract.
+    handlers: Handlers = field(default_factory=dict)
+    """By `EventType`, or by the name of an event type. Events of other types are acknowledged and ignored.
 
-    With any, EVENT_SUBSCRIBE_TOPICS must be set."""
-    publishes: Collection[str] = ()
-    """The types of the events that it publishes; with any, EVENT_PUBLISH_TOPIC must be set."""
+    See `Handler` for the contract. With any, EVENT_SUBSCRIBE_TOPICS must be set."""
+    publishes: Collection[str | EventType[Any]] = ()
+    """The event types, or their names, that it publishes; with any, EVENT_PUBLISH_TOPIC must be set."""
     reminders: Mapping[str, RemindFn] = field(default_factory=dict)
     """By the kind of entities that may wait for a reply."""
     waiting_since: Mapping[str, WaitingSince] = field(default_factory=dict)

@@ -5,11 +5,11 @@ from functools import partial
 
 from contract.ownership import owner_digest
 from contract.reactions import Publishers, ticket_handlers
-from contract.tickets import OPEN, REMINDER_ATTRIBUTE, TicketMessage, ticket_event
+from contract.tickets import OPEN, TicketMessage, ticket_event
 from sagakit.auth import caller as callers
 from sagakit.consumer import Handler, Outcome
 from sagakit.errors import NotFound, Poison
-from sagakit.events import Event
+from sagakit.events import REMINDER_ATTRIBUTE, Event
 from sagakit.inbox import Inbox
 from sagakit.reminders import MAX_INTERVAL_SECONDS, ReminderSchedule
 from sagakit.runtime import Runtime

@@ -4,10 +4,11 @@ import json
 from collections import Counter
 from collections.abc import Sequence
 
-from contract.tickets import CANCELED, KNOWN, ORDER_TICKET, PAYMENT_FAILED, REMINDER_ATTRIBUTE
+from contract.tickets import CANCELED, KNOWN, ORDER_TICKET, PAYMENT_FAILED
 from contract.topology import TOPOLOGY
 from sagakit.bus import Message
 from sagakit.consumer import UNKNOWN_ATTEMPTS
+from sagakit.events import REMINDER_ATTRIBUTE
 from sagakit.outbox import outbox_kind
 from sagakit.tables import Delete, Entity, Insert, Key, Mutation
 from services.payment.charge import CHARGED

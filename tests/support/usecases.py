@@ -5,9 +5,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from contract.tickets import REMINDER_ATTRIBUTE, TicketMessage
+from contract.tickets import TicketMessage
 from sagakit.consumer import Outcome
-from sagakit.events import Event
+from sagakit.events import REMINDER_ATTRIBUTE, Event
 from sagakit.inbox import Inbox
 from sagakit.outbox import Outbox
 from sagakit.relay import Relay

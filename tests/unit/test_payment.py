@@ -7,13 +7,13 @@ from contract.tickets import (
     CANCELED,
     PAID,
     PAYMENT_FAILED,
-    REMINDER_ATTRIBUTE,
     RESERVE_FAILED,
     RESERVED,
     TicketMessage,
 )
 from sagakit.consumer import Outcome
 from sagakit.errors import Poison, Unavailable
+from sagakit.events import REMINDER_ATTRIBUTE
 from sagakit.tables import DUE
 from services.payment.charge import CANCELED as REFUNDED
 from services.payment.charge import CHARGED, DECLINED, NO_AMOUNT, SETTLED

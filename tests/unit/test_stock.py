@@ -9,7 +9,6 @@ from contract.tickets import (
     CANCELED,
     PAID,
     PRE_APPROVED,
-    REMINDER_ATTRIBUTE,
     RESERVE_FAILED,
     RESERVED,
     CartItem,
@@ -17,6 +16,7 @@ from contract.tickets import (
 )
 from sagakit.consumer import Outcome
 from sagakit.errors import Poison
+from sagakit.events import REMINDER_ATTRIBUTE
 from sagakit.tables import DUE
 from services.stock.inventory import RELEASED, SOLD, Shard
 from tests.support.stock import StockHarness, a_ticket

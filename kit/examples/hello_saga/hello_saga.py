@@ -1,22 +1,40 @@
-"""Two services with an event type of their own, on one SQLite file. See README.md."""
+"""Two services with event types of their own, on one SQLite file. See README.md."""
 
 import asyncio
-import json
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import sagakit
-from sagakit import Changes, Decide, Entity, Event, Key, Kit, Outcome, Poison, Service, Snapshot, due_property
+from sagakit import Changes, Decide, Entity, Event, EventType, Key, Kit, Outcome, Service, Snapshot
 from sagakit.backends import open_backend, open_provisioner
 from sagakit.run import main
 
-SUBSCRIBES_TO = {"greeter": ("requests", "translator"), "translator": ("greeter",)}
+TOPOLOGY = sagakit.Topology(
+    services=(
+        sagakit.ServiceDeclaration("greeter", topic="greeter", subscribes_to=("client", "translator")),
+        sagakit.ServiceDeclaration("translator", topic="translator", subscribes_to=("greeter",)),
+    ),
+    foreign_topics={"client": "requests"},
+)
 DEFAULTS = {"BACKEND": "embedded", "EMBEDDED_FILE": "hello.sqlite3", "PORT": "0"}
 
 
-def new_event(eventid: str, event_type: str, **body: str) -> Event:
-    return Event(eventid, event_type, json.dumps(body).encode())
+@dataclass(frozen=True)
+class Person:
+    name: str
+
+
+@dataclass(frozen=True)
+class Translation:
+    name: str
+    text: str
+
+
+REQUESTED = EventType("hello.Requested", Person)
+GREETED = EventType("hello.Greeted", Person)
+TRANSLATED = EventType("hello.Translated", Translation)
 
 
 async def once(kit: Kit, event: Event, keys: Sequence[Key], decide: Decide[Outcome]) -> Outcome:
@@ -24,24 +42,15 @@ async def once(kit: Kit, event: Event, keys: Sequence[Key], decide: Decide[Outco
     return (await kit.store.transact(keys, applied_once)).result
 
 
-def read(event: Event, *names: str) -> dict[str, str]:
-    """Return these texts of the body. Raises Poison without them: the event becomes a dead letter."""
-    try:
-        body = json.loads(event.body)
-        return {name: "".join(body[name]) for name in names}
-    except (ValueError, LookupError, TypeError, RecursionError) as error:
-        raise Poison("malformed-body") from error
-
-
 def greeter(kit: Kit) -> Service:
     """Stores a greeting, publishes it, and publishes it again until the translation arrives."""
 
     def waiting(name: str, sent: int, now: float) -> Entity:
-        return {"text": "", "sent": sent, **due_property(name, kit.schedule.next_at(now, sent - 1))}
+        return {"text": "", "sent": sent, **sagakit.due_property(name, kit.schedule.next_at(now, sent - 1))}
 
-    async def requested(event: Event) -> Outcome:
-        key = Key("Greeting", read(event, "name")["name"])
-        now, greeted = kit.runtime.now(), new_event(kit.runtime.new_id(), "hello.Greeted", name=key.name)
+    async def requested(event: Event, person: Person) -> Outcome:
+        key, now = Key("Greeting", person.name), kit.runtime.now()
+        greeted = GREETED.encode(person, kit.runtime.new_id(), now)
 
         def decide(found: Snapshot) -> Changes[Outcome]:
             if found.get(key) is not None:
@@ -50,42 +59,41 @@ def greeter(kit: Kit) -> Service:
 
         return await once(kit, event, [key], decide)
 
-    async def translated(event: Event) -> Outcome:
-        body = read(event, "name", "text")
-        greeting = {Key("Greeting", body["name"]): {"text": body["text"]}}
+    async def translated(event: Event, translation: Translation) -> Outcome:
+        greeting = {Key("Greeting", translation.name): {"text": translation.text}}
         return await once(kit, event, [*greeting], lambda _: Changes(Outcome.APPLIED, greeting))
 
     def remind(name: str, entity: Entity, now: float, eventid: str) -> Changes[str | None]:
         greeting = {Key("Greeting", name): waiting(name, entity["sent"] + 1, now)}
-        return Changes("translator", greeting, [new_event(eventid, "hello.Greeted", name=name)])
+        reminder = GREETED.encode(Person(name), eventid, now, is_reminder=True)
+        return Changes("translator", greeting, [reminder])
 
-    handlers = {"hello.Requested": requested, "hello.Translated": translated}
-    return Service(handlers=handlers, reminders={"Greeting": remind})
+    handlers = {REQUESTED: requested, TRANSLATED: translated}
+    return Service(handlers=handlers, publishes=[GREETED], reminders={"Greeting": remind})
 
 
 def translator(kit: Kit) -> Service:
-    async def greeted(event: Event) -> Outcome:
-        name = read(event, "name")["name"]
-        reply = new_event(kit.runtime.new_id(), "hello.Translated", name=name, text="bonjour")
+    async def greeted(event: Event, person: Person) -> Outcome:
+        translation = Translation(person.name, "bonjour")
+        reply = TRANSLATED.encode(translation, kit.runtime.new_id(), kit.runtime.now())
         return await once(kit, event, (), lambda _: Changes(Outcome.APPLIED, events=[reply]))
 
-    return Service(handlers={"hello.Greeted": greeted})
+    return Service(handlers={GREETED: greeted}, publishes=[TRANSLATED])
 
 
 async def provision() -> None:
     async with open_provisioner(os.environ) as provisioner:
-        for topic in ("requests", "dead-letter", *SUBSCRIBES_TO):
+        for topic in ("requests", *TOPOLOGY.all_topics()):
             await provisioner.ensure_topic(topic)
-        for service, topics in SUBSCRIBES_TO.items():
-            for topic in topics:
-                name = sagakit.subscription_name(service, topic)
-                await provisioner.ensure_subscription(sagakit.SubscriptionSpec(name, topic, "dead-letter"))
+        for spec in TOPOLOGY.subscription_specs():
+            await provisioner.ensure_subscription(spec)
 
 
 async def greet(name: str) -> None:
     settings, key = sagakit.BackendSettings.from_environ(os.environ), Key("Greeting", name)
     async with open_backend(settings, sagakit.Runtime()) as backend:
-        request = new_event(sagakit.Runtime().new_id(), "hello.Requested", name=name)
+        runtime = sagakit.Runtime()
+        request = REQUESTED.encode(Person(name), runtime.new_id(), runtime.now())
         await backend.bus.publish("requests", [request.to_message()])
         while not (key in (rows := await backend.tables.lookup([key])) and rows[key].entity["text"]):
             await asyncio.sleep(0.1)
@@ -100,8 +108,7 @@ if __name__ == "__main__":
         case ["greet", name]:
             asyncio.run(greet(name))
         case [("greeter" | "translator") as service]:
-            os.environ.update(EVENT_PUBLISH_TOPIC=service, EVENT_DEAD_LETTER_TOPIC="dead-letter")
-            os.environ["EVENT_SUBSCRIBE_TOPICS"] = ",".join(SUBSCRIBES_TO[service])
+            os.environ.update(TOPOLOGY.environ(service))
             main(service, {"greeter": greeter, "translator": translator}[service])
         case _:
             print("usage: hello_saga.py provision | greeter | translator | greet NAME", file=sys.stderr)

@@ -77,6 +77,7 @@ DEAD_LETTERS = Counter(
 DEAD_LETTER_REASONS = (
     "no-eventid",
     "malformed-eventid",
+    "malformed-body",
     "structured-cloudevent",
     "unstorable",
     "unpublishable",
