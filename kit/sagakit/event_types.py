@@ -172,7 +172,7 @@ def _json_codec(model: Any) -> BodyCodec[Any]:
 
 
 def _protobuf_codec(model: Any) -> BodyCodec[Any]:
-    # Whoever has such a model has the package.
+    # A project that has such a model has the package.
     from google.protobuf.message import DecodeError, EncodeError  # noqa: PLC0415  optional
 
     def dump(body: Any) -> bytes:
