@@ -116,6 +116,27 @@ async def test_lost_answer_is_asked_for_again(hello):
     assert greet.stdout.read() == "Grace: bonjour\n"
 
 
+def test_the_example_passes_its_own_simulation(python: Path, tmp_path: Path):
+    """It finds the planted bug, from the wheel with the extra `testing`, and shows what happened."""
+    for name in ("hello_saga.py", "test_hello_saga.py"):
+        shutil.copy(HELLO_SAGA.with_name(name), tmp_path)
+    (wheel,) = python.parents[2].glob("sagakit-*.whl")
+    pinned = unhashed(ROOT / "requirements-dev.txt", tmp_path)
+    subprocess.run((python, "-m", *PIP, "install", "-c", pinned, f"{wheel}[testing]"), check=True)
+
+    done = subprocess.run(
+        (python, "-m", "pytest", "-q", "-s", "-W", "ignore::pytest.PytestDeprecationWarning"),
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert "2 passed" in done.stdout, done.stdout + done.stderr
+    assert "broken: guest-" in done.stdout
+    assert "loses on its way to translator-service.greeter" in done.stdout
+
+
 def test_the_example_of_the_readme_runs_as_given(python: Path, tmp_path: Path):
     blocks = re.findall(r"```(\w+)\n(.*?)```", (ROOT / "kit/README.md").read_text(), re.DOTALL)
     counter, publish = (text for language, text in blocks if language == "python")

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from sagakit.testing.world import World
 
 MAX_DELAY_SECONDS = 60.0
+LATE_SECONDS = 1.0
+"""From when on a delay is part of the story."""
 
 
 @dataclass(frozen=True)
@@ -138,11 +140,20 @@ class FaultyTransport(Transport):
     def __init__(self, world: "World") -> None:
         self._world = world
 
-    def delays(self, subscription: str) -> Sequence[float]:
+    def delays(self, subscription: str, message: Message) -> Sequence[float]:
         world, faults = self._world, self._world.faults
         if subscription not in world.at_least_once and world.happens(faults.dropped):
+            self._tell(f"loses on its way to {subscription}", message)
             return ()
-        return [self._delay() for _ in range(1 + world.happens(faults.duplicated))]
+        delays = [self._delay() for _ in range(1 + world.happens(faults.duplicated))]
+        if len(delays) > 1 or max(delays) > LATE_SECONDS:
+            waits = " and ".join(f"{delay:.1f} s" for delay in delays)
+            self._tell(f"delivers to {subscription} after {waits}", message)
+        return delays
+
+    def _tell(self, what: str, message: Message) -> None:
+        if self._world.story is not None:
+            self._world.story.message("broker", what, message)
 
     def loses_ack(self) -> bool:
         return self._world.happens(self._world.faults.ack_lost)
@@ -188,4 +199,5 @@ class FaultyBus(MemoryBus):
 
 
 def _described(mutation: Mutation) -> str:
-    return f"{type(mutation).__name__.lower()} {mutation.key.kind} {mutation.key.name}"
+    name = mutation.key.name
+    return f"{type(mutation).__name__.lower()} {mutation.key.kind} {name if len(name) < 32 else name[:8]}"

@@ -18,7 +18,7 @@ from sagakit.runtime import Backoff
 class Transport:
     """How messages travel: each arrives once, at once. Subclasses make it worse."""
 
-    def delays(self, subscription: str) -> Sequence[float]:  # noqa: ARG002
+    def delays(self, subscription: str, message: Message) -> Sequence[float]:  # noqa: ARG002
         """Return after how many seconds each copy of a published message arrives; empty: it is lost."""
         return (0.0,)
 
@@ -151,7 +151,7 @@ class MemoryBroker:
         for message in messages:
             for name, queue in self.queues.items():
                 if queue.spec.topic == topic:
-                    for delay in self._transport.delays(name):
+                    for delay in self._transport.delays(name, message):
                         self._send(queue, message, 1, delay)
 
     def ensure_subscription(self, spec: SubscriptionSpec) -> str:

@@ -137,7 +137,7 @@ class Simulation:
         subject = story.subject(first)
         processes = f"{self.replicas} processes each of {', '.join(self.topology.names)}"
         lines = [
-            f"seed {outcome.seed}, {outcome.sagas} sagas; {processes}",
+            f"seed {outcome.seed}, {outcome.sagas} saga{'s' if outcome.sagas > 1 else ''}; {processes}",
             f"faults: {self.faults}",
             f"broken: {first}",
             *(f"        {each}" for each in others[:MAX_PROBLEMS]),

@@ -8,7 +8,7 @@ from sagakit.bus import Message
 
 FIRST_LINES, LAST_LINES = 16, 24
 """Of a longer story only these are shown, so that it fits on a screen."""
-NEAR_SECONDS = 30.0
+NEAR_SECONDS = 5.0
 """How close the end of a process must be to something that it did, to be part of that story."""
 WIDTH = 150
 

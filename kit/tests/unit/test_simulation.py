@@ -1,0 +1,206 @@
+"""Simulations: what fails, what is promised all the same, and what is reported if a promise breaks."""
+
+import asyncio
+import json
+from collections.abc import Iterable
+from dataclasses import replace
+
+import pytest
+
+from sagakit.consumer import Outcome
+from sagakit.errors import Poison
+from sagakit.events import Event
+from sagakit.service import Kit, Service
+from sagakit.store import Changes, Snapshot
+from sagakit.tables import Key
+from sagakit.testing import Commit, FaultRates, Scenario, Simulation, SimulationFailed, World
+from sagakit.testing.loop import Group, VirtualLoop, owner
+from sagakit.testing.simulation import play
+from sagakit.topology import ServiceDeclaration, Topology
+
+TOPOLOGY = Topology(
+    (
+        ServiceDeclaration("orders", topic="orders", subscribes_to=("requests",)),
+        ServiceDeclaration("mailing", subscribes_to=("orders",)),
+    ),
+    foreign_topics={"requests": "requests"},
+)
+NOTHING = FaultRates().calm()
+
+
+def orders(kit: Kit) -> Service:
+    """Stores each order, and announces it. No reply is awaited."""
+
+    async def requested(event: Event) -> Outcome:
+        key = Key("Order", json.loads(event.body)["orderid"])
+        placed = Event(kit.runtime.new_id(), "order.Placed", event.body)
+        once = kit.inbox.once(
+            event.eventid,
+            lambda _: Changes(Outcome.APPLIED, {key: {"mails": 0}}, [placed]),
+            load=lambda _: Outcome.DUPLICATE,
+        )
+        return (await kit.store.transact([key], once)).result
+
+    return Service(handlers={"order.Requested": requested})
+
+
+def mailing(kit: Kit, *, uses_inbox: bool = True) -> Service:
+    """Counts the mails about each order."""
+
+    async def placed(event: Event) -> Outcome:
+        key = Key("Mail", json.loads(event.body)["orderid"])
+
+        def decide(found: Snapshot) -> Changes[Outcome]:
+            sent = (found.get(key) or {"n": 0})["n"]
+            return Changes(Outcome.APPLIED, {key: {"n": sent + 1}})
+
+        once = kit.inbox.once(event.eventid, decide, load=lambda _: Outcome.DUPLICATE)
+        return (await kit.store.transact([key], once if uses_inbox else decide)).result
+
+    return Service(handlers={"order.Placed": placed})
+
+
+class Mails(Scenario):
+    """Every order gets one mail."""
+
+    async def client(self, number: int) -> None:
+        body = json.dumps({"orderid": f"order-{number}"}).encode()
+        await self.world.publish("requests", Event(self.world.new_id(), "order.Requested", body))
+
+    def committed(self, commit: Commit) -> Iterable[str]:
+        for each in commit.mutations:
+            if each.key.kind == "Mail" and each.entity["n"] > 1:
+                yield f"{each.key.name} got {each.entity['n']} mails"
+
+    async def problems(self) -> Iterable[str]:
+        mails = self.world.tables.kind("Mail")
+        return [f"order-{n} got no mail" for n in range(self.world.sagas) if f"order-{n}" not in mails]
+
+
+MAILS = Simulation(
+    TOPOLOGY, {"orders": orders, "mailing": mailing}, Mails, unawaited=["mailing-service.orders"]
+)
+
+
+def test_promises_are_kept_under_faults():
+    MAILS.check(sagas=150)
+
+
+def test_same_seed_gives_the_same_run():
+    first, second, other = (MAILS.run(seed, 40) for seed in (5, 5, 6))
+
+    assert first == second
+    assert first.digest != other.digest
+    assert first.kills
+    assert first.deliveries > 80
+
+
+def test_messages_whose_receiver_none_awaits_may_only_be_lost_if_the_broker_loses_messages():
+    relied_on = replace(MAILS, unawaited=())
+
+    assert "got no mail" in str(relied_on.finds(sagas=500))
+    replace(relied_on, faults=replace(MAILS.faults, dropped=0, emptied=0)).check(sagas=150)
+
+
+def test_planted_bug_is_found_in_the_smallest_run_with_its_story():
+    buggy = replace(MAILS, services={**MAILS.services, "mailing": lambda kit: mailing(kit, uses_inbox=False)})
+
+    failure = buggy.finds()
+
+    assert failure.outcome.sagas <= 3
+    lines = str(failure).splitlines()
+    assert len(lines) <= 50
+    broken = next(line for line in lines if line.startswith("broken: "))
+    orderid = broken.split()[1]
+    assert broken.endswith("got 2 mails")
+    story = lines[lines.index(f"the story of {orderid}:") + 1 : -1]
+    assert all(orderid in line or line.endswith(("dies", " s")) for line in story)
+    assert sum("commits: " in line and f"Mail {orderid}" in line for line in story) == 2
+    assert lines[-1] == f"to repeat: .run(seed={failure.outcome.seed}, sagas={failure.outcome.sagas})"
+
+
+def test_bug_that_is_not_found_fails_the_test():
+    with pytest.raises(AssertionError, match="not found within 20 sagas"):
+        MAILS.finds(sagas=20)
+
+
+def test_broken_promise_fails_with_the_report():
+    class Optimists(Mails):
+        async def problems(self) -> Iterable[str]:
+            return ["order-0 is late"]
+
+    with pytest.raises(SimulationFailed, match="broken: order-0 is late"):
+        replace(MAILS, scenario=Optimists, faults=NOTHING).check(sagas=2)
+
+
+def test_defects_and_dead_letters_are_problems():
+    def broken(kit: Kit) -> Service:
+        async def placed(event: Event) -> Outcome:
+            if json.loads(event.body)["orderid"] == "order-1":
+                raise Poison("unreadable")
+            raise ZeroDivisionError
+
+        return Service(handlers={"order.Placed": placed})
+
+    outcome = replace(MAILS, services={**MAILS.services, "mailing": broken}, faults=NOTHING).run(1, 2)
+
+    assert "logged: event failed ZeroDivisionError" in outcome.problems
+    assert "1 dead letters: unreadable" in outcome.problems
+
+
+def test_nothing_fails_if_everything_is_switched_off():
+    world = World(replace(MAILS, faults=NOTHING), 1, 30, tell=True)
+
+    outcome = play(world)
+
+    assert (outcome.problems, outcome.kills, outcome.deliveries) == ([], 0, 60)
+    assert not [line for line in world.story.lines if line.who == "broker"]
+
+
+async def counted(ticks: list[float]) -> None:
+    while True:
+        ticks.append(asyncio.get_running_loop().time())
+        await asyncio.sleep(1)
+
+
+def test_frozen_process_makes_no_step_and_continues_later():
+    async def main() -> tuple[list[float], list[float]]:
+        loop = asyncio.get_running_loop()
+        group, theirs, others = Group(), [], []
+        token = owner.set(group)
+        tasks = [asyncio.create_task(counted(theirs))]
+        owner.reset(token)
+        tasks.append(asyncio.create_task(counted(others)))
+        await asyncio.sleep(2.5)
+        group.frozen = True
+        await asyncio.sleep(10)
+        loop.thaw(group)
+        await asyncio.sleep(1.2)
+        for task in tasks:
+            task.cancel()
+        return theirs, others
+
+    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+        theirs, others = runner.run(main())
+
+    assert theirs == [0, 1, 2, 12.5, 13.5]
+    assert others == list(range(14))
+
+
+def test_message_of_a_frozen_process_goes_to_another_one_and_is_applied_once():
+    class Freezing(Mails):
+        def injections(self):
+            return [self._freeze()]
+
+        async def _freeze(self) -> None:
+            while True:
+                await asyncio.sleep(0.05)
+                for process in self.world.processes[::2]:
+                    process.freeze(25)
+
+    world = World(replace(MAILS, scenario=Freezing, faults=replace(NOTHING, latency_seconds=0.1)), 1, 20)
+
+    outcome = play(world)
+
+    assert outcome.problems == []
+    assert outcome.deliveries > 40, "no lease ended"
