@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import replace
 
-from hello_saga import TOPOLOGY, greeter, new_event, translator
+from hello_saga import REQUESTED, TOPOLOGY, Person, greeter, translator
 
 from sagakit import Kit, Service
 from sagakit.testing import Scenario, Simulation
@@ -13,7 +13,8 @@ class Guests(Scenario):
     """Every client asks for a greeting, and all of them must be translated in the end."""
 
     async def client(self, number: int) -> None:
-        request = new_event(self.world.new_id(), "hello.Requested", name=f"guest-{number}")
+        guest = Person(f"guest-{number}")
+        request = REQUESTED.encode(guest, self.world.new_id(), self.world.now())
         await self.world.publish("requests", request)
 
     async def problems(self) -> Iterable[str]:
