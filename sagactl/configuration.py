@@ -1,13 +1,15 @@
 """Writes docs/configuration.md: every environment variable of every process, from its settings."""
 
 from collections.abc import Iterator
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 
 from contract.shop import SHOP
+from contract.topology import TOPOLOGY
 from sagakit.settings import ServiceSettings, Variable, variables
+from sagakit.topology import ServiceDeclaration
 from services.gateway.settings import Settings as Gateway
-from services.payment.settings import Settings as Payment
-from services.purchase.settings import Settings as Purchase
 
 FILE = Path("docs/configuration.md")
 
@@ -25,12 +27,16 @@ Traces are configured by OpenTelemetry's own variables, which its SDK reads: `OT
 Options of `sagactl` and the variables they can be set by: `sagactl COMMAND --help`.
 """
 
-SECTIONS: dict[str, type] = {
-    "purchase, stock, payment, delivery": ServiceSettings,
-    "purchase": Purchase,
-    "payment": Payment,
-    "gateway": Gateway,
-}
+
+def _settings_of(service: ServiceDeclaration) -> type | None:
+    """Return the settings of a service's own, if it has any."""
+    name = f"{service.import_name}.settings"
+    settings: type | None = getattr(import_module(name), "Settings", None) if find_spec(name) else None
+    return settings
+
+
+OWN = {each.name: settings for each in TOPOLOGY.services if (settings := _settings_of(each))}
+SECTIONS: dict[str, type] = {", ".join(TOPOLOGY.names): ServiceSettings, **OWN, "gateway": Gateway}
 _HEAD = ("| variable | default | unit | meaning |", "|---|---|---|---|")
 
 

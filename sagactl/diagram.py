@@ -22,6 +22,7 @@ _CANCELLATION = "client cancels, or deadline"
 def drawings() -> dict[str, str]:
     """Return the drawings, by the name each has in the documentation."""
     return {
+        "services": "\n".join(_services()),
         "ticket": _mermaid(_states()),
         "transitions": "\n".join(_transitions()),
         "reactions": "\n".join(_reactions()),
@@ -38,6 +39,17 @@ def redrawn(text: str) -> str:
             raise LookupError(f"no place for {begin}")
         text = f"{before}{begin}\n{drawing}\n{END}{after}"
     return text
+
+
+def _services() -> Iterator[str]:
+    yield "| service | gRPC | publishes to | subscribes to |"
+    yield "|---|---|---|---|"
+    for service in TOPOLOGY.services:
+        grpc = ", ".join(f"`{each.rpartition('.')[2]}`" for each in service.grpc_services)
+        topics = ", ".join(f"`{topic}`" for topic in TOPOLOGY.subscribed_topics(service.name))
+        publishes_to = f"`{service.topic}`" if service.topic else ""
+        yield f"| {service.name} | {grpc or _NOTHING} | {publishes_to or _NOTHING} | {topics or _NOTHING} |"
+    yield f"| gateway | {_NOTHING} (REST in, gRPC out) | {_NOTHING} | ephemeral: all topics |"
 
 
 def _mermaid(lines: Iterator[str]) -> str:

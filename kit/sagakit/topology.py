@@ -142,6 +142,10 @@ class Topology:
         ]
         return [*own, SubscriptionSpec(self.dead_letter_subscription, self.dead_letter_topic, None)]
 
+    def address_environ(self, addresses: Mapping[str, str]) -> dict[str, str]:
+        """Return the variables that name the services' addresses, given by service, to a client."""
+        return {self.service(name).address_variable: address for name, address in addresses.items()}
+
     def environ(self, name: str) -> dict[str, str]:
         """Return the variables of a service's process: the names of its topics, and those of its own."""
         service = self.service(name)

@@ -9,7 +9,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from contract.tickets import APPROVED
+from contract.tickets import APPROVED, PUBLISHED_BY
 from contract.topology import TOPOLOGY
 from sagactl.dashboard.dashboard import State
 from sagactl.dashboard.queue_depth import AWAITING, QueueDepth
@@ -22,6 +22,8 @@ T = TypeVar("T")
 
 _FAILURES = 4
 """Kinds of failure shown; the others are summed."""
+_NARROW = 9
+"""Columns of the order's id, and of its duration."""
 _WIDE = 110
 """Minimum columns for showing time and reason."""
 _STATE_COLOURS = {"running": "green", "stopped": "yellow"}
@@ -118,12 +120,9 @@ def _events(events: Sequence[EventLine], width: int, rows: int) -> Table:
     if wide:
         table.add_column("at", width=8)
     table.add_column("order", width=8)
-    for service in TOPOLOGY.topics:
-        table.add_column(
-            Text(service, colour_of(service, PROJECT.colours) or ""),
-            width=17 if service == "delivery" else 14,
-            no_wrap=True,
-        )
+    for service, lane in _lanes(width).items():
+        heading = Text(service, colour_of(service, PROJECT.colours) or "")
+        table.add_column(heading, width=lane, no_wrap=True)
     table.add_column("after", width=7, justify="right")
     if wide:
         table.add_column("", no_wrap=True, overflow="ellipsis", max_width=width - 100)
@@ -133,6 +132,16 @@ def _events(events: Sequence[EventLine], width: int, rows: int) -> Table:
         cells: list[RenderableType] = [Text(each.orderid[:8]), *columns, _in_seconds(each.since_checkout)]
         table.add_row(*([_hour(each.at), *cells, Text(each.reason or "")] if wide else cells))
     return table
+
+
+def _lanes(width: int) -> Mapping[str, int]:
+    """Return the width of each service's column: its longest status, or an equal share."""
+    longest = {
+        service: max(map(len, PUBLISHED_BY.get(service, ())), default=14) for service in TOPOLOGY.topics
+    }
+    available = width - 2 * _NARROW - len(longest) + 1
+    share = width if sum(longest.values()) <= available else available // len(longest)
+    return {service: min(lane, share) for service, lane in longest.items()}
 
 
 def _depth(depth: QueueDepth | None) -> tuple[str, str]:

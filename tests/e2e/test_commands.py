@@ -1,5 +1,7 @@
 """`sagactl` commands against a running suite on the embedded backend."""
 
+from contract.topology import TOPOLOGY
+from sagactl.project import PROJECT
 from tests.support.eventually import wait_until
 from tests.support.local_suite import ready_suite, sagactl
 
@@ -60,7 +62,7 @@ def test_open_order_is_shown_and_audited_until_it_balances(tmp_path):
         assert "charged 300 - refunded 0 = 300; approved for payment: 300" in balanced.stdout
         services = [line.split()[1] for line in ended.splitlines() if line.startswith("  20")]
         assert services.count("purchase") == 4
-        assert set(services) == {"purchase", "stock", "payment", "delivery"}
+        assert set(services) == set(TOPOLOGY.names)
         assert "still open: nothing" in ended
         assert local.sagactl("pending").stdout == "no pending orders\n"
 
@@ -77,13 +79,8 @@ def test_orders_wait_for_a_stopped_service(tmp_path):
         balanced = local.sagactl("audit", "--wait", "30")
 
         assert (stopped.returncode, started.returncode) == (0, 0), started.stderr
-        assert [line.split()[:2] for line in listed.splitlines()] == [
-            ["purchase", "running"],
-            ["stock", "running"],
-            ["payment", "stopped"],
-            ["delivery", "running"],
-            ["gateway", "running"],
-        ]
+        states = dict.fromkeys(PROJECT.programs, "running") | {"payment": "stopped"}
+        assert dict(line.split()[:2] for line in listed.splitlines()) == states
         assert balanced.returncode == 0, balanced.stdout
         assert local.status(orderid) == "approved"
         assert "serving" in local.sagactl("logs", "payment").stdout
@@ -98,10 +95,7 @@ def test_unknown_names_and_a_missing_suite_are_reported(tmp_path):
     no_suite = [local.sagactl("ps"), local.sagactl("audit"), sagactl("audit")]
 
     assert no_order.stderr.splitlines()[1:] == ["Error: order nonsense does not exist"]
-    assert (
-        "no process is named nonsense; processes: purchase, stock, payment, delivery, gateway"
-        in no_service.stderr
-    )
+    assert f"no process is named nonsense; processes: {', '.join(PROJECT.programs)}" in no_service.stderr
     assert "no log of nonsense; logs:" in no_log.stderr
     assert all("no suite runs in" in each.stderr for each in no_suite)
     assert {each.returncode for each in (no_order, no_service, no_log, *no_suite)} == {1}

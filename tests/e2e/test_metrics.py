@@ -1,5 +1,6 @@
 """The metrics that the processes of a running suite expose are exactly the declared ones."""
 
+from contract.topology import TOPOLOGY
 from tests.support.eventually import wait_until
 from tests.support.local_suite import ready_suite
 from tests.support.metrics import DECLARED, Samples, declared_series, scraped, series_of
@@ -49,7 +50,7 @@ def test_each_process_names_its_service_and_exposes_only_its_metrics(tmp_path):
         metrics = local.facts["metrics"]
 
         assert {service: len(addresses) for service, addresses in metrics.items()} == {
-            **dict.fromkeys(("purchase", "stock", "payment", "delivery"), 2),
+            **dict.fromkeys(TOPOLOGY.names, 2),
             "gateway": 1,
         }
         for service, addresses in metrics.items():

@@ -10,12 +10,13 @@ import threading
 import httpx
 import pytest
 
+from contract.topology import TOPOLOGY
 from tests.support.eventually import wait_until
 from tests.support.local_suite import SAGACTL, TIMEOUT_SECONDS, alive, environment, ready_suite, suite
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
-SERVICES = ("purchase", "stock", "payment", "delivery")
+SERVICES = TOPOLOGY.names
 
 
 def test_printed_commands_end_in_an_approved_order(tmp_path):
@@ -177,7 +178,7 @@ def test_rolling_restart_under_load_fails_no_request(tmp_path):
         for client in clients:
             client.join()
 
-        assert [each.returncode for each in restarted] == [0] * 4, [each.stderr for each in restarted]
+        assert {each.returncode for each in restarted} == {0}, [each.stderr for each in restarted]
         assert set(statuses) == {200}
         assert len(statuses) > 100
         assert local.sagactl("audit", "--wait", "60").returncode == 0

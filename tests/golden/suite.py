@@ -13,6 +13,7 @@ from typing import Any
 import httpx
 from click.testing import CliRunner
 
+from contract.topology import TOPOLOGY
 from sagactl.__main__ import main
 from sagakit.backends import Backend, open_broker
 from sagakit.bus import Delivery, Message
@@ -166,8 +167,9 @@ async def gateway(
     traces: Traces | None = None,
 ) -> AsyncIterator[httpx.AsyncClient]:
     """Return a client of a gateway with these settings; without `targets` no service is behind it."""
-    names = ("purchase", "stock", "payment", "delivery")
-    addresses = {f"{name.upper()}_ADDRESS": targets.get(name, "ipv4:127.0.0.1:1") for name in names}
+    addresses = TOPOLOGY.address_environ(
+        dict.fromkeys(TOPOLOGY.grpc_services, "ipv4:127.0.0.1:1") | dict(targets)
+    )
     settings = Settings.from_environ({**addresses, **environ})
     tracer = traces.tracer("gateway") if traces else None
     clients = Clients(settings.targets, settings.limits.request_seconds, tracer)

@@ -33,7 +33,7 @@ REACTS_TO: Mapping[str, Collection[str]] = {
     "delivery": delivery.REACTIONS,
 }
 """The statuses that each service does not ignore."""
-PUBLISHERS = publishers(TOPOLOGY.topics.values())
+PUBLISHERS = publishers(TOPOLOGY.topics[service] for service in SERVICES)
 LIMIT = 1000
 """The highest amount that the payment provider charges."""
 DEADLINE_SECONDS = 1e6

@@ -201,10 +201,10 @@ class World:
         for event in events:
             ticket = TicketMessage.from_event(event)
             attributes = frozenset(item for item in event.attributes.items() if item[0] != "time")
-            for subscriber in TOPOLOGY.services:
-                if service in subscriber.subscribes_to and ticket.status in REACTS_TO[subscriber.name]:
+            for subscriber, statuses in REACTS_TO.items():
+                if service in TOPOLOGY.service(subscriber).subscribes_to and ticket.status in statuses:
                     message = Message(
-                        service, subscriber.name, ticket.orderid, ticket.status, event.body, attributes
+                        service, subscriber, ticket.orderid, ticket.status, event.body, attributes
                     )
                     messages |= 1 << self._messages.number(message, message)
             if service in {"stock", "payment"}:

@@ -42,7 +42,7 @@ async def a_gateway(
 ) -> AsyncIterator[tuple[httpx.AsyncClient, asyncio.subprocess.Process]]:
     """Context manager: a client of a gateway process over the suite, and the process."""
     port = port or free_ports(1)[0]
-    addresses = {f"{name.upper()}_ADDRESS": address for name, address in suite.services.targets.items()}
+    addresses = TOPOLOGY.address_environ(suite.services.targets)
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "services.gateway"),
         env={**os.environ, **environ, **addresses, "PORT": str(port), **more},

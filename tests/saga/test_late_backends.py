@@ -43,7 +43,7 @@ async def test_processes_that_start_before_their_backends_wait_for_them(tmp_path
         "PUBSUB_EMULATOR_HOST": f"127.0.0.1:{pubsub}",
     }
     addresses = dict(zip(TOPOLOGY.names, ports, strict=True))
-    targets = {f"{name.upper()}_ADDRESS": f"127.0.0.1:{port}" for name, port in addresses.items()}
+    targets = TOPOLOGY.address_environ({name: f"127.0.0.1:{port}" for name, port in addresses.items()})
     async with AsyncExitStack() as stack:
         enter = stack.enter_async_context
         processes = [

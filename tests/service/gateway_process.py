@@ -8,10 +8,11 @@ from contextlib import asynccontextmanager
 
 import httpx
 
+from contract.topology import TOPOLOGY
 from services.gateway.clients import SERVICES
 from tests.service.gateway_harness import WAIT_SECONDS
 
-UNREACHABLE = {**{f"{name.upper()}_ADDRESS": "127.0.0.1:1" for name in SERVICES}, "PORT": "0"}
+UNREACHABLE = {**TOPOLOGY.address_environ(dict.fromkeys(SERVICES, "127.0.0.1:1")), "PORT": "0"}
 
 
 async def spawn(environ, *arguments, descriptors=None):

@@ -6,6 +6,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 import grpc
 import pytest
 
+from contract.topology import TOPOLOGY
 from rpc import purchase_pb2
 from tests.service.gateway_harness import WAIT_SECONDS, Failure, assert_problem, fakes, suite
 from tests.service.gateway_process import connection, running
@@ -26,7 +27,7 @@ CART = purchase_pb2.CreateCartResponse(cart={"cartid": "1", "status": "open"})
 async def gateway(tmp_path, answers, **environ):
     """A gateway with a broker, in front of fakes; a client of it, and the fake of purchase."""
     async with fakes(**answers) as services:
-        addresses = {f"{name.upper()}_ADDRESS": service.address for name, service in services.items()}
+        addresses = TOPOLOGY.address_environ({name: service.address for name, service in services.items()})
         broker = {"BACKEND": "embedded", "EMBEDDED_FILE": str(tmp_path / "embedded")}
         async with running(**addresses, **broker, **environ) as (_, client):
             yield client, services["purchase"]

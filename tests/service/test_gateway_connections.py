@@ -10,6 +10,7 @@ import httpx
 import pytest
 from structlog.testing import capture_logs
 
+from contract.topology import TOPOLOGY
 from rpc import purchase_pb2
 from services.gateway.connections import MAX_HEADER_BYTES
 from services.gateway.server import AcceptErrors
@@ -144,7 +145,7 @@ async def test_new_connection_is_closed_while_all_others_are_being_served():
         return purchase_pb2.GetCartResponse(cart={"cartid": "1", "status": "open"})
 
     async with fakes(GetCart=[hold]) as services:
-        addresses = {f"{name.upper()}_ADDRESS": service.address for name, service in services.items()}
+        addresses = TOPOLOGY.address_environ({name: service.address for name, service in services.items()})
         async with running(**addresses, MAX_CONNECTIONS="2") as (_, client):
             served = [asyncio.create_task(client.get("/v1/carts/1")) for _ in range(2)]
             await eventually(lambda: len(services["purchase"].asked) == 2)

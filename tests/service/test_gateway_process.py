@@ -9,6 +9,7 @@ import time
 import httpx
 import pytest
 
+from contract.topology import TOPOLOGY
 from rpc import purchase_pb2
 from services.gateway.clients import SERVICES
 from services.gateway.server import listen
@@ -45,7 +46,7 @@ async def test_sigterm_lets_a_request_finish_and_exits_with_zero():
 
     async with fakes(CreateCart=[hold]) as services:
         purchase = services["purchase"]
-        addresses = {f"{name.upper()}_ADDRESS": service.address for name, service in services.items()}
+        addresses = TOPOLOGY.address_environ({name: service.address for name, service in services.items()})
         async with running(**addresses, DRAIN_DELAY_SECONDS="1") as (process, client):
             ready = await client.get("/readyz")
             under_way = asyncio.create_task(client.post(CREATE_CART, json={"cartid": "1"}))

@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 import httpx
 import pytest
 
+from contract.topology import TOPOLOGY
 from sagakit.auth.jwt import TokenVerifier
 from sagakit.ctl.local.control import serve_control
 from sagakit.errors import Unavailable
@@ -25,7 +26,8 @@ class Suite:
     def __init__(self) -> None:
         self.requests: list[tuple[str, str]] = []
         self.processes = dict.fromkeys(
-            ["purchase", "stock-1", "stock-2", "payment", "delivery", "gateway"], "running"
+            ["stock-1", "stock-2", *(name for name in TOPOLOGY.names if name != "stock"), "gateway"],
+            "running",
         )
 
     async def answer(self, action: str, name: str) -> list[dict[str, str]]:
@@ -53,13 +55,9 @@ async def test_services_are_listed_with_their_processes():
     async with gateway_of(Suite()) as client:
         answer = await client.get("/ui/services", headers=FROM_THE_UI)
 
+    counts = {name: 2 if name == "stock" else 1 for name in TOPOLOGY.names}
     assert answer.json() == {
-        "services": [
-            {"name": "purchase", "processes": 1, "running": 1},
-            {"name": "stock", "processes": 2, "running": 2},
-            {"name": "payment", "processes": 1, "running": 1},
-            {"name": "delivery", "processes": 1, "running": 1},
-        ]
+        "services": [{"name": name, "processes": count, "running": count} for name, count in counts.items()]
     }
 
 

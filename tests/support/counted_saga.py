@@ -100,8 +100,8 @@ class CountedSaga:
         raise AssertionError("the order was not approved")
 
     async def deliver(self, publisher: str, event: Event) -> list[str]:
-        """Have every subscribed service handle an event once; return their names."""
-        receivers = [each.name for each in TOPOLOGY.services if publisher in each.subscribes_to]
+        """Have every subscribed service of the four handle an event once; return their names."""
+        receivers = [each for each in self.handlers if publisher in TOPOLOGY.service(each).subscribes_to]
         for service in receivers:
             await self.handlers[service][event.type](event)
         return receivers

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
+from importlib import import_module
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -27,17 +28,10 @@ from sagakit.ctl.cli.provision import ensure_provisioned
 from sagakit.run import Process
 from sagakit.runtime import Runtime
 from sagakit.settings import ServiceSettings
-from services.delivery.__main__ import build as build_delivery
-from services.payment.__main__ import build as build_payment
-from services.purchase.__main__ import build as build_purchase
-from services.stock.__main__ import build as build_stock
 from tests.support.eventually import eventually
 
 BUILDERS = {
-    "purchase": build_purchase,
-    "stock": build_stock,
-    "payment": build_payment,
-    "delivery": build_delivery,
+    service.name: import_module(f"{service.import_name}.__main__").build for service in TOPOLOGY.services
 }
 STUBS = {"purchase": PurchaseStub, "stock": StockStub, "payment": PaymentStub, "delivery": DeliveryStub}
 

@@ -3,6 +3,7 @@
 import pytest
 
 from contract.tickets import OPEN
+from contract.topology import TOPOLOGY
 from sagactl.dashboard import queue_depth
 from sagactl.dashboard.queue_depth import (
     MAX_IDLE_SECONDS,
@@ -65,12 +66,8 @@ async def test_unpublished_events_are_counted_by_service(tables):
 
     backlog = await load_backlog(tables, NOW)
 
-    assert backlog.outboxes == {
-        "purchase": QueueDepth(),
-        "stock": QueueDepth(3, 70),
-        "payment": QueueDepth(1, None),
-        "delivery": QueueDepth(),
-    }
+    expected = {"stock": QueueDepth(3, 70), "payment": QueueDepth(1, None)}
+    assert backlog.outboxes == dict.fromkeys(TOPOLOGY.topics, QueueDepth()) | expected
 
 
 async def test_queue_longer_than_the_row_limit_is_shown_as_more(tables, monkeypatch):
@@ -81,7 +78,7 @@ async def test_queue_longer_than_the_row_limit_is_shown_as_more(tables, monkeypa
 
     backlog = await load_backlog(tables, NOW)
 
-    assert tables.queries == 5
+    assert tables.queries == 1 + len(TOPOLOGY.topics)
     assert backlog.tickets["pre-approved"] == QueueDepth(10, 100, more=True)
     assert backlog.tickets["reserved"] == QueueDepth(0, None, more=True), "the others may be reserved"
     assert backlog.outboxes["delivery"] == QueueDepth(10, 100, more=True)

@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
+from contract.topology import TOPOLOGY
 from sagactl.dashboard.dashboard import State
 from sagactl.dashboard.queue_depth import Backlog, QueueDepth
 from sagactl.dashboard.screen import screen
@@ -50,9 +51,9 @@ def test_long_texts_fit_80_columns_and_24_rows():
     depth = QueueDepth(500, 86_400 * 30, more=True)
     backlog = Backlog(
         dict.fromkeys(("pre-approved", "reserved", "approved"), depth),
-        dict.fromkeys(("purchase", "stock", "payment", "delivery"), depth),
+        dict.fromkeys(TOPOLOGY.topics, depth),
     )
-    programs = [{"name": name, "state": "running"} for name in ("purchase", "stock", "payment", "delivery")]
+    programs = [{"name": name, "state": "running"} for name in TOPOLOGY.topics]
     state = State(NOW, "gcp, " + "a-project" * 9, True, summary, backlog, depth, programs, "warning " * 50)
 
     found = lines(state)

@@ -1,6 +1,7 @@
 """The plan of a local suite: backend, ports and programs."""
 
 import socket
+from itertools import count
 
 import pytest
 
@@ -110,7 +111,7 @@ def test_every_process_has_its_own_address(tmp_path):
 
 def test_environment_of_a_service_has_its_topics_and_address(tmp_path):
     purchase, *_ = service_programs(
-        TOPOLOGY, place([1, 2, 3, 4], TOPOLOGY.names, 1), {"BACKEND": "embedded"}, tmp_path
+        TOPOLOGY, place(count(1), TOPOLOGY.names, 1), {"BACKEND": "embedded"}, tmp_path
     )
 
     assert purchase.argv[1:] == ("-m", "services.purchase")
@@ -125,14 +126,12 @@ def test_environment_of_a_service_has_its_topics_and_address(tmp_path):
 
 
 def test_gateway_has_the_addresses_of_every_replica(tmp_path):
-    addresses = place(range(1, 9), TOPOLOGY.names, replicas=2)
+    addresses = place(count(1), TOPOLOGY.names, replicas=2)
 
     names = [program.name for program in service_programs(TOPOLOGY, addresses, {}, tmp_path)]
     environ = gateway_program(GATEWAY, 8080, address_environ(TOPOLOGY, addresses), tmp_path).environ
 
-    assert names == [
-        f"{service}-{number}" for service in ("purchase", "stock", "payment", "delivery") for number in (1, 2)
-    ]
+    assert names == [f"{service}-{number}" for service in TOPOLOGY.names for number in (1, 2)]
     assert environ["PURCHASE_ADDRESS"] == "127.0.0.1:1,127.0.0.1:2"
     assert environ["STOCK_ADDRESS"] == "127.0.0.1:3,127.0.0.1:4"
     assert environ["DELIVERY_ADDRESS"] == "127.0.0.1:7,127.0.0.1:8"

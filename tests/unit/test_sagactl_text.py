@@ -7,7 +7,6 @@ import click
 import pytest
 
 from contract.tickets import PUBLISHED_BY
-from contract.topology import TOPOLOGY
 from sagactl.project import PROJECT
 from sagakit.ctl import text
 from sagakit.ctl.text import Highlighter
@@ -38,7 +37,7 @@ def test_colours_are_used_at_terminals_only(terminal):
 
 def test_replicas_have_the_colour_of_their_service():
     assert {text.colour_of(name, PROJECT.colours) for name in ("stock", "stock-1", "stock-16")} == {"yellow"}
-    assert len({text.colour_of(name, PROJECT.colours) for name in (*TOPOLOGY.topics, "gateway")}) == 5
+    assert len({text.colour_of(name, PROJECT.colours) for name in PROJECT.programs}) == len(PROJECT.programs)
     assert text.colour_of("firestore", PROJECT.colours) is None
 
 

@@ -48,6 +48,10 @@ def test_environment_of_a_service_has_its_own_variables():
 
 def test_variable_of_an_address_has_no_hyphens():
     assert SHOP.service("parcel-post").address_variable == "PARCEL_POST_ADDRESS"
+    assert SHOP.address_environ({"orders": "a:1", "parcel-post": "b:2"}) == {
+        "ORDERS_ADDRESS": "a:1",
+        "PARCEL_POST_ADDRESS": "b:2",
+    }
 
 
 def test_grpc_service_is_the_first_declared_one():
