@@ -35,10 +35,9 @@ def on_files(files: Files, *, config: MkDocsConfig) -> Files:
         "changelog.md": (ROOT / "CHANGELOG.md").read_text().replace("](docs/", "]("),
         "decisions/index.md": _decisions(),
         "reference/sagakit.md": _reference_of_the_kit(),
+        "reference/testing.md": _reference_of("sagakit.testing"),
         "reference/sagactl.md": (ROOT / "build/pages/sagactl.md").read_text(),
     }
-    if (KIT / "testing/__init__.py").exists():
-        pages["reference/testing.md"] = _reference_of("sagakit.testing")
     for path, content in pages.items():
         files.append(File.generated(config, path, content=content))
     files.append(File.generated(config, "assets/mermaid.min.js", abs_src_path=str(MERMAID)))

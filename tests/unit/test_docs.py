@@ -18,7 +18,10 @@ from sagactl.__main__ import main as sagactl
 from sagactl.diagram import redrawn
 
 ROOT = Path(__file__).parents[2]
-DOCS = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
+DOCS = [
+    *(ROOT / name for name in ("README.md", "README.ja.md", "AGENTS.md", "llms.txt", "CHANGELOG.md")),
+    *sorted((ROOT / "docs").rglob("*.md")),
+]
 
 
 def anchors(text: str) -> set[str]:
