@@ -25,9 +25,11 @@ class Clock:
         self._ids = count(1)
 
     def now(self) -> float:
+        """Return the wall-clock time, in seconds since the epoch."""
         return self._now + self._stepped
 
     def monotonic(self) -> float:
+        """Return the seconds that have passed since the clock was made; `step` does not change it."""
         return self._now - START
 
     def step(self, seconds: float) -> None:
@@ -35,6 +37,7 @@ class Clock:
         self._stepped += seconds
 
     async def sleep(self, seconds: float) -> None:
+        """Wait until `advance` has let that time pass."""
         woken = asyncio.get_running_loop().create_future()
         heapq.heappush(self._sleepers, (self._now + seconds, next(self._numbers), woken))
         await woken
