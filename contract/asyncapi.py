@@ -9,10 +9,10 @@ from contract.tickets import (
     MAX_STATUS_LENGTH,
     ORDER_TICKET,
     PUBLISHED_BY,
-    REMINDER_ATTRIBUTE,
 )
 from contract.topology import TOPOLOGY
 from sagakit import asyncapi
+from sagakit.events import REMINDER_ATTRIBUTE
 
 _ID = {"type": "string", "pattern": ID_PATTERN}
 CART_ITEM: Mapping[str, Any] = {

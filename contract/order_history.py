@@ -14,18 +14,18 @@ from contract.tickets import (
     FAILED,
     PAID,
     PAYMENT_FAILED,
-    PUBLISHED_BY,
     RESERVE_FAILED,
     RESERVED,
     TERMINAL,
     TicketMessage,
+    answered_by,
+    may_publish,
 )
 from rpc.delivery_pb2 import Shipment
 from rpc.payment_pb2 import Charge
 from rpc.purchase_pb2 import OrderHistoryEntry
 from rpc.stock_pb2 import Reservation
 
-_FIRST_PUBLISHED_BY = {RESERVED: "stock", DELIVERY_ARRANGED: "delivery"}
 _DECIDED_BY_STOCK = {"refused": RESERVE_FAILED, "released": "released"}
 _DECIDED_BY_PAYMENT = {"declined": PAYMENT_FAILED, "canceled": "canceled"}
 CHARGING, CHARGED = "charging", "charged"
@@ -56,7 +56,7 @@ class OrderEvent:
     ) -> "OrderEvent | None":
         """Return what a published event announces; None if the details are only in the service's records."""
         from_purchase = service == "purchase"
-        if ticket.status not in PUBLISHED_BY[service]:
+        if not may_publish(service, ticket.status):
             return None
         if from_purchase and ticket.status == RESERVE_FAILED:  # purchase only ever republishes it
             return None
@@ -78,7 +78,7 @@ class OrderSnapshot:
     @property
     def status(self) -> str:
         """The ticket's status."""
-        return next(each.status for each in reversed(self.history) if each.status != DELIVERY_ARRANGED)
+        return next(each.status for each in reversed(self.history) if answered_by(each.status) is None)
 
     @property
     def is_settled(self) -> bool:
@@ -126,7 +126,7 @@ class OrderSnapshot:
     def _of_purchase(self) -> Iterator[OrderEvent]:
         for each in self.history:
             # Another service's report stands in for its event while that service is unavailable.
-            service = _FIRST_PUBLISHED_BY.get(each.status, "purchase")
+            service = "stock" if each.status == RESERVED else answered_by(each.status) or "purchase"
             reason = each.cause if each.status == CANCELED else None
             yield OrderEvent(service, each.status, each.time, reason=reason, trace_id=each.trace_id or None)
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import structlog
 
-from contract.tickets import KNOWN, ORDER_TICKET, PUBLISHED_BY, TicketMessage
+from contract.tickets import KNOWN, ORDER_TICKET, TicketMessage, may_publish
 from sagakit.consumer import Handler, Outcome
 from sagakit.errors import Poison
 from sagakit.events import Event
@@ -57,11 +57,11 @@ def ticket_handlers(
         structlog.contextvars.bind_contextvars(orderid=ticket.orderid, status=ticket.status)
         set_attribute("orderid", ticket.orderid)
         set_attribute("status", ticket.status)
+        publisher = publishers[event.topic]
+        if may_publish(publisher, ticket.status):
+            return await apply(event, ticket)
         if ticket.status not in KNOWN:
             return Outcome.UNKNOWN
-        publisher = publishers[event.topic]
-        if ticket.status not in PUBLISHED_BY[publisher]:
-            raise Poison(f"{NOT_PUBLISHED_BY}: {publisher} {ticket.status}")
-        return await apply(event, ticket)
+        raise Poison(f"{NOT_PUBLISHED_BY}: {publisher} {ticket.status}")
 
     return {ORDER_TICKET: order_ticket}

@@ -4,7 +4,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from contract.reactions import NOT_PUBLISHED_BY, Publishers
-from contract.tickets import CONTRADICTS_RECORD, PUBLISHED_BY
+from contract.tickets import CONTRADICTS_RECORD
+from contract.topology import TOPOLOGY
 from sagakit.application import Application
 from sagakit.settings import SettingsError
 
@@ -22,8 +23,8 @@ def publishers(topics: Iterable[str]) -> Publishers:
     """
     found = {topic: topic.rpartition(".")[2] for topic in topics}
     for topic, service in found.items():
-        if service not in PUBLISHED_BY:
-            endings = ", ".join(f".{each}" for each in PUBLISHED_BY)
+        if service not in TOPOLOGY.topics:
+            endings = ", ".join(f".{each}" for each in TOPOLOGY.topics)
             raise SettingsError("EVENT_SUBSCRIBE_TOPICS", f"has {topic!r}, which ends in none of {endings}")
     return found
 

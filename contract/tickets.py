@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from contract.fields import MAX_AMOUNT, MAX_COUNT, checked_id, checked_int
+from contract.topology import TOPOLOGY
 from sagakit.codec import Stored, to_entity
 from sagakit.errors import InvalidArgument, Poison
 from sagakit.events import REMINDER_ATTRIBUTE, Event, timestamp
@@ -40,6 +41,27 @@ PUBLISHED_BY: Mapping[str, frozenset[str]] = {
 republishes `reserve-failed`; stock published it."""
 KNOWN = frozenset().union(*PUBLISHED_BY.values())
 """The statuses that this version knows."""
+
+
+def may_publish(service: str, status: str) -> bool:
+    """Whether a service publishes a status.
+
+    Statuses of a service that PUBLISHED_BY does not list begin with its name, such as `loyalty-granted`: they
+    are its answers to orders, and change no status of a ticket.
+    """
+    if service in PUBLISHED_BY:
+        return status in PUBLISHED_BY[service]
+    # Of `loyalty` and `loyalty-points`, the longer name tells whose `loyalty-points-granted` is.
+    named = [each for each in (*TOPOLOGY.topics, service) if status.startswith(f"{each}-")]
+    return status not in KNOWN and max(named, key=len, default="") == service
+
+
+def answered_by(status: str) -> str | None:
+    """Return the service whose answer to an approved order has that status; None if it is none of those."""
+    if status in KNOWN:
+        return "delivery" if status == DELIVERY_ARRANGED else None
+    return next((service for service in TOPOLOGY.topics if may_publish(service, status)), None)
+
 
 _APPROVAL = ("purchase.approved",)
 _FAILURE = ("purchase.payment-failed", "purchase.canceled")

@@ -8,6 +8,7 @@ TOPOLOGY = Topology(
             "purchase",
             topic="com.example.purchase",
             subscribes_to=("stock", "payment", "delivery"),
+            awaits=("stock", "delivery"),
             grpc_services=("com.example.service.purchase.Purchase",),
             expiring_kinds=("Cart",),
         ),
@@ -15,12 +16,14 @@ TOPOLOGY = Topology(
             "stock",
             topic="com.example.stock",
             subscribes_to=("purchase",),
+            awaits=("purchase",),
             grpc_services=("com.example.service.stock.Stock",),
         ),
         ServiceDeclaration(
             "payment",
             topic="com.example.payment",
             subscribes_to=("stock", "purchase"),
+            awaits=("purchase",),
             grpc_services=("com.example.service.payment.Payment",),
         ),
         ServiceDeclaration(

@@ -37,6 +37,10 @@ class ServiceDeclaration:
     """The topic that it publishes to; None: it publishes nothing."""
     subscribes_to: Sequence[str] = ()
     """The names of the services whose events it receives, or of foreign topics."""
+    awaits: Sequence[str] = ()
+    """Services that subscribe to it and whose answers it awaits: it publishes again until it has them.
+
+    Any other subscriber has only the broker's own at-least-once delivery against the loss of a message."""
     grpc_services: Sequence[str] = ()
     """The full names of its gRPC services, such as `com.example.service.purchase.Purchase`."""
     environment: Mapping[str, str] = field(default_factory=dict)
@@ -97,6 +101,15 @@ class Topology:
             for publisher in service.subscribes_to:
                 if publisher not in sources:
                     raise ValueError(f"{service.name} subscribes to {publisher!r}, which publishes nothing")
+            for awaited in service.awaits:
+                self._check_awaits(service, awaited)
+
+    def _check_awaits(self, service: ServiceDeclaration, awaited: str) -> None:
+        asked = next((each.subscribes_to for each in self.services if each.name == awaited), ())
+        if service.name not in asked:
+            raise ValueError(f"{service.name} awaits {awaited!r}, which does not subscribe to it")
+        if awaited not in service.subscribes_to:
+            raise ValueError(f"{service.name} awaits {awaited!r}, and does not subscribe to its answers")
 
     @property
     def names(self) -> tuple[str, ...]:

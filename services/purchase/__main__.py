@@ -3,7 +3,8 @@
 from functools import partial
 
 from contract.shop import SHOP, publishers
-from contract.tickets import ORDER_TICKET
+from contract.tickets import ORDER_TICKET, PUBLISHED_BY
+from contract.topology import TOPOLOGY
 from rpc.purchase_pb2 import DESCRIPTOR
 from rpc.purchase_pb2_grpc import add_PurchaseServicer_to_server
 from sagakit.run import main
@@ -17,7 +18,10 @@ from services.purchase.usecases import UseCases
 def build(kit: Kit) -> Service:
     settings = Settings.from_environ(kit.environ)
     limits = (settings.order_deadline_seconds, settings.cart_ttl_seconds)
-    usecases = UseCases(kit.store, kit.inbox, kit.runtime, kit.schedule, *limits, kit.metrics)
+    also_awaits = tuple(each for each in TOPOLOGY.service("purchase").awaits if each not in PUBLISHED_BY)
+    usecases = UseCases(
+        kit.store, kit.inbox, kit.runtime, kit.schedule, *limits, kit.metrics, also_awaits=also_awaits
+    )
     return Service(
         servicers=[partial(add_PurchaseServicer_to_server, Servicer(usecases))],
         reflection_names=[DESCRIPTOR.services_by_name["Purchase"].full_name],

@@ -50,6 +50,8 @@ def opened_at(entity: Entity) -> float:
 
 
 def _ticket(ticket: Ticket, exclude: tuple[str, ...] = ()) -> Entity:
+    if not ticket.also_awaits:
+        exclude = (*exclude, "also_awaits")
     return to_entity(ticket, exclude=exclude, rename=_STORED_NAMES, omit_none=("trace_id",))
 
 

@@ -15,6 +15,7 @@ from contract.tickets import (
     RESERVED,
     CartItem,
     TicketMessage,
+    may_publish,
     must_agree,
 )
 from sagakit.codec import Stored
@@ -104,6 +105,8 @@ class Ticket(Stored):
     """Number of reminders since the last history entry."""
     owner: str = ""
     """Owner of its cart; events have only its digest."""
+    also_awaits: tuple[str, ...] = ()
+    """Services beside delivery whose answers it awaits once it is approved."""
 
     @property
     def opened_at(self) -> float:
@@ -114,12 +117,17 @@ class Ticket(Stored):
         """Whether its delivery has been arranged."""
         return any(entry.status == DELIVERY_ARRANGED for entry in self.history)
 
+    def has_answer_of(self, service: str) -> bool:
+        """Whether the service has answered that the order is approved."""
+        return any(may_publish(service, entry.status) for entry in self.history)
+
     @property
     def awaits_reply_of(self) -> str | None:
         """The service that has to reply to its last event; None if none has to."""
         if self.status == PRE_APPROVED:
             return "stock"
-        return "delivery" if self.status == APPROVED and not self.delivery_arranged else None
+        awaited = ("delivery", *self.also_awaits) if self.status == APPROVED else ()
+        return next((service for service in awaited if not self.has_answer_of(service)), None)
 
     @property
     def awaits_reply(self) -> bool:
@@ -151,10 +159,11 @@ def opened(
     time: float,
     owner: str = "",
     trace_id: str | None = None,
+    also_awaits: tuple[str, ...] = (),
 ) -> Ticket:
     """Return the ticket opened by a checkout."""
     first = HistoryEntry(PRE_APPROVED, time, CHECKOUT, trace_id=trace_id)
-    return Ticket(orderid, cartid, items, PRE_APPROVED, (first,), owner=owner)
+    return Ticket(orderid, cartid, items, PRE_APPROVED, (first,), owner=owner, also_awaits=also_awaits)
 
 
 def check(ticket: Ticket, report: Report) -> None:
@@ -170,10 +179,10 @@ def check(ticket: Ticket, report: Report) -> None:
 
 def reported(ticket: Ticket, report: Report) -> tuple[Ticket, bool]:
     """Return the ticket after a report, and whether to publish it."""
-    transitions = TRANSITIONS[ticket.status] if report.status in REPORTS else {}
-    transition = transitions.get(report.status, Transition())
+    transition = _transition(ticket, report.status)
     publish = transition.publish and (report.is_reminder or not transition.only_if_reminder)
-    if transition.to is None and (ticket.delivery_arranged or not transition.record):
+    is_recorded = any(entry.status == report.status for entry in ticket.history)
+    if transition.to is None and (is_recorded or not transition.record):
         return ticket, publish
     status = transition.to or report.status
     entry = HistoryEntry(status, report.time, report.status, report.eventid, report.trace_id)
@@ -181,6 +190,12 @@ def reported(ticket: Ticket, report: Report) -> tuple[Ticket, bool]:
         return replace(ticket, history=(*ticket.history, entry), reminders_sent=0), publish
     amount = ticket.amount if report.amount is None else report.amount
     return replace(_with_entry(ticket, entry, report.reason), amount=amount), publish
+
+
+def _transition(ticket: Ticket, report: str) -> Transition:
+    if ticket.status == APPROVED and any(may_publish(service, report) for service in ticket.also_awaits):
+        return TRANSITIONS[APPROVED][DELIVERY_ARRANGED]
+    return TRANSITIONS[ticket.status].get(report, Transition()) if report in REPORTS else Transition()
 
 
 def cancel(ticket: Ticket, cause: str, time: float, trace_id: str | None = None) -> Ticket:

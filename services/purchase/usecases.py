@@ -48,7 +48,9 @@ class UseCases:
         order_deadline_seconds: float,
         cart_ttl_seconds: float,
         metrics: Metrics = NO_METRICS,
+        also_awaits: tuple[str, ...] = (),
     ) -> None:
+        """`also_awaits`: services beside delivery that must answer an approved order (see Ticket)."""
         self._store = store
         self._inbox = inbox
         self._commands = IdempotentCommands(store, inbox)
@@ -57,6 +59,7 @@ class UseCases:
         self._order_deadline_seconds = order_deadline_seconds
         self._cart_ttl_seconds = cart_ttl_seconds
         self._orders = Orders(metrics)
+        self._also_awaits = also_awaits
 
     async def create_cart(self, cartid: str, commandid: str = "") -> Opened:
         """Create an open cart, or return the existing one."""
@@ -101,7 +104,8 @@ class UseCases:
             if cart.orderid is not None:
                 found.require([ticket_key(cart.orderid)])
                 return Changes(_ticket_of(found, cart.orderid))
-            ticket = tickets.opened(orderid, cartid, cart.items, now, cart.owner, trace_id)
+            about = (cart.owner, trace_id, self._also_awaits)
+            ticket = tickets.opened(orderid, cartid, cart.items, now, *about)
             writes = {**put(carts.check_out(cart, orderid)), **self._writes(ticket, now)}
             published = [_event(ticket, eventid, now)]
             return Changes(ticket, writes, published, self._orders.opened)

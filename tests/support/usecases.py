@@ -76,9 +76,10 @@ class Harness:
 class PurchaseHarness(Harness):
     """Purchase; after `check_out`, with one order for 3 blue from the cart "c"."""
 
-    def __init__(self, deadline_seconds: float = DEADLINE) -> None:
+    def __init__(self, deadline_seconds: float = DEADLINE, also_awaits: tuple[str, ...] = ()) -> None:
         super().__init__()
         self.measured = Measured()
+        self.also_awaits = also_awaits
         self.purchase = self.process(deadline_seconds)
         self.orderid = ""
         self.is_saturated = False
@@ -86,7 +87,8 @@ class PurchaseHarness(Harness):
     def process(self, deadline_seconds: float = DEADLINE, tables: Tables | None = None) -> Purchase:
         """Return the use cases of one more process."""
         limits = (deadline_seconds, 3600)
-        return self.use_cases(Purchase, REMINDERS, *limits, self.measured.metrics, tables=tables)
+        more = (*limits, self.measured.metrics, self.also_awaits)
+        return self.use_cases(Purchase, REMINDERS, *more, tables=tables)
 
     async def check_out(self) -> "PurchaseHarness":
         await self.purchase.create_cart("c")

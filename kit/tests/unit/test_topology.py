@@ -1,5 +1,7 @@
 """Declared services: what is derived from them, and which declarations are rejected."""
 
+from dataclasses import replace
+
 import pytest
 
 from sagakit.bus import SubscriptionSpec
@@ -95,3 +97,16 @@ def test_declarations_that_do_not_fit_together_are_rejected():
         Topology((orders, ServiceDeclaration("bills", topic="shop.orders")))
     with pytest.raises(ValueError, match="bills subscribes to 'parcels', which publishes nothing"):
         Topology((orders, ServiceDeclaration("bills", subscribes_to=("parcels",))))
+
+
+def test_awaited_service_receives_the_events_and_is_listened_to():
+    orders = ServiceDeclaration("orders", topic="orders", subscribes_to=("points",), awaits=("points",))
+    points = ServiceDeclaration("points", topic="points", subscribes_to=("orders",))
+
+    assert Topology((orders, points)).service("orders").awaits == ("points",)
+    with pytest.raises(ValueError, match="orders awaits 'points', which does not subscribe to it"):
+        Topology((orders, replace(points, subscribes_to=())))
+    with pytest.raises(ValueError, match="orders awaits 'points', and does not subscribe to its answers"):
+        Topology((replace(orders, subscribes_to=()), points))
+    with pytest.raises(ValueError, match="orders awaits 'parcels'"):
+        Topology((replace(orders, awaits=("parcels",)), points))
