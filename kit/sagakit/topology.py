@@ -53,11 +53,7 @@ class ServiceDeclaration:
     """Its Python package, which `python -m` runs; "": `services.<package>`."""
 
     def __post_init__(self) -> None:
-        if not _NAME.fullmatch(self.name) or len(self.name) > NAME_MAX_LENGTH:
-            raise ValueError(
-                f"{self.name!r} is no name of a service: it must match {_NAME.pattern} "
-                f"and have at most {NAME_MAX_LENGTH} characters"
-            )
+        check_name(self.name, "service")
         if self.topic is not None:
             _check_topic(self.topic)
 
@@ -169,6 +165,15 @@ class Topology:
             "EVENT_DEAD_LETTER_TOPIC": self.dead_letter_topic,
             **service.environment,
         }
+
+
+def check_name(name: str, what: str) -> None:
+    """Raise ValueError if `name` is none of a service, or of what else is named by the same rule."""
+    if not _NAME.fullmatch(name) or len(name) > NAME_MAX_LENGTH:
+        raise ValueError(
+            f"{name!r} is no name of a {what}: it must match {_NAME.pattern} "
+            f"and have at most {NAME_MAX_LENGTH} characters"
+        )
 
 
 def _check_topic(topic: str) -> None:

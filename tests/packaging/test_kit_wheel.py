@@ -5,20 +5,17 @@ import re
 import shutil
 import signal
 import subprocess
-import sys
-import venv
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.support.eventually import eventually
+from tests.support.kit_environment import install, make_environment
 
 ROOT = Path(__file__).parents[2]
 HELLO_SAGA = ROOT / "kit/examples/hello_saga/hello_saga.py"
 SHOP_ONLY = ("fastapi", "click", "rich", "uvicorn", "google.cloud.datastore")
-
-PIP = ("pip", "--quiet", "--disable-pip-version-check")
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -26,23 +23,7 @@ pytestmark = pytest.mark.timeout(300)
 @pytest.fixture(scope="module")
 def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The Python of an environment in which nothing is installed but the kit's wheel with gRPC."""
-    directory = tmp_path_factory.mktemp("kit")
-    build = ("wheel", "--no-deps", "--no-build-isolation", "-w", directory, ROOT / "kit")
-    subprocess.run((sys.executable, "-m", *PIP, *build), check=True)
-    (wheel,) = directory.glob("sagakit-*.whl")
-    venv.create(directory / "venv", with_pip=True)
-    python = directory / "venv/bin/python"
-    pinned = unhashed(ROOT / "requirements.txt", directory)
-    subprocess.run((python, "-m", *PIP, "install", "-c", pinned, f"{wheel}[grpc]"), check=True)
-    return python
-
-
-def unhashed(requirements: Path, directory: Path) -> Path:
-    """The pinned versions as constraints, which take no hashes."""
-    pins = re.findall(r"^([\w.-]+)(?:\[[\w,]+\])?(==[\w.]+)", requirements.read_text(), re.MULTILINE)
-    constraints = directory / "constraints.txt"
-    constraints.write_text("\n".join(map("".join, pins)))
-    return constraints
+    return make_environment(tmp_path_factory.mktemp("kit"), "grpc")
 
 
 @pytest.fixture
@@ -120,9 +101,7 @@ def test_the_example_passes_its_own_simulation(python: Path, tmp_path: Path):
     """It finds the planted bug, from the wheel with the extra `testing`, and shows what happened."""
     for name in ("hello_saga.py", "test_hello_saga.py"):
         shutil.copy(HELLO_SAGA.with_name(name), tmp_path)
-    (wheel,) = python.parents[2].glob("sagakit-*.whl")
-    pinned = unhashed(ROOT / "requirements-dev.txt", tmp_path)
-    subprocess.run((python, "-m", *PIP, "install", "-c", pinned, f"{wheel}[testing]"), check=True)
+    install(python, "testing")
 
     done = subprocess.run(
         (python, "-m", "pytest", "-q", "-s", "-W", "ignore::pytest.PytestDeprecationWarning"),

@@ -48,7 +48,7 @@ from services.stock.storage import (
 FORGED = "FORGED everything balances"
 HOSTILE = f"a\x1b[2J\x1b]0;title\x07\x9b31m\x85\u202eb[red]c[/red]\t\r\n{FORGED}\r\u2028{FORGED}\n{FORGED}"
 ROOT = Path(__file__).parents[2]
-OWN_TEXT_ONLY = {"up", "ps", "stop", "start", "restart", "provision", "token", "clean"}
+OWN_TEXT_ONLY = {"up", "ps", "stop", "start", "restart", "provision", "token", "clean", "new"}
 """Commands that print names of this suite and errors; what `up` prints of a log is tested with the logs."""
 NO_BACKEND = dict.fromkeys(
     ("BACKEND", "EMBEDDED_FILE", "GOOGLE_CLOUD_PROJECT", "DATASTORE_EMULATOR_HOST", "PUBSUB_EMULATOR_HOST")

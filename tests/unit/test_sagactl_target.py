@@ -44,7 +44,7 @@ ON_ONE_SUITE = [
     ("provision",),
     ("seed", "--wait", "0"),
 ]
-IN_THE_RUN_DIRECTORY = {"up", "logs", "token", "clean"}
+IN_THE_RUN_DIRECTORY = {"up", "logs", "token", "clean", "new"}
 
 
 def sagactl(*arguments: str, **environ: str) -> Result:

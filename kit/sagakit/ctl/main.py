@@ -26,6 +26,7 @@ COMMANDS = {
     "provision": "sagakit.ctl.cli.provision",
     "token": "sagakit.ctl.cli.token",
     "clean": "sagakit.ctl.cli.clean",
+    "new": "sagakit.ctl.cli.new",
 }
 """The commands of every project: where each is, under its own name."""
 

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 from sagakit.ctl.errors import CommandError
@@ -58,7 +59,7 @@ class Plan:
     """The environment of every process of the suite."""
     addresses: Addresses
     metrics: Addresses
-    """Metrics endpoints of each service's processes and of the gateway."""
+    """Metrics endpoints of services and gateway; none without the extra `telemetry`."""
     gateway_port: int | None
     """None: the project has no gateway."""
     run_dir: Path
@@ -87,6 +88,7 @@ def make_plan(project: Project, options: Options, environ: Mapping[str, str]) ->
     run_dir = options.run_dir.absolute()
     backend_environ = _backend_environ(choice, started, run_dir, environ)
     metrics = programs.place(ports, services, options.replicas)
+    metrics |= programs.place(ports, [gateway.name], 1) if gateway else {}
     return Plan(
         choice=choice,
         emulators=started,
@@ -100,7 +102,7 @@ def make_plan(project: Project, options: Options, environ: Mapping[str, str]) ->
             **_bypassing_proxies(environ),
         },
         addresses=programs.place(ports, services, options.replicas),
-        metrics={**metrics, **(programs.place(ports, [gateway.name], 1) if gateway else {})},
+        metrics=metrics if find_spec("prometheus_client") else {},
         gateway_port=(options.port or next(ports)) if gateway else None,
         run_dir=run_dir,
         auth=options.auth,
