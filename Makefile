@@ -11,7 +11,7 @@ SWAGGER_UI ?= 5.35.0
 SWAGGER_UI_SHA512 ?= U06rpMtW9V3XPGOBeamTUSr0Z09jMX4IJuANpE/EZbAhw0G8CgwrzU4YmXkn/h0wCDNsXdGarTNNHC3sU8yVUQ==
 MERMAID ?= 12.3.0
 MERMAID_SHA512 ?= 4113TdXeLAsMruJ79OpFL5O8+LTFXhQqZ260rF3tgUmiNAtRm4Uume04I+65PRN6yZ69J4f8rVYWW8zRk65UYw==
-FAST_SUITES := kit/tests tests/unit tests/contract tests/service tests/golden
+FAST_SUITES := kit/tests client/tests tests/unit tests/contract tests/service tests/golden
 LAST_RELEASE = $(notdir $(lastword $(sort $(wildcard tests/compatibility/[0-9]*))))
 VENV := .venv
 BIN := $(VENV)/bin

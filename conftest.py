@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping
 import pytest
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
+# One namespace of the folders in tests, kit/tests and client/tests; pytest would make a package of the first.
+import tests.support  # noqa: F401
 from sagakit.ctl.local.emulators import DATASTORE, FIRESTORE, PUBSUB, Emulator, running, why_unavailable
 
 

@@ -4,7 +4,8 @@ import re
 from pathlib import Path
 
 from sagakit.telemetry.instruments import Counter, Histogram, Instrument
-from tests.support.metrics import DECLARED, base_name
+from tests.support.declared_metrics import DECLARED
+from tests.support.metrics import base_name
 
 FILE = Path(__file__).parents[1] / "docs/observability.md"
 HEAD = "| metric | of | labels | |\n|---|---|---|---|\n"

@@ -1,9 +1,10 @@
 """The metrics that the processes of a running suite expose are exactly the declared ones."""
 
 from contract.topology import TOPOLOGY
+from tests.support.declared_metrics import DECLARED, declared_series
 from tests.support.eventually import wait_until
 from tests.support.local_suite import ready_suite
-from tests.support.metrics import DECLARED, Samples, declared_series, scraped, series_of
+from tests.support.metrics import Samples, scraped, series_of
 
 QUICK = {"SWEEP_SECONDS": "0.2", "REMINDER_INTERVAL_SECONDS": "0.3"}
 RESERVED_EVENTS = "payment-service.com.example.stock"

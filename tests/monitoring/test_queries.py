@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry, ProcessCollector
 
 from tests.monitoring.promql import Reference, references, result_labels
 from tests.monitoring.rules import MONITORING, rules
-from tests.support.metrics import declared_series
+from tests.support.declared_metrics import declared_series
 
 TARGET = {"service", "instance", "job", "pod", "container", "namespace"}
 """Labels that the scrape configuration adds to every series."""

@@ -7,7 +7,7 @@ import pytest
 
 from sagakit.tables import Insert, Mutation, Tables, Update
 from tests.support import cloud
-from tests.support.brokers import BROKERS, Broker
+from tests.support.brokers import BROKERS, Broker, BrokerAt
 from tests.support.counter import COUNTER
 from tests.support.stores import STORES, OpenTables, opener
 
@@ -40,9 +40,6 @@ async def rival(tables: Tables) -> Callable[[], list[Mutation]]:
     await tables.commit([Insert(COUNTER, {"n": 5})])
     version = (await tables.lookup([COUNTER]))[COUNTER].version
     return lambda: [Update(COUNTER, {"n": 105}, version)]
-
-
-BrokerAt = Callable[[str], Broker]
 
 
 @pytest.fixture

@@ -10,14 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from kit.tests.contract.conftest import BrokerAt
 from sagakit.backends.embedded.bus import EmbeddedBus, wake_folder
 from sagakit.backends.embedded.database import Database, write_ahead
 from sagakit.backends.embedded.wake import Waker
 from sagakit.errors import Unavailable
 from sagakit.runtime import Runtime
 from sagakit.tables import UNREADABLE, Insert, Key
-from tests.support.brokers import Broker, Listener, a_message, ack, keep, nack
+from tests.support.brokers import Broker, BrokerAt, Listener, a_message, ack, keep, nack
 from tests.support.eventually import eventually
 from tests.support.peer import ECHOES
 from tests.support.stores import OpenTables, opener

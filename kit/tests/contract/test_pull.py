@@ -2,11 +2,10 @@
 
 import pytest
 
-from kit.tests.contract.conftest import BrokerAt
 from sagakit.backends import open_pull_subscription
 from sagakit.bus import PulledMessage, PullSubscription
 from sagakit.settings import BackendSettings
-from tests.support.brokers import Broker, a_message
+from tests.support.brokers import Broker, BrokerAt, a_message
 from tests.support.eventually import eventually
 
 TOPIC, NAME = "things", "dead-letter"

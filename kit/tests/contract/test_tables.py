@@ -6,22 +6,12 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 
 from sagakit.errors import Contention, Poison
-from sagakit.tables import DUE, MAX_MUTATIONS, Delete, Entity, Insert, Key, Tables, Update
+from sagakit.tables import DUE, MAX_MUTATIONS, Delete, Insert, Key, Tables, Update
+from tests.support.stores import A, B, entity_of, version_of
 
-A = Key("Thing", "a")
-B = Key("Thing", "b")
 C = Key("Thing", "c")
 
 BERLIN = timezone(timedelta(hours=2))
-
-
-async def entity_of(tables: Tables, key: Key) -> Entity | None:
-    row = (await tables.lookup([key])).get(key)
-    return None if row is None else row.entity
-
-
-async def version_of(tables: Tables, key: Key) -> int:
-    return (await tables.lookup([key]))[key].version
 
 
 @pytest.mark.parametrize(

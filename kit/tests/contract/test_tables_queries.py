@@ -4,12 +4,12 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from kit.tests.contract.test_tables import A, B, entity_of, version_of
 from sagakit.backends.embedded.database import Database
 from sagakit.backends.embedded.tables import EmbeddedTables
 from sagakit.backends.gcp.datastore import open_datastore
 from sagakit.errors import Contention, OutcomeUnknown, Unavailable
 from sagakit.tables import DUE, EXPIRES_AT, MAX_MUTATIONS, Delete, Insert, Key, Tables, Update
+from tests.support.stores import A, B, entity_of, version_of
 
 
 async def test_due_returns_a_kind_and_range_in_order(tables: Tables):

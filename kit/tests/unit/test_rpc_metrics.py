@@ -96,7 +96,7 @@ def test_port_in_use_is_an_error_that_names_the_setting():
 
 def test_without_a_port_no_metrics_code_is_loaded():
     program = (
-        "import sys, sagakit.run, services.gateway.__main__\n"
+        "import sys, sagakit.run\n"
         "from sagakit.telemetry.prometheus import serve_metrics\n"
         "with serve_metrics('one', '127.0.0.1', None) as measures:\n"
         "    assert not measures.enabled\n"

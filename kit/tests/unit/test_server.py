@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from functools import partial
 from typing import Any
 
 import grpc
@@ -14,15 +13,13 @@ from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoRe
 from grpc_status import rpc_status
 from structlog.testing import capture_logs
 
-from rpc.purchase_pb2 import DESCRIPTOR
-from rpc.purchase_pb2_grpc import PurchaseServicer, add_PurchaseServicer_to_server
 from sagakit import deadline, errors
 from sagakit.application import Application
 from sagakit.grpc.errors import DEFAULT_DEADLINE_SECONDS
 from sagakit.grpc.server import MAX_MESSAGE_BYTES, GrpcServer
 from tests.support.grpcserver import registering
 
-PURCHASE = DESCRIPTOR.services_by_name["Purchase"].full_name
+PARCELS = "com.example.Parcels"
 SERVING, NOT_SERVING = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
 APP = Application(error_domain="shop.example")
 
@@ -31,8 +28,8 @@ APP = Application(error_domain="shop.example")
 async def a_server(
     behaviour: Callable[[bytes, Any], Any], **how: Any
 ) -> AsyncIterator[tuple[GrpcServer, grpc.aio.Channel]]:
-    register = registering(PURCHASE, {"Do": behaviour})
-    server = GrpcServer("127.0.0.1", 0, [register], [PURCHASE], application=APP, **how)
+    register = registering(PARCELS, {"Do": behaviour})
+    server = GrpcServer("127.0.0.1", 0, [register], [PARCELS], application=APP, **how)
     await server.start()
     async with grpc.aio.insecure_channel(f"127.0.0.1:{server.port}") as channel:
         try:
@@ -42,7 +39,7 @@ async def a_server(
 
 
 async def call(channel: grpc.aio.Channel, request: bytes = b"", timeout: float | None = 5) -> bytes:
-    return await channel.unary_unary(f"/{PURCHASE}/Do")(request, timeout=timeout)
+    return await channel.unary_unary(f"/{PARCELS}/Do")(request, timeout=timeout)
 
 
 async def failure(behaviour: Callable[[bytes, Any], Any], **how: Any) -> grpc.aio.AioRpcError:
@@ -80,10 +77,10 @@ async def test_deadline_of_a_call_is_passed_on():
 
 async def test_health_is_not_serving_before_start_and_while_draining():
     async with a_server(echo) as (server, channel):
-        seen = [[await health(channel, service) for service in ("", PURCHASE)]]
+        seen = [[await health(channel, service) for service in ("", PARCELS)]]
         for serving in (True, False):
             await server.set_serving(serving)
-            seen.append([await health(channel, service) for service in ("", PURCHASE)])
+            seen.append([await health(channel, service) for service in ("", PARCELS)])
 
     assert seen == [[NOT_SERVING] * 2, [SERVING] * 2, [NOT_SERVING] * 2]
 
@@ -109,7 +106,7 @@ async def test_reflection_lists_the_services_unless_it_is_turned_off():
             await asyncio.to_thread(listed, server.port)
         assert await call(channel, b"hello") == b"hello"
 
-    assert services == {PURCHASE, "grpc.health.v1.Health", "grpc.reflection.v1alpha.ServerReflection"}
+    assert services == {PARCELS, "grpc.health.v1.Health", "grpc.reflection.v1alpha.ServerReflection"}
     assert raised.value.code() is grpc.StatusCode.UNIMPLEMENTED
 
 
@@ -150,17 +147,23 @@ def reason_of(raised: grpc.aio.AioRpcError) -> str:
 @pytest.mark.parametrize(
     ("method", "code", "reason"),
     [
-        ("GetCart", grpc.StatusCode.INVALID_ARGUMENT, "invalid-argument"),
+        ("GetParcel", grpc.StatusCode.INVALID_ARGUMENT, "invalid-argument"),
         ("Undo", grpc.StatusCode.UNIMPLEMENTED, "unknown-method"),
     ],
 )
 async def test_malformed_message_or_unknown_method_has_a_reason(method, code, reason):
-    register = partial(add_PurchaseServicer_to_server, PurchaseServicer())
+    parsing = health_pb2.HealthCheckRequest.FromString
+    handlers = {"GetParcel": grpc.unary_unary_rpc_method_handler(echo, request_deserializer=parsing)}
+    generated = grpc.method_handlers_generic_handler(PARCELS, handlers)
+
+    def register(server: grpc.aio.Server) -> None:
+        server.add_generic_rpc_handlers((generated,))
+
     server = GrpcServer("127.0.0.1", 0, [register], [], application=APP)
     await server.start()
     async with grpc.aio.insecure_channel(f"127.0.0.1:{server.port}") as channel:
         with pytest.raises(grpc.aio.AioRpcError) as raised:
-            await channel.unary_unary(f"/{PURCHASE}/{method}")(b"\xff\xff", timeout=5)
+            await channel.unary_unary(f"/{PARCELS}/{method}")(b"\xff\xff", timeout=5)
     await server.stop(0)
 
     assert (raised.value.code(), reason_of(raised.value)) == (code, reason)

@@ -6,10 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contract.fields import MAX_AMOUNT
 from sagakit.settings import BackendSettings, LogSettings, ServiceSettings, SettingsError
-from services.payment.settings import Settings as PaymentSettings
-from services.purchase.settings import Settings as PurchaseSettings
 
 MINIMAL = {
     "GOOGLE_CLOUD_PROJECT": "a-project",
@@ -46,8 +43,6 @@ def test_required_variables_are_those_of_the_wire_contract():
     assert settings.backend == BackendSettings("gcp", "a-project")
     assert (settings.auth, settings.production) == (None, False)
     assert settings.reminder_interval_seconds == 15
-    assert PurchaseSettings.from_environ({}) == PurchaseSettings(1800, 30 * 24 * 3600)
-    assert PaymentSettings.from_environ({}) == PaymentSettings("simulated", 100_000)
 
 
 @pytest.mark.parametrize("blank", [None, "", " \n"])
@@ -184,36 +179,6 @@ def test_embedded_backend_needs_a_file_and_no_project():
     )
     with pytest.raises(SettingsError, match="EMBEDDED_FILE is not set"):
         BackendSettings.from_environ({"BACKEND": "embedded"})
-
-
-@pytest.mark.parametrize(
-    ("settings", "name", "value"),
-    [
-        (PurchaseSettings, "ORDER_DEADLINE", "half an hour"),
-        (PurchaseSettings, "ORDER_DEADLINE", "0"),
-        (PurchaseSettings, "ORDER_DEADLINE", "-1"),
-        (PurchaseSettings, "ORDER_DEADLINE", "inf"),
-        (PurchaseSettings, "ORDER_DEADLINE", "2592001"),
-        (PurchaseSettings, "CART_TTL_SECONDS", "0"),
-        (PaymentSettings, "PAYMENT_PROVIDER", "the-bank"),
-        (PaymentSettings, "PAYMENT_PROVIDER", "Simulated"),
-        (PaymentSettings, "PAYMENT_LIMIT", "-1"),
-        (PaymentSettings, "PAYMENT_LIMIT", "1000.50"),
-        (PaymentSettings, "PAYMENT_LIMIT", "a lot"),
-        (PaymentSettings, "PAYMENT_LIMIT", str(MAX_AMOUNT + 1)),
-    ],
-)
-def test_invalid_variable_of_one_service_is_named(settings, name: str, value: str):
-    with pytest.raises(SettingsError, match=f"^{name} must be") as raised:
-        settings.from_environ({name: value})
-
-    assert raised.value.name == name
-
-
-def test_variables_of_one_service_are_used():
-    assert PurchaseSettings.from_environ({"ORDER_DEADLINE": "0.5"}).order_deadline_seconds == 0.5
-    assert PaymentSettings.from_environ({"PAYMENT_LIMIT": "0"}).limit == 0
-    assert PaymentSettings.from_environ({"PAYMENT_LIMIT": str(MAX_AMOUNT)}).limit == MAX_AMOUNT
 
 
 @pytest.mark.parametrize(

@@ -5,15 +5,14 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
-from rpc.purchase_pb2 import DESCRIPTOR
 from sagakit.grpc.server import GrpcServer
 from sagakit.grpc.stream_limit import MAX_STREAMS
 from tests.support.eventually import eventually
 from tests.support.grpcserver import registering
 
-PURCHASE = DESCRIPTOR.services_by_name["Purchase"].full_name
+PARCELS = "com.example.Parcels"
 STATUS = health_pb2.HealthCheckResponse
-WATCH = health_pb2.HealthCheckRequest(service=PURCHASE)
+WATCH = health_pb2.HealthCheckRequest(service=PARCELS)
 
 
 async def echo(request: bytes, _) -> bytes:
@@ -22,7 +21,7 @@ async def echo(request: bytes, _) -> bytes:
 
 @pytest.fixture
 async def server():
-    server = GrpcServer("127.0.0.1", 0, [registering(PURCHASE, {"Do": echo})], [PURCHASE])
+    server = GrpcServer("127.0.0.1", 0, [registering(PARCELS, {"Do": echo})], [PARCELS])
     await server.start()
     yield server
     await server.stop(0)
@@ -41,7 +40,7 @@ async def test_health_watches_are_limited_and_calls_go_through(server, channel):
 
     # With any other status gRPC's clients would not use the connection.
     assert await stub.Watch(WATCH).code() is grpc.StatusCode.UNIMPLEMENTED
-    assert await channel.unary_unary(f"/{PURCHASE}/Do")(b"hello", timeout=5) == b"hello"
+    assert await channel.unary_unary(f"/{PARCELS}/Do")(b"hello", timeout=5) == b"hello"
     assert (await stub.Check(WATCH, timeout=5)).status == STATUS.NOT_SERVING
     await server.set_serving(True)
     assert [(await watch.read()).status for watch in watches] == [STATUS.SERVING] * MAX_STREAMS

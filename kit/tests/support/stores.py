@@ -9,7 +9,7 @@ import pytest
 from sagakit.backends.embedded.database import Database
 from sagakit.backends.embedded.tables import EmbeddedTables
 from sagakit.backends.gcp.datastore import open_datastore
-from sagakit.tables import Tables
+from sagakit.tables import Entity, Key, Tables
 from sagakit.testing.tables import MemoryTables
 from tests.support import cloud
 
@@ -24,6 +24,8 @@ STORES = (
     ]
 )
 """The fake of the unit tests and the three that it stands for; or a real project alone."""
+
+A, B = Key("Thing", "a"), Key("Thing", "b")
 
 OpenTables = Callable[[], AbstractAsyncContextManager[Tables]]
 """Opens the same tables, as another process would."""
@@ -52,3 +54,12 @@ async def _embedded(file: Path) -> AsyncIterator[Tables]:
         yield EmbeddedTables(database)
     finally:
         await database.close()
+
+
+async def entity_of(tables: Tables, key: Key) -> Entity | None:
+    row = (await tables.lookup([key])).get(key)
+    return None if row is None else row.entity
+
+
+async def version_of(tables: Tables, key: Key) -> int:
+    return (await tables.lookup([key]))[key].version

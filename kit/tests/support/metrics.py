@@ -1,4 +1,4 @@
-"""The declared metrics as Prometheus series, and the samples that are exposed."""
+"""Metrics as Prometheus series, and the samples that are exposed."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -7,18 +7,8 @@ import httpx
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from sagakit.telemetry import metrics as kit
 from sagakit.telemetry.instruments import Counter, Histogram, Instrument, Metrics
 from sagakit.telemetry.prometheus import open_meter_provider
-from services.gateway import metrics as gateway
-from services.purchase import metrics as purchase
-
-DECLARED = {
-    "every service": [each for each in vars(kit).values() if isinstance(each, Instrument)],
-    "purchase": [each for each in vars(purchase).values() if isinstance(each, Instrument)],
-    "gateway": [each for each in vars(gateway).values() if isinstance(each, Instrument)],
-}
-ALL = [instrument for instruments in DECLARED.values() for instrument in instruments]
 
 
 @dataclass(frozen=True)
@@ -45,10 +35,6 @@ def series_of(instrument: Instrument) -> Iterator[Series]:
             yield Series(f"{name}_total", labels)
         case _:
             yield Series(name, labels)
-
-
-def declared_series() -> set[Series]:
-    return {series for instrument in ALL for series in series_of(instrument)}
 
 
 class Samples(list[tuple[str, dict[str, str], float]]):

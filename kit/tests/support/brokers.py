@@ -123,6 +123,10 @@ class Broker:
             yield process
 
 
+BrokerAt = Callable[[str], Broker]
+"""Returns a broker by its name."""
+
+
 @asynccontextmanager
 async def process_of(
     module: str,
