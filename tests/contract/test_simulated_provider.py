@@ -8,6 +8,7 @@ from sagakit.errors import Contention, Unavailable
 from sagakit.runtime import Runtime
 from sagakit.tables import Key, Tables
 from sagakit.testing.clock import Clock, impatient
+from sagakit.testing.contracts import OpenTables
 from sagakit.testing.tables import CountedTables
 from services.payment.provider import Canceled, Charged, Declined
 from services.payment.simulated import (
@@ -20,7 +21,6 @@ from services.payment.simulated import (
     to_entry,
 )
 from tests.support.eventually import eventually
-from tests.support.stores import OpenTables
 
 DECLINED = Declined("declined: 1001 is above the limit of 1000")
 

@@ -17,9 +17,9 @@ from rpc import stock_pb2 as stock_pb
 from sagakit.auth.jwt import MAX_LENGTH
 from sagakit.backends import open_provisioner
 from sagakit.bus import SubscriptionSpec
+from sagakit.testing.contracts.brokers import Listener
 from tests.service.gateway_harness import assert_problem
 from tests.support.auth_suite import AuthSuite, an_auth_suite, bearer, found, order
-from tests.support.brokers import Listener
 from tests.support.eventually import eventually
 from tests.support.sse import follow
 

@@ -2,22 +2,36 @@
 
 `import sagakit` does not import this package, and nothing in it runs in production.
 
-| to…                                              | see                                                   |
-|--------------------------------------------------|-------------------------------------------------------|
-| run all services under faults, from a seed       | `Simulation`, `Scenario`, `World`                     |
-| choose what fails                                | `FaultRates`, `UNRELIABLE`, `NO_MESSAGE_LOSS`         |
-| read what came out                               | `Outcome`, `Failure`, `SimulationFailed`              |
-| check each commit                                | `Commit`                                              |
-| test without a backend                           | `MemoryTables`, `MemoryBroker`, `MemoryBus`           |
+| to…                                          | see                                                        |
+|----------------------------------------------|------------------------------------------------------------|
+| run all services under faults, from a seed   | `Simulation`, `Scenario`, `World`                          |
+| choose what fails                            | `FaultRates`, `UNRELIABLE`, `NO_MESSAGE_LOSS`              |
+| check each commit                            | `Commit`                                                   |
+| read the result                              | `Outcome`, `Failure`, `SimulationFailed`                   |
+| let each call of a handler or RPC fail       | `each_await_fails`, `Fault`                                |
+| repeat each delivery                         | `each_delivery_twice`                                      |
+| name the service, act, and check             | `ServiceUnderTest`, `ServiceProcess`, `Left`               |
+| test without a backend                       | `MemoryTables`, `MemoryBroker`, `MemoryBus`                |
+| pull by hand                                 | `MemoryPullSubscription`                                   |
 | count calls, lose responses, cause conflicts | `CountedTables`, `LostResponseTables`, `ConflictingTables` |
-| control time                                     | `Clock`, `impatient`                                  |
-| let tasks run, wait for a condition              | `settled`, `eventually`                               |
+| control time                                 | `Clock`, `impatient`                                       |
+| let tasks run, wait for a condition          | `settled`, `eventually`                                    |
+
+The contract suites for authors of backends are in `sagakit.testing.contracts`; they need the extra `testing`.
 """
 
 from sagakit.testing.backends import Commit
 from sagakit.testing.broker import MemoryBroker
 from sagakit.testing.bus import MemoryBus, MemoryPullSubscription
 from sagakit.testing.clock import Clock, impatient, settled
+from sagakit.testing.enumerated import (
+    Fault,
+    Left,
+    ServiceProcess,
+    ServiceUnderTest,
+    each_await_fails,
+    each_delivery_twice,
+)
 from sagakit.testing.eventually import eventually
 from sagakit.testing.faults import NO_MESSAGE_LOSS, UNRELIABLE, FaultRates
 from sagakit.testing.scenario import Outcome, Scenario
@@ -33,7 +47,9 @@ __all__ = [
     "ConflictingTables",
     "CountedTables",
     "Failure",
+    "Fault",
     "FaultRates",
+    "Left",
     "LostResponseTables",
     "MemoryBroker",
     "MemoryBus",
@@ -41,9 +57,13 @@ __all__ = [
     "MemoryTables",
     "Outcome",
     "Scenario",
+    "ServiceProcess",
+    "ServiceUnderTest",
     "Simulation",
     "SimulationFailed",
     "World",
+    "each_await_fails",
+    "each_delivery_twice",
     "eventually",
     "impatient",
     "settled",

@@ -2,16 +2,15 @@
 
 import asyncio
 import inspect
-from collections.abc import Awaitable, Callable
-from typing import TypeVar
-
-T = TypeVar("T")
+from collections.abc import Callable
+from typing import Any
 
 
-async def eventually(
-    condition: Callable[[], T | Awaitable[T]], seconds: float = 10.0, pause: float = 0.01
-) -> T:
-    """Return the first true value of `condition`; fail with its last value after `seconds`."""
+async def eventually(condition: Callable[[], Any], seconds: float = 10.0, pause: float = 0.01) -> Any:
+    """Return the first true value of `condition`, which may be a coroutine function.
+
+    Raises AssertionError with its last value after `seconds`.
+    """
     async with asyncio.timeout(seconds + 5):
         deadline = asyncio.get_running_loop().time() + seconds
         while True:

@@ -10,14 +10,11 @@ from sagakit.runtime import Runtime
 from sagakit.service import ServiceFactory
 from sagakit.settings import ServiceSettings
 from sagakit.testing.backends import FaultyBus, FaultyTables
+from sagakit.testing.direct import DirectCalls
 from sagakit.testing.loop import Group, VirtualLoop, owner
 
 if TYPE_CHECKING:
-    import grpc
-
     from sagakit.testing.world import World
-
-    Method = grpc.RpcMethodHandler[Any, Any]
 
 START = 1_800_000_000.0
 """Start of virtual time, in seconds since the epoch."""
@@ -46,7 +43,7 @@ class SimulatedProcess:
         self._group = Group()
         self._bus: FaultyBus | None = None
         self._context = contextvars.copy_context()
-        self._methods: dict[str, Method] = {}
+        self._calls = DirectCalls()
 
     @property
     def alive(self) -> bool:
@@ -63,7 +60,7 @@ class SimulatedProcess:
         backend = self.world.scenario.connect(self, backend)
         messaging = Messaging(self.service, self._settings, backend, self.runtime(), self._build)
         for register in messaging.service.servicers:
-            register(self)
+            register(self._calls)
         running = self._context.run(asyncio.create_task, messaging.run())
         running.add_done_callback(self._ended)
 
@@ -107,21 +104,11 @@ class SimulatedProcess:
         """Call a gRPC method and return its response. Raises SagaError, or Died."""
         if self._bus is None:
             raise Died
-        behavior: Any = self._methods[method].unary_unary
-        task = self._context.run(asyncio.create_task, behavior(request, None))
+        task = self._context.run(asyncio.create_task, self._calls.call(method, request))
         try:
             return await task
         except asyncio.CancelledError:
             raise Died from None
-
-    def add_generic_rpc_handlers(self, _: Any) -> None:
-        """Ignore what gRPC's generated code registers first."""
-
-    def add_registered_method_handlers(
-        self, _: str, methods: "dict[str, grpc.RpcMethodHandler[Any, Any]]"
-    ) -> None:
-        """Keep the methods that gRPC's generated code registers."""
-        self._methods |= methods
 
     def runtime(self) -> Runtime:
         """Return the process's clocks, and the randomness of the run."""

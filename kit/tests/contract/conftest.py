@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 
 from sagakit.tables import Insert, Mutation, Tables, Update
+from sagakit.testing.contracts import OpenTables
 from tests.support import cloud
 from tests.support.brokers import BROKERS, Broker, BrokerAt
 from tests.support.counter import COUNTER
-from tests.support.stores import STORES, OpenTables, opener
+from tests.support.stores import STORES, opener
 
 
 @pytest.fixture(params=STORES)

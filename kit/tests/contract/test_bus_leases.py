@@ -9,7 +9,8 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from sagakit.bus import Bus
-from tests.support.brokers import Broker, BrokerAt, Listener, a_message, keep
+from sagakit.testing.contracts.brokers import Listener, a_message, keep
+from tests.support.brokers import Broker, BrokerAt
 
 Scenario = Callable[[Broker, str, str], Awaitable[None]]
 """Is called with a broker, and a topic and a subscription of its own."""

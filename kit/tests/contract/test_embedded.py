@@ -16,10 +16,12 @@ from sagakit.backends.embedded.wake import Waker
 from sagakit.errors import Unavailable
 from sagakit.runtime import Runtime
 from sagakit.tables import UNREADABLE, Insert, Key
-from tests.support.brokers import Broker, BrokerAt, Listener, a_message, ack, keep, nack
+from sagakit.testing.contracts import OpenTables
+from sagakit.testing.contracts.brokers import Listener, a_message, ack, keep, nack
+from tests.support.brokers import Broker, BrokerAt
 from tests.support.eventually import eventually
 from tests.support.peer import ECHOES
-from tests.support.stores import OpenTables, opener
+from tests.support.stores import opener
 
 TOPIC = "things"
 ONE = "one-service.things"

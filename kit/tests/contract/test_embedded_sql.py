@@ -10,7 +10,7 @@ from sagakit.backends.embedded.tables import EmbeddedTables
 from sagakit.bus import SubscriptionSpec
 from sagakit.runtime import Runtime
 from sagakit.tables import Delete, Insert, Key, Update
-from tests.support.brokers import Listener, a_message, nack
+from sagakit.testing.contracts.brokers import Listener, a_message, nack
 
 KEY = Key("Thing", "a")
 SPEC = SubscriptionSpec("one", "things", "dead-letter", max_delivery_attempts=1)

@@ -9,6 +9,7 @@ from sagakit.errors import FailedPrecondition, Rejected
 from sagakit.store import Changes, Snapshot
 from sagakit.tables import Insert, Key, Tables
 from sagakit.testing.clock import Clock
+from sagakit.testing.contracts import OpenTables
 from sagakit.testing.tables import ConflictingTables, CountedTables
 from tests.support.counter import (
     COUNTER,
@@ -23,7 +24,6 @@ from tests.support.counter import (
     once,
     rejecting,
 )
-from tests.support.stores import OpenTables
 
 
 async def test_state_inbox_and_outbox_are_written_in_one_commit(tables: Tables):

@@ -23,8 +23,8 @@ from sagakit import (
 )
 from sagakit.store import Decide
 from sagakit.tables import DUE, Insert, Tables
+from sagakit.testing.contracts import OpenTables
 from tests.support.counter import a_store
-from tests.support.stores import OpenTables
 
 NAMES = [f"p{n:02}" for n in range(20)]
 QUIET = [f"p{n:02}-quiet" for n in range(20)]

@@ -9,6 +9,7 @@ from sagakit.errors import Contention, OutcomeUnknown, Unavailable
 from sagakit.store import Changes, Snapshot
 from sagakit.tables import Insert, Key, Tables
 from sagakit.testing.clock import impatient
+from sagakit.testing.contracts import OpenTables
 from sagakit.testing.tables import ConflictingTables, CountedTables, LostResponseTables
 from tests.support.counter import (
     COUNTER,
@@ -21,7 +22,6 @@ from tests.support.counter import (
     entities,
     once,
 )
-from tests.support.stores import OpenTables
 
 
 async def test_parallel_increments_by_several_processes_lose_no_update(open_tables: OpenTables):

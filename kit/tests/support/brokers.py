@@ -1,29 +1,31 @@
-"""Every implementation of `Bus`, opened once for each process of a test; and recording listeners."""
+"""Every implementation of `Bus`, opened once for each process of a test."""
 
 import asyncio
 import os
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass, field, replace
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 from google.pubsub_v1.services.publisher import PublisherAsyncClient
 from google.pubsub_v1.services.publisher.transports import PublisherGrpcAsyncIOTransport
 
+from sagakit.backends import open_pull_subscription
 from sagakit.backends.embedded.bus import EmbeddedBus
 from sagakit.backends.embedded.database import Database
 from sagakit.backends.gcp.channels import aio_transport
 from sagakit.backends.gcp.provision import DEAD_AFTER_SECONDS, PubsubProvisioner, open_pubsub_provisioner
 from sagakit.backends.gcp.pubsub import open_pubsub
-from sagakit.bus import Bus, Delivery, Message, Provisioner, SubscriptionSpec
+from sagakit.bus import Bus, Provisioner, PullSubscription, SubscriptionSpec
 from sagakit.runtime import Runtime
+from sagakit.settings import BackendSettings
 from sagakit.testing.broker import MemoryBroker
-from sagakit.testing.bus import MemoryBus
+from sagakit.testing.bus import MemoryBus, MemoryPullSubscription
+from sagakit.testing.contracts import BrokerUnderTest
 from tests.support import cloud
-from tests.support.eventually import eventually
 
 ROOT = Path(__file__).parents[2]
 
@@ -35,8 +37,8 @@ BROKERS = (
 """If a real project is configured, that alone."""
 
 
-@dataclass(frozen=True, slots=True)
-class Broker:
+@dataclass(frozen=True)
+class Broker(BrokerUnderTest):
     """A broker of the test's own, without topics."""
 
     name: str
@@ -61,6 +63,10 @@ class Broker:
             return cloud.open_cloud_bus(self.project, self.lease_seconds)
         return open_pubsub(self.project, self.emulator, self.lease_seconds)
 
+    @property
+    def ignores_first_retry_delay(self) -> bool:
+        return self.name not in {"memory", "embedded"}
+
     def provisioner(self) -> AbstractAsyncContextManager[Provisioner]:
         if self.name == "memory":
             return self._memory()
@@ -70,14 +76,14 @@ class Broker:
             return cloud.open_cloud_provisioner(self.project)
         return open_pubsub_provisioner(self.project, self.emulator)
 
-    async def provision(self, topic: str, *subscriptions: str, **settings) -> None:
-        """Create subscriptions, with short retry delays and leases unless `settings` differ."""
-        short = {"min_retry_seconds": 0.2, "max_retry_seconds": 1, "ack_deadline_seconds": self.lease_seconds}
-        async with self.provisioner() as provisioner:
-            await provisioner.ensure_topic(topic)
-            for name in subscriptions:
-                spec = SubscriptionSpec(name, topic, None)
-                await provisioner.ensure_subscription(replace(spec, **{**short, **settings}))
+    def pull_subscription(self, name: str) -> AbstractAsyncContextManager[PullSubscription]:
+        if self.name == "memory":
+            return nullcontext(MemoryPullSubscription(self.memory, name))
+        if self.name == "embedded":
+            return open_pull_subscription(BackendSettings("embedded", embedded_file=self.file), name)
+        return open_pull_subscription(
+            BackendSettings("gcp", self.project, pubsub_emulator=self.emulator), name
+        )
 
     async def delete_topic(self, topic: str) -> None:
         """Delete a topic, as an operator does by hand; its subscriptions remain."""
@@ -161,52 +167,3 @@ async def delete_pubsub_topic(project: str, emulator: str, topic: str) -> None:
     transport = aio_transport(PublisherGrpcAsyncIOTransport, emulator)
     await PublisherAsyncClient(transport=transport).delete_topic(topic=f"projects/{project}/topics/{topic}")
     await transport.close()
-
-
-def ack(delivery: Delivery) -> None:
-    delivery.ack()
-
-
-def nack(delivery: Delivery) -> None:
-    delivery.nack()
-
-
-def keep(_: Delivery) -> None:
-    """Settle nothing: the message stays in flight."""
-
-
-class Listener:
-    """Records deliveries and their times, and settles each with `settle`."""
-
-    def __init__(self, settle: Callable[[Delivery], None] = ack) -> None:
-        self.deliveries: list[Delivery] = []
-        self.times: list[float] = []
-        self.settle = settle
-
-    def __call__(self, delivery: Delivery) -> None:
-        self.deliveries.append(delivery)
-        self.times.append(asyncio.get_running_loop().time())
-        self.settle(delivery)
-
-    @property
-    def bodies(self) -> list[str]:
-        return [delivery.message.data.decode() for delivery in self.deliveries]
-
-    @property
-    def attempts(self) -> list[int]:
-        return [delivery.attempt for delivery in self.deliveries]
-
-    async def has(self, count: int, seconds: float = 10) -> list[str]:
-        """Wait until `count` messages were delivered, and return their bodies."""
-        await eventually(lambda: len(self.deliveries) >= count, seconds)
-        return self.bodies
-
-    async def stays_silent(self, seconds: float) -> bool:
-        """Return whether nothing is delivered for `seconds`."""
-        before = len(self.deliveries)
-        await asyncio.sleep(seconds)
-        return len(self.deliveries) == before
-
-
-def a_message(body: str = "hello", **attributes: str) -> Message:
-    return Message(body.encode(), attributes)

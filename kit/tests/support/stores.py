@@ -1,7 +1,7 @@
 """Every implementation of `Tables`; each is opened empty, once for each process of a test."""
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -9,7 +9,8 @@ import pytest
 from sagakit.backends.embedded.database import Database
 from sagakit.backends.embedded.tables import EmbeddedTables
 from sagakit.backends.gcp.datastore import open_datastore
-from sagakit.tables import Entity, Key, Tables
+from sagakit.tables import Tables
+from sagakit.testing.contracts import OpenTables
 from sagakit.testing.tables import MemoryTables
 from tests.support import cloud
 
@@ -24,11 +25,6 @@ STORES = (
     ]
 )
 """The fake of the unit tests and the three that it stands for; or a real project alone."""
-
-A, B = Key("Thing", "a"), Key("Thing", "b")
-
-OpenTables = Callable[[], AbstractAsyncContextManager[Tables]]
-"""Opens the same tables, as another process would."""
 
 
 def opener(store: str, file: Path, project: str, emulator: str) -> OpenTables:
@@ -54,12 +50,3 @@ async def _embedded(file: Path) -> AsyncIterator[Tables]:
         yield EmbeddedTables(database)
     finally:
         await database.close()
-
-
-async def entity_of(tables: Tables, key: Key) -> Entity | None:
-    row = (await tables.lookup([key])).get(key)
-    return None if row is None else row.entity
-
-
-async def version_of(tables: Tables, key: Key) -> int:
-    return (await tables.lookup([key]))[key].version
