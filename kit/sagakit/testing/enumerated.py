@@ -116,13 +116,13 @@ class ServiceProcess(DirectCalls):
             register(self)
 
     async def handle(self, event: Event) -> Outcome:
-        """Have an event handled, as the consumer does. Its `topic` says who published it."""
+        """Have an event handled, as the consumer does. Its `topic` names the publisher."""
         return await self._handlers[event.type](event)
 
 
 @dataclass(frozen=True, slots=True)
 class Left:
-    """What is left after everything has succeeded."""
+    """The state after everything has succeeded."""
 
     service: str
     tables: MemoryTables

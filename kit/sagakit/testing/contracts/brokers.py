@@ -1,4 +1,4 @@
-"""What the contract suites of brokers need: a broker of a test's own, and recording listeners."""
+"""Material of the contract suites of brokers: a broker of a test's own, and recording listeners."""
 
 import asyncio
 from collections.abc import Callable
