@@ -13,6 +13,7 @@ from typing import Any
 import httpx
 from click.testing import CliRunner
 
+from contract.tickets import PUBLISHED_BY
 from contract.topology import TOPOLOGY
 from sagactl.__main__ import main
 from sagakit.backends import Backend, open_broker
@@ -154,7 +155,10 @@ async def observed_suite(
     environ: Mapping[str, str], observed: Observed, traces: Traces | None = None, **more: Any
 ) -> AsyncIterator[Suite]:
     runtime_of = traces.runtime_of if traces else lambda _: Runtime(sleep=_briefly)
-    async with running_suite(environ, between=observed.between, runtime_of=runtime_of, **more) as suite:
+    # The services of an order, whose answers are recorded; further ones may come.
+    others = {"without": [name for name in TOPOLOGY.names if name not in PUBLISHED_BY]}
+    more = {**others, "between": observed.between, "runtime_of": runtime_of, **more}
+    async with running_suite(environ, **more) as suite:
         yield suite
 
 
@@ -167,9 +171,10 @@ async def gateway(
     traces: Traces | None = None,
 ) -> AsyncIterator[httpx.AsyncClient]:
     """Return a client of a gateway with these settings; without `targets` no service is behind it."""
-    addresses = TOPOLOGY.address_environ(
-        dict.fromkeys(TOPOLOGY.grpc_services, "ipv4:127.0.0.1:1") | dict(targets)
-    )
+    unreachable = dict.fromkeys(TOPOLOGY.grpc_services, "ipv4:127.0.0.1:1")
+    # Whether further services serve is recorded nowhere: purchase answers for them.
+    others = dict.fromkeys(unreachable.keys() - PUBLISHED_BY.keys(), targets.get("purchase", ""))
+    addresses = TOPOLOGY.address_environ(unreachable | {**(others if targets else {}), **targets})
     settings = Settings.from_environ({**addresses, **environ})
     tracer = traces.tracer("gateway") if traces else None
     clients = Clients(settings.targets, settings.limits.request_seconds, tracer)

@@ -16,7 +16,8 @@ def test_only_the_addresses_have_to_be_set():
     settings = Settings.from_environ(ADDRESSES)
 
     targets = {name: f"ipv4:127.0.0.1:{port}" for name, port in PORTS.items()}
-    assert settings == Settings(Addresses(**targets))
+    addresses = {name.replace("-", "_"): target for name, target in targets.items()}
+    assert settings == Settings(Addresses(**addresses))
     assert settings.targets == targets
     assert (settings.host, settings.port, settings.production) == ("127.0.0.1", 8080, False)
     assert settings.limits == RequestLimits(request_seconds=10, concurrent_requests=512)

@@ -78,7 +78,7 @@ def test_each_service_has_its_own_lane():
         ),
     )
 
-    names, *rows = lines(state)[-6:]
+    names, *rows = lines(state, width=80 + 15 * (len(TOPOLOGY.topics) - 4))[-6:]
 
     services = ("purchase", "stock", "payment", "delivery", "purchase")
     statuses = ("pre-approved", "reserved", "paid", "delivery-arranged", "approved")
