@@ -128,7 +128,7 @@ class RestoredShop(Shop):
 
     def expects(self, dead_letter: Message) -> bool:
         """Reports about the orders that the restore has lost are expected."""
-        return bool(self.lost) and dead_letter.attributes["dead_letter_reason"] == "unknown-order"
+        return bool(self.lost) and dead_letter.attributes.get("dead_letter_reason") == "unknown-order"
 
 
 def own_kinds(services: Sequence[str]) -> Sequence[str]:

@@ -106,7 +106,7 @@ class Shop(Scenario):
     def expects(self, dead_letter: Message) -> bool:
         """Forgeries are rejected."""
         attributes = dead_letter.attributes
-        reason = attributes["dead_letter_reason"]
+        reason = attributes.get("dead_letter_reason", "")
         return attributes["eventid"].startswith(FORGED) and reason.startswith(NOT_PUBLISHED_BY)
 
     async def problems(self) -> Iterable[str]:

@@ -25,14 +25,6 @@ async def shop() -> PaymentHarness:
     return PaymentHarness()
 
 
-async def test_redelivered_order_is_charged_once(shop: PaymentHarness):
-    outcomes = [await shop.payment.charge("e1", a_ticket(RESERVED)) for _ in range(3)]
-
-    assert outcomes == [Outcome.APPLIED, Outcome.DUPLICATE, Outcome.DUPLICATE]
-    assert (shop.provider.calls, shop.provider.balance) == (["charge"], 300)
-    assert shop.published == [TicketMessage("o", PAID, BLUE, 300)]
-
-
 async def test_repeated_request_gets_the_first_reply(shop: PaymentHarness):
     await shop.payment.charge("e1", a_ticket(RESERVED))
 

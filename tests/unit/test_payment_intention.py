@@ -32,16 +32,6 @@ async def test_provider_is_asked_after_the_intention_is_committed(shop: PaymentH
     assert await shop.status() == CHARGED
 
 
-async def test_crash_after_the_charge_charges_once(shop: PaymentHarness):
-    await shop.crash_while_charging()
-    status = await shop.status()
-
-    await shop.payment.charge("e1", a_ticket(RESERVED))
-
-    assert (status, await shop.status(), shop.statuses) == (CHARGING, CHARGED, [PAID])
-    assert (shop.provider.balance, shop.provider.calls) == (300, ["charge", "charge"])
-
-
 @pytest.mark.parametrize(
     ("amount", "end", "replies"),
     [(300, CHARGED, [(PAID, 300, None)]), (TOO_MUCH, DECLINED, [(PAYMENT_FAILED, TOO_MUCH, "too much")])],

@@ -11,7 +11,6 @@ from contract.tickets import (
     PRE_APPROVED,
     RESERVE_FAILED,
     RESERVED,
-    CartItem,
     TicketMessage,
 )
 from sagakit.consumer import Outcome
@@ -27,14 +26,6 @@ async def shop() -> StockHarness:
     shop = StockHarness()
     await shop.put()
     return shop
-
-
-async def test_redelivered_order_is_reserved_once(shop: StockHarness):
-    outcomes = [await shop.stock.reserve("e1", a_ticket(PRE_APPROVED)) for _ in range(3)]
-
-    assert outcomes == [Outcome.APPLIED, Outcome.DUPLICATE, Outcome.DUPLICATE]
-    assert await shop.units() == Shard(available=7, reserved=3)
-    assert shop.published == [TicketMessage("o", RESERVED, (CartItem("blue", 3),), 300)]
 
 
 async def test_repeated_request_gets_the_first_reply(shop: StockHarness):
