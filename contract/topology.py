@@ -11,6 +11,7 @@ TOPOLOGY = Topology(
             awaits=("stock", "delivery"),
             grpc_services=("com.example.service.purchase.Purchase",),
             expiring_kinds=("Cart",),
+            backfill="services.purchase.backfill:TICKETS",
         ),
         ServiceDeclaration(
             "stock",

@@ -56,7 +56,6 @@ PROJECT = Project(
         "top": "sagactl.cli.top",
         "order": "sagactl.cli.order",
         "pending": "sagactl.cli.pending",
-        "audit": "sagactl.cli.audit",
         "reconcile": "sagactl.cli.reconcile",
         "stock": "sagactl.cli.stock",
         "provider": "sagactl.cli.provider",
@@ -65,6 +64,7 @@ PROJECT = Project(
     gateway=GATEWAY,
     seeds=("seed",),
     ready_lines=ready_lines,
+    audits={"orders": "sagactl.inspect.audit:ORDERS"},
     subject=subject,
     verify=verify,
     status_colours={

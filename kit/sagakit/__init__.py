@@ -16,6 +16,8 @@ provisioning are in `sagakit.backends`. Everything named here is public; other m
 | publish again until a reply arrives         | `RemindFn`, `ReminderSchedule`, `due_property`   |
 | call another system in a saga               | `SideEffects`                                    |
 | work beside the events, in the background   | `Task`                                           |
+| check stored records (`sagactl audit`)      | `Audit`, `AuditReport`                           |
+| publish again what a new service has missed | `Backfill`                                       |
 | report an error                             | `SagaError` and its subclasses                   |
 | read settings of its own                    | `settings.read`, `.variable`, `.CONFIG`          |
 | have metrics of its own                     | `Metrics`, `Counter`, `Gauge`, `Histogram`       |
@@ -27,6 +29,8 @@ provisioning are in `sagakit.backends`. Everything named here is public; other m
 
 from sagakit import settings
 from sagakit.application import Application
+from sagakit.audits import Audit, AuditReport
+from sagakit.backfill import Backfill
 from sagakit.bus import Bus, Message, Provisioner, SubscriptionSpec, subscription_name
 from sagakit.codec import Stored, from_entity, to_entity
 from sagakit.consumer import Handler, Outcome
@@ -61,7 +65,10 @@ from sagakit.topology import ServiceDeclaration, Topology
 
 __all__ = [
     "Application",
+    "Audit",
+    "AuditReport",
     "BackendSettings",
+    "Backfill",
     "Backoff",
     "BodyCodec",
     "Bus",

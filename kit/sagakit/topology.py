@@ -49,6 +49,10 @@ class ServiceDeclaration:
     """Its CPU and memory in a cluster."""
     expiring_kinds: Sequence[str] = ()
     """Kinds of its own, beside its inbox, whose entities expire at their `expires_at`."""
+    audit: str = ""
+    """`module:NAME` of an `Audit` of its records, which `sagactl audit` runs."""
+    backfill: str = ""
+    """`module:NAME` of a `Backfill`: the records from which `sagactl backfill` publishes its events again."""
     module: str = ""
     """Its Python package, which `python -m` runs; "": `services.<package>`."""
 

@@ -107,7 +107,7 @@ class UseCases:
             about = (cart.owner, trace_id, self._also_awaits)
             ticket = tickets.opened(orderid, cartid, cart.items, now, *about)
             writes = {**put(carts.check_out(cart, orderid)), **self._writes(ticket, now)}
-            published = [_event(ticket, eventid, now)]
+            published = [to_event(ticket, eventid, now)]
             return Changes(ticket, writes, published, self._orders.opened)
 
         command = Command(commandid, cartid, {"checkout": cartid})
@@ -127,7 +127,7 @@ class UseCases:
             after = tickets.cancel(before, tickets.CLIENT, now, trace_id)
             if after == before:
                 return Changes(before)
-            published = [_event(after, eventid, now)]
+            published = [to_event(after, eventid, now)]
             return Changes(after, self._writes(after, now), published, self._recording(before, after))
 
         command = Command(commandid, orderid, {"cancel": orderid})
@@ -171,7 +171,7 @@ class UseCases:
             after, publish = tickets.reported(before, report)
             if after == before and not publish:
                 return Changes(Outcome.IGNORED)
-            published = [_event(after, eventid, report.time)] if publish else []
+            published = [to_event(after, eventid, report.time)] if publish else []
             writes = self._writes(after, report.time)
             return Changes(Outcome.APPLIED, writes, published, self._recording(before, after))
 
@@ -190,7 +190,7 @@ class UseCases:
         awaited = ticket.awaits_reply_of
         if awaited is None and ticket.status == before.status:
             return Changes(None, writes)
-        published = [_event(ticket, eventid, now, is_reminder=awaited is not None)]
+        published = [to_event(ticket, eventid, now, is_reminder=awaited is not None)]
         return Changes(awaited, writes, published, self._recording(before, ticket))
 
     def _recording(self, before: Ticket, after: Ticket) -> Callable[[], None] | None:
@@ -233,7 +233,7 @@ class UseCases:
         )
 
 
-def _event(ticket: Ticket, eventid: str, now: float, *, is_reminder: bool = False) -> Event:
+def to_event(ticket: Ticket, eventid: str, now: float, *, is_reminder: bool = False) -> Event:
     digest = owner_digest(ticket.orderid, ticket.owner)
     message = TicketMessage(ticket.orderid, ticket.status, ticket.items, ticket.amount, ticket.reason, digest)
     return ticket_event(message, eventid, now, is_reminder=is_reminder)

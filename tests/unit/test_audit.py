@@ -87,7 +87,6 @@ def test_balanced_records_have_no_problems():
         "  canceled: 1",
         "item blue: 20 added; 14 available, 0 reserved, 6 sold",
         "charged 600 - refunded 300 = 300; approved for payment: 300",
-        "outboxes: 0 unpublished events",
     ]
 
 

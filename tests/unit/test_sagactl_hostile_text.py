@@ -139,6 +139,8 @@ INSPECT: Sequence[Sequence[str]] = (
     ("audit",),
     ("reconcile", "--older-than", "0"),
     ("reconcile", "--older-than", "0", "--execute", "--cancel-lost", "--rate", "1000"),
+    ("backfill", "delivery"),
+    ("backfill", "delivery", "--execute", "--rate", "1000"),
     ("dlq", "list"),
     ("dlq", "show"),
     ("dlq", "redrive"),

@@ -34,6 +34,7 @@ ON_ONE_SUITE = [
     ("pending",),
     ("audit",),
     ("reconcile",),
+    ("backfill", "delivery"),
     ("dlq", "list"),
     ("dlq", "show"),
     ("dlq", "redrive"),

@@ -8,9 +8,12 @@ from collections.abc import Mapping
 from dataclasses import replace
 from importlib.metadata import entry_points
 from pathlib import Path
+from typing import TypeVar
 
 from sagakit.ctl.errors import CommandError
 from sagakit.ctl.project import Project
+
+T = TypeVar("T")
 
 VARIABLE = "SAGA_PROJECT"
 ENTRY_POINTS = "sagactl"
@@ -34,14 +37,19 @@ def load_project(reference: str = "", environ: Mapping[str, str] = os.environ) -
     reference = reference or environ.get(VARIABLE, "") or found_here
     if not reference:
         return None
+    return replace(load_object(reference, Project), reference=reference, root=root)
+
+
+def load_object(reference: str, kind: type[T]) -> T:
+    """Return the object that `module:NAME` names. Raises CommandError if it is none of that kind."""
     module, _, name = reference.partition(":")
     try:
         found = getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError, ValueError) as error:
-        raise CommandError(f"cannot load the project {reference}: {error}") from error
-    if not isinstance(found, Project):
-        raise CommandError(f"{reference} is no sagakit.ctl.project.Project")
-    return replace(found, reference=reference, root=root)
+        raise CommandError(f"cannot load the {kind.__name__.lower()} {reference}: {error}") from error
+    if not isinstance(found, kind):
+        raise CommandError(f"{reference} is no {kind.__module__}.{kind.__name__}")
+    return found
 
 
 def root_of(folder: Path) -> Path | None:

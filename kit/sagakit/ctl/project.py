@@ -65,6 +65,8 @@ class Project:
     """Lines that `up` prints once everything is ready."""
     migrations: Mapping[str, Migration] = field(default_factory=dict)
     """By name. Each is defined beside the kind that it converts."""
+    audits: Mapping[str, str] = field(default_factory=dict)
+    """Audits of several services' records: name → `module:NAME` of an `Audit`."""
     subject: Callable[[Message], str] = _no_subject
     """Returns what a message is about in a few words, such as `order 7: paid`, or ""."""
     verify: Verify | None = None
