@@ -27,7 +27,7 @@ class Backfill:
     event: Callable[[str, Entity, float], Event | None]
     """Returns the last event of the entity with that name, published at that time; None: it has none.
 
-    None as well while more is to come: that event will reach the new service by itself. Its eventid is not
+    None as well while more is to come: that event will reach the new service anyway. Its eventid is not
     used. Raises Poison if the entity is corrupt."""
 
 
@@ -38,7 +38,7 @@ class Backfilled:
     cursor: str
     """Continue after this one."""
     event: Event | None = None
-    """What was published, or would be."""
+    """The event that was published, or would be."""
     problem: str = ""
     """Why nothing was; "" if nothing is wrong."""
 
