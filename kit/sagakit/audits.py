@@ -13,10 +13,10 @@ PAGE = 300
 
 @dataclass(frozen=True, slots=True)
 class AuditReport:
-    """What an audit found."""
+    """The result of an audit."""
 
     problems: Sequence[str] = ()
-    """What does not agree, a line each."""
+    """Disagreements between records, a line each."""
     summary: Sequence[str] = ()
     """Totals, a line each."""
 
