@@ -71,7 +71,7 @@ def blocks(page: str) -> list[Block]:
 
 def script(page: str) -> str:
     """Return the shell script that runs a page; it leaves the output of the block in line N in `out.N`."""
-    lines = ["set -eu -o pipefail", "trap 'kill $(jobs -p) 2>/dev/null || true; wait' EXIT"]
+    lines = ["set -eu -o pipefail; page=$PWD", "trap 'kill $(jobs -p) 2>/dev/null || true; wait' EXIT"]
     if WITH_THE_SUITE in page:
         lines += _start("make run\n", 0, "ready: ")
     for block in blocks(page):
@@ -86,7 +86,7 @@ def script(page: str) -> str:
         elif block.verb == "run":
             lines += [
                 f"echo line {block.line}",
-                f"{{ {text}}} >out.{block.line} 2>&1 || {{ cat out.{block.line}; exit 1; }}",
+                f"{{ {text}}} >$page/out.{block.line} 2>&1 || {{ cat $page/out.{block.line}; exit 1; }}",
             ]
     return "\n".join(lines) + "\n"
 
@@ -112,9 +112,9 @@ def unmarked(page: str) -> Iterable[Block]:
 def _start(text: str, line: int, until: str) -> list[str]:
     return [
         f"echo line {line}",
-        f"{{ {text}}} >out.{line} 2>&1 & started=$!; deadline=$((SECONDS + {WAIT_SECONDS}))",
-        f"until grep -qF {shlex.quote(until)} out.{line}; do",
-        f"  kill -0 $started && [ $SECONDS -lt $deadline ] || {{ cat out.{line}; exit 1; }}; sleep 0.1",
+        f"{{ {text}}} >$page/out.{line} 2>&1 & started=$!; deadline=$((SECONDS + {WAIT_SECONDS}))",
+        f"until grep -qF {shlex.quote(until)} $page/out.{line}; do",
+        f"  kill -0 $started && [ $SECONDS -lt $deadline ] || {{ cat $page/out.{line}; exit 1; }}; sleep 0.1",
         "done",
     ]
 

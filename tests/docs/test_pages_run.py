@@ -15,6 +15,10 @@ from tests.docs.blocks import ROOT, pages, script, unprinted
 BIN = Path(sys.executable).parent
 RUN = [page for page in pages() if re.search(r"<!-- run", page.read_text())]
 
+# In a folder without a Makefile, the repository's is meant. Its environment is up to date: make must not ask
+# an index about that.
+MAKE = f'() {{ [ -f Makefile ] || set -- -C {ROOT} -o .venv/.run -o .venv/.dev "$@"; command make "$@"; }}'
+
 pytestmark = pytest.mark.timeout(300)
 
 
@@ -38,8 +42,7 @@ def environ(directory: Path) -> dict[str, str]:
         "BACKEND": "embedded",
         "RUN_DIR": str(directory / ".run"),
         "SWEEP_SECONDS": "1",
-        # The environment of the checkout is up to date; make must not ask an index about that.
-        "BASH_FUNC_make%%": f'() {{ command make -C {ROOT} -o .venv/.run -o .venv/.dev "$@"; }}',
+        "BASH_FUNC_make%%": MAKE,
     }
 
 

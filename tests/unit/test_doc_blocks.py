@@ -49,7 +49,7 @@ def test_script_writes_files_and_runs_blocks():
     lines = script(PAGE)
 
     assert "cat >greet.py" in lines
-    assert "{ python greet.py\n} >out.10" in lines
+    assert "{ python greet.py\n} >$page/out.10" in lines
 
 
 @pytest.mark.parametrize(("printed", "missing"), [("hello, Ada\n", []), ("hello\n", ["hello, …"])])
