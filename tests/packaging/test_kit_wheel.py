@@ -5,6 +5,7 @@ import re
 import shutil
 import signal
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,10 +21,27 @@ SHOP_ONLY = ("fastapi", "click", "rich", "uvicorn", "google.cloud.datastore")
 pytestmark = pytest.mark.timeout(300)
 
 
+MAX_PACKAGES = 12
+MAX_IMPORT_SECONDS = 0.3
+MAX_SECONDS_TO_A_SAGA = 120
+
+
 @pytest.fixture(scope="module")
-def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def began() -> float:
+    """When the installation of the kit began."""
+    return time.monotonic()
+
+
+@pytest.fixture(scope="module")
+def python(began: float, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The Python of an environment in which nothing is installed but the kit's wheel with gRPC."""
     return make_environment(tmp_path_factory.mktemp("kit"), "grpc")
+
+
+@pytest.fixture(scope="module")
+def bare(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The Python of an environment with the kit's wheel without extras."""
+    return make_environment(tmp_path_factory.mktemp("bare"), "")
 
 
 @pytest.fixture
@@ -48,6 +66,35 @@ def hello(python: Path, tmp_path: Path) -> Iterator:
     for process in running:
         process.kill()
         process.communicate()
+
+
+def test_saga_is_finished_two_minutes_after_the_installation_began(began: float, hello):
+    assert hello("provision").wait(30) == 0
+    hello("greeter")
+    hello("translator")
+
+    assert hello("greet", "Ada").wait(MAX_SECONDS_TO_A_SAGA) == 0
+
+    assert time.monotonic() - began < MAX_SECONDS_TO_A_SAGA
+
+
+def test_kit_without_extras_is_few_packages(bare: Path):
+    listed = (bare, "-m", "pip", "list", "--format=freeze", "--exclude", "pip", "--exclude", "setuptools")
+    packages = subprocess.run(listed, capture_output=True, text=True, check=True).stdout.split()
+
+    assert "sagakit" in " ".join(packages)
+    assert len(packages) <= MAX_PACKAGES
+
+
+def test_kit_is_imported_quickly(bare: Path):
+    """The best of five: CPU time, which the load of the machine changes less than time on the clock."""
+    code = "import time; began = time.process_time(); import sagakit; print(time.process_time() - began)"
+    run = (bare, "-c", code)
+    seconds = [
+        float(subprocess.run(run, capture_output=True, text=True, check=True).stdout) for _ in range(5)
+    ]
+
+    assert min(seconds) < MAX_IMPORT_SECONDS
 
 
 def test_kit_needs_nothing_of_the_shop(python: Path):

@@ -24,11 +24,17 @@ def install(python: Path, extras: str, *packages: str) -> None:
     """Install the wheel with its extras, and packages, into an environment of `make_environment`."""
     directory = python.parents[2]
     (wheel,) = directory.glob("sagakit-*.whl")
-    arguments = ("install", "-c", _constraints(directory), f"{wheel}[{extras}]", *packages)
+    arguments = (
+        "install",
+        "-c",
+        constraints(directory),
+        f"{wheel}[{extras}]" if extras else wheel,
+        *packages,
+    )
     subprocess.run((python, "-m", *PIP, *arguments), check=True)
 
 
-def _constraints(directory: Path) -> Path:
+def constraints(directory: Path) -> Path:
     """The pinned versions as constraints, which take no hashes."""
     texts = [(ROOT / name).read_text() for name in ("requirements.txt", "requirements-dev.txt")]
     pins = re.findall(r"^([\w.-]+)(?:\[[\w,]+\])?(==[\w.]+)", "\n".join(texts), re.MULTILINE)
