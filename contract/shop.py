@@ -35,8 +35,6 @@ SHOP = Application(
     log_fields=("orderid", "status", "eventid", "attempt"),
     dead_letter_reasons=(
         "malformed-ticket",
-        "unknown-order",
-        "corrupt-entity",
         NOT_PUBLISHED_BY,
         CONTRADICTS_RECORD,
     ),

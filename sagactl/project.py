@@ -8,6 +8,7 @@ from contract.tickets import (
     APPROVED,
     CANCELED,
     DELIVERY_ARRANGED,
+    ORDER_TICKET,
     PAID,
     PAYMENT_FAILED,
     PRE_APPROVED,
@@ -17,7 +18,7 @@ from contract.tickets import (
 from contract.topology import TOPOLOGY
 from sagactl.cli.curl_examples import ready_lines
 from sagakit.bus import Message
-from sagakit.ctl.project import Claim, Gateway, Project
+from sagakit.ctl.project import Claim, Gateway, Project, event_type
 from sagakit.tables import Tables
 from sagakit.untrusted import parse_json
 
@@ -26,7 +27,9 @@ MAX_TEXT = 128
 
 
 def subject(message: Message) -> str:
-    """Return the order that an event is about, and its status; "" if the event is none of an order."""
+    """Return the order that an event is about, and its status; the type of an event of another type."""
+    if (found := event_type(message)) != ORDER_TICKET:
+        return _short(found)
     try:
         body = parse_json(message.data)
         return f"order {_short(body['orderid'])}: {_short(body['status'])}"

@@ -19,7 +19,8 @@ class Application:
     log_fields: tuple[str, ...] = ("eventid", "attempt")
     """Fields that come first on a line of the console log."""
     dead_letter_reasons: tuple[str, ...] = ()
-    """Reasons of Poison that handlers raise, up to a colon: values of the metric's attribute `reason`."""
+    """Reasons of Poison that handlers of several services raise, up to a colon: values of the metric's
+    attribute `reason`. A service has those of its own in `Service.dead_letter_reasons`."""
     message_attributes: MessageAttributes = lambda _: {}
     """Attributes of the spans of gRPC calls, from their requests and responses."""
 

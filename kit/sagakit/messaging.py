@@ -74,6 +74,7 @@ class Messaging:
             reminders = Reminders(store, remind, runtime, lambda: self._consumer.is_saturated)
             self._sweepers.append(sweeping(kind, reminders.claim, capacity=reminders.capacity))
         recorder.observe_kinds(sweeper.kind for sweeper in self._sweepers)
+        recorder.observe_reasons(self.service.dead_letter_reasons)
         recorder.observe_tasks(self.service.tasks)
         self._tasks = Tasks(self.service.tasks, runtime)
         self._expiry = Expiry(backend.tables, runtime)

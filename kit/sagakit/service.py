@@ -51,6 +51,9 @@ class Service:
     See `Handler` for the contract. With any, EVENT_SUBSCRIBE_TOPICS must be set."""
     publishes: Collection[str | EventType[Any]] = ()
     """The event types, or their names, that it publishes; with any, EVENT_PUBLISH_TOPIC must be set."""
+    dead_letter_reasons: Collection[str] = ()
+    """Reasons of Poison that its handlers raise, up to a colon: values of the metric's attribute `reason`,
+    beside those of the application."""
     reminders: Mapping[str, RemindFn] = field(default_factory=dict)
     """By the kind of entities that may wait for a reply."""
     waiting_since: Mapping[str, WaitingSince] = field(default_factory=dict)

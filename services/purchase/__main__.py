@@ -27,6 +27,7 @@ def build(kit: Kit) -> Service:
         reflection_names=[DESCRIPTOR.services_by_name["Purchase"].full_name],
         handlers=usecases.handlers(publishers(kit.subscribe_topics)),
         publishes=[ORDER_TICKET],
+        dead_letter_reasons=["unknown-order"],
         reminders={TICKET: usecases.remind},
         waiting_since={TICKET: opened_at},
     )

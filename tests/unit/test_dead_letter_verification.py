@@ -217,3 +217,13 @@ def test_long_texts_of_a_dead_letter_are_cut():
     *_, shown, size = found.describe()
     assert len(shown) == MAX_BODY + 2
     assert size == f"  … ({len(body)} bytes)"
+
+
+def test_event_of_another_type_is_listed_as_what_it_is():
+    body = TicketMessage("o", "paid", ITEMS).to_event("e", {}).body
+
+    listed = str(letter(body, type="loyalty.Granted"))
+
+    assert "loyalty.Granted" in listed
+    assert "order o" not in listed
+    assert "order o: paid" in str(letter(body))

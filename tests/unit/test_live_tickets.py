@@ -154,6 +154,7 @@ async def test_message_is_received_with_its_trace_id_if_valid(gateway: Gateway):
         Message(b"{}", {"eventid": "e", "type": "purchase.OrderTicket"}),
         Message(b"{}", {"type": "purchase.OrderTicket"}),
         Message(b"{}", {"eventid": "e", "type": "something.else"}),
+        Message(ticket("reserved").data, {"eventid": "e", "type": "loyalty.Granted"}),
     ],
 )
 async def test_malformed_message_is_acknowledged_and_ignored(gateway: Gateway, message: Message):

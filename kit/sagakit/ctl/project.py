@@ -46,8 +46,9 @@ def _no_lines(_running: Running) -> Sequence[str]:
     return ()
 
 
-def _no_subject(_message: Message) -> str:
-    return ""
+def event_type(message: Message) -> str:
+    """Return the type of the event in a message, if it has one: what it is about, for want of more."""
+    return message.attributes.get("type", "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +68,7 @@ class Project:
     """By name. Each is defined beside the kind that it converts."""
     audits: Mapping[str, str] = field(default_factory=dict)
     """Audits of several services' records: name → `module:NAME` of an `Audit`."""
-    subject: Callable[[Message], str] = _no_subject
+    subject: Callable[[Message], str] = event_type
     """Returns what a message is about in a few words, such as `order 7: paid`, or ""."""
     verify: Verify | None = None
     """Compares dead letters with the records of their publishers; None: they cannot be compared."""

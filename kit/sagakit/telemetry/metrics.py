@@ -78,12 +78,13 @@ DEAD_LETTER_REASONS = (
     "no-eventid",
     "malformed-eventid",
     "malformed-body",
+    "corrupt-entity",
     "structured-cloudevent",
     "unstorable",
     "unpublishable",
     OTHER,
 )
-"""The kit's own; the application's are added to them (`Application.dead_letter_reasons`)."""
+"""The kit's own; those of `Application.dead_letter_reasons` and `Service.dead_letter_reasons` are added."""
 
 PUBLISH_DURATION = Histogram(
     "saga.publish.duration",

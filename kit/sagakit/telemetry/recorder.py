@@ -75,6 +75,12 @@ class Recorder(Observer):
         for kind in kinds:
             self._failed_rows.add(0, {"kind": kind})
 
+    def observe_reasons(self, reasons: Iterable[str]) -> None:
+        """Count dead letters with these reasons by reason, from 0."""
+        for reason in reasons:
+            self._reasons.add(reason)
+            self._dead_letters.add(0, {"reason": reason})
+
     def observe_tasks(self, names: Iterable[str]) -> None:
         """Start counting the failures of these tasks at 0."""
         for name in names:

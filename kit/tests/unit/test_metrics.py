@@ -5,17 +5,22 @@ from functools import partial
 
 import pytest
 
+from sagakit.backends import Backend
 from sagakit.consumer import FAILED, NACKED, PAUSED, Outcome
 from sagakit.errors import Contention, Poison, Unavailable
 from sagakit.events import Event, timestamp
+from sagakit.messaging import Messaging
+from sagakit.service import Service
+from sagakit.settings import ServiceSettings
 from sagakit.store import Changes
 from sagakit.tables import Insert, Key
 from sagakit.telemetry import metrics
 from sagakit.telemetry.outbox_metrics import FORGOTTEN_AFTER_SECONDS
 from sagakit.testing.clock import Clock, settled
 from sagakit.testing.tables import MemoryTables
-from tests.support.counter import OUTBOX, a_store, counting, rejecting
+from tests.support.counter import ENVIRON, OUTBOX, a_store, counting, rejecting
 from tests.support.harness import SUBSCRIPTION, ConsumerHarness, Harness, a_message, background, raises
+from tests.support.manual_bus import ManualBus
 from tests.support.metrics import Measured
 
 
@@ -71,6 +76,19 @@ async def test_dead_letters_count_by_known_reasons_or_other_from_0():
     assert before.value("saga_dead_letters_total") == 0
     assert measured.value("saga_dead_letters_total", reason="own-reason") == 1
     assert measured.value("saga_dead_letters_total", reason=metrics.OTHER) == 1
+
+
+async def test_dead_letter_reasons_of_a_service_count_from_0():
+    clock, measured = Clock(), Measured()
+    recorder = clock.recorder(measured.metrics)
+    settings, backend = ServiceSettings.from_environ(ENVIRON), Backend(MemoryTables(), ManualBus())
+    runtime = clock.runtime(observer=recorder)
+
+    Messaging("counter", settings, backend, runtime, lambda _: Service(dead_letter_reasons=["out-of-points"]))
+
+    labels = {"reason": "out-of-points"}
+    found = [value for name, each, value in measured.samples() if each == labels]
+    assert found == [0]
 
 
 async def test_age_of_an_event_is_measured_if_it_has_a_time():
