@@ -11,12 +11,14 @@
 | let each call of a handler or RPC fail       | `each_await_fails`, `Fault`                                |
 | repeat each delivery                         | `each_delivery_twice`                                      |
 | name the service, act, and check             | `ServiceUnderTest`, `ServiceProcess`, `Left`               |
+| run services in one process, without faults  | `running_suite`, `SagaSuite`, `MemoryBackend`              |
 | test without a backend                       | `MemoryTables`, `MemoryBroker`, `MemoryBus`                |
 | pull by hand                                 | `MemoryPullSubscription`                                   |
 | count calls, lose responses, cause conflicts | `CountedTables`, `LostResponseTables`, `ConflictingTables` |
 | control time                                 | `Clock`, `impatient`                                       |
 | let tasks run, wait for a condition          | `settled`, `eventually`                                    |
 
+A pytest plugin (`sagakit.testing.plugin`) has the fixtures `memory_backend`, `saga_suite` and `emulators`.
 The contract suites for authors of backends are in `sagakit.testing.contracts`; they need the extra `testing`.
 """
 
@@ -36,6 +38,7 @@ from sagakit.testing.eventually import eventually
 from sagakit.testing.faults import NO_MESSAGE_LOSS, UNRELIABLE, FaultRates
 from sagakit.testing.scenario import Outcome, Scenario
 from sagakit.testing.simulation import Failure, Simulation, SimulationFailed
+from sagakit.testing.suite import MemoryBackend, SagaSuite, running_suite
 from sagakit.testing.tables import ConflictingTables, CountedTables, LostResponseTables, MemoryTables
 from sagakit.testing.world import World
 
@@ -51,11 +54,13 @@ __all__ = [
     "FaultRates",
     "Left",
     "LostResponseTables",
+    "MemoryBackend",
     "MemoryBroker",
     "MemoryBus",
     "MemoryPullSubscription",
     "MemoryTables",
     "Outcome",
+    "SagaSuite",
     "Scenario",
     "ServiceProcess",
     "ServiceUnderTest",
@@ -66,5 +71,6 @@ __all__ = [
     "each_delivery_twice",
     "eventually",
     "impatient",
+    "running_suite",
     "settled",
 ]
