@@ -72,8 +72,7 @@ _EXAMPLE = {"orderid": "o-1", "cart_items": [{"itemid": "blue", "count": 3}]}
 def document() -> dict[str, Any]:
     """Return the AsyncAPI document of the shop."""
     events = {service: [_event(service)] for service in TOPOLOGY.topics if service in PUBLISHED_BY}
-    schemas = {"CartItem": CART_ITEM, "OrderTicket": ORDER_TICKET_BODY}
-    return asyncapi.document(TOPOLOGY, events, _INFO, schemas)
+    return asyncapi.document(TOPOLOGY, events, _INFO)
 
 
 def _event(service: str) -> asyncapi.EventDescription:
@@ -90,4 +89,5 @@ def _event(service: str) -> asyncapi.EventDescription:
         headers={REMINDER_ATTRIBUTE: _REMINDER},
         correlation="/orderid",
         examples=[{**_EXAMPLE, "status": status} for status in statuses],
+        schemas={"CartItem": CART_ITEM, "OrderTicket": ORDER_TICKET_BODY},
     )

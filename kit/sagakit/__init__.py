@@ -9,6 +9,7 @@ provisioning are in `sagakit.backends`. Everything named here is public; other m
 | declare a service                           | `Service`, `ServiceFactory`, `Kit`, `Application`|
 | handle an event                             | `Handler`, `Outcome`, `Event`                    |
 | declare the events that services exchange   | `EventType`, `BodyCodec`                         |
+| describe them for machines (AsyncAPI)       | `asyncapi.document`                              |
 | read and write in one transaction           | `Store`, `Snapshot`, `Changes`, `Key`, `Entity`  |
 | store dataclasses as entities               | `to_entity`, `from_entity`, `Stored`             |
 | convert stored entities into a new shape    | `Migration`, `migrate`                           |
@@ -27,7 +28,7 @@ provisioning are in `sagakit.backends`. Everything named here is public; other m
 | describe topics and subscriptions           | `SubscriptionSpec`, `subscription_name`          |
 """
 
-from sagakit import settings
+from sagakit import asyncapi, settings
 from sagakit.application import Application
 from sagakit.audits import Audit, AuditReport
 from sagakit.backfill import Backfill
@@ -119,6 +120,7 @@ __all__ = [
     "Unauthenticated",
     "Unavailable",
     "WaitingSince",
+    "asyncapi",
     "due_property",
     "from_entity",
     "migrate",

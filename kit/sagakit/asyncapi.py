@@ -7,11 +7,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from pydantic import TypeAdapter
+
 from sagakit.bus import subscription_name
-from sagakit.events import EVENTID_MAX_LENGTH
+from sagakit.event_types import VERSION_ATTRIBUTE, EventType
+from sagakit.events import EVENTID_MAX_LENGTH, REMINDER_ATTRIBUTE
 from sagakit.topology import ServiceDeclaration, Topology
 
 VERSION = "3.0.0"
+JSON = "application/json"
 Json = dict[str, Any]
 
 _TEXT: Json = {"type": "string"}
@@ -61,38 +65,60 @@ class EventDescription:
     """JSON Schema of the body."""
     headers: Mapping[str, Any] = field(default_factory=dict)
     """JSON Schemas of attributes beside the kit's own, by name."""
-    content_type: str = "application/json"
+    content_type: str = JSON
     correlation: str = ""
     """JSON pointer to the field of the body that identifies the saga, such as `/orderid`; "": none."""
     examples: Sequence[Mapping[str, Any]] = ()
     """Payloads."""
+    schemas: Mapping[str, Any] = field(default_factory=dict)
+    """JSON Schemas that the payload refers to as `#/components/schemas/…`, by name."""
+
+
+def describe(event_type: EventType[Any]) -> EventDescription:
+    """Return the description of an event type: its payload is the JSON Schema of its model.
+
+    A body that is not JSON is described by its content type alone, a protobuf message also by its name.
+    """
+    headers: Json = {REMINDER_ATTRIBUTE: {"const": "true", "description": "Marks a reminder."}}
+    if event_type.version > 1:
+        headers[VERSION_ATTRIBUTE] = {"const": str(event_type.version)}
+    content_type = event_type.content_type
+    if event_type.codec is not None or content_type:
+        message = getattr(event_type.model, "DESCRIPTOR", None)
+        body = {} if message is None else {"description": f"The protobuf message {message.full_name}."}
+        return EventDescription(event_type.name, event_type.name, body, headers, content_type or JSON)
+    payload: Json = TypeAdapter(event_type.model).json_schema(ref_template="#/components/schemas/{model}")
+    schemas: Json = payload.pop("$defs", {})
+    return EventDescription(event_type.name, event_type.name, payload, headers, schemas=schemas)
 
 
 def document(
     topology: Topology,
-    events: Mapping[str, Sequence[EventDescription]],
+    events: Mapping[str, Sequence[EventDescription | EventType[Any]]],
     info: Mapping[str, Any],
-    schemas: Mapping[str, Any] | None = None,
 ) -> Json:
-    """Return the document; every service's events are named by the service that publishes them.
+    """Return the document. `events` are by the service that publishes them; `info` has `title` and `version`.
 
-    `info` has at least `title` and `version`; `schemas` are those that payloads refer to as
-    `#/components/schemas/…`. Raises ValueError for the events of a service that publishes nothing.
+    Raises ValueError for the events of a service that publishes nothing, and for two schemas of one name.
     """
-    for service in events:
+    described = {
+        service: [describe(each) if isinstance(each, EventType) else each for each in published]
+        for service, published in events.items()
+    }
+    for service in described:
         if service not in topology.topics:
             raise ValueError(f"{service} publishes nothing")
     messages = {
         _message_name(service, event): _message(event)
-        for service, described in events.items()
-        for event in described
+        for service, published in described.items()
+        for event in published
     }
     return {
         "asyncapi": VERSION,
         "info": dict(info),
-        "defaultContentType": "application/json",
+        "defaultContentType": JSON,
         "servers": {"pubsub": {"host": "pubsub.googleapis.com", "protocol": "googlepubsub"}},
-        "channels": _channels(topology, events),
+        "channels": _channels(topology, described),
         "operations": {
             name: operation
             for service in topology.services
@@ -100,9 +126,19 @@ def document(
         },
         "components": {
             "messages": {**messages, "deadLetter": _dead_letter()},
-            "schemas": {"EventHeaders": _HEADERS, **(schemas or {})},
+            "schemas": _schemas(described),
         },
     }
+
+
+def _schemas(events: Mapping[str, Sequence[EventDescription]]) -> Json:
+    found: Json = {"EventHeaders": _HEADERS}
+    for name, schema in (
+        each for published in events.values() for event in published for each in event.schemas.items()
+    ):
+        if found.setdefault(name, schema) != schema:
+            raise ValueError(f"two schemas are named {name!r}")
+    return found
 
 
 def _message_name(service: str, event: EventDescription) -> str:

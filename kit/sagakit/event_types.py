@@ -62,6 +62,11 @@ class EventType(Generic[B]):
         model: Any = self.model
         return self.codec or _codec_of(model)
 
+    @property
+    def content_type(self) -> str:
+        """The attribute `content-type` of its events; "": they have none, which stands for JSON."""
+        return self._body_codec.content_type
+
     def encode(
         self,
         body: B,

@@ -1,12 +1,13 @@
 """The AsyncAPI document: valid by the official schema, complete, and true of what is published."""
 
 import json
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
+from grpc_health.v1.health_pb2 import HealthCheckRequest
 from jsonschema import Draft7Validator, ValidationError
 
 from contract.asyncapi import CART_ITEM, ORDER_TICKET_BODY, document
@@ -16,6 +17,7 @@ from docs.site import events
 from sagakit import asyncapi
 from sagakit.bus import Message
 from sagakit.dead_letters import dead_letter
+from sagakit.event_types import EventType
 from sagakit.events import Event
 from sagakit.topology import ServiceDeclaration, Topology
 from tests.chaos.versions import RELEASES
@@ -33,6 +35,37 @@ PARCELS = Topology(
     foreign_topics={"bank": "com.example.bank"},
 )
 INFO = {"title": "Parcels", "version": "1"}
+
+
+@dataclass(frozen=True)
+class Weight:
+    grams: int
+
+
+@dataclass(frozen=True)
+class Sent:
+    """A parcel has left."""
+
+    parcelid: str
+    weight: Weight | None = None
+
+
+SENT = EventType("parcel.Sent", Sent, version=2)
+CHECKED = EventType("parcel.Checked", HealthCheckRequest)
+
+
+def other_weight() -> EventType[Any]:
+    """Return an event type with another model of the same name."""
+
+    @dataclass(frozen=True)
+    class Weight:
+        pounds: float
+
+    @dataclass(frozen=True)
+    class Weighed:
+        weight: Weight
+
+    return EventType("parcel.Weighed", Weighed)
 
 
 def resolved(reference: str) -> Any:
@@ -77,11 +110,10 @@ def references(node: Any) -> set[str]:
     [
         DOCUMENT,
         asyncapi.document(PARCELS, {}, INFO),
-        asyncapi.document(
-            PARCELS, {"parcels": [asyncapi.EventDescription("parcel.Sent", "A parcel", {})]}, INFO
-        ),
+        asyncapi.document(PARCELS, {"parcels": [asyncapi.EventDescription("parcel.Lost", "Lost", {})]}, INFO),
+        asyncapi.document(PARCELS, {"parcels": [SENT, CHECKED]}, INFO),
     ],
-    ids=["the shop", "without events", "without a schema"],
+    ids=["the shop", "without events", "without a schema", "event types"],
 )
 def test_document_is_valid(found):
     assert [error.message for error in Draft7Validator(OFFICIAL).iter_errors(found)] == []
@@ -122,6 +154,28 @@ def test_operations_are_those_of_the_declared_services():
 def test_events_of_a_service_that_publishes_nothing_are_an_error():
     with pytest.raises(ValueError, match="bills publishes nothing"):
         asyncapi.document(PARCELS, {"bills": []}, INFO)
+
+
+def test_event_types_are_described_by_their_models():
+    found = asyncapi.document(PARCELS, {"parcels": [SENT, CHECKED]}, INFO)["components"]
+    sent, checked = found["messages"]["parcels.parcel.Sent"], found["messages"]["parcels.parcel.Checked"]
+
+    event = SENT.encode(Sent("p-1", Weight(200)), "e1", 1_700_000_000, is_reminder=True)
+    Draft7Validator({**sent["payload"], "components": found}).validate(json.loads(event.body))
+    headers = Draft7Validator({**sent["headers"], "components": found})
+    headers.validate(dict(event.to_message().attributes))
+    with pytest.raises(ValidationError):
+        Draft7Validator({**sent["payload"], "components": found}).validate({"parcelid": "p-1", "weight": 200})
+    with pytest.raises(ValidationError):
+        headers.validate({**event.to_message().attributes, "schema-version": "1"})
+    assert found["schemas"].keys() == {"EventHeaders", "Weight"}
+    assert checked["contentType"] == "application/protobuf"
+    assert checked["payload"] == {"description": "The protobuf message grpc.health.v1.HealthCheckRequest."}
+
+
+def test_two_models_of_one_name_are_an_error():
+    with pytest.raises(ValueError, match="two schemas are named 'Weight'"):
+        asyncapi.document(PARCELS, {"parcels": [SENT, other_weight()]}, INFO)
 
 
 def test_schemas_have_the_fields_of_the_ticket():
