@@ -8,6 +8,7 @@ from contract.tickets import CONTRADICTS_RECORD
 from contract.topology import TOPOLOGY
 from sagakit.application import Application
 from sagakit.settings import SettingsError
+from sagakit.topology import Topology
 
 
 def message_attributes(message: Any) -> Mapping[str, str]:
@@ -16,15 +17,15 @@ def message_attributes(message: Any) -> Mapping[str, str]:
     return {"orderid": orderid} if orderid else {}
 
 
-def publishers(topics: Iterable[str]) -> Publishers:
+def publishers(topics: Iterable[str], topology: Topology = TOPOLOGY) -> Publishers:
     """Return the publishers by topic: the last part of a topic's name, which may differ in what precedes it.
 
     Raises SettingsError for a topic that names no service, since nothing on it can be trusted.
     """
     found = {topic: topic.rpartition(".")[2] for topic in topics}
     for topic, service in found.items():
-        if service not in TOPOLOGY.topics:
-            endings = ", ".join(f".{each}" for each in TOPOLOGY.topics)
+        if service not in topology.topics:
+            endings = ", ".join(f".{each}" for each in topology.topics)
             raise SettingsError("EVENT_SUBSCRIBE_TOPICS", f"has {topic!r}, which ends in none of {endings}")
     return found
 

@@ -46,7 +46,7 @@ async def test_service_added_later_handles_the_orders_of_the_past_once(suite: Su
 
     await ensure_provisioned(TOPOLOGY, environ)
     async with process_of(
-        "tests.support.loyalty", environ={**environ, **TOPOLOGY.environ("loyalty"), "PORT": "0"}
+        "tests.support.loyalty", "loyalty", environ={**environ, **TOPOLOGY.environ("loyalty"), "PORT": "0"}
     ):
         code, lines = await sagactl(strict, "audit")
         assert (code, lines[-3:]) == (1, [f"order {each}: it has no grant" for each in sorted(orders)])

@@ -1,8 +1,10 @@
 """A fifth service of the shop, which was added later: grants points once for each approved order."""
 
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 
 from contract.reactions import Reaction, handlers
 from contract.shop import SHOP, publishers
@@ -16,6 +18,7 @@ from sagakit.service import Kit, Service
 from sagakit.store import Changes, Snapshot
 from sagakit.tables import Entity, Key, Tables
 from sagakit.topology import ServiceDeclaration
+from services.purchase.__main__ import build as build_purchase
 from services.purchase.storage import TICKET, to_ticket
 
 GRANT, TOTAL = "Grant", Key("GrantTotal", "all")
@@ -56,6 +59,18 @@ STRICT = replace(
 """The project whose audit looks at orders from before the service, too."""
 
 
+AWAITED = replace(
+    TOPOLOGY,
+    services=[
+        replace(each, subscribes_to=(*each.subscribes_to, "loyalty"), awaits=(*each.awaits, "loyalty"))
+        if each.name == "purchase"
+        else each
+        for each in TOPOLOGY.services
+    ],
+)
+"""The services, of which purchase awaits the answers of loyalty too."""
+
+
 class UseCases:
     def __init__(self, kit: Kit) -> None:
         self._kit = kit
@@ -85,4 +100,5 @@ def build(kit: Kit) -> Service:
 
 
 if __name__ == "__main__":
-    main("loyalty", build, SHOP)
+    builds = {"loyalty": build, "purchase": partial(build_purchase, topology=AWAITED)}
+    main(sys.argv[1], builds[sys.argv[1]], SHOP)
