@@ -26,7 +26,11 @@ MADE_FROM = {
 }
 """Pages of the site by the file from which they are made: links to that file lead to the page."""
 _LINK = re.compile(r"(?<!!)\[(?P<text>[^\]]*)\]\((?P<target>[^)#\s]+)(?P<anchor>#[^)\s]*)?\)")
-_RUNNING = {"sagakit.run": ["main"], "sagakit.backends": ["open_backend", "open_provisioner"]}
+_RUNNING = {
+    "sagakit.run": ["main"],
+    "sagakit.backends": ["open_backend", "open_provisioner"],
+    "sagakit.ctl.project": ["Project", "Gateway"],
+}
 
 
 def on_files(files: Files, *, config: MkDocsConfig) -> Files:

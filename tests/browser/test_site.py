@@ -59,8 +59,9 @@ def test_search_finds_a_setting(page: Page, site: str):
     expect(page.locator(".md-search-result").first).to_contain_text("Configuration")
 
 
-def test_diagrams_are_drawn(page: Page, site: str):
-    page.goto(f"{site}/architecture/")
+@pytest.mark.parametrize("path", ["architecture", "tutorial/first-saga"])
+def test_diagrams_are_drawn(page: Page, site: str, path: str):
+    page.goto(f"{site}/{path}/")
 
     expect(page.locator("div.mermaid")).to_have_count(1)
     expect(page.locator("pre.mermaid")).to_have_count(0)
