@@ -1,0 +1,1 @@
+"""Points of approved orders: a fifth service, which tests add to a copy of the suite."""
