@@ -64,7 +64,8 @@ class UseCases:
             # An intention to charge another amount is not what was decided about.
             if before is None or (before.status, before.amount) == (CHARGING, intended.amount):
                 charge = charges.with_decision(before, fresh) if before else fresh
-                return Changes(Outcome.APPLIED, self._writes(charge, now), _replies(charge, replyid, now))
+                replies = _replies(charge, replyid, charge.time)
+                return Changes(Outcome.APPLIED, self._writes(charge, now), replies)
             replies = _replies(before, replyid, now)
             return Changes(Outcome.APPLIED if replies else _unchanged(before), {}, replies)
 
@@ -121,7 +122,7 @@ class UseCases:
             if before is None or before.status != CHARGING:
                 return Changes(None)
             charge = charges.with_decision(before, fresh)
-            return Changes(None, self._writes(charge, now), _replies(charge, replyid, now))
+            return Changes(None, self._writes(charge, now), _replies(charge, replyid, charge.time))
 
         await self._store.transact([payment_key(orderid)], decide)
 

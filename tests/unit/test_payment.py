@@ -1,5 +1,7 @@
 """Payment's transactions: an order is charged at most once, whatever repeats or crashes in between."""
 
+from collections.abc import Sequence
+
 import pytest
 
 from contract.tickets import (
@@ -13,8 +15,8 @@ from contract.tickets import (
 )
 from sagakit.consumer import Outcome
 from sagakit.errors import Poison, Unavailable
-from sagakit.events import REMINDER_ATTRIBUTE
-from sagakit.tables import DUE
+from sagakit.events import REMINDER_ATTRIBUTE, timestamp
+from sagakit.tables import DUE, Key, Row
 from services.payment.charge import CANCELED as REFUNDED
 from services.payment.charge import CHARGED, DECLINED, NO_AMOUNT, SETTLED
 from tests.support.payment import BLUE, TOO_MUCH, PaymentHarness, a_ticket
@@ -34,6 +36,21 @@ async def test_repeated_request_gets_the_first_reply(shop: PaymentHarness):
     assert shop.replies == [(PAID, 300, None)] * 2
     # Only reminders have the attribute: purchase would have to answer them.
     assert [set(each) for each in shop.attributes] == [{"time"}, {"time"}]
+
+
+async def test_first_reply_has_the_time_of_the_record(shop: PaymentHarness):
+    """An order's history shows one time for it, whether it is read or received."""
+    lookup = shop.tables.lookup
+
+    async def slow_lookup(keys: Sequence[Key]) -> dict[Key, Row]:
+        await shop.clock.advance(1)
+        return await lookup(keys)
+
+    shop.tables.lookup = slow_lookup
+
+    await shop.payment.charge("e1", a_ticket(RESERVED))
+
+    assert shop.attributes == [{"time": timestamp(shop.row["time"])}]
 
 
 async def test_declined_charge_is_stored_and_repeated(shop: PaymentHarness):
