@@ -8,7 +8,7 @@
 
 The blocks of a page run in order, in one shell, in an empty directory; variables and background jobs are
 kept. Blocks in the languages `mermaid` and `text` need no comment. `<!-- with: make run -->` on a page
-starts the suite before it.
+starts the suite before it; `<!-- with the files of: PAGE -->` writes the files of another one first.
 """
 
 import re
@@ -21,6 +21,7 @@ ROOT = Path(__file__).parents[2]
 NOT_CODE = {"mermaid", "text"}
 WAIT_SECONDS = 120
 WITH_THE_SUITE = "<!-- with: make run -->"
+WITH_FILES = re.compile(r"<!-- with the files of: (\S+) -->")
 
 _BLOCK = re.compile(
     r"(?:^ *<!-- (?P<comment>[^\n]*?) -->\n)?"
@@ -74,13 +75,16 @@ def script(page: str) -> str:
     lines = ["set -eu -o pipefail; page=$PWD", "trap 'kill $(jobs -p) 2>/dev/null || true; wait' EXIT"]
     if WITH_THE_SUITE in page:
         lines += _start("make run\n", 0, "ready: ")
+    for other in WITH_FILES.findall(page):
+        lines += [
+            _file(block) for block in blocks((ROOT / "docs" / other).read_text()) if block.verb == "file"
+        ]
     for block in blocks(page):
         text = block.text
         if block.language == "python" and block.verb == "run":
             text = f"python - <<'END_OF_PYTHON'\n{text}END_OF_PYTHON\n"
         if block.verb == "file":
-            name = shlex.quote(block.argument)
-            lines += [f"mkdir -p $(dirname {name})", f"cat >{name} <<'END_OF_FILE'", f"{text}END_OF_FILE"]
+            lines.append(_file(block))
         elif block.verb == "run until":
             lines += _start(text, block.line, block.argument)
         elif block.verb == "run":
@@ -107,6 +111,11 @@ def unprinted(page: str, directory: Path) -> list[str]:
 def unmarked(page: str) -> Iterable[Block]:
     """Return the blocks for which the page does not tell whether and how they run."""
     return [block for block in blocks(page) if block.verb is None and block.language not in NOT_CODE]
+
+
+def _file(block: Block) -> str:
+    name = shlex.quote(block.argument)
+    return f"mkdir -p $(dirname {name})\ncat >{name} <<'END_OF_FILE'\n{block.text}END_OF_FILE"
 
 
 def _start(text: str, line: int, until: str) -> list[str]:
