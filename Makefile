@@ -170,8 +170,8 @@ proto-release: $(VENV)/.dev ## Record the current protos as the release that lat
 
 lock: $(VENV)/.dev ## Pin the newest versions of all dependencies
 	$(BIN)/pip install --quiet --disable-pip-version-check uv
-	$(call pin,requirements.txt,$(PACKAGES) --group build)
-	$(call pin,requirements-dev.txt,$(PACKAGES) --group build --group dev -c requirements.txt)
+	$(call pin,requirements.txt,$(PACKAGES) $(EXTRAS) --group build)
+	$(call pin,requirements-dev.txt,$(PACKAGES) --all-extras --group build --group dev -c requirements.txt)
 	$(call pin,tests/deploy/checkov.txt,,tests/deploy/checkov.in)
 	$(call pin,docs/site/requirements.txt,,docs/site/requirements.in)
 
@@ -179,7 +179,9 @@ protoc = $(BIN)/python -m grpc_tools.protoc -Irpc=proto \
 	--plugin=protoc-gen-mypy=$(BIN)/protoc-gen-mypy --plugin=protoc-gen-mypy_grpc=$(BIN)/protoc-gen-mypy_grpc \
 	--python_out=$(1) --mypy_out=quiet:$(1) --grpc_python_out=$(1) --mypy_grpc_out=quiet:$(1) proto/*.proto
 
-PACKAGES := pyproject.toml kit/pyproject.toml client/pyproject.toml --all-extras
+PACKAGES := pyproject.toml kit/pyproject.toml client/pyproject.toml
+# All but `testing`, which no process of the suite needs.
+EXTRAS := --extra auth --extra ctl --extra gcp --extra grpc --extra telemetry
 pin = $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
 	--custom-compile-command "make lock" $(2) $(3) -o $(1)
 

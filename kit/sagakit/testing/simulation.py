@@ -8,6 +8,7 @@ from typing import Any
 
 import structlog
 
+from sagakit.bus import subscription_name
 from sagakit.service import Kit, Service, ServiceFactory
 from sagakit.settings import ServiceSettings
 from sagakit.testing.faults import UNRELIABLE, FaultRates
@@ -47,7 +48,8 @@ class Simulation:
     A message that the broker loses is replaced only if its publisher awaits a reply: then a reminder follows.
     A service whose reply is awaited by none, such as a newsletter that reacts to orders, relies on Pub/Sub's
     promise to deliver at least once. Name its subscriptions in `unawaited`: the simulated broker may delay
-    and repeat their messages, and loses none. Those of foreign topics are among them anyway.
+    and repeat their messages, and loses none. Those of foreign topics are among them anyway, and, in a
+    topology that declares `awaits`, those of every service that neither awaits a reply nor is awaited.
     """
 
     topology: Topology
@@ -110,9 +112,16 @@ class Simulation:
 
     def at_least_once(self) -> frozenset[str]:
         """Return the subscriptions from which the simulated broker loses no message."""
-        foreign = set(self.topology.foreign_topics.values())
-        all_subscriptions = self.topology.subscriptions().items()
-        return frozenset(self.unawaited) | {name for name, topic in all_subscriptions if topic in foreign}
+        topology = self.topology
+        foreign = set(topology.foreign_topics.values())
+        awaited = {name for service in topology.services for name in service.awaits}
+        alone = [each.name for each in topology.services if not each.awaits and each.name not in awaited]
+        return frozenset(self.unawaited) | {
+            subscription_name(service, topic)
+            for service in topology.names
+            for topic in topology.subscribed_topics(service)
+            if topic in foreign or (awaited and service in alone)
+        }
 
     def explain(self, failed: Outcome) -> Failure:
         """Return the smallest run that was found to fail like this one, with its story."""

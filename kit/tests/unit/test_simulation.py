@@ -102,6 +102,24 @@ def test_messages_whose_receiver_none_awaits_may_only_be_lost_if_the_broker_lose
     replace(relied_on, faults=replace(MAILS.faults, dropped=0, emptied=0)).check(sagas=150)
 
 
+def test_broker_loses_no_message_that_nothing_replaces():
+    """In a topology that declares `awaits`, the others rely on at-least-once delivery."""
+    shop = Topology(
+        (
+            ServiceDeclaration("orders", topic="orders", subscribes_to=("stock", "site"), awaits=("stock",)),
+            ServiceDeclaration("stock", topic="stock", subscribes_to=("orders",)),
+            ServiceDeclaration("mailing", subscribes_to=("orders", "stock")),
+        ),
+        foreign_topics={"site": "site-events"},
+    )
+
+    assert replace(MAILS, topology=shop, unawaited=()).at_least_once() == {
+        "orders-service.site-events",
+        "mailing-service.orders",
+        "mailing-service.stock",
+    }
+
+
 def test_planted_bug_is_found_in_the_smallest_run_with_its_story():
     buggy = replace(MAILS, services={**MAILS.services, "mailing": lambda kit: mailing(kit, uses_inbox=False)})
 
