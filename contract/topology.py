@@ -33,6 +33,7 @@ TOPOLOGY = Topology(
             subscribes_to=("purchase",),
             grpc_services=("com.example.service.delivery.Delivery",),
         ),
+        # `sagactl new service` declares services here.
     ),
     dead_letter_topic="com.example.dead-letter",
     dead_letter_subscription="dead-letter",

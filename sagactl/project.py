@@ -18,7 +18,7 @@ from contract.tickets import (
 from contract.topology import TOPOLOGY
 from sagactl.cli.curl_examples import ready_lines
 from sagakit.bus import Message
-from sagakit.ctl.project import Claim, Gateway, Project, event_type
+from sagakit.ctl.project import Claim, Gateway, NewService, Project, ServiceTemplates, event_type
 from sagakit.tables import Tables
 from sagakit.untrusted import parse_json
 
@@ -50,6 +50,42 @@ def _short(value: Any) -> str:
     return value if len(value) <= MAX_TEXT else f"{value[:MAX_TEXT]}…"
 
 
+REACTS_TO = {
+    "purchase": "APPROVED",
+    "stock": "RESERVED",
+    "payment": "PAID",
+    "delivery": "DELIVERY_ARRANGED",
+}
+"""Which of a publisher's statuses a new service reacts to at first, as constants of `contract.tickets`."""
+
+
+def names(service: NewService) -> dict[str, str]:
+    """Return what stands in the templates of a service for the statuses that it reacts to.
+
+    Raises ValueError if one that it subscribes to publishes no order tickets.
+    """
+    for publisher in service.subscribes_to:
+        if publisher not in REACTS_TO:
+            raise ValueError(f"{publisher} publishes no order tickets: write a handler of its events instead")
+    statuses = sorted({REACTS_TO[publisher] for publisher in service.subscribes_to})
+    return {
+        "statuses": ", ".join(statuses),
+        "status": statuses[0],
+        "reactions": ", ".join(f"{status}: Reaction(UseCases.record)" for status in statuses),
+    }
+
+
+SERVICE_TEMPLATES = ServiceTemplates(
+    package="sagactl",
+    topic="com.example.$name",
+    names=names,
+    generators=(("make", "--no-print-directory", "proto", "generate"),),
+    next_steps=(
+        "",
+        "Next: make check; then make run, order something, and sagactl logs $name",
+        "Its rule is in services/$package/rules.py, its reactions in usecases.py",
+    ),
+)
 GATEWAY = Gateway("services.gateway", ready_path="readyz?all=true")
 PROJECT = Project(
     topology=TOPOLOGY,
@@ -66,6 +102,7 @@ PROJECT = Project(
     },
     gateway=GATEWAY,
     seeds=("seed",),
+    service_templates=SERVICE_TEMPLATES,
     ready_lines=ready_lines,
     audits={"orders": "sagactl.inspect.audit:ORDERS"},
     subject=subject,

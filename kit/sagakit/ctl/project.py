@@ -42,6 +42,47 @@ class Running:
     """Prints a bearer token, if clients need one."""
 
 
+@dataclass(frozen=True, slots=True)
+class NewService:
+    """A service that `sagactl new service` is about to write."""
+
+    name: str
+    subscribes_to: Sequence[str]
+    publishes: bool
+
+    @property
+    def package(self) -> str:
+        return self.name.replace("-", "_")
+
+    @property
+    def names(self) -> dict[str, str]:
+        """The values of `$name` and other names in templates."""
+        return {
+            "name": self.name,
+            "package": self.package,
+            "Class": "".join(part.title() for part in self.name.split("-")),
+            "subscribes_to": ", ".join(f'"{each}"' for each in self.subscribes_to),
+            "subscribed": " and ".join(self.subscribes_to),
+            "publishes": "yes" if self.publishes else "",
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceTemplates:
+    """The files that `sagactl new service` writes in a project."""
+
+    package: str
+    """The package whose folder `templates/service` has them: whole files in `files`, below the project's
+    folder, and declarations in `insert`, which are added to the files of these names."""
+    topic: str
+    """The topic of a service that publishes, with `$name`."""
+    names: Callable[[NewService], Mapping[str, str]] = lambda _: {}
+    """Further names that stand in the templates. Raises ValueError if such a service cannot be written."""
+    generators: Sequence[Sequence[str]] = ()
+    """Commands that bring up to date what is generated from declarations."""
+    next_steps: Sequence[str] = ()
+
+
 def _no_lines(_running: Running) -> Sequence[str]:
     return ()
 
@@ -74,6 +115,8 @@ class Project:
     """Compares dead letters with the records of their publishers; None: they cannot be compared."""
     status_colours: Mapping[str, str] = field(default_factory=dict)
     """Colours of the values of the field `status` in logs."""
+    service_templates: ServiceTemplates | None = None
+    """None: `sagactl new service` writes none."""
     reference: str = ""
     """`module:NAME` of this object; set when it is loaded, for processes that load it again."""
     root: Path | None = None
