@@ -68,7 +68,7 @@ class RestoredShop(Shop):
         self.world.tables.restore(self._kinds, earlier)
         self.lost = before.keys() - self._tickets().keys()
         for process in self.world.processes:
-            if set(KINDS[process.service]) & set(self._kinds):
+            if set(KINDS.get(process.service, ())) & set(self._kinds):
                 self.observer.forget(process.service)
                 process.crash()
 

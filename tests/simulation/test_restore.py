@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from contract.topology import TOPOLOGY
 from sagactl.inspect.reconciliation import Decisions
 from sagakit.testing.scenario import Outcome
 from sagakit.testing.simulation import play
@@ -14,7 +13,7 @@ from sagakit.testing.world import World
 from services.stock.inventory import REFUSED
 from services.stock.storage import RESERVATION, SHARD
 from tests.simulation.faults import UNRELIABLE
-from tests.simulation.restore import RestoredShop, own_kinds
+from tests.simulation.restore import OWNED, RestoredShop, own_kinds
 from tests.simulation.shop import shop
 
 SAGAS = 120
@@ -33,9 +32,7 @@ def played(kinds: Sequence[str], **options: Any) -> tuple[RestoredShop, Outcome]
     return world.scenario, play(world)
 
 
-@pytest.mark.parametrize(
-    "services", [*((each,) for each in TOPOLOGY.topics), tuple(TOPOLOGY.topics)], ids="+".join
-)
+@pytest.mark.parametrize("services", [*((each,) for each in OWNED), tuple(OWNED)], ids="+".join)
 def test_every_order_ends_or_is_listed(services: Sequence[str]):
     simulation, outcome = played(own_kinds(services))
 
@@ -44,7 +41,7 @@ def test_every_order_ends_or_is_listed(services: Sequence[str]):
     assert simulation.republished or simulation.undecided
 
 
-@pytest.mark.parametrize("services", [("stock",), tuple(TOPOLOGY.topics)], ids="+".join)
+@pytest.mark.parametrize("services", [("stock",), tuple(OWNED)], ids="+".join)
 def test_decisions_end_what_is_still_open(services: Sequence[str]):
     decided = Decisions(reserve_again=True, cancel_lost=True)
 
