@@ -39,7 +39,8 @@ def on_files(files: Files, *, config: MkDocsConfig) -> Files:
         "changelog.md": (ROOT / "CHANGELOG.md").read_text().replace("](docs/", "]("),
         "decisions/index.md": _decisions(),
         "reference/sagakit.md": _reference_of_the_kit(),
-        "reference/testing.md": _reference_of("sagakit.testing"),
+        "reference/testing.md": _reference_of("sagakit.testing")
+        + _reference_of("sagakit.testing.contracts", 2),
         "reference/sagactl.md": (ROOT / "build/pages/sagactl.md").read_text(),
     }
     for path, content in pages.items():
@@ -101,9 +102,9 @@ def _reference_of_the_kit() -> str:
     return f"# sagakit\n\n{text.partition('|')[0]}\n{sections}\n## To run it\n\n{running}"
 
 
-def _reference_of(package: str) -> str:
+def _reference_of(package: str, level: int = 1) -> str:
     tree = ast.parse(ROOT.joinpath("kit", *package.split("."), "__init__.py").read_text())
-    return f"# {package}\n\n{ast.get_docstring(tree)}\n\n{_shown(package, _public_names(tree))}"
+    return f"{'#' * level} {package}\n\n{ast.get_docstring(tree)}\n\n{_shown(package, _public_names(tree))}"
 
 
 def _shown(package: str, names: Iterable[str]) -> str:

@@ -19,7 +19,7 @@ RUN = [page for page in pages() if re.search(r"<!-- run", page.read_text())]
 # an index about that.
 MAKE = f'() {{ [ -f Makefile ] || set -- -C {ROOT} -o .venv/.run -o .venv/.dev "$@"; command make "$@"; }}'
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(600)
 
 
 def constraints(directory: Path) -> Path:
@@ -72,7 +72,7 @@ def test_page_runs(page: Path, tmp_path: Path):
         start_new_session=True,
     ) as shell:
         try:
-            printed, _ = shell.communicate(timeout=240)
+            printed, _ = shell.communicate(timeout=500)
         finally:
             if shell.poll() is None:
                 os.killpg(shell.pid, signal.SIGKILL)
