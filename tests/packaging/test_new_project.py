@@ -13,6 +13,7 @@ from tests.support.kit_environment import make_environment
 from tests.support.local_suite import LocalSuite, suite
 
 TOOLS = ("mypy", "ruff")
+CHECKS = ("ruff check .", "ruff format --check .", "mypy", "python -m pytest -q")
 NO_EMULATORS = {"BACKEND": "auto", "PYTHONPATH": "", "PATH": os.environ["PATH"]}
 
 pytestmark = [
@@ -47,15 +48,56 @@ def run(
     )
 
 
-@pytest.mark.parametrize(
-    "line",
-    ["ruff check .", "ruff format --check .", "mypy", "python -m pytest -q"],
-    ids=lambda line: line[:6],
-)
+@pytest.mark.parametrize("line", CHECKS, ids=lambda line: line[:6])
 def test_checks_of_the_new_project_are_green(line: str, binaries: Path, project: Path):
     ended = run(binaries, *line.split(), folder=project)
 
     assert ended.returncode == 0, ended.stdout + ended.stderr
+
+
+def test_service_that_is_added_to_the_new_project_is_green(binaries: Path, tmp_path: Path):
+    folder = tmp_path / "theatre"
+    assert run(binaries, "sagactl", "new", "project", str(folder)).returncode == 0
+
+    made = run(
+        binaries,
+        "sagactl",
+        "new",
+        "service",
+        "box-office",
+        "--subscribes",
+        "seats",
+        "--publishes",
+        folder=folder,
+    )
+    silent = run(
+        binaries, "sagactl", "new", "service", "zed", "--subscribes", "box-office", folder=folder / "tests"
+    )
+
+    assert [line for line in made.stdout.splitlines() if line.startswith("changed")] == [
+        "changed  contract/events.py",
+        "changed  contract/topology.py",
+    ]
+    assert silent.returncode == 0, silent.stderr
+    assert 'topic="theatre.box-office"' in (folder / "contract/topology.py").read_text()
+    for line in CHECKS:
+        ended = run(binaries, *line.split(), folder=folder)
+        assert ended.returncode == 0, ended.stdout + ended.stderr
+
+
+def test_service_whose_publisher_has_no_event_types_is_an_error_of_one_line(binaries: Path, tmp_path: Path):
+    folder = tmp_path / "theatre"
+    assert run(binaries, "sagactl", "new", "project", str(folder)).returncode == 0
+    events = folder / "contract/events.py"
+    events.write_text(events.read_text().replace('"seats.', '"chairs.'))
+
+    ended = run(binaries, "sagactl", "new", "service", "box-office", "--subscribes", "seats", folder=folder)
+
+    assert (ended.returncode, ended.stderr) == (
+        1,
+        "Error: contract.events has no event type whose name begins with 'seats.'\n",
+    )
+    assert not (folder / "services/box_office").exists()
 
 
 @pytest.fixture
@@ -119,7 +161,7 @@ def test_a_dead_letter_is_listed_and_redriven_only_on_demand(
     redriven = run(binaries, "sagactl", "dlq", "redrive", "--execute", folder=project)
 
     assert listed.stdout == (
-        "e-1  bookings-service.cinema.seats  unknown-booking  "
+        "e-1  bookings-service.cinema.seats  unknown-booking  seats.Reserved  "
         "unverified: the project compares it with no record\n"
     )
     assert redriven.stdout.splitlines()[-1] == (

@@ -69,7 +69,8 @@ def service(name: str, subscribes_to: Sequence[str], publishes: bool, generate: 
     described = NewService(name, subscribes_to or tuple(found.topology.topics)[:1], publishes)
     try:
         _check(found, templates, described)
-        names = {**described.names, **templates.names(described)}
+        topic = Template(templates.topic).substitute(described.names)
+        names = {**described.names, "topic": topic, **templates.names(described)}
     except ValueError as error:
         raise CommandError(str(error)) from error
     folder = files(templates.package) / "templates/service"
