@@ -20,8 +20,8 @@ UNRELIABLE = ShopFaults()
 NO_MESSAGE_LOSS = replace(UNRELIABLE, dropped=0, emptied=0)
 """A broker that loses no message, so that no reminders are needed."""
 MIXED = replace(UNRELIABLE, mixed_versions=True)
-PAYMENT_DIES = replace(UNRELIABLE, emptied=0.1, emptied_kind=LEDGER)
-"""Payment dies and loses its messages after every tenth commit of its provider, before it has the outcome."""
+PAYMENT_DIES = replace(UNRELIABLE, emptied=0.5, emptied_kind=LEDGER, missing_seconds=20)
+"""Payment dies and loses its messages after every second commit of its provider, before it records it."""
 FORGING = replace(UNRELIABLE, forged=0.2)
 SKEWED = replace(MIXED, skew_seconds=60)
 VERY_SKEWED = replace(MIXED, skew_seconds=600)
