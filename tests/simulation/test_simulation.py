@@ -17,7 +17,7 @@ from tests.simulation.shop import simulate
 
 RUN_SAGAS = 250
 BUG_RUNS = ((RUN_SAGAS, 4), (120, 8))
-"""Runs of which one shows every planted bug: sagas, and how many seeds; some need a world that is less busy."""
+"""Runs of which one shows every planted bug: sagas, and how many seeds; some need a less busy world."""
 
 
 @pytest.mark.parametrize("seed", range(2))
