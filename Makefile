@@ -140,7 +140,7 @@ generate: $(VENV)/.dev ## Regenerate manifests, compose.yaml and alarms from the
 
 site: $(VENV)/.run $(VENV)/.site build/mermaid/$(MERMAID) ## Build the site of the documentation, build/site; a broken link fails
 	mkdir -p build/pages && $(BIN)/python docs/site/commands.py >build/pages/sagactl.md
-	NO_MKDOCS_2_WARNING=1 $(VENV)/site/bin/mkdocs build --quiet --clean
+	NO_MKDOCS_2_WARNING=1 $(VENV)/site/bin/mkdocs build --clean
 
 # The digest is that of the registry: `npm view mermaid@VERSION dist.integrity`.
 build/mermaid/$(MERMAID):

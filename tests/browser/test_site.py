@@ -1,5 +1,6 @@
 """The site of the documentation, as `make site` builds it: in a browser, without requests to other hosts."""
 
+import shutil
 import subprocess
 import sys
 import threading
@@ -78,3 +79,25 @@ def test_every_page_has_its_resources(page: Page, site: str):
         page.goto(f"{site}/{path}/")
 
     assert failed == []
+
+
+@pytest.mark.parametrize(
+    ("link", "named"),
+    [("[x](missing-page.md)", "missing-page.md"), ("[x](#missing-anchor)", "#missing-anchor")],
+)
+def test_broken_link_fails(site: str, tmp_path: Path, link: str, named: str):
+    for each in ROOT.iterdir():
+        if each.name not in {"docs", "build", ".git"}:
+            (tmp_path / each.name).symlink_to(each)
+    shutil.copytree(ROOT / "docs", tmp_path / "docs")
+    (tmp_path / "build").mkdir()
+    (tmp_path / "build/mermaid").symlink_to(ROOT / "build/mermaid")
+    with (tmp_path / "docs/glossary.md").open("a") as page:
+        page.write(f"\n{link}\n")
+    up_to_date = [f"-o{each}" for each in (".venv/.run", ".venv/.site")]
+
+    make = ("make", *up_to_date, "site")
+    made = subprocess.run(make, cwd=tmp_path, capture_output=True, text=True, check=False)
+
+    assert made.returncode != 0
+    assert named in made.stderr
