@@ -72,7 +72,7 @@ def blocks(page: str) -> list[Block]:
 
 def script(page: str) -> str:
     """Return the shell script that runs a page; it leaves the output of the block in line N in `out.N`."""
-    lines = ["set -eu -o pipefail; page=$PWD", "trap 'kill $(jobs -p) 2>/dev/null || true; wait' EXIT"]
+    lines = ["set -eu -o pipefail; page=$PWD"]
     if WITH_THE_SUITE in page:
         lines += _start("make run\n", 0, "ready: ")
     for other in WITH_FILES.findall(page):

@@ -6,6 +6,8 @@ import signal
 import socket
 import subprocess
 import sys
+import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -18,6 +20,9 @@ RUN = [page for page in pages() if re.search(r"<!-- run", page.read_text())]
 # In a folder without a Makefile, the repository's is meant. Its environment is up to date: make must not ask
 # an index about that.
 MAKE = f'() {{ [ -f Makefile ] || set -- -C {ROOT} -o .venv/.run -o .venv/.dev "$@"; command make "$@"; }}'
+
+STOP_SECONDS = 40
+"""Longer than a suite takes to stop."""
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -44,6 +49,18 @@ def environ(directory: Path) -> dict[str, str]:
         "SWEEP_SECONDS": "1",
         "BASH_FUNC_make%%": MAKE,
     }
+
+
+def leave_nothing(group: int) -> None:
+    """Have all processes of the group stop, and wait until they have; end them if they do not."""
+    with suppress(ProcessLookupError):
+        os.killpg(group, signal.SIGTERM)
+        deadline = time.monotonic() + STOP_SECONDS
+        while time.monotonic() < deadline:
+            os.killpg(group, 0)
+            time.sleep(0.05)
+        os.killpg(group, signal.SIGKILL)
+        pytest.fail("processes that the page started did not stop")
 
 
 @pytest.mark.parametrize("page", RUN, ids=lambda page: str(page.relative_to(ROOT)))
@@ -74,8 +91,7 @@ def test_page_runs(page: Path, tmp_path: Path):
         try:
             printed, _ = shell.communicate(timeout=500)
         finally:
-            if shell.poll() is None:
-                os.killpg(shell.pid, signal.SIGKILL)
+            leave_nothing(shell.pid)
 
     assert shell.returncode == 0, f"{page}:\n{printed}"
     assert unprinted(text, directory) == []
