@@ -198,6 +198,8 @@ $(VENV)/.locked: $(VENV)/.created requirements.txt
 	@touch $@
 
 $(VENV)/.run: $(VENV)/.locked pyproject.toml kit/pyproject.toml client/pyproject.toml
+	@# The suite of 0.1.0 owns the script sagactl: replaced after the kit was installed, it would take it away.
+	@$(BIN)/pip uninstall -qq --disable-pip-version-check --yes saga-suite
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e kit -e client -e .
 	@touch $@
 
