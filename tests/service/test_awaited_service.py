@@ -23,7 +23,7 @@ async def test_awaited_service_that_lost_a_message_receives_it_again(tmp_path: P
     environ = {"BACKEND": "embedded", "EMBEDDED_FILE": str(tmp_path / "data.sqlite3")}
     (port,) = free_ports(1)
     purchase = {**service_environ("purchase", environ), **AWAITED.environ("purchase"), "PORT": str(port)}
-    loyalty = {**service_environ("stock", environ), **AWAITED.environ("loyalty")}
+    loyalty = {**service_environ("stock", environ), **AWAITED.environ("test-loyalty")}
     await ensure_provisioned(AWAITED, environ)
     async with (
         running_suite(environ, without=["purchase"]) as others,
@@ -34,10 +34,10 @@ async def test_awaited_service_that_lost_a_message_receives_it_again(tmp_path: P
         suite = replace(others, purchase=PurchaseStub(channel))
         orderid = (await suite.order("c", blue=1)).orderid
         await suite.ticket_becomes(orderid, "approved")
-        await eventually(lambda: awaits(suite, "loyalty"), 20)
+        await eventually(lambda: awaits(suite, "test-loyalty"), 20)
 
-        await lose_messages(environ, subscription_name("loyalty", AWAITED.topics["purchase"]))
-        async with process_of("tests.support.loyalty", "loyalty", environ=loyalty):
+        await lose_messages(environ, subscription_name("test-loyalty", AWAITED.topics["purchase"]))
+        async with process_of("tests.support.loyalty", "test-loyalty", environ=loyalty):
             await eventually(lambda: awaits(suite, None), 30)
 
         assert (await suite.history(orderid))[-2:] == ["delivery-arranged", GRANTED]

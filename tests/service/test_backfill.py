@@ -46,19 +46,21 @@ async def test_service_added_later_handles_the_orders_of_the_past_once(suite: Su
 
     await ensure_provisioned(TOPOLOGY, environ)
     async with process_of(
-        "tests.support.loyalty", "loyalty", environ={**environ, **TOPOLOGY.environ("loyalty"), "PORT": "0"}
+        "tests.support.loyalty",
+        "test-loyalty",
+        environ={**environ, **TOPOLOGY.environ("test-loyalty"), "PORT": "0"},
     ):
         code, lines = await sagactl(strict, "audit")
         assert (code, lines[-3:]) == (1, [f"order {each}: it has no grant" for each in sorted(orders)])
         assert (await sagactl(project, "audit"))[0] == 0, "orders are older than the service"
-        planned = await sagactl(project, "backfill", "loyalty")
+        planned = await sagactl(project, "backfill", "test-loyalty")
         assert planned == (0, ["com.example.purchase: 4 events would be published"])
         assert (await tables.page(GRANT, "", 10)) == []
 
-        done = await sagactl(project, "backfill", "loyalty", "--execute", "--rate", "100")
+        done = await sagactl(project, "backfill", "test-loyalty", "--execute", "--rate", "100")
         assert done == (0, ["com.example.purchase: 4 events published"])
         await eventually(lambda: granted(suite, 3), 20)
-        again = await sagactl(project, "backfill", "loyalty", "--execute", "--rate", "100")
+        again = await sagactl(project, "backfill", "test-loyalty", "--execute", "--rate", "100")
         later = (await suite.order("later", blue=1)).orderid
         await eventually(lambda: granted(suite, 4), 20)
 

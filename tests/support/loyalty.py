@@ -22,7 +22,7 @@ from services.purchase.__main__ import build as build_purchase
 from services.purchase.storage import TICKET, to_ticket
 
 GRANT, TOTAL = "Grant", Key("GrantTotal", "all")
-GRANTED = "loyalty-granted"
+GRANTED = "test-loyalty-granted"
 
 
 async def _check(tables: Tables, since: float) -> AuditReport:
@@ -36,8 +36,8 @@ async def _check(tables: Tables, since: float) -> AuditReport:
 
 AUDIT, AUDIT_SINCE_EVER = Audit(_check, since=datetime(9000, 1, 1, tzinfo=UTC)), Audit(_check)
 DECLARATION = ServiceDeclaration(
-    "loyalty",
-    topic="com.example.loyalty",
+    "test-loyalty",
+    topic="com.example.test-loyalty",
     subscribes_to=("purchase", "delivery"),
     audit="tests.support.loyalty:AUDIT",
 )
@@ -62,7 +62,9 @@ STRICT = replace(
 AWAITED = replace(
     TOPOLOGY,
     services=[
-        replace(each, subscribes_to=(*each.subscribes_to, "loyalty"), awaits=(*each.awaits, "loyalty"))
+        replace(
+            each, subscribes_to=(*each.subscribes_to, "test-loyalty"), awaits=(*each.awaits, "test-loyalty")
+        )
         if each.name == "purchase"
         else each
         for each in TOPOLOGY.services
@@ -100,5 +102,5 @@ def build(kit: Kit) -> Service:
 
 
 if __name__ == "__main__":
-    builds = {"loyalty": build, "purchase": partial(build_purchase, topology=AWAITED)}
+    builds = {"test-loyalty": build, "purchase": partial(build_purchase, topology=AWAITED)}
     main(sys.argv[1], builds[sys.argv[1]], SHOP)
