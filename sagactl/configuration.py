@@ -36,7 +36,7 @@ def _settings_of(service: ServiceDeclaration) -> type | None:
 
 
 OWN = {each.name: settings for each in TOPOLOGY.services if (settings := _settings_of(each))}
-SECTIONS: dict[str, type] = {", ".join(TOPOLOGY.names): ServiceSettings, **OWN, "gateway": Gateway}
+SECTIONS: dict[str, type] = {"Every service": ServiceSettings, **OWN, "gateway": Gateway}
 _HEAD = ("| variable | default | unit | meaning |", "|---|---|---|---|")
 
 
