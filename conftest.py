@@ -12,6 +12,9 @@ import tests.support  # noqa: F401
 # An installed kit is found as a plugin; here its tests and those of the shop use the one in the repository.
 pytest_plugins = ["sagakit.testing.plugin"]
 
+collect_ignore = ["tests/fifth_service"]
+"""The files of a service that a test adds to a copy of the suite."""
+
 
 def pytest_configure() -> None:
     # Set before gRPC is imported: its fork handlers sometimes abort a child that a `sagactl` test starts.

@@ -55,7 +55,7 @@ class Recorder(Observer):
         known = [{"reason": reason} for reason in self._reasons]
         self._dead_letters = metrics_.counter(metrics.DEAD_LETTERS, known)
         self._failed_rows = metrics_.counter(metrics.ROWS_FAILED, [{"kind": NO_KIND}])
-        self._failed_tasks = metrics_.counter(metrics.TASKS_FAILED)
+        self._failed_tasks = metrics_.counter(metrics.TASKS_FAILED, [])
         metrics_.gauge(metrics.REMINDERS_OVERDUE, self.overdue.counts)
         metrics_.gauge(metrics.REMINDERS_OVERDUE_AGE, self.overdue.oldest_ages)
 
