@@ -18,8 +18,16 @@ OnTicket = Callable[[str, TicketMessage, str, bool, str | None], None]
 reminder, and its trace id."""
 
 
+OnOther = Callable[[str, Event], None]
+"""Called with the publishing service and an event that is no order ticket."""
+
+
 def ticket_subscriber(
-    broker: Broker, on_ticket: OnTicket, catch_up: Callable[[], None], runtime: Runtime
+    broker: Broker,
+    on_ticket: OnTicket,
+    catch_up: Callable[[], None],
+    runtime: Runtime,
+    on_other: OnOther = lambda _service, _event: None,
 ) -> FanoutSubscriber:
     """Return a subscriber that is not started; it calls `catch_up` when events may have been missed."""
 
@@ -31,5 +39,7 @@ def ticket_subscriber(
                 trace_id = trace_id_of(event.attributes.get(TRACEPARENT))
                 is_reminder = REMINDER_ATTRIBUTE in event.attributes
                 on_ticket(service, TicketMessage.from_event(event), time, is_reminder, trace_id)
+            else:
+                on_other(service, event)
 
     return FanoutSubscriber(broker, TOPOLOGY.topics, receive, catch_up, ephemeral_subscription_name, runtime)

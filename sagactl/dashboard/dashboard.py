@@ -82,7 +82,11 @@ class Dashboard:
     async def run(self) -> AsyncIterator[None]:
         """Context manager: update the state inside the block; the subscriptions are deleted afterwards."""
         tickets = ticket_subscriber(
-            self._sources.broker, self._stats.on_ticket, self._on_subscribed, self._runtime
+            self._sources.broker,
+            self._stats.on_ticket,
+            self._on_subscribed,
+            self._runtime,
+            self._stats.on_other,
         )
         work = [
             tickets.run(),

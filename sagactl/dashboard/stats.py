@@ -13,7 +13,7 @@ from contract.tickets import (
     RESERVE_FAILED,
     TicketMessage,
 )
-from sagakit.events import published_at
+from sagakit.events import REMINDER_ATTRIBUTE, Event, published_at
 
 ACCEPTED = "accepted"
 WINDOWS = (10, 60)
@@ -38,6 +38,7 @@ class EventLine:
     """Time of publication by the service's clock, in seconds since the epoch."""
     service: str
     orderid: str
+    """Of an event that is no order ticket: its eventid, and its type as the status."""
     status: str
     reason: str | None
     since_checkout: float | None
@@ -111,6 +112,12 @@ class OrderStats:
             order.ended_at = at
             self._outcomes.append((self._monotonic(), _outcome(ticket)))
             self._ended.append((self._monotonic(), order))
+
+    def on_other(self, service: str, event: Event) -> None:
+        """Add an event that is no order ticket: it is listed by its id and type, and counts for no order."""
+        ticket = TicketMessage(event.eventid, event.type, ())
+        time = event.attributes.get("time", "")
+        self.on_ticket(service, ticket, time, REMINDER_ATTRIBUTE in event.attributes)
 
     def add_dead_letter(self) -> None:
         """Count a dead letter."""

@@ -1,11 +1,13 @@
 """Statistics of `sagactl top`, computed from events and a clock that tests move."""
 
+from dataclasses import replace
+
 import pytest
 
 from contract.tickets import CartItem, TicketMessage
 from sagactl.dashboard import stats as order_stats
 from sagactl.dashboard.stats import ACCEPTED, MAX_EVENTS, OrderStats, Summary
-from sagakit.events import timestamp
+from sagakit.events import Event, timestamp
 
 START = 1_800_000_000.0
 
@@ -187,3 +189,16 @@ def test_odd_time_is_no_error(listener, time):
     listener.publish("stock", "reserved", time=time)
 
     assert len(listener.stats.summary().events) == 1
+
+
+def test_events_of_other_types_are_listed_and_count_for_no_order(listener):
+    granted = Event("e-1", "gifts.Granted", b"{}", {"time": timestamp(START)})
+
+    for event in (granted, granted, replace(granted, attributes={"again": "true"})):
+        listener.stats.on_other("gifts", event)
+
+    summary = listener.stats.summary()
+    (line,) = summary.events
+    assert (line.at, line.service, line.orderid, line.status) == (START, "gifts", "e-1", "gifts.Granted")
+    assert (summary.ended, line.since_checkout) == (0, None)
+    assert listener.rates() == [{}, {}]
