@@ -41,13 +41,7 @@ Report = Callable[[str, Remedy], None]
     "--cancel-lost", is_flag=True, help="Cancel orders that have no ticket, unless they were approved."
 )
 @click.option("--after", default="", metavar="ORDERID", help="Continue after this order.")
-@click.option(
-    "--rate",
-    type=click.FloatRange(0, min_open=True),
-    default=20,
-    show_default=True,
-    help="Events to publish per second.",
-)
+@options.rate(20, "Events to publish per second.")
 @click.option(
     "--older-than",
     type=click.FloatRange(0),

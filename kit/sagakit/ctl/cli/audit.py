@@ -18,13 +18,7 @@ _RETRY_INTERVAL_SECONDS = 1.0
 
 
 @click.command()
-@click.option(
-    "--wait",
-    type=click.FloatRange(0),
-    default=0,
-    metavar="SECONDS",
-    help="Retry for up to this many seconds until all records agree.",
-)
+@options.wait("Retry for up to this many seconds until all records agree.")
 @options.suite
 def audit(wait: float, run_dir: Path) -> None:
     """Check that the records of all services agree, and that no outbox holds an event; exit 1 if not."""

@@ -22,13 +22,7 @@ from sagakit.runtime import Runtime
 @click.argument("service")
 @click.option("--execute", is_flag=True, help="Publish; without it, only print what would be published.")
 @click.option("--after", default="", metavar="CURSOR", help="Continue a run that ended early.")
-@click.option(
-    "--rate",
-    type=click.FloatRange(0, min_open=True),
-    default=EVENTS_PER_SECOND,
-    show_default=True,
-    help="Events to publish per second, at most.",
-)
+@options.rate(EVENTS_PER_SECOND, "Events to publish per second, at most.")
 @options.suite
 def backfill(service: str, execute: bool, after: str, rate: float, run_dir: Path) -> None:
     """Publish again what SERVICE has missed, because it is new; exit 1 if some cannot be published.

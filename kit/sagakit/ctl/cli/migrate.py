@@ -25,13 +25,7 @@ PROGRESS_INTERVAL = 1000
 @click.argument("name", required=False)
 @click.option("--dry-run", is_flag=True, help="Print how many entities would change, and examples.")
 @click.option("--after", default="", metavar="ENTITY", help="Continue after the entity of this name.")
-@click.option(
-    "--rate",
-    type=click.FloatRange(0, min_open=True),
-    default=WRITES_PER_SECOND,
-    show_default=True,
-    help="Entities that are written per second, at most.",
-)
+@options.rate(WRITES_PER_SECOND, "Entities that are written per second, at most.")
 @options.run_dir
 def migrate(name: str | None, dry_run: bool, after: str, rate: float, run_dir: Path) -> None:
     """Convert the entities of a kind into a new shape; exit 1 if some cannot be converted.

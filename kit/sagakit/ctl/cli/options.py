@@ -26,6 +26,21 @@ run_dir = click.option(
 )
 
 
+Option = Callable[[Any], Any]
+"""Adds an option to a command, as `click.option` returns it."""
+
+
+def wait(help: str) -> Option:
+    """Return the option --wait: seconds for which the command retries, 0 unless it is given."""
+    return click.option("--wait", type=click.FloatRange(0), default=0, metavar="SECONDS", help=help)
+
+
+def rate(default: float, help: str) -> Option:
+    """Return the option --rate: what the command writes or publishes per second, at most."""
+    above_zero = click.FloatRange(0, min_open=True)
+    return click.option("--rate", type=above_zero, default=default, show_default=True, help=help)
+
+
 def project() -> Project:
     """Return the project that the command acts on. Raises CommandError if there is none."""
     found = click.get_current_context().find_object(Project)

@@ -26,13 +26,7 @@ RETRY_INTERVAL_SECONDS = 1.0
 
 
 @click.command()
-@click.option(
-    "--wait",
-    type=click.FloatRange(0),
-    default=0,
-    metavar="SECONDS",
-    help="Retry for up to this many seconds while the backend is unavailable.",
-)
+@options.wait("Retry for up to this many seconds while the backend is unavailable.")
 @click.option(
     "--interval",
     type=click.FloatRange(min=0, min_open=True),
