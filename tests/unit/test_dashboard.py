@@ -83,9 +83,7 @@ async def suite():
 async def test_every_topic_has_an_ephemeral_subscription(suite):
     specs = suite.provisioner.subscriptions.values()
 
-    assert sorted(spec.topic for spec in specs) == sorted(
-        [*TOPOLOGY.topics.values(), TOPOLOGY.dead_letter_topic]
-    )
+    assert sorted(spec.topic for spec in specs) == sorted(TOPOLOGY.all_topics())
     assert all(spec.name.startswith(EPHEMERAL_PREFIX) for spec in specs)
     assert all(spec.expires_after_seconds <= 24 * 3600 for spec in specs)
     assert suite.dashboard.state().listening

@@ -21,7 +21,7 @@ from sagactl.project import PROJECT
 from sagakit.backends.embedded.bus import EmbeddedBus
 from sagakit.backends.embedded.database import Database
 from sagakit.backends.embedded.tables import EmbeddedTables
-from sagakit.bus import Message, SubscriptionSpec
+from sagakit.bus import Message
 from sagakit.ctl import text
 from sagakit.ctl.cli.migrate import migrate
 from sagakit.ctl.errors import CommandError
@@ -107,11 +107,9 @@ def file(tmp_path: Path) -> Path:
         database = Database(tmp_path / "data.sqlite3")
         bus = EmbeddedBus(database, Runtime())
         await EmbeddedTables(database).commit([Insert(key, entity) for key, entity in entities().items()])
-        for topic in (*TOPOLOGY.topics.values(), TOPOLOGY.dead_letter_topic):
+        for topic in TOPOLOGY.all_topics():
             await bus.ensure_topic(topic)
-        await bus.ensure_subscription(
-            SubscriptionSpec(TOPOLOGY.dead_letter_subscription, TOPOLOGY.dead_letter_topic, None)
-        )
+        await bus.ensure_subscription(TOPOLOGY.subscription_specs()[-1])  # the dead letters'
         await bus.publish(TOPOLOGY.dead_letter_topic, dead_letters())
         await bus.close()
         await database.close()
