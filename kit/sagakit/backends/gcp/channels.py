@@ -1,5 +1,6 @@
 """gRPC channels to Google's APIs and the emulators, which reconnect quickly, and raw calls over them."""
 
+import json
 import threading
 from collections.abc import Mapping, Sequence
 from operator import methodcaller
@@ -11,12 +12,26 @@ from google.api_core.gapic_v1 import routing_header
 from google.api_core.gapic_v1.client_info import ClientInfo
 from google.auth.credentials import Credentials
 
+# A pull that is opened during an outage waits for the connection. Otherwise it fails at once, and so do
+# those that the subscriber client opens instead. After five of them it pauses for ten seconds, and may then
+# read from one that has failed, while the broker leases messages to the one that was opened at last.
+_SERVICE_CONFIG = json.dumps(
+    {
+        "methodConfig": [
+            {
+                "name": [{"service": "google.pubsub.v1.Subscriber", "method": "StreamingPull"}],
+                "waitForReady": True,
+            }
+        ]
+    }
+)
 CHANNEL_OPTIONS = (
     # By gRPC's default a channel may wait two minutes after an outage before it reconnects.
     ("grpc.initial_reconnect_backoff_ms", 100),
     # Misnamed: the timeout of a connection attempt; a server that is just starting needs it.
     ("grpc.min_reconnect_backoff_ms", 5_000),
     ("grpc.max_reconnect_backoff_ms", 2_000),
+    ("grpc.service_config", _SERVICE_CONFIG),
     ("grpc.max_send_message_length", -1),
     ("grpc.max_receive_message_length", -1),
 )
