@@ -95,8 +95,10 @@ overload: $(VENV)/.dev ## Apply ten times the load that saturates the suite: [SE
 	GRPC_ENABLE_FORK_SUPPORT=0 $(BIN)/python -m tests.chaos --overload $(or $(SECONDS),20) --seed $(or $(SEED),1) \
 		--backend $(or $(BACKEND),embedded)
 
-bench: $(VENV)/.dev ## Measure latency, throughput and cost, next to what the backend itself allows: [BACKEND=emulators] [QUICK=1]
-	GRPC_ENABLE_FORK_SUPPORT=0 $(BIN)/python -m bench --backend $(or $(BACKEND),emulators) $(if $(QUICK),--quick)
+bench: $(VENV)/.dev ## Measure latency, throughput and cost, next to what the backend allows: [BACKEND=emulators] [QUICK=1 | LADDER=1 [RATES="25 50 …"] [RUNG_SECONDS=30] [SEED=1] [ITEM=red]] [RECORD=1: keep in bench/results]
+	GRPC_ENABLE_FORK_SUPPORT=0 $(BIN)/python -m bench --backend $(or $(BACKEND),emulators) \
+		--scenarios $(if $(QUICK),quick,$(if $(LADDER),ladder,full)) $(if $(RATES),--rates "$(RATES)") \
+		$(if $(RUNG_SECONDS),--rung-seconds $(RUNG_SECONDS)) $(if $(SEED),--seed $(SEED)) $(if $(ITEM),--item $(ITEM)) $(if $(RECORD),--record)
 
 release: dist ## Record what the current version writes, with its wheels, for later ones to be compatible with
 	$(BIN)/python -m tests.compatibility.record

@@ -8,7 +8,8 @@ from bench.growth import Growth, grown
 from bench.http import Connection
 from bench.orders import Clients, closed_cart, one_at_a_time, subscribed
 from bench.run import RED, RED_ONLY, BenchRun
-from bench.suite import RunningSuite, Use
+from bench.suite import RunningSuite
+from bench.usage import Use
 from bench.wire import Meter
 from sagakit.backends import open_backend
 from sagakit.runtime import Runtime
@@ -63,7 +64,7 @@ async def soak(run: BenchRun, suite: RunningSuite, clients: int, seconds: float)
             await load.shop(SOAK_ROUND * clients, RED_ONLY)
             orders += SOAK_ROUND * clients
             if passed >= seconds / 10:
-                use.append(await suite.use())
+                use.append((await suite.usage()).processes)
     run.results["soak"] = {
         "clients": clients,
         "orders": orders,

@@ -54,15 +54,20 @@ def show(results: Mapping[str, Figures]) -> str:
     )
 
 
-def store(
-    path: Path, facts: Mapping[str, Any], results: Mapping[str, Figures], targets: Sequence[Target]
-) -> None:
-    path.parent.mkdir(exist_ok=True)
+def as_run(
+    facts: Mapping[str, Any], results: Mapping[str, Figures], targets: Sequence[Target]
+) -> dict[str, Any]:
+    """Return a run as it is stored."""
     outcomes = [
         {"name": each.name, "value": round(each.value, 3), "limit": each.limit, "met": each.met}
         for each in targets
     ]
-    path.write_text(json.dumps({**facts, "results": results, "targets": outcomes}, indent=2))
+    return {**facts, "results": dict(results), "targets": outcomes}
+
+
+def store(path: Path, run: Mapping[str, Any]) -> None:
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(json.dumps(run, indent=2) + "\n")
 
 
 def draw(path: Path, title: str, results: Mapping[str, Figures]) -> None:

@@ -40,6 +40,8 @@ class Connection:
             raise
 
     async def _post(self, path: str, body: bytes) -> tuple[int, Mapping[str, str], bytes]:
+        if self.is_stale:
+            self.close()
         if self._streams is None:
             host, port = self._host.split(":")
             self._streams = await asyncio.open_connection(host, int(port))
@@ -52,6 +54,11 @@ class Connection:
         if headers.get("connection") == "close":
             self.close()
         return int(status.split()[1]), headers, answer
+
+    @property
+    def is_stale(self) -> bool:
+        """Whether the gateway has closed the connection while it was idle."""
+        return self._streams is not None and self._streams[0].at_eof()
 
     def close(self) -> None:
         if self._streams is not None:

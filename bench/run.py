@@ -11,6 +11,7 @@ from bench.figures import Figures, quantiles
 from bench.orders import Clients, NextItem, always, one_at_a_time, subscribed
 from bench.proxy import proxied
 from bench.suite import RunningSuite, running_suite
+from bench.usage import usage_figures
 from bench.wire import Meter, metering
 
 RED, BLUE = "red", "blue"
@@ -71,18 +72,13 @@ class BenchRun:
         orders = self.orders_of(clients)
         async with subscribed(suite.environ) as endings, Clients(suite.gateway, endings, clients) as load:
             carts = await load.prepare(orders, next_item)
-            before = await suite.use()
+            before = await suite.usage()
             rate, times = await load.check_out(carts)
-            after = await suite.use()
-        cpu = {
-            each: (after[each].cpu_seconds - use.cpu_seconds) * 1000 / orders for each, use in before.items()
-        }
+            after = await suite.usage()
         figures = {
             "orders_per_s": round(rate, 1),
             **quantiles(times.sagas),
-            "cpu_ms": round(sum(cpu.values()), 1),
-            "cpu_ms_of": {each: round(ms, 1) for each, ms in cpu.items()},
-            "mb_of": {each: round(use.megabytes) for each, use in after.items()},
+            **usage_figures(before, after, orders, rate),
         }
         self.keep(name, figures, lambda each: each["orders_per_s"])
 

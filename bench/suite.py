@@ -6,7 +6,7 @@ import signal
 import sys
 import time
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -15,30 +15,39 @@ import grpc
 from grpc_health.v1.health_pb2 import HealthCheckRequest
 from grpc_health.v1.health_pb2_grpc import HealthStub
 
+from bench.usage import Usage, emulators_cpu_seconds, used
+from sagactl.dashboard.queue_depth import Backlog, load_backlog
 from sagactl.inspect.audit import problems
 from sagactl.inspect.records import load_records
 from sagakit.ctl.inspect.connect import open_tables
 from sagakit.ctl.local.control_client import request
 from sagakit.ctl.local.ports import LOOPBACK, free_ports, wait_until_listens
+from sagakit.tables import Tables
 from tests.support import local_suite
 from tests.support.local_suite import LocalSuite
 
 START_TIMEOUT_SECONDS = 60.0
 AUDIT_TIMEOUT_SECONDS = 120.0
+POLL_INTERVAL_SECONDS = 0.25
 FAST_RECONNECT = (
     ("grpc.initial_reconnect_backoff_ms", 20),
     ("grpc.min_reconnect_backoff_ms", 20),
     ("grpc.max_reconnect_backoff_ms", 20),
 )
-_TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 
 
 @dataclass(frozen=True, slots=True)
-class Use:
-    """Resources that a process has used so far."""
+class Queued:
+    """Entries of the suite's queues; those beyond the first 500 of a kind are not counted."""
 
-    cpu_seconds: float
-    megabytes: float
+    tickets: int = 0
+    """Tickets that await a reply, approved ones among them until their delivery is arranged."""
+    outboxes: int = 0
+    """Unpublished events."""
+
+
+def queued(backlog: Backlog) -> Queued:
+    return Queued(*(sum(each.count for each in by.values()) for by in (backlog.tickets, backlog.outboxes)))
 
 
 class RunningSuite:
@@ -54,10 +63,10 @@ class RunningSuite:
         self.environ = {name: value for name, value in facts["environ"].items() if value}
         """Selects its backend."""
 
-    async def use(self) -> dict[str, Use]:
-        """Return the resources used by each process except the emulators."""
+    async def usage(self) -> Usage:
         programs = await request(self._control, "ps", "")
-        return {each["name"]: used(each["pid"]) for each in programs if "emulator" not in each["name"]}
+        processes = {each["name"]: used(each["pid"]) for each in programs if "emulator" not in each["name"]}
+        return Usage(processes, emulators_cpu_seconds())
 
     async def restarted(self, service: str) -> float:
         """Restart a service of one process; return the seconds from its start until it is SERVING."""
@@ -73,16 +82,33 @@ class RunningSuite:
         await starting
         return seconds
 
+    async def backlog(self) -> Queued:
+        """Return the entries of the suite's queues."""
+        async with self._tables() as tables:
+            return queued(await load_backlog(tables, time.time()))
+
+    async def settled(self, timeout_seconds: float) -> None:
+        """Wait until the suite's queues are empty, or the timeout has passed."""
+        loop, empty = asyncio.get_running_loop(), False
+        async with self._tables() as tables:
+            deadline = loop.time() + timeout_seconds
+            while not empty and loop.time() < deadline:
+                empty = queued(await load_backlog(tables, time.time())) == Queued()
+                await asyncio.sleep(0 if empty else POLL_INTERVAL_SECONDS)
+
     async def audited(self) -> None:
         """Wait until everything balances. Raises AssertionError if it does not in time."""
         found = ["not checked yet"]
-        async with open_tables(Path(), {**os.environ, **self.environ, **self._direct}) as tables:
+        async with self._tables() as tables:
             deadline = asyncio.get_running_loop().time() + AUDIT_TIMEOUT_SECONDS
             while found and asyncio.get_running_loop().time() < deadline:
                 found = problems(await load_records(tables))
                 await asyncio.sleep(0.5 if found else 0)
         if found:
             raise AssertionError("\n".join(["the suite does not balance:", *found[:20]]))
+
+    def _tables(self) -> AbstractAsyncContextManager[Tables]:
+        return open_tables(Path(), {**os.environ, **self.environ, **self._direct})
 
 
 @asynccontextmanager
@@ -112,10 +138,3 @@ async def running_suite(
             yield RunningSuite(local, direct)
         finally:
             await asyncio.to_thread(local.end, signal.SIGINT)
-
-
-def used(pid: int) -> Use:
-    stat = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    resident = Path(f"/proc/{pid}/statm").read_text().split()[1]
-    cpu_seconds = (int(stat[11]) + int(stat[12])) / _TICKS_PER_SECOND
-    return Use(cpu_seconds, int(resident) * os.sysconf("SC_PAGE_SIZE") / 2**20)

@@ -14,7 +14,8 @@ from grpc_health.v1.health_pb2 import HealthCheckRequest
 from grpc_health.v1.health_pb2_grpc import HealthStub
 
 from bench.proxy import proxied
-from bench.suite import FAST_RECONNECT, used
+from bench.suite import FAST_RECONNECT
+from bench.usage import used
 from contract.topology import TOPOLOGY
 from sagactl.cli.stock import CATALOGUE, put_if_absent
 from sagactl.project import GATEWAY
