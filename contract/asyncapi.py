@@ -9,6 +9,7 @@ from contract.tickets import (
     MAX_STATUS_LENGTH,
     ORDER_TICKET,
     PUBLISHED_BY,
+    STATUS_ATTRIBUTE,
 )
 from contract.topology import TOPOLOGY
 from sagakit import asyncapi
@@ -56,6 +57,10 @@ _REMINDER = {
     "const": "true",
     "description": "Marks a reminder: the publisher awaits a reply, which a receiver publishes again.",
 }
+_STATUS = {
+    "type": "string",
+    "description": "As in the payload: a receiver without a reaction to it need not decode the event.",
+}
 _INFO = {
     "title": "Order events",
     "version": "1",
@@ -86,7 +91,7 @@ def _event(service: str) -> asyncapi.EventDescription:
                 {"properties": {"status": {"enum": statuses}}},
             ]
         },
-        headers={REMINDER_ATTRIBUTE: _REMINDER},
+        headers={REMINDER_ATTRIBUTE: _REMINDER, STATUS_ATTRIBUTE: _STATUS},
         correlation="/orderid",
         examples=[{**_EXAMPLE, "status": status} for status in statuses],
         schemas={"CartItem": CART_ITEM, "OrderTicket": ORDER_TICKET_BODY},

@@ -1,15 +1,23 @@
 """Handlers of order-ticket events: a service's reactions as a table, status → reaction."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import structlog
 
-from contract.tickets import KNOWN, ORDER_TICKET, TicketMessage, may_publish
+from contract.tickets import (
+    KNOWN,
+    ORDER_TICKET,
+    PUBLISHED_BY,
+    STATUS_ATTRIBUTE,
+    TicketMessage,
+    may_publish,
+)
 from sagakit.consumer import Handler, Outcome
 from sagakit.errors import Poison
 from sagakit.events import Event
+from sagakit.ignored import Ignored
 from sagakit.telemetry.spans import set_attribute
 
 
@@ -42,6 +50,25 @@ def handlers(
         return await reaction.do(usecases, event.eventid, ticket)
 
     return ticket_handlers(react, publishers)
+
+
+def ignored_tickets(reactions: Collection[str]) -> dict[str, Ignored]:
+    """Return by publisher the ticket events that a service with reactions to these statuses ignores.
+
+    A status that its publisher does not publish, or that is not known, is none of them: `ticket_handlers`
+    decides about it.
+    """
+    ignored = {publisher: statuses.difference(reactions) for publisher, statuses in PUBLISHED_BY.items()}
+    return {
+        publisher: Ignored(ORDER_TICKET, STATUS_ATTRIBUTE, statuses)
+        for publisher, statuses in ignored.items()
+        if statuses
+    }
+
+
+def by_topic(ignored: Mapping[str, Ignored], publishers: Publishers) -> Mapping[str, Ignored]:
+    """Return by topic what `ignored` has by publisher, for `Service.ignores`."""
+    return {topic: ignored[publisher] for topic, publisher in publishers.items() if publisher in ignored}
 
 
 def ticket_handlers(

@@ -14,6 +14,9 @@ from sagakit.events import REMINDER_ATTRIBUTE, Event, timestamp
 from sagakit.untrusted import parse_json
 
 ORDER_TICKET = "purchase.OrderTicket"
+STATUS_ATTRIBUTE = "status"
+"""Attribute of an event with the status of its ticket. Only a hint for receivers without a reaction to that
+status: the body decides, and a publisher need not set it."""
 
 PRE_APPROVED = "pre-approved"
 RESERVED = "reserved"
@@ -114,10 +117,11 @@ class TicketMessage:
     """See `ownership.owner_digest`; in the events of purchase, and of services that pass it on."""
 
     def to_event(self, eventid: str, attributes: Mapping[str, str]) -> Event:
-        """Return the event with this body; None values are left out of it."""
+        """Return the event with this body; None values are left out. Its status is an attribute, too."""
         optional = ("amount", "reason", "owner_digest")
         body = json.dumps(to_entity(self, omit_none=optional, omit_unknown=True)).encode()
-        return Event(eventid, ORDER_TICKET, body, attributes, {"orderid": self.orderid})
+        marked = {STATUS_ATTRIBUTE: self.status, **attributes}
+        return Event(eventid, ORDER_TICKET, body, marked, {"orderid": self.orderid})
 
     @classmethod
     def from_event(cls, event: Event) -> "TicketMessage":

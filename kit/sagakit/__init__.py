@@ -8,6 +8,7 @@ provisioning are in `sagakit.backends`. Everything named here is public; other m
 |---------------------------------------------|--------------------------------------------------|
 | declare a service                           | `Service`, `ServiceFactory`, `Kit`, `Application`|
 | handle an event                             | `Handler`, `Outcome`, `Event`                    |
+| ignore events without decoding them         | `Ignored`                                        |
 | declare the events that services exchange   | `EventType`, `BodyCodec`                         |
 | describe them for machines (AsyncAPI)       | `asyncapi.document`                              |
 | read and write in one transaction           | `Store`, `Snapshot`, `Changes`, `Key`, `Entity`  |
@@ -50,6 +51,7 @@ from sagakit.errors import (
 )
 from sagakit.event_types import BodyCodec, EventType
 from sagakit.events import Event, published_at, timestamp
+from sagakit.ignored import Ignored
 from sagakit.inbox import Inbox
 from sagakit.migrations import Migrated, Migration, migrate
 from sagakit.reminders import ReminderSchedule, RemindFn, due_property
@@ -85,6 +87,7 @@ __all__ = [
     "Gauge",
     "Handler",
     "Histogram",
+    "Ignored",
     "Inbox",
     "InvalidArgument",
     "Key",

@@ -80,6 +80,7 @@ def describe(event_type: EventType[Any]) -> EventDescription:
     A body that is not JSON is described by its content type alone, a protobuf message also by its name.
     """
     headers: Json = {REMINDER_ATTRIBUTE: {"const": "true", "description": "Marks a reminder."}}
+    headers |= {name: {**_TEXT, "description": "As in the payload."} for name in event_type.attributes}
     if event_type.version > 1:
         headers[VERSION_ATTRIBUTE] = {"const": str(event_type.version)}
     content_type = event_type.content_type

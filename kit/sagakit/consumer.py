@@ -12,6 +12,7 @@ from sagakit.concurrency import first_completed
 from sagakit.dead_letters import publish_dead_letter
 from sagakit.errors import Contention, Poison, Unavailable
 from sagakit.events import Event, eventid_of
+from sagakit.ignored import Ignored
 from sagakit.runtime import Backoff, Runtime
 
 log = structlog.get_logger()
@@ -77,8 +78,9 @@ class Consumer:
         dead_letter_topic: str,
         check_backends: Callable[[], Awaitable[None]],
         runtime: Runtime,
+        ignores: Mapping[str, Ignored] = {},
     ) -> None:
-        """`subscriptions`: name → topic; `handlers` by event type.
+        """`subscriptions`: name → topic; `handlers` by event type; `ignores` by topic.
 
         `check_backends` raises Unavailable if what they need is unavailable.
         """
@@ -89,6 +91,7 @@ class Consumer:
         """The subscriptions that are being pulled."""
         self._bus = bus
         self._handlers = handlers
+        self._ignores = {name: ignores[topic] for name, topic in subscriptions.items() if topic in ignores}
         self._dead_letter_topic = dead_letter_topic
         self._check_backends = check_backends
         self._runtime = runtime
@@ -152,20 +155,35 @@ class Consumer:
             await live.close()
 
     def _receive(self, subscription: str, delivery: Delivery, failure: "asyncio.Future[None]") -> None:
+        self.in_flight[subscription] += 1
+        ignored = self._ignores.get(subscription)
+        if ignored is not None and ignored.includes(delivery.message.attributes):
+            # Not at once: a burst that reaches the flow-control limit counts, whatever it consists of.
+            asyncio.get_running_loop().call_soon(self._ignore, subscription, delivery)
+            return
         task = asyncio.create_task(self._process(subscription, delivery, failure))
         if not self._tasks:
             self._last_progress_at = self._runtime.monotonic()
         self._tasks.add(task)
-        self.in_flight[subscription] += 1
 
         def done(_: object) -> None:
             self._tasks.discard(task)
-            self._last_progress_at = self._runtime.monotonic()
-            if self.in_flight[subscription] >= MAX_OUTSTANDING:
-                self._saturated_at = self._runtime.monotonic()
-            self.in_flight[subscription] -= 1
+            self._count_settled(subscription)
 
         task.add_done_callback(done)
+
+    def _ignore(self, subscription: str, delivery: Delivery) -> None:
+        """Acknowledge a delivery that concerns nothing here: no task, span or log context, and no parsing."""
+        delivery.ack()
+        self._runtime.observer.ignored(subscription)
+        log.debug(Outcome.IGNORED.value, eventid=eventid_of(delivery.message), subscription=subscription)
+        self._count_settled(subscription)
+
+    def _count_settled(self, subscription: str) -> None:
+        self._last_progress_at = self._runtime.monotonic()
+        if self.in_flight[subscription] >= MAX_OUTSTANDING:
+            self._saturated_at = self._runtime.monotonic()
+        self.in_flight[subscription] -= 1
 
     async def _process(self, subscription: str, delivery: Delivery, failure: "asyncio.Future[None]") -> None:
         attempt, eventid = delivery.attempt, eventid_of(delivery.message)

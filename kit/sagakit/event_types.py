@@ -16,6 +16,7 @@ from sagakit.events import REMINDER_ATTRIBUTE, Event, timestamp
 B = TypeVar("B")
 
 VERSION_ATTRIBUTE = "schema-version"
+_RESERVED = {"eventid", "type", "time", "traceparent", "content-type", REMINDER_ATTRIBUTE, VERSION_ATTRIBUTE}
 MALFORMED_BODY = "malformed-body"
 """Reason of a dead letter: its body is not one of its event type."""
 
@@ -51,10 +52,16 @@ class EventType(Generic[B]):
     ones run: a receiver leaves a higher version than its own to a newer replica (`Outcome.UNKNOWN`)."""
     codec: BodyCodec[B] | None = None
     """For a model or an encoding of one's own; None: that of the model."""
+    attributes: tuple[str, ...] = ()
+    """Text fields of the body that are attributes of its events, too, by which receivers may ignore them
+    without decoding them (`Service.ignores`). An empty one is left out."""
 
     def __post_init__(self) -> None:
         if not self.name or self.version < 1:
             raise ValueError("an event type has a name, and a version from 1")
+        for name in self.attributes:
+            if name in _RESERVED or name.startswith(("ce-", "goog")):
+                raise ValueError(f"the attribute {name!r} of {self.name} has a meaning of its own")
         self._body_codec  # noqa: B018  to find out now whether it has one
 
     @property
@@ -95,8 +102,16 @@ class EventType(Generic[B]):
             **({REMINDER_ATTRIBUTE: "true"} if is_reminder else {}),
             **({VERSION_ATTRIBUTE: str(self.version)} if self.version > 1 else {}),
             **({"content-type": codec.content_type} if codec.content_type else {}),
+            **self._attributes_of(body),
         }
         return Event(eventid, self.name, data, attributes, about)
+
+    def _attributes_of(self, body: B) -> dict[str, str]:
+        found = {name: getattr(body, name, 0) for name in self.attributes}
+        for name, value in found.items():
+            if not isinstance(value, str | None):
+                raise TypeError(f"the body of {self.name} has no text {name}, which is an attribute")
+        return {name: str(value) for name, value in found.items() if value}
 
     def decode(self, event: Event) -> B:
         """Return the body of an event of this type.

@@ -62,7 +62,7 @@ class Messaging:
         self.subscriptions = tuple(topics)
         handlers = by_name(self.service.handlers)
         consuming = (handlers, settings.dead_letter_topic, self._check_backends, runtime)
-        self._consumer = Consumer(backend.bus, topics, *consuming)
+        self._consumer = Consumer(backend.bus, topics, *consuming, ignores=self.service.ignores)
         recorder.observe_consumer(self._consumer)
         recorder.overdue.waiting_since.update(self.service.waiting_since)
         sweeping = partial(Sweeper, backend.tables, runtime=runtime, pass_seconds=settings.sweep_seconds)

@@ -61,6 +61,9 @@ class Observer:
         """Around the processing of a delivery; call the report with its outcome and the error, if any."""
         return _NOTHING
 
+    def ignored(self, subscription: str) -> None:
+        """A delivery was acknowledged because its attributes alone tell that it concerns nothing here."""
+
     def sweep(self, kind: str, found: int) -> AbstractContextManager[Any]:
         """Around the claims of the `found` rows that a sweeper's query returned."""
         return _NOTHING

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sagakit.event_types import EventType, Handlers
+from sagakit.ignored import Ignored
 from sagakit.inbox import Inbox
 from sagakit.reminders import ReminderSchedule, RemindFn
 from sagakit.runtime import Runtime
@@ -49,6 +50,8 @@ class Service:
     """By `EventType`, or by the name of an event type. Events of other types are acknowledged and ignored.
 
     See `Handler` for the contract. With any, EVENT_SUBSCRIBE_TOPICS must be set."""
+    ignores: Mapping[str, Ignored] = field(default_factory=dict)
+    """By topic, the events that its handlers would ignore: they are acknowledged before they are decoded."""
     publishes: Collection[str | EventType[Any]] = ()
     """The event types, or their names, that it publishes; with any, EVENT_PUBLISH_TOPIC must be set."""
     dead_letter_reasons: Collection[str] = ()

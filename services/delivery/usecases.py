@@ -1,7 +1,7 @@
 """Use cases of deliveries, each one transaction."""
 
 from contract.ownership import may_read
-from contract.reactions import Reaction
+from contract.reactions import Reaction, ignored_tickets
 from contract.tickets import APPROVED, DELIVERY_ARRANGED, TicketMessage, must_agree, ticket_event
 from sagakit.consumer import Outcome
 from sagakit.errors import NotFound
@@ -49,6 +49,7 @@ class UseCases:
 
 
 REACTIONS = {APPROVED: Reaction(UseCases.arrange, replies=(DELIVERY_ARRANGED,))}
+IGNORES = ignored_tickets(REACTIONS)
 
 
 def _known(found: Snapshot, orderid: str) -> Shipment | None:

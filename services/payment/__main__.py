@@ -2,7 +2,7 @@
 
 from functools import partial
 
-from contract.reactions import handlers
+from contract.reactions import by_topic, handlers
 from contract.shop import SHOP, publishers
 from contract.tickets import ORDER_TICKET
 from rpc.payment_pb2 import DESCRIPTOR
@@ -14,16 +14,18 @@ from services.payment.servicer import Servicer
 from services.payment.settings import Settings
 from services.payment.simulated import SimulatedProvider
 from services.payment.storage import PAYMENT
-from services.payment.usecases import REACTIONS, UseCases
+from services.payment.usecases import IGNORES, REACTIONS, UseCases
 
 
 def build(kit: Kit) -> Service:
     provider = _provider(kit, Settings.from_environ(kit.environ))
     usecases = UseCases(kit.store, kit.inbox, kit.runtime, kit.schedule, provider)
+    known = publishers(kit.subscribe_topics)
     return Service(
         servicers=[partial(add_PaymentServicer_to_server, Servicer(usecases))],
         reflection_names=[DESCRIPTOR.services_by_name["Payment"].full_name],
-        handlers=handlers(REACTIONS, usecases, publishers(kit.subscribe_topics)),
+        handlers=handlers(REACTIONS, usecases, known),
+        ignores=by_topic(IGNORES, known),
         publishes=[ORDER_TICKET],
         reminders={PAYMENT: usecases.remind},
         waiting_since={PAYMENT: lambda entity: float(entity["time"])},

@@ -7,7 +7,7 @@ from functools import partial
 
 from contract import tickets
 from contract.ownership import may_read
-from contract.reactions import Reaction
+from contract.reactions import Reaction, ignored_tickets
 from contract.tickets import PAID, PAYMENT_FAILED, TicketMessage, must_agree, ticket_event
 from sagakit.consumer import Outcome
 from sagakit.errors import NotFound
@@ -201,6 +201,7 @@ REACTIONS = {
     # Stock publishes it for orders that were never to be charged, too.
     tickets.RESERVE_FAILED: Reaction(UseCases.cancel_if_charged),
 }
+IGNORES = ignored_tickets(REACTIONS)
 
 
 def _known(found: Snapshot, orderid: str) -> Charge | None:

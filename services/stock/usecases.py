@@ -7,7 +7,7 @@ from typing import NamedTuple
 from contract import tickets
 from contract.fields import MAX_ITEMS_PER_CART, TOO_MANY_ITEMS
 from contract.ownership import may_read
-from contract.reactions import Reaction
+from contract.reactions import Reaction, ignored_tickets
 from contract.tickets import PAID, RESERVE_FAILED, RESERVED, TicketMessage, must_agree, ticket_event
 from sagakit.consumer import Outcome
 from sagakit.errors import NotFound, Poison
@@ -178,6 +178,7 @@ REACTIONS = {
     tickets.CANCELED: Reaction(UseCases.release),
     tickets.RESERVE_FAILED: Reaction(UseCases.release),
 }
+IGNORES = ignored_tickets(REACTIONS)
 
 
 def _sufficient_shards(

@@ -13,12 +13,22 @@ from typing import Any
 from unittest.mock import patch
 
 from contract.reactions import Reaction
-from contract.tickets import APPROVED, CANCELED, KNOWN, PAID, PUBLISHED_BY, TicketMessage
+from contract.tickets import (
+    APPROVED,
+    CANCELED,
+    KNOWN,
+    ORDER_TICKET,
+    PAID,
+    PUBLISHED_BY,
+    STATUS_ATTRIBUTE,
+    TicketMessage,
+)
 from contract.topology import TOPOLOGY
 from sagakit import consumer
 from sagakit.consumer import Outcome
 from sagakit.errors import Contention, Unavailable
 from sagakit.events import Event
+from sagakit.ignored import Ignored
 from sagakit.inbox import Inbox
 from sagakit.outbox import Outbox
 from sagakit.reminders import ReminderSchedule
@@ -247,6 +257,12 @@ def a_reminder_is_taken_for_a_new_order() -> Planted:
 
 
 BUGS += [Bug(each.__name__, each, UNRELIABLE, True) for each in PROVIDER_BUGS]
+
+
+@bug()
+def an_attribute_has_a_reaction_skipped() -> Planted:
+    canceled = Ignored(ORDER_TICKET, STATUS_ATTRIBUTE, frozenset({CANCELED}))
+    return patch.dict(stock_usecases.IGNORES, {"purchase": canceled})
 
 
 @bug()

@@ -59,7 +59,8 @@ class NewerRelease:
         eventid = f"{self._random.getrandbits(128):032x}"
         body = {**json.loads(event.entity["body"]), "status": NEW_STATUS}
         due = encode_due(eventid, decode_due(event.entity[DUE]))
-        entity = {**event.entity, "body": json.dumps(body).encode(), DUE: due}
+        attributes = {**event.entity["attributes"], "status": NEW_STATUS}
+        entity = {**event.entity, "body": json.dumps(body).encode(), "attributes": attributes, DUE: due}
         return Insert(event.key._replace(name=eventid), entity)
 
 

@@ -24,7 +24,7 @@ async def test_repeated_approval_gets_the_same_reply_and_one_delivery():
 
     assert outcomes == [Outcome.APPLIED, Outcome.DUPLICATE, Outcome.APPLIED]
     assert shop.published == [REPLY] * 2
-    assert [set(each) for each in shop.attributes] == [{"time"}, {"time"}]
+    assert [set(each) for each in shop.attributes] == [{"time", "status"}] * 2
     assert (await delivery.get_delivery("o")).items == TICKET.cart_items
 
 

@@ -47,7 +47,8 @@ EVENT_DURATION = Histogram(
 EVENT_AGE = Histogram(
     "saga.event.age",
     SECONDS,
-    "Age of events when they are received, by their `time`; events without one are left out.",
+    "Age of events when they are received, by their `time`; without those that have none, or that are "
+    "ignored by their attributes.",
     ("subscription",),
     (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 1800.0),
 )

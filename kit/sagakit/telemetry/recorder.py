@@ -172,6 +172,9 @@ class Recorder(Observer):
             yield report
         self._event_durations.record(self._monotonic() - began, labels)
 
+    def ignored(self, subscription: str) -> None:
+        self._event_durations.record(0.0, {"subscription": subscription, "outcome": Outcome.IGNORED.label})
+
     def sweep(self, kind: str, found: int) -> AbstractContextManager[Any]:
         return self.spans.sweeping(kind, found)
 

@@ -1,7 +1,7 @@
 """The parts of a service's messaging over tables in memory, and a bus and a clock that tests control."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,6 +10,7 @@ from sagakit.bus import Message
 from sagakit.consumer import Consumer, Outcome
 from sagakit.errors import Unavailable
 from sagakit.events import Event
+from sagakit.ignored import Ignored
 from sagakit.observer import Observer
 from sagakit.outbox import Outbox
 from sagakit.relay import Relay
@@ -166,6 +167,7 @@ class ConsumerHarness:
     bus: ManualBus = field(default_factory=ManualBus)
     observer: Observer = field(default_factory=Observer)
     store_unavailable: bool = False
+    ignores: Mapping[str, Ignored] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.handled: list[Event] = []
@@ -177,6 +179,7 @@ class ConsumerHarness:
             DEAD_LETTERS,
             self._check_backends,
             self.clock.runtime(observer=self.observer),
+            self.ignores,
         )
 
     async def _handle(self, event: Event) -> Outcome:

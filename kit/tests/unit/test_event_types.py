@@ -79,6 +79,41 @@ def test_attributes_mark_reminders_versions_and_other_content_than_json():
     assert NAMED.encode(StringValue(), "e1", 0).attributes["content-type"] == "application/protobuf"
 
 
+@dataclass(frozen=True)
+class Moved:
+    parcelid: str
+    status: str
+    reason: str | None = None
+    grams: int = 0
+
+
+def test_fields_of_the_body_are_attributes_where_the_type_names_them():
+    moved = EventType("parcel.Moved", Moved, attributes=("status", "reason"))
+
+    assert moved.encode(Moved("p", "sorted"), "e1", 0).attributes.keys() == {"time", "status"}
+    assert (
+        moved.encode(Moved("p", "lost", "fire"), "e1", 0).attributes.items()
+        >= {
+            "status": "lost",
+            "reason": "fire",
+        }.items()
+    )
+
+
+@pytest.mark.parametrize("name", ["grams", "no-field"])
+def test_attribute_that_is_no_text_of_the_body_is_a_mistake_of_the_publisher(name: str):
+    moved = EventType("parcel.Moved", Moved, attributes=(name,))
+
+    with pytest.raises(TypeError, match=f"parcel.Moved has no text {name}"):
+        moved.encode(Moved("p", "sorted"), "e1", 0)
+
+
+@pytest.mark.parametrize("name", ["eventid", "type", "time", "again", "schema-version", "ce-id", "googly"])
+def test_attribute_with_a_meaning_of_its_own_cannot_be_a_field(name: str):
+    with pytest.raises(ValueError, match="a meaning of its own"):
+        EventType("parcel.Moved", Moved, attributes=(name,))
+
+
 def test_receiver_ignores_fields_it_does_not_know_and_has_defaults_for_missing_ones():
     body = {"customerid": "c", "points": 5, "color": "red", "lines": [{"itemid": "blue", "size": 1}]}
 

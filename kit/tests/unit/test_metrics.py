@@ -9,6 +9,7 @@ from sagakit.backends import Backend
 from sagakit.consumer import FAILED, NACKED, PAUSED, Outcome
 from sagakit.errors import Contention, Poison, Unavailable
 from sagakit.events import Event, timestamp
+from sagakit.ignored import Ignored
 from sagakit.messaging import Messaging
 from sagakit.service import Service
 from sagakit.settings import ServiceSettings
@@ -54,6 +55,20 @@ async def test_each_delivery_counts_once_with_its_outcome(handle, outcome):
 
     name = "saga_event_duration_seconds_count"
     assert measured.value(name, subscription=SUBSCRIPTION, outcome=outcome) == 1
+    assert measured.value(name) == 1
+
+
+async def test_event_that_is_ignored_by_its_attributes_counts_as_ignored():
+    clock, measured = Clock(), Measured()
+    recorder = clock.recorder(measured.metrics)
+    ignores = {"things": Ignored("thing", "status", frozenset({"moved"}))}
+    harness = ConsumerHarness(clock=clock, observer=recorder, ignores=ignores)
+
+    async with harness.running():
+        await harness.deliver(a_message(status="moved"))
+
+    name = "saga_event_duration_seconds_count"
+    assert measured.value(name, subscription=SUBSCRIPTION, outcome="ignored") == 1
     assert measured.value(name) == 1
 
 

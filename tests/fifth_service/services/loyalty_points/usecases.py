@@ -2,7 +2,7 @@
 
 import json
 
-from contract.reactions import Reaction
+from contract.reactions import Reaction, ignored_tickets
 from contract.tickets import APPROVED, TicketMessage
 from sagakit.consumer import Outcome
 from sagakit.errors import NotFound
@@ -48,3 +48,4 @@ class UseCases:
 
 
 REACTIONS = {APPROVED: Reaction(UseCases.earn)}
+IGNORES = ignored_tickets(REACTIONS)
