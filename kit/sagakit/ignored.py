@@ -19,12 +19,12 @@ class Ignored:
     event_type: str
     """The attribute `type` of the events."""
     attribute: str
-    """Its name: letters, digits, `_` and `-`."""
+    """Its name, of the characters A-Z a-z 0-9 _ -."""
     values: frozenset[str]
 
     def __post_init__(self) -> None:
         if not _ATTRIBUTE.fullmatch(self.attribute):
-            raise ValueError(f"{self.attribute!r} is no name of an attribute: letters, digits, _ and -")
+            raise ValueError(f"{self.attribute!r} is no name of an attribute: A-Z a-z 0-9 _ -")
         for text in (self.event_type, *self.values):
             if not text.isprintable() or '"' in text or "\\" in text:
                 raise ValueError(f"{text!r} must be printable, without quotation marks and backslashes")
