@@ -33,7 +33,8 @@ def main() -> None:
     missing = why_unavailable(FIRESTORE, PUBSUB) if options.backend == EMULATORS else None
     if missing is not None:
         sys.exit(f"no emulators to measure: {missing}" if os.environ.get("CI") == "true" else 0)
-    about = facts(options.backend, options.scenarios)
+    kind = f"{LADDER}, {options.item}" if options.scenarios == LADDER else options.scenarios
+    about = facts(options.backend, kind)
     print(describe(about), flush=True)
     run = asyncio.run(_measured(options.backend, options.scenarios, options.ladder))
     reached = targets(run.results)
@@ -42,12 +43,12 @@ def main() -> None:
     draw(PLOT, describe(about), run.results)
     paths = [RESULTS, PLOT]
     if options.record:
-        paths.append(keep(stored))
+        paths.append(Path(os.path.relpath(keep(stored))))
     if draw_releases(RELEASES):
         paths.append(RELEASES)
     print("", *summary(run.results), *reached, "", "Results: " + ", ".join(map(str, paths)), sep="\n")
     if was_busy(about):
-        print("The machine was busy before the run: its figures are of no use.")
+        print("The machine was busy before the run: these figures are not comparable with others.")
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:

@@ -36,7 +36,7 @@ def facts(backend: str, scenarios: str) -> dict[str, Any]:
 
 
 def was_busy(facts: dict[str, Any]) -> bool:
-    """Whether the machine had other work when the run began, so that its figures are of no use."""
+    """Whether the machine had other work when the run began: its figures are not comparable with others."""
     return float(facts["load_average"][0]) > BUSY * int(facts["machine"]["cpus"])
 
 

@@ -89,7 +89,7 @@ async def _rung(suite: RunningSuite, endings: Endings, ladder: Ladder, rate: flo
     orders, rate_per_second = len(load.observed.sagas), approved / ladder.seconds
     usage = usage_figures(before, await suite.usage(), orders, rate_per_second)
     await suite.audited()
-    return rung, {**figures(rung), **usage}
+    return rung, {"seed": ladder.seed, **figures(rung), **usage}
 
 
 async def _after(seconds: float, suite: RunningSuite) -> Queued:

@@ -33,7 +33,7 @@ def test_run_is_kept_in_the_file_of_its_version(tmp_path):
 
 
 def test_later_run_replaces_only_the_earlier_of_its_kind(tmp_path):
-    embedded, ladder = a_run(backend="embedded"), a_run(scenarios="ladder")
+    embedded, ladder = a_run(backend="embedded"), a_run(scenarios="ladder, red")
     for run in (a_run(rate=90.0), embedded, ladder, a_run(rate=120.0), a_run("0.2.0")):
         keep(run, tmp_path)
 
