@@ -38,6 +38,12 @@ class Observer:
         """Return a transaction's writes and events with the context that later work on them belongs to."""
         return writes, events
 
+    def looked_up(self, keys: int) -> None:
+        """A lookup with this many keys was sent."""
+
+    def sent_commit(self, transactions: int) -> None:
+        """A commit with this many transactions was sent."""
+
     def committed(self, keys: "Iterable[Key]") -> None:
         """The entities with these keys were written."""
 

@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from sagakit.batching import BatchedTables, BatchLimits
 from sagakit.bus import Bus, Provisioner, PullSubscription
 from sagakit.runtime import Runtime
 from sagakit.settings import BackendSettings, SettingsError
@@ -32,17 +33,28 @@ async def open_backend(settings: BackendSettings, runtime: Runtime) -> AsyncIter
     if settings.backend == "embedded":
         from sagakit.backends.embedded.tables import EmbeddedTables
 
-        async with _embedded(settings, runtime) as (database, bus):
-            yield Backend(EmbeddedTables(database), bus)
+        async with (
+            _embedded(settings, runtime) as (database, bus),
+            BatchedTables(EmbeddedTables(database), _limits(settings), runtime.observer) as tables,
+        ):
+            yield Backend(tables, bus)
     else:
         from sagakit.backends.gcp.datastore import open_datastore
         from sagakit.backends.gcp.pubsub import open_pubsub
 
         async with (
-            open_datastore(settings.project, settings.database, settings.datastore_emulator) as tables,
+            open_datastore(settings.project, settings.database, settings.datastore_emulator) as datastore,
             open_pubsub(settings.project, settings.pubsub_emulator) as pubsub,
+            BatchedTables(datastore, _limits(settings), runtime.observer) as tables,
         ):
             yield Backend(tables, pubsub)
+
+
+def _limits(settings: BackendSettings) -> BatchLimits:
+    on_datastore = settings.backend == "gcp" and not settings.datastore_emulator
+    return BatchLimits(
+        settings.calls_in_flight or (8 if on_datastore else 1), mutations=settings.commit_mutations
+    )
 
 
 @dataclass(frozen=True, slots=True)

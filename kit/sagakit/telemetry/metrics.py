@@ -8,6 +8,9 @@ OTHER = "other"
 """Stands for every value that is not among an attribute's known ones."""
 
 
+COUNTS = (1.0, 2.0, 3.0, 5.0, 8.0, 12.0, 20.0, 50.0, 100.0)
+
+
 def known(text: str, values: Collection[str]) -> str:
     """Return the text up to its first colon if that is one of `values`, else OTHER."""
     value = text.partition(":")[0]
@@ -35,6 +38,13 @@ TRANSACTION_CONFLICTS = Counter(
     "saga.transactions.conflicts",
     "{commit}",
     "Commits that failed because another writer, or a duplicate of the event, committed first.",
+)
+
+LOOKUP_KEYS = Histogram(
+    "saga.lookup.keys", "{key}", "Keys of a call of Lookup, which several transactions may share.", (), COUNTS
+)
+COMMIT_TRANSACTIONS = Histogram(
+    "saga.commit.transactions", "{transaction}", "Transactions that share a call of Commit.", (), COUNTS
 )
 
 EVENT_DURATION = Histogram(

@@ -47,6 +47,8 @@ class Recorder(Observer):
         self._outbox = OutboxMetrics(metrics_, now, monotonic)
         self._transactions = metrics_.histogram(metrics.TRANSACTION_DURATION)
         self._conflicts = metrics_.counter(metrics.TRANSACTION_CONFLICTS)
+        self._lookup_keys = metrics_.histogram(metrics.LOOKUP_KEYS)
+        self._commit_transactions = metrics_.histogram(metrics.COMMIT_TRANSACTIONS)
         self._publish_durations = metrics_.histogram(metrics.PUBLISH_DURATION)
         self._published = metrics_.counter(metrics.PUBLISHED)
         self._event_durations = metrics_.histogram(metrics.EVENT_DURATION)
@@ -99,6 +101,12 @@ class Recorder(Observer):
                 yield report
         finally:
             self._transactions.record(self._monotonic() - began, {"outcome": outcome})
+
+    def looked_up(self, keys: int) -> None:
+        self._lookup_keys.record(keys)
+
+    def sent_commit(self, transactions: int) -> None:
+        self._commit_transactions.record(transactions)
 
     def attempt(self, number: int) -> None:
         set_attribute("attempt", number)

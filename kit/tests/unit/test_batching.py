@@ -1,0 +1,345 @@
+"""Calls of the database that share one: what each caller gets, and what is never shared."""
+
+import asyncio
+from collections.abc import Sequence
+
+import pytest
+
+from sagakit import deadline
+from sagakit.batching import MAX_SECONDS, URGENT_SECONDS, BatchedTables, BatchLimits
+from sagakit.errors import Contention, OutcomeUnknown, Poison, Unavailable
+from sagakit.observer import Observer
+from sagakit.tables import Delete, Insert, Key, Mutation, Row, Update
+from tests.support.tables import MemoryTables
+
+A, B, C, D = (Key("Thing", name) for name in "abcd")
+ONE = {"n": 1}
+
+
+class SlowTables(MemoryTables):
+    """Holds each call until it is released, and records it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lookups: list[Sequence[Key]] = []
+        self.commits: list[list[Key]] = []
+        self._held: list[asyncio.Event] = []
+
+    async def lookup(self, keys: Sequence[Key]) -> dict[Key, Row]:
+        self.lookups.append(keys)
+        await self._hold()
+        return await super().lookup(keys)
+
+    async def commit(self, mutations: Sequence[Mutation]) -> None:
+        self.commits.append([mutation.key for mutation in mutations])
+        await self._hold()
+        await super().commit(mutations)
+
+    async def _hold(self) -> None:
+        held = asyncio.Event()
+        self._held.append(held)
+        await held.wait()
+
+    async def release(self, *, times: int = 1) -> None:
+        """End as many calls as are in flight, `times` times."""
+        for _ in range(times):
+            await ready()
+            held, self._held = self._held, []
+            for each in held:
+                each.set()
+            await ready()
+
+
+class Recorded(Observer):
+    def __init__(self) -> None:
+        self.keys: list[int] = []
+        self.transactions: list[int] = []
+
+    def looked_up(self, keys: int) -> None:
+        self.keys.append(keys)
+
+    def sent_commit(self, transactions: int) -> None:
+        self.transactions.append(transactions)
+
+
+async def ready() -> None:
+    """Return once every task that can run has waited for something."""
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
+@pytest.fixture
+def slow() -> SlowTables:
+    return SlowTables()
+
+
+def batched(slow: MemoryTables, **limits: int) -> BatchedTables:
+    return BatchedTables(slow, BatchLimits(**limits), Observer())
+
+
+async def started(*calls):
+    tasks = [asyncio.create_task(call) for call in calls]
+    await ready()
+    return tasks
+
+
+async def test_lone_call_is_made_at_once_and_calls_meanwhile_share_the_next(slow: SlowTables):
+    slow.rows = {A: Row(ONE, 1), B: Row(ONE, 2)}
+    tables = batched(slow)
+
+    calls = await started(*(tables.lookup(keys) for keys in ([A], [A, B], [B, C], [])))
+    assert slow.lookups == [[A]]
+    await slow.release(times=2)
+
+    assert slow.lookups == [[A], [A, B, C]]
+    assert [sorted(await call) for call in calls] == [[A], [A, B], [B], []]
+
+
+async def test_lookup_joins_no_call_that_was_sent_before(slow: SlowTables):
+    tables = batched(slow)
+    (before,) = await started(tables.lookup([A]))
+    await MemoryTables.commit(slow, [Insert(A, ONE)])
+
+    (after,) = await started(tables.lookup([A]))
+    await slow.release(times=2)
+
+    assert len(slow.lookups) == 2
+    assert (await after)[A].entity == ONE
+    await before
+
+
+async def test_transactions_without_a_common_key_share_a_commit(slow: SlowTables):
+    tables = batched(slow)
+
+    writes = [[Insert(A, ONE)], [Insert(B, ONE)], [Insert(C, ONE)], [Update(B, ONE, 9)], [Insert(D, ONE)]]
+    calls = await started(*(tables.commit(each) for each in writes))
+    await slow.release(times=3)
+
+    assert slow.commits == [[A], [B, C, D], [B]]
+    results = await asyncio.gather(*calls, return_exceptions=True)
+    assert [type(result) for result in results] == [type(None)] * 3 + [Contention, type(None)]
+
+
+async def test_conflict_of_one_fails_no_other(slow: SlowTables):
+    slow.rows = {B: Row(ONE, 1)}
+    tables = batched(slow)
+
+    first, *others = await started(*(tables.commit([Insert(key, ONE)]) for key in (A, B, C)))
+    await slow.release(times=3)
+
+    assert slow.commits == [[A], [B, C], [B], [C]]
+    await first
+    with pytest.raises(Contention):
+        await others[0]
+    await others[1]
+    assert {A, B, C} == slow.rows.keys()
+
+
+@pytest.mark.parametrize("error", [Poison("unstorable: too big"), TypeError("set cannot be stored")])
+async def test_unstorable_entity_fails_no_other(slow: SlowTables, error: Exception):
+    tables = batched(slow)
+    calls = await started(*(tables.commit([Insert(key, ONE)]) for key in (A, B, C)))
+    await slow.release()
+
+    # The commit of two, and then that of the one that it is for.
+    slow.failures = [error, error]
+    await slow.release(times=2)
+
+    await calls[0]
+    with pytest.raises(type(error)):
+        await calls[1]
+    await calls[2]
+    assert C in slow.rows
+
+
+async def test_unknown_outcome_is_unknown_for_each_and_nothing_is_repeated(slow: SlowTables):
+    tables = batched(slow)
+    calls = await started(*(tables.commit([Insert(key, ONE)]) for key in (A, B, C)))
+    await slow.release()
+
+    slow.failures = [OutcomeUnknown("the connection broke")]
+    await slow.release()
+
+    errors = await asyncio.gather(*calls, return_exceptions=True)
+    assert [type(error) for error in errors] == [type(None), OutcomeUnknown, OutcomeUnknown]
+    assert errors[1] is not errors[2]
+    assert slow.commits == [[A], [B, C]]
+
+
+async def test_unavailable_database_fails_all_that_shared_the_call(slow: SlowTables):
+    tables = batched(slow)
+    calls = await started(*(tables.lookup([key]) for key in (A, B, C)))
+    slow.unavailable = True
+
+    await slow.release(times=2)
+
+    errors = await asyncio.gather(*calls, return_exceptions=True)
+    assert [type(error) for error in errors] == [Unavailable] * 3
+    assert slow.lookups == [[A], [B, C]]
+
+
+async def test_cancelled_caller_disturbs_no_other(slow: SlowTables):
+    tables = batched(slow)
+    alone, waiting, shared, other = await started(
+        *(tables.commit([Insert(key, ONE)]) for key in (A, B, C, D))
+    )
+
+    waiting.cancel()
+    await slow.release()
+    shared.cancel()
+    await slow.release()
+
+    await alone
+    await other
+    assert slow.commits == [[A], [C, D]]
+    assert {A, C, D} == slow.rows.keys()
+    for each in (waiting, shared):
+        with pytest.raises(asyncio.CancelledError):
+            await each
+
+
+async def test_cancelled_first_caller_lets_the_next_call_go(slow: SlowTables):
+    tables = batched(slow)
+    first, second = await started(tables.lookup([A]), tables.lookup([B]))
+
+    first.cancel()
+    await slow.release()
+
+    assert await second == {}
+
+
+async def test_as_many_calls_as_allowed_are_in_flight(slow: SlowTables):
+    tables = batched(slow, in_flight=2)
+
+    calls = await started(*(tables.lookup([key]) for key in (A, B, C, D)))
+    assert slow.lookups == [[A], [B]]
+    await slow.release(times=2)
+
+    assert slow.lookups == [[A], [B], [C, D]]
+    await asyncio.gather(*calls)
+
+
+@pytest.mark.parametrize(
+    ("limits", "commits"),
+    [
+        ({"transactions": 2}, [[A], [B, C], [D]]),
+        ({"mutations": 1}, [[A], [B], [C], [D]]),
+        ({"bytes": 10}, [[A], [B], [C], [D]]),
+        ({"bytes": 20}, [[A], [B, C], [D]]),
+    ],
+)
+async def test_commit_carries_no_more_than_its_limits(slow: SlowTables, limits, commits):
+    tables = batched(slow, **limits)
+
+    calls = await started(*(tables.commit([Insert(key, {"text": "12345"})]) for key in (A, B, C, D)))
+    await slow.release(times=4)
+
+    assert slow.commits == commits
+    await asyncio.gather(*calls)
+
+
+async def test_request_beyond_the_limits_is_made_alone(slow: SlowTables):
+    tables = batched(slow, keys=2, mutations=2)
+    wide = [Delete(key) for key in (B, C, D)]
+
+    calls = await started(
+        *(tables.lookup(keys) for keys in ([A], [B, C, D], [A], [B], [C])),
+        *(tables.commit(each) for each in ([Delete(A)], wide, [Delete(A)])),
+    )
+    await slow.release(times=4)
+
+    assert slow.lookups == [[A], [B, C, D], [A, B], [C]]
+    assert slow.commits == [[A], [B, C, D], [A]]
+    await asyncio.gather(*calls)
+
+
+async def test_steady_stream_of_small_requests_delays_a_large_one_by_one_call(slow: SlowTables):
+    tables = batched(slow, mutations=3)
+    wide = [Delete(Key("Wide", str(number))) for number in range(3)]
+    calls = await started(tables.commit([Delete(A)]), tables.commit([Delete(B)]), tables.commit(wide))
+
+    for number in range(3):
+        calls += await started(tables.commit([Delete(Key("Small", str(number)))]))
+        await slow.release()
+
+    assert [mutation.key for mutation in wide] in slow.commits[:3]
+    await slow.release(times=3)
+    await asyncio.gather(*calls)
+
+
+async def test_caller_with_little_time_left_waits_for_no_other(slow: SlowTables):
+    tables = batched(slow)
+    calls = await started(tables.lookup([A]))
+
+    with deadline.set_deadline(URGENT_SECONDS / 2):
+        calls += await started(tables.lookup([B]))
+
+    assert slow.lookups == [[A], [B]]
+    await slow.release()
+    await asyncio.gather(*calls)
+
+
+async def test_expired_deadline_of_one_ends_its_wait_only(slow: SlowTables):
+    tables = batched(slow)
+    seconds = URGENT_SECONDS + 0.05
+    (first,) = await started(tables.commit([Delete(A)]))
+    with deadline.set_deadline(seconds):
+        (unsent,) = await started(tables.commit([Delete(B)]))
+
+    with pytest.raises(Unavailable) as unsent_error:
+        await unsent
+    with deadline.set_deadline(seconds):
+        (sent,) = await started(tables.commit([Delete(C)]))
+    (other,) = await started(tables.commit([Delete(D)]))
+    await slow.release()
+    with pytest.raises(OutcomeUnknown):
+        await sent
+    await slow.release()
+
+    assert not isinstance(unsent_error.value, OutcomeUnknown)
+    assert slow.commits == [[A], [C, D]]
+    await asyncio.gather(first, other)
+
+
+async def test_shared_call_has_the_deadline_of_none_of_its_callers(slow: SlowTables):
+    seen: list[float] = []
+
+    class Seeing(SlowTables):
+        async def lookup(self, keys: Sequence[Key]) -> dict[Key, Row]:
+            seen.append(deadline.remaining(MAX_SECONDS))
+            return await super().lookup(keys)
+
+    seeing = Seeing()
+    tables = batched(seeing)
+    with deadline.set_deadline(1.0):
+        calls = await started(tables.lookup([A]), tables.lookup([B]))
+    await seeing.release(times=2)
+
+    assert seen[0] <= 1.0
+    assert seen[1] == MAX_SECONDS
+    await asyncio.gather(*calls)
+
+
+async def test_closing_ends_what_nobody_waits_for(slow: SlowTables):
+    async with batched(slow) as tables:
+        first, second = await started(tables.commit([Delete(A)]), tables.commit([Delete(B)]))
+        await slow.release()
+
+    await first
+    with pytest.raises(OutcomeUnknown):
+        await second
+
+
+async def test_calls_are_counted_with_what_they_carry(slow: SlowTables):
+    recorded = Recorded()
+    tables = BatchedTables(slow, BatchLimits(), recorded)
+
+    calls = await started(
+        *(tables.lookup(keys) for keys in ([A], [B], [B, C])),
+        *(tables.commit([Delete(key)]) for key in (A, B, C)),
+    )
+    await slow.release(times=2)
+
+    assert recorded.keys == [1, 2]
+    assert recorded.transactions == [1, 2]
+    await asyncio.gather(*calls)
