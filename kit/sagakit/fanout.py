@@ -73,9 +73,12 @@ class FanoutSubscriber:
 
     async def run(self) -> None:
         """Receive until cancelled, then delete the subscriptions, if the broker can be reached."""
-        async with asyncio.TaskGroup() as topics:
-            for source, topic in self._topics.items():
-                topics.create_task(self._keep_subscribed(source, topic))
+        try:
+            async with asyncio.TaskGroup() as topics:
+                for source, topic in self._topics.items():
+                    topics.create_task(self._keep_subscribed(source, topic))
+        finally:
+            self._receiving.clear()
 
     async def _keep_subscribed(self, source: str, topic: str) -> None:
         failures = 0

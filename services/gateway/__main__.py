@@ -15,6 +15,8 @@ from contract.live_tickets import ticket_subscriber
 from contract.shop import SHOP
 from sagakit.auth.jwt import TokenVerifier
 from sagakit.backends import Broker, open_broker
+from sagakit.concurrency import first_completed
+from sagakit.fanout import FanoutSubscriber
 from sagakit.runtime import Runtime
 from sagakit.settings import SettingsError
 from sagakit.telemetry import logging as logs
@@ -30,6 +32,9 @@ from services.gateway.server import listen, serve
 from services.gateway.settings import Settings
 
 log = structlog.get_logger()
+
+UNFOLLOWED_SECONDS = 60.0
+"""How long after the last follower the ephemeral subscriptions are kept for the next one."""
 
 
 def main() -> None:
@@ -89,10 +94,10 @@ def middleware_config(settings: Settings, metrics: Metrics, tracer: Tracer | Non
 
 @asynccontextmanager
 async def receiving(messages: Broker, feeds: OrderFeeds) -> AsyncIterator[None]:
-    """Context manager: pass published events on to the feeds inside the block."""
+    """Context manager: pass published events on to the feeds inside the block, while there are any."""
     subscriber = ticket_subscriber(messages, feeds.receive, feeds.refresh, Runtime())
     feeds.is_receiving = lambda: subscriber.is_receiving
-    task = asyncio.create_task(subscriber.run())
+    task = asyncio.create_task(_receive_while_followed(subscriber, feeds))
     task.add_done_callback(_drain_if_failed)
     try:
         yield
@@ -100,6 +105,13 @@ async def receiving(messages: Broker, feeds: OrderFeeds) -> AsyncIterator[None]:
         task.cancel()
         with suppress(asyncio.CancelledError):
             await task
+
+
+async def _receive_while_followed(subscriber: FanoutSubscriber, feeds: OrderFeeds) -> None:
+    """Have subscriptions only while orders are followed; until they exist, feeds read the records."""
+    while True:
+        await feeds.followed()
+        await first_completed(subscriber.run(), feeds.unfollowed(UNFOLLOWED_SECONDS))
 
 
 def _drain_if_failed(task: "asyncio.Task[None]") -> None:

@@ -42,7 +42,8 @@ def test_orders_are_shown_live_and_a_key_quits_without_traces(tmp_path, key):
         before = ephemeral_subscriptions(local)
         with dashboard(local) as terminal:
             wait_until(lambda: "listening" in terminal.shown)
-            assert ephemeral_subscriptions(local) > before
+            own = ephemeral_subscriptions(local) - before
+            assert own
             assert not terminal.as_before, "keys are read one by one"
 
             paid = [local.order(blue=1) for _ in range(3)]
@@ -58,7 +59,7 @@ def test_orders_are_shown_live_and_a_key_quits_without_traces(tmp_path, key):
             assert terminal.process.wait(15) == 0
             assert terminal.as_before
 
-        assert ephemeral_subscriptions(local) == before
+        assert not own & ephemeral_subscriptions(local)
     assert all(any(shows(each, "delivery-arranged", screen) for screen in seen) for each in paid)
     assert any(shows(sold_out, "reserve-failed", screen) for screen in seen)
     assert any(re.search(r"reserve-failed sold-out +0\.\d", screen) for screen in seen)
@@ -105,7 +106,7 @@ def test_without_a_terminal_one_snapshot_is_printed_as_text_or_json(tmp_path):
         assert facts["dead_letters"] == {"count": 0, "oldest_seconds": None, "more": False}
         assert [each["state"] for each in facts["programs"]] == ["running"] * 5
         assert facts["listening"] is True
-        assert count == 4, "the gateway's"
+        assert count == 0, "no order is being followed"
 
 
 @pytest.mark.emulators
@@ -123,7 +124,8 @@ def test_dashboard_on_emulators_leaves_no_subscription(
         before = ephemeral_subscriptions_at_pubsub(project)
         with dashboard(local) as terminal:
             wait_until(lambda: "listening" in terminal.shown)
-            assert len(ephemeral_subscriptions_at_pubsub(project)) == len(before) + 5
+            own = ephemeral_subscriptions_at_pubsub(project) - before
+            assert len(own) == 5
 
             assert local.sagactl("demo").returncode == 0
 
@@ -135,7 +137,7 @@ def test_dashboard_on_emulators_leaves_no_subscription(
             assert terminal.process.wait(20) == 0
             assert terminal.as_before
 
-        assert ephemeral_subscriptions_at_pubsub(project) == before
+        assert not own & ephemeral_subscriptions_at_pubsub(project)
 
 
 def ephemeral_subscriptions_at_pubsub(project):

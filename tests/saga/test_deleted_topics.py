@@ -68,7 +68,6 @@ async def test_gateway_without_ephemeral_subscriptions_reads_what_it_does_not_re
 ):
     """Its subscriptions cannot be made while the topics are missing; the order is approved from records."""
     async with a_gateway(suite, backend_environ) as (client, _):
-        await eventually(lambda: all_subscriptions(backend_environ))
         await suite.services.stop("payment")
         order = await suite.order("c-1", blue=3)
         await suite.ticket_becomes(order.orderid, "reserved")
@@ -77,7 +76,7 @@ async def test_gateway_without_ephemeral_subscriptions_reads_what_it_does_not_re
         )
         following = asyncio.create_task(follow(client, order.orderid))
         async with open_provisioner(backend_environ) as provisioner:
-            for name in await all_subscriptions(backend_environ):
+            for name in await eventually(lambda: all_subscriptions(backend_environ)):
                 await provisioner.remove_subscription(name)
         await delete(backend_environ, TOPOLOGY.topics["delivery"])
 

@@ -178,9 +178,14 @@ async def test_gateway_recreates_deleted_subscriptions_and_catches_up(suite: Sui
     assert not set(before) & set(others)
 
 
-async def test_stopped_gateway_deletes_its_subscriptions(suite: Suite, backend_environ):
-    async with a_gateway(suite, backend_environ) as (_, process):
+async def test_gateway_has_subscriptions_while_orders_are_followed(suite: Suite, backend_environ):
+    await suite.services.stop("payment")
+    ticket = await suite.order("c-1", blue=3)
+    async with a_gateway(suite, backend_environ) as (client, process):
+        assert await subscriptions(backend_environ) == []
+        following = asyncio.create_task(Browser(client, ticket.orderid).follow())
         await eventually(lambda: all_subscriptions(backend_environ))
+        following.cancel()
 
         process.send_signal(signal.SIGTERM)
 

@@ -9,7 +9,7 @@ from sagakit.runtime import Runtime
 from services.gateway.auth import Credentials
 from services.gateway.order_feed.feed import OrderFeeds
 from tests.support.eventually import eventually
-from tests.support.order_feed import ME, followed, idle, ticket
+from tests.support.order_feed import ME, Records, followed, idle, ticket
 from tests.unit.test_order_history import (
     moment,
     snapshot,
@@ -39,6 +39,41 @@ async def test_feed_ends_with_its_last_follower():
     assert len(records.reads) == 1
     async with feeds.follow("o-1", ME) as another:
         assert another is not feed
+
+
+class Clock:
+    """Time that passes while something sleeps."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    async def sleep(self, seconds: float) -> None:
+        self.seconds += seconds
+        await asyncio.sleep(0)
+
+
+async def test_orders_are_unfollowed_a_while_after_the_last_follower():
+    clock = Clock()
+    records = Records(snapshot("pre-approved"))
+    feeds = OrderFeeds(records.fetch, Runtime(monotonic=lambda: clock.seconds, sleep=clock.sleep))
+    first = asyncio.create_task(feeds.followed())
+    await idle()
+    assert not first.done()
+
+    async with feeds.follow("o-1", ME):
+        await first
+        unfollowed = asyncio.create_task(feeds.unfollowed(60))
+        await idle()
+        assert clock.seconds > 60
+        assert not unfollowed.done()
+        left_at = clock.seconds
+    await eventually(unfollowed.done, pause=0)
+
+    assert clock.seconds - left_at >= 60
+    again = asyncio.create_task(feeds.followed())
+    await idle()
+    assert not again.done()
+    again.cancel()
 
 
 async def test_followers_are_disconnected_when_the_process_stops():

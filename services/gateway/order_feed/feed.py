@@ -161,6 +161,20 @@ class OrderFeeds:
         self._feeds: dict[str, OrderFeed] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._closed = False
+        self._followed = asyncio.Event()
+        self._unfollowed_at = 0.0
+
+    async def followed(self) -> None:
+        """Return once an order is being followed."""
+        await self._followed.wait()
+
+    async def unfollowed(self, seconds: float) -> None:
+        """Return once no order has been followed for that long."""
+        waits = seconds
+        while waits > 0:
+            await self._runtime.sleep(waits)
+            idle_seconds = self._runtime.monotonic() - self._unfollowed_at
+            waits = seconds if self._followed.is_set() else seconds - idle_seconds
 
     @asynccontextmanager
     async def follow(self, orderid: str, credentials: Credentials) -> AsyncIterator[OrderFeed]:
@@ -174,6 +188,9 @@ class OrderFeeds:
             if not feed.followers:
                 del self._feeds[orderid]
                 self._tasks.pop(orderid).cancel()
+            if not self._feeds:
+                self._unfollowed_at = self._runtime.monotonic()
+                self._followed.clear()
 
     def receive(
         self, service: str, ticket: TicketMessage, time: str, is_reminder: bool, trace_id: str | None = None
@@ -203,6 +220,7 @@ class OrderFeeds:
         task = asyncio.create_task(feed.run(), context=own)
         task.add_done_callback(lambda done: _close_failed(feed, done))
         self._tasks[orderid] = task
+        self._followed.set()
         return feed
 
 
