@@ -4,13 +4,13 @@ import asyncio
 from collections.abc import Sequence
 
 import pytest
-from tests.support.tables import MemoryTables
 
 from sagakit import deadline
 from sagakit.batching import MAX_SECONDS, URGENT_SECONDS, BatchedTables, BatchLimits
 from sagakit.errors import Contention, OutcomeUnknown, Poison, Unavailable
 from sagakit.observer import Observer
 from sagakit.tables import Delete, Insert, Key, Mutation, Row, Update
+from sagakit.testing import MemoryTables
 
 A, B, C, D = (Key("Thing", name) for name in "abcd")
 ONE = {"n": 1}
