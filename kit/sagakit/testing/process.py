@@ -5,7 +5,9 @@ import contextvars
 from typing import TYPE_CHECKING, Any, cast
 
 from sagakit.backends import Backend
+from sagakit.batching import BatchedTables, BatchLimits
 from sagakit.messaging import Messaging
+from sagakit.observer import Observer
 from sagakit.runtime import Runtime
 from sagakit.service import ServiceFactory
 from sagakit.settings import ServiceSettings
@@ -56,7 +58,9 @@ class SimulatedProcess:
         self._bus = FaultyBus(self.world, self.name)
         self._context = contextvars.copy_context()
         self._context.run(owner.set, self._group)
-        backend = Backend(FaultyTables(self.world, self), self._bus)
+        tables = FaultyTables(self.world, self)
+        batched = self._context.run(BatchedTables, tables, BatchLimits(), Observer())
+        backend = Backend(batched, self._bus)
         backend = self.world.scenario.connect(self, backend)
         messaging = Messaging(self.service, self._settings, backend, self.runtime(), self._build)
         for register in messaging.service.servicers:
