@@ -1,33 +1,23 @@
-"""Natural batching: calls that become ready while one of their kind is in flight share the next one.
+"""Natural batching: transactions that become ready together, or during a call, share the next call.
 
-A call costs the same whether it carries one transaction or ten. A lone call never waits: it is made at once,
-as without batching.
+A call costs the same whether it carries one transaction or ten. A lone one is made at once, as without
+batching. A commit that only deletes waits a moment for another one that carries it.
 """
 
 import asyncio
-import contextvars
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, Self, TypeVar
+from typing import Any, Self
 
-from sagakit import deadline
 from sagakit.errors import OutcomeUnknown, SagaError, Unavailable
 from sagakit.observer import Observer
-from sagakit.tables import MAX_MUTATIONS, Insert, Key, Mutation, Row, Tables, Update
-
-Request = TypeVar("Request")
-Response = TypeVar("Response")
-
-MAX_SECONDS = 5.0
-"""Time for which a call waits, first to be sent and then for its answer; as long as a call may take alone."""
-URGENT_SECONDS = 0.5
-"""A call whose caller has less time left does not wait for others."""
+from sagakit.shared_calls import SharedCalls
+from sagakit.tables import MAX_MUTATIONS, Delete, Insert, Key, Mutation, Row, Tables, Update
 
 
 @dataclass(frozen=True, slots=True)
 class BatchLimits:
-    """What one call of the database may carry, and how many calls of a kind are in flight."""
+    """Limits of one call of the database, and how many calls of a kind are in flight."""
 
     in_flight: int = 1
     """Lookups, and likewise commits, at a time: further ones wait, and share the next call."""
@@ -58,7 +48,7 @@ class BatchedTables:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        """End the calls that are in flight; nobody should wait for them any more."""
+        """End the calls that are in flight, with an error for a caller that still waits."""
         await asyncio.gather(self._lookups.close(), self._commits.close())
 
     async def lookup(self, keys: Sequence[Key]) -> dict[Key, Row]:
@@ -70,125 +60,7 @@ class BatchedTables:
         await self._commits.call(mutations)
 
 
-@dataclass(eq=False, slots=True)
-class _Waiting(Generic[Request, Response]):
-    """A call that waits until it is sent with others, and then for its answer."""
-
-    request: Request
-    answer: "asyncio.Future[Response]"
-    sent: bool = False
-
-    def succeed(self, response: Response) -> None:
-        if not self.answer.done():
-            self.answer.set_result(response)
-
-    def fail(self, error: Exception) -> None:
-        if not self.answer.done():
-            self.answer.set_exception(error)
-
-
-class _Calls(Generic[Request, Response]):
-    """Calls of one kind: at most so many in flight, further ones in a queue."""
-
-    def __init__(self, in_flight: int) -> None:
-        self._in_flight = in_flight
-        self._running = 0
-        self._queue: deque[_Waiting[Request, Response]] = deque()
-        self._batches: set[asyncio.Task[None]] = set()
-        # A batch belongs to none of its callers: neither to the deadline nor to the trace of one.
-        self._context = contextvars.copy_context()
-
-    async def alone(self, request: Request) -> Response:
-        """Make a call for one."""
-        raise NotImplementedError
-
-    async def together(self, requests: Sequence[Request]) -> Sequence[Response]:
-        """Make one call for several, and return their responses."""
-        raise NotImplementedError
-
-    def unanswered(self, why: str) -> SagaError:
-        """Return the error of a call that was sent and not answered."""
-        raise NotImplementedError
-
-    def room(self) -> Callable[[Request], bool]:
-        """Return a function that says whether a call has room for one more request, if it has any."""
-        raise NotImplementedError
-
-    async def call(self, request: Request) -> Response:
-        seconds = deadline.remaining(MAX_SECONDS)
-        if self._running < self._in_flight or seconds < URGENT_SECONDS:
-            self._running += 1
-            try:
-                return await self.alone(request)
-            finally:
-                self._end_one()
-        waiting = _Waiting[Request, Response](request, asyncio.get_running_loop().create_future())
-        self._queue.append(waiting)
-        try:
-            async with asyncio.timeout(seconds):
-                return await waiting.answer
-        except TimeoutError:
-            error = self.unanswered if waiting.sent else Unavailable
-            raise error("the database did not answer in time") from None
-        finally:
-            if not waiting.sent:
-                self._queue.remove(waiting)
-
-    async def close(self) -> None:
-        for batch in self._batches:
-            batch.cancel()
-        await asyncio.gather(*self._batches, return_exceptions=True)
-
-    def _end_one(self) -> None:
-        self._running -= 1
-        while self._queue and self._running < self._in_flight:
-            self._running += 1
-            task = asyncio.create_task(self._run(self._take()), context=self._context.copy())
-            self._batches.add(task)
-            task.add_done_callback(self._batches.discard)
-
-    def _take(self) -> list[_Waiting[Request, Response]]:
-        """Take the oldest request from the queue, and all others that fit into one call with it."""
-        fits = self.room()
-        taken = [waiting for waiting in self._queue if fits(waiting.request)]
-        for waiting in taken:
-            waiting.sent = True
-        self._queue = deque(waiting for waiting in self._queue if not waiting.sent)
-        return taken
-
-    async def _run(self, batch: Sequence[_Waiting[Request, Response]]) -> None:
-        try:
-            await (self._send(batch) if len(batch) > 1 else self._send_one(*batch))
-        except asyncio.CancelledError:
-            for waiting in batch:
-                waiting.fail(self.unanswered("the call was ended"))
-            raise
-        finally:
-            self._end_one()
-
-    async def _send(self, batch: Sequence[_Waiting[Request, Response]]) -> None:
-        try:
-            responses = await self.together([waiting.request for waiting in batch])
-        except (Unavailable, OutcomeUnknown) as error:
-            for waiting in batch:
-                waiting.fail(type(error)(*error.args))
-        except Exception:  # noqa: BLE001  that of one of them: its own call raises it
-            await asyncio.gather(*map(self._send_one, batch))
-        else:
-            for waiting, response in zip(batch, responses, strict=True):
-                waiting.succeed(response)
-
-    async def _send_one(self, waiting: _Waiting[Request, Response]) -> None:
-        """Make the call of one, whose batch failed and was applied for none."""
-        if waiting.answer.done():
-            return
-        try:
-            waiting.succeed(await self.alone(waiting.request))
-        except Exception as error:  # noqa: BLE001  raised where the caller waits
-            waiting.fail(error)
-
-
-class _Lookups(_Calls[Sequence[Key], dict[Key, Row]]):
+class _Lookups(SharedCalls[Sequence[Key], dict[Key, Row]]):
     def __init__(self, tables: Tables, limits: BatchLimits, observer: Observer) -> None:
         super().__init__(limits.in_flight)
         self._tables = tables
@@ -220,7 +92,7 @@ class _Lookups(_Calls[Sequence[Key], dict[Key, Row]]):
         return fits
 
 
-class _Commits(_Calls[Sequence[Mutation], None]):
+class _Commits(SharedCalls[Sequence[Mutation], None]):
     def __init__(self, tables: Tables, limits: BatchLimits, observer: Observer) -> None:
         super().__init__(limits.in_flight)
         self._tables = tables
@@ -238,6 +110,9 @@ class _Commits(_Calls[Sequence[Mutation], None]):
 
     def unanswered(self, why: str) -> SagaError:
         return OutcomeUnknown(why)
+
+    def can_wait(self, request: Sequence[Mutation]) -> bool:
+        return all(isinstance(mutation, Delete) for mutation in request)
 
     def room(self) -> Callable[[Sequence[Mutation]], bool]:
         keys: set[Key] = set()

@@ -16,8 +16,9 @@ from tests.support.stores import STORES, opener
 @pytest.fixture(params=STORES)
 def open_tables(request: pytest.FixtureRequest, tmp_path: Path, project: str) -> OpenTables:
     """Opens tables of the test's own, once for each of its processes."""
-    on_emulator = request.param in ("firestore", "datastore")
-    emulator = request.getfixturevalue(f"{request.param}_emulator") if on_emulator else ""
+    store = request.param.partition(",")[0]
+    on_emulator = store in ("firestore", "datastore")
+    emulator = request.getfixturevalue(f"{store}_emulator") if on_emulator else ""
     owner = cloud.own_prefix() if request.param == cloud.CLOUD else project
     return opener(request.param, tmp_path / "data.sqlite3", owner, emulator)
 

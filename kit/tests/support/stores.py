@@ -9,6 +9,8 @@ import pytest
 from sagakit.backends.embedded.database import Database
 from sagakit.backends.embedded.tables import EmbeddedTables
 from sagakit.backends.gcp.datastore import open_datastore
+from sagakit.batching import BatchedTables, BatchLimits
+from sagakit.observer import Observer
 from sagakit.tables import Tables
 from sagakit.testing.contracts import OpenTables
 from sagakit.testing.tables import MemoryTables
@@ -22,12 +24,19 @@ STORES = (
         "embedded",
         pytest.param("firestore", marks=pytest.mark.emulators),
         pytest.param("datastore", marks=pytest.mark.emulators),
+        "memory, shared calls",
+        "embedded, shared calls",
+        pytest.param("datastore, shared calls", marks=pytest.mark.emulators),
     ]
 )
-"""The fake of the unit tests and the three that it stands for; or a real project alone."""
+"""The fake of the unit tests and the three it stands for, alone and with shared calls; or a real project."""
 
 
 def opener(store: str, file: Path, project: str, emulator: str) -> OpenTables:
+    store, *shared = store.split(", ")
+    if shared:
+        single = opener(store, file, project, emulator)
+        return lambda: _batched(single)
     if store == "memory":
         memory = MemoryTables()
         return lambda: _memory(memory)
@@ -50,3 +59,9 @@ async def _embedded(file: Path) -> AsyncIterator[Tables]:
         yield EmbeddedTables(database)
     finally:
         await database.close()
+
+
+@asynccontextmanager
+async def _batched(open_tables: OpenTables) -> AsyncIterator[Tables]:
+    async with open_tables() as tables, BatchedTables(tables, BatchLimits(), Observer()) as batched:
+        yield batched

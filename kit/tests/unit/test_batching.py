@@ -6,48 +6,13 @@ from collections.abc import Sequence
 import pytest
 
 from sagakit import deadline
-from sagakit.batching import MAX_SECONDS, URGENT_SECONDS, BatchedTables, BatchLimits
+from sagakit.batching import BatchedTables, BatchLimits
 from sagakit.errors import Contention, OutcomeUnknown, Poison, Unavailable
 from sagakit.observer import Observer
-from sagakit.tables import Delete, Insert, Key, Mutation, Row, Update
+from sagakit.shared_calls import MAX_SECONDS, PATIENCE_SECONDS, URGENT_SECONDS
+from sagakit.tables import Delete, Insert, Key, Row, Update
 from sagakit.testing import MemoryTables
-
-A, B, C, D = (Key("Thing", name) for name in "abcd")
-ONE = {"n": 1}
-
-
-class SlowTables(MemoryTables):
-    """Holds each call until it is released, and records it."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.lookups: list[Sequence[Key]] = []
-        self.commits: list[list[Key]] = []
-        self._held: list[asyncio.Event] = []
-
-    async def lookup(self, keys: Sequence[Key]) -> dict[Key, Row]:
-        self.lookups.append(keys)
-        await self._hold()
-        return await super().lookup(keys)
-
-    async def commit(self, mutations: Sequence[Mutation]) -> None:
-        self.commits.append([mutation.key for mutation in mutations])
-        await self._hold()
-        await super().commit(mutations)
-
-    async def _hold(self) -> None:
-        held = asyncio.Event()
-        self._held.append(held)
-        await held.wait()
-
-    async def release(self, *, times: int = 1) -> None:
-        """End as many calls as are in flight, `times` times."""
-        for _ in range(times):
-            await ready()
-            held, self._held = self._held, []
-            for each in held:
-                each.set()
-            await ready()
+from tests.support.slow_tables import ONE, A, B, C, D, SlowTables, batched, ready, started
 
 
 class Recorded(Observer):
@@ -62,25 +27,9 @@ class Recorded(Observer):
         self.transactions.append(transactions)
 
 
-async def ready() -> None:
-    """Return once every task that can run has waited for something."""
-    for _ in range(20):
-        await asyncio.sleep(0)
-
-
 @pytest.fixture
 def slow() -> SlowTables:
     return SlowTables()
-
-
-def batched(slow: MemoryTables, **limits: int) -> BatchedTables:
-    return BatchedTables(slow, BatchLimits(**limits), Observer())
-
-
-async def started(*calls):
-    tasks = [asyncio.create_task(call) for call in calls]
-    await ready()
-    return tasks
 
 
 async def test_lone_call_is_made_at_once_and_calls_meanwhile_share_the_next(slow: SlowTables):
@@ -93,6 +42,42 @@ async def test_lone_call_is_made_at_once_and_calls_meanwhile_share_the_next(slow
 
     assert slow.lookups == [[A], [A, B, C]]
     assert [sorted(await call) for call in calls] == [[A], [A, B], [B], []]
+
+
+async def test_calls_that_become_ready_together_share_one(slow: SlowTables):
+    tables = batched(slow)
+
+    lookups = [asyncio.create_task(tables.lookup([key])) for key in (A, B)]
+    commits = [asyncio.create_task(tables.commit([Insert(key, ONE)])) for key in (C, D)]
+    await ready()
+
+    assert slow.lookups == [[A, B]]
+    assert slow.commits == [[C, D]]
+    await slow.release()
+    await asyncio.gather(*lookups, *commits)
+
+
+async def test_deletes_wait_for_the_next_commit(slow: SlowTables):
+    tables = batched(slow)
+
+    (delete,) = await started(tables.commit([Delete(A)]))
+    assert slow.commits == []
+    (insert,) = await started(tables.commit([Insert(B, ONE)]))
+    await slow.release()
+
+    assert slow.commits == [[B, A]]
+    await asyncio.gather(delete, insert)
+
+
+async def test_deletes_that_no_commit_carries_are_committed_alone(slow: SlowTables):
+    tables = batched(slow)
+    (delete,) = await started(tables.commit([Delete(A)]))
+
+    await asyncio.sleep(PATIENCE_SECONDS)
+    await slow.release()
+
+    assert slow.commits == [[A]]
+    await delete
 
 
 async def test_lookup_joins_no_call_that_was_sent_before(slow: SlowTables):
@@ -208,65 +193,6 @@ async def test_cancelled_first_caller_lets_the_next_call_go(slow: SlowTables):
     assert await second == {}
 
 
-async def test_as_many_calls_as_allowed_are_in_flight(slow: SlowTables):
-    tables = batched(slow, in_flight=2)
-
-    calls = await started(*(tables.lookup([key]) for key in (A, B, C, D)))
-    assert slow.lookups == [[A], [B]]
-    await slow.release(times=2)
-
-    assert slow.lookups == [[A], [B], [C, D]]
-    await asyncio.gather(*calls)
-
-
-@pytest.mark.parametrize(
-    ("limits", "commits"),
-    [
-        ({"transactions": 2}, [[A], [B, C], [D]]),
-        ({"mutations": 1}, [[A], [B], [C], [D]]),
-        ({"bytes": 10}, [[A], [B], [C], [D]]),
-        ({"bytes": 20}, [[A], [B, C], [D]]),
-    ],
-)
-async def test_commit_carries_no_more_than_its_limits(slow: SlowTables, limits, commits):
-    tables = batched(slow, **limits)
-
-    calls = await started(*(tables.commit([Insert(key, {"text": "12345"})]) for key in (A, B, C, D)))
-    await slow.release(times=4)
-
-    assert slow.commits == commits
-    await asyncio.gather(*calls)
-
-
-async def test_request_beyond_the_limits_is_made_alone(slow: SlowTables):
-    tables = batched(slow, keys=2, mutations=2)
-    wide = [Delete(key) for key in (B, C, D)]
-
-    calls = await started(
-        *(tables.lookup(keys) for keys in ([A], [B, C, D], [A], [B], [C])),
-        *(tables.commit(each) for each in ([Delete(A)], wide, [Delete(A)])),
-    )
-    await slow.release(times=4)
-
-    assert slow.lookups == [[A], [B, C, D], [A, B], [C]]
-    assert slow.commits == [[A], [B, C, D], [A]]
-    await asyncio.gather(*calls)
-
-
-async def test_steady_stream_of_small_requests_delays_a_large_one_by_one_call(slow: SlowTables):
-    tables = batched(slow, mutations=3)
-    wide = [Delete(Key("Wide", str(number))) for number in range(3)]
-    calls = await started(tables.commit([Delete(A)]), tables.commit([Delete(B)]), tables.commit(wide))
-
-    for number in range(3):
-        calls += await started(tables.commit([Delete(Key("Small", str(number)))]))
-        await slow.release()
-
-    assert [mutation.key for mutation in wide] in slow.commits[:3]
-    await slow.release(times=3)
-    await asyncio.gather(*calls)
-
-
 async def test_caller_with_little_time_left_waits_for_no_other(slow: SlowTables):
     tables = batched(slow)
     calls = await started(tables.lookup([A]))
@@ -282,15 +208,15 @@ async def test_caller_with_little_time_left_waits_for_no_other(slow: SlowTables)
 async def test_expired_deadline_of_one_ends_its_wait_only(slow: SlowTables):
     tables = batched(slow)
     seconds = URGENT_SECONDS + 0.05
-    (first,) = await started(tables.commit([Delete(A)]))
+    (first,) = await started(tables.commit([Insert(A, ONE)]))
     with deadline.set_deadline(seconds):
-        (unsent,) = await started(tables.commit([Delete(B)]))
+        (unsent,) = await started(tables.commit([Insert(B, ONE)]))
 
     with pytest.raises(Unavailable) as unsent_error:
         await unsent
     with deadline.set_deadline(seconds):
-        (sent,) = await started(tables.commit([Delete(C)]))
-    (other,) = await started(tables.commit([Delete(D)]))
+        (sent,) = await started(tables.commit([Insert(C, ONE)]))
+    (other,) = await started(tables.commit([Insert(D, ONE)]))
     await slow.release()
     with pytest.raises(OutcomeUnknown):
         await sent
@@ -320,9 +246,9 @@ async def test_shared_call_has_the_deadline_of_none_of_its_callers(slow: SlowTab
     await asyncio.gather(*calls)
 
 
-async def test_closing_ends_what_nobody_waits_for(slow: SlowTables):
+async def test_closing_ends_calls_in_flight(slow: SlowTables):
     async with batched(slow) as tables:
-        first, second = await started(tables.commit([Delete(A)]), tables.commit([Delete(B)]))
+        first, second = await started(tables.commit([Insert(A, ONE)]), tables.commit([Insert(B, ONE)]))
         await slow.release()
 
     await first
@@ -334,10 +260,8 @@ async def test_calls_are_counted_with_what_they_carry(slow: SlowTables):
     recorded = Recorded()
     tables = BatchedTables(slow, BatchLimits(), recorded)
 
-    calls = await started(
-        *(tables.lookup(keys) for keys in ([A], [B], [B, C])),
-        *(tables.commit([Delete(key)]) for key in (A, B, C)),
-    )
+    calls = await started(*(tables.lookup(keys) for keys in ([A], [B], [B, C])))
+    calls += await started(*(tables.commit([Insert(key, ONE)]) for key in (A, B, C)))
     await slow.release(times=2)
 
     assert recorded.keys == [1, 2]

@@ -4,6 +4,7 @@ import asyncio
 import queue
 import threading
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from google.cloud.pubsub_v1.subscriber.scheduler import Scheduler
@@ -17,6 +18,8 @@ class LoopScheduler(Scheduler):
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._queue: queue.Queue[Any] = queue.Queue()
+        self._received: list[Callable[[], None]] = []
+        """Callbacks that the loop has yet to run."""
         self._unsettled = 0
         self._abandoned = False
         self._changed = threading.Condition()
@@ -28,7 +31,16 @@ class LoopScheduler(Scheduler):
     def schedule(self, callback: Callable[..., None], *args: Any, **kwargs: Any) -> None:
         with self._changed:
             self._unsettled += 1
-        self._loop.call_soon_threadsafe(lambda: callback(*args, **kwargs))
+            self._received.append(partial(callback, *args, **kwargs))
+            is_first = len(self._received) == 1
+        if is_first:  # Messages of one response wake the loop once.
+            self._loop.call_soon_threadsafe(self._run_received)
+
+    def _run_received(self) -> None:
+        with self._changed:
+            received, self._received = self._received, []
+        for callback in received:
+            callback()
 
     def settled(self) -> None:
         """Record that one delivery has been acknowledged or nacked."""
