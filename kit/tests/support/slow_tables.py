@@ -38,7 +38,7 @@ class SlowTables(MemoryTables):
         await held.wait()
 
     async def release(self, *, times: int = 1) -> None:
-        """End as many calls as are in flight, `times` times."""
+        """End all calls in flight, `times` times."""
         for _ in range(times):
             await ready()
             held, self._held = self._held, []

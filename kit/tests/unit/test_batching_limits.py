@@ -13,7 +13,7 @@ def slow() -> SlowTables:
     return SlowTables()
 
 
-async def test_as_many_calls_as_allowed_are_in_flight(slow: SlowTables):
+async def test_no_more_calls_than_allowed_are_in_flight(slow: SlowTables):
     tables = batched(slow, in_flight=2)
 
     calls = await started(tables.lookup([A]))

@@ -6,12 +6,11 @@ import os
 from contextlib import asynccontextmanager
 
 import pytest
-from google.cloud import pubsub_v1
 
 from sagakit.auth.jwks import fetch_from_issuer
 from sagakit.backends.gcp.datastore import open_datastore
 from sagakit.backends.gcp.provision import open_pubsub_provisioner
-from sagakit.backends.gcp.pubsub import open_pubsub, subscriber_transport
+from sagakit.backends.gcp.pubsub import open_pubsub
 from sagakit.backends.gcp.pull import open_pubsub_pull_subscription
 from sagakit.bus import Message
 from sagakit.tables import Key
@@ -50,11 +49,6 @@ async def pull(address):
         await subscription.pull(1)
 
 
-async def blocking_pull(address):
-    with pubsub_v1.SubscriberClient(transport=subscriber_transport(address)) as client:
-        await asyncio.to_thread(client.pull, subscription="projects/p/subscriptions/s", max_messages=1)
-
-
 @pytest.mark.parametrize(
     ("service", "method", "call"),
     [
@@ -62,7 +56,6 @@ async def blocking_pull(address):
         ("google.pubsub.v1.Publisher", "Publish", publish),
         ("google.pubsub.v1.Publisher", "CreateTopic", provision),
         ("google.pubsub.v1.Subscriber", "Pull", pull),
-        ("google.pubsub.v1.Subscriber", "Pull", blocking_pull),
     ],
 )
 async def test_emulator_is_reached_directly(service, method, call):

@@ -6,7 +6,6 @@ import inspect
 import pkgutil
 import queue
 from collections.abc import AsyncIterator, Callable, Generator
-from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 from unittest.mock import create_autospec
@@ -22,13 +21,14 @@ from google.pubsub_v1.services.subscriber import SubscriberAsyncClient
 from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcAsyncIOTransport
 
 from sagakit.backends import gcp
-from sagakit.backends.gcp.channels import LateCredentials, RawUnaryCall
+from sagakit.backends.gcp.channels import LateCredentials, RawStreamCall, RawUnaryCall
 from sagakit.backends.gcp.datastore import DatastoreTables, open_datastore
 from sagakit.backends.gcp.errors import VENDOR_ERRORS
+from sagakit.backends.gcp.leases import Leases
 from sagakit.backends.gcp.provision import PubsubProvisioner, open_pubsub_provisioner
-from sagakit.backends.gcp.pubsub import PubsubBus, PubsubDelivery, PubsubSubscription, open_pubsub
+from sagakit.backends.gcp.pubsub import PubsubBus, open_pubsub
 from sagakit.backends.gcp.pull import PubsubPullSubscription, open_pubsub_pull_subscription
-from sagakit.backends.gcp.scheduler import LoopScheduler
+from sagakit.backends.gcp.streaming_pull import PubsubDelivery, PubsubSubscription
 from sagakit.bus import Message, PulledMessage, SubscriptionSpec
 from sagakit.errors import SagaError, Unavailable
 from sagakit.tables import Insert, Key
@@ -43,7 +43,6 @@ ARGUMENTS: dict[tuple[type, str], tuple[Any, ...]] = {
     (DatastoreTables, "due"): ("Thing", "", "z", 1),
     (DatastoreTables, "page"): ("Thing", "", 1),
     (PubsubBus, "publish"): ("things", [MESSAGE]),
-    (PubsubBus, "subscribe"): (SPEC.name, lambda _: None, 1),
     (PubsubBus, "subscription_problem"): (SPEC.name,),
     (PubsubSubscription, "ended"): (),
     (PubsubProvisioner, "ensure_topic"): ("things",),
@@ -60,12 +59,12 @@ ARGUMENTS: dict[tuple[type, str], tuple[Any, ...]] = {
 
 WITHOUT_CALLS = {
     (DatastoreTables, "expire"),
-    *((PubsubBus, name) for name in ("close",)),
-    *((PubsubSubscription, name) for name in ("close", "abandon")),
-    *((PubsubDelivery, name) for name in ("ack", "nack")),  # queued for the client's own threads
+    *((PubsubBus, name) for name in ("subscribe", "close")),
+    *((PubsubSubscription, name) for name in ("close", "abandon", "settle")),
+    *((PubsubDelivery, name) for name in ("ack", "nack")),  # sent by tasks of their own
 }
-NO_ADAPTERS = {LoopScheduler, LateCredentials, RawUnaryCall}
-"""They are called by Google's libraries, or by adapters."""
+NO_ADAPTERS = {LateCredentials, Leases, RawStreamCall, RawUnaryCall}
+"""They are called by Google's libraries, or by adapters. Leases log what fails."""
 
 STATUS = grpc.StatusCode.UNAVAILABLE
 UNREACHABLE = [
@@ -107,6 +106,7 @@ def failing_channel(error: BaseException) -> Any:
     channel = create_autospec(grpc.aio.Channel, instance=True)
     channel._unary_unary_interceptors = []
     channel.unary_unary.return_value = FailingMethod(error)
+    channel.stream_stream.return_value = FailingStream(error)
     return channel
 
 
@@ -127,14 +127,24 @@ class FailingCall:
         raise self._error
 
 
-class FailingSubscriber:
-    """The blocking client, whose pull cannot be opened."""
+class FailingStream(grpc.aio.StreamStreamMultiCallable):
+    """A method whose streams fail once they are read."""
 
     def __init__(self, error: BaseException) -> None:
         self._error = error
 
-    def subscribe(self, *_: Any, **__: Any) -> None:
+    def __call__(self, *_: Any, **__: Any) -> "FailingStream":
+        return self
+
+    def __aiter__(self) -> "FailingStream":
+        return self
+
+    async def __anext__(self) -> Any:
+        await asyncio.sleep(0)
         raise self._error
+
+    def cancel(self) -> None:
+        pass
 
 
 def failing(adapter: type, error: BaseException) -> Any:
@@ -142,15 +152,10 @@ def failing(adapter: type, error: BaseException) -> Any:
     channel = failing_channel(error)
     publisher = PublisherAsyncClient(transport=PublisherGrpcAsyncIOTransport(channel=channel))
     subscriber = SubscriberAsyncClient(transport=SubscriberGrpcAsyncIOTransport(channel=channel))
-    if adapter is PubsubSubscription:
-        future: Future[None] = Future()
-        future.set_exception(error)
-        loop = asyncio.get_running_loop()
-        return PubsubSubscription(future, LoopScheduler(loop), loop)
-    blocking: Any = FailingSubscriber(error)
     make: dict[type, Callable[[], Any]] = {
         DatastoreTables: lambda: DatastoreTables(channel, "p", "", 5),
-        PubsubBus: lambda: PubsubBus(channel, blocking, "p"),
+        PubsubBus: lambda: PubsubBus(channel, "p"),
+        PubsubSubscription: lambda: PubsubBus(channel, "p").subscribe(SPEC.name, lambda _: None, 1),
         PubsubProvisioner: lambda: PubsubProvisioner(publisher, subscriber, "p", ("labels",)),
         PubsubPullSubscription: lambda: PubsubPullSubscription(subscriber, "s"),
     }
@@ -179,8 +184,7 @@ def test_every_method_of_an_adapter_is_among_those_tested():
         if name[0] != "_" and inspect.isfunction(found)
     }
 
-    transport = {each for each in methods if each[0].__name__ == "HalfClosingPullTransport"}
-    assert methods - transport == ARGUMENTS.keys() | WITHOUT_CALLS
+    assert methods == ARGUMENTS.keys() | WITHOUT_CALLS
 
 
 @pytest.mark.parametrize("error", UNREACHABLE, ids=name_of)

@@ -2,7 +2,7 @@
 
 import json
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from operator import methodcaller
 from typing import Any
 
@@ -12,9 +12,7 @@ from google.api_core.gapic_v1 import routing_header
 from google.api_core.gapic_v1.client_info import ClientInfo
 from google.auth.credentials import Credentials
 
-# A pull that is opened during an outage waits for the connection. Otherwise it fails at once, and so do
-# those that the subscriber client opens instead. After five of them it pauses for ten seconds, and may then
-# read from one that has failed, while the broker leases messages to the one that was opened at last.
+# A pull that is opened during an outage waits for the connection, and is there as soon as the broker is.
 _SERVICE_CONFIG = json.dumps(
     {
         "methodConfig": [
@@ -116,8 +114,36 @@ class RawUnaryCall:
             request_serializer=methodcaller("SerializeToString"),
             response_deserializer=response.FromString,
         )
-        self._metadata = (client.to_grpc_metadata(), routing_header.to_grpc_metadata(routing))  # type: ignore[no-untyped-call]
+        self._metadata = _metadata(client, routing)
 
     async def __call__(self, request: Any, timeout_seconds: float) -> Any:
         """Return the response. Raises vendor errors (see `translated`), also after the timeout."""
         return await self._call(request, timeout=timeout_seconds, metadata=self._metadata)
+
+
+class RawStreamCall:
+    """A method with streams both ways, called with plain protobufs, like RawUnaryCall."""
+
+    def __init__(
+        self,
+        channel: grpc.aio.Channel,
+        path: str,
+        response: Any,
+        client: ClientInfo,
+        routing: Mapping[str, str],
+    ) -> None:
+        """See RawUnaryCall."""
+        self._call: Any = channel.stream_stream(
+            path,
+            request_serializer=methodcaller("SerializeToString"),
+            response_deserializer=response.FromString,
+        )
+        self._metadata = _metadata(client, routing)
+
+    def __call__(self, requests: AsyncIterator[Any]) -> Any:
+        """Return the open call, an asynchronous iterator of responses. Its iteration raises vendor errors."""
+        return self._call(requests, metadata=self._metadata)
+
+
+def _metadata(client: ClientInfo, routing: Mapping[str, str]) -> Any:
+    return (client.to_grpc_metadata(), routing_header.to_grpc_metadata(routing))  # type: ignore[no-untyped-call]
