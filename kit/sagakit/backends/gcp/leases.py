@@ -15,7 +15,7 @@ from sagakit.errors import SagaError
 log = structlog.get_logger()
 
 MAX_LEASE_SECONDS = 300.0
-"""Time after which a lease is not extended any more: whoever has the message hangs."""
+"""Time after which a lease is not extended any more: its handler hangs."""
 LINGER_SECONDS = 0.02
 """Time for which acknowledgements wait for others: nothing depends on when they are sent."""
 CALL_TIMEOUT_SECONDS = 10.0
