@@ -79,16 +79,20 @@ async def test_sigterm_lets_a_request_finish_and_exits_with_zero():
 async def test_gateway_serves_while_the_broker_is_unreachable():
     """Known mistake: Google's client gives up after 45 s with an error that ends the process."""
     broker = {"GOOGLE_CLOUD_PROJECT": "p", "PUBSUB_EMULATOR_HOST": "127.0.0.1:1", "BACKEND": "gcp"}
-    async with running(**broker) as (process, client):
-        lost = 0
-        async with asyncio.timeout(WAIT_SECONDS):
-            while lost < 2 * len(SERVICES):
-                line = json.loads(await process.stdout.readline())
-                lost += line["message"] == "ephemeral subscription lost"
+    async with fakes() as services:
+        addresses = TOPOLOGY.address_environ({name: service.address for name, service in services.items()})
+        async with running(**broker, **addresses) as (process, client):
+            following = asyncio.create_task(client.get("/v1/orders/1?wait=60"))
+            lost = 0
+            async with asyncio.timeout(WAIT_SECONDS):
+                while lost < 2 * len(SERVICES):
+                    line = json.loads(await process.stdout.readline())
+                    lost += line["message"] == "ephemeral subscription lost"
 
-        assert (await client.get("/healthz")).status_code == 200
-        process.send_signal(signal.SIGTERM)
-        assert await asyncio.wait_for(process.wait(), WAIT_SECONDS) == 0
+            assert (await client.get("/healthz")).status_code == 200
+            process.send_signal(signal.SIGTERM)
+            assert await asyncio.wait_for(process.wait(), WAIT_SECONDS) == 0
+            await asyncio.gather(following, return_exceptions=True)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
