@@ -51,7 +51,21 @@ def shop(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lo
 
 
 @pytest.fixture
-def visit(browser: Browser, request: pytest.FixtureRequest) -> Iterator[Callable[..., Visitor]]:
+def start(tmp_path: Path) -> Iterator[Callable[..., LocalSuite]]:
+    """Start a suite of the test's own."""
+    with ExitStack() as stack:
+        yield lambda *options, **settings: stack.enter_context(
+            local_suite.ready_suite(tmp_path, *options, **settings)
+        )
+
+
+# Pages ask their suite for its services every few seconds: suites end after the visits.
+@pytest.fixture
+def visit(
+    browser: Browser,
+    request: pytest.FixtureRequest,
+    start: Callable[..., LocalSuite],
+) -> Iterator[Callable[..., Visitor]]:
     """Open the web UI of the shared suite, or of another; afterwards save a screenshot."""
     name = re.sub(r"[^a-z0-9]+", "-", request.node.name.removeprefix("test_").lower()).strip("-")
     with ExitStack() as stack:
