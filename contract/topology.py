@@ -19,6 +19,7 @@ TOPOLOGY = Topology(
             subscribes_to=("purchase",),
             awaits=("purchase",),
             grpc_services=("com.example.service.stock.Stock",),
+            ignores="services.stock.usecases:IGNORES",
         ),
         ServiceDeclaration(
             "payment",
@@ -26,12 +27,14 @@ TOPOLOGY = Topology(
             subscribes_to=("stock", "purchase"),
             awaits=("purchase",),
             grpc_services=("com.example.service.payment.Payment",),
+            ignores="services.payment.usecases:IGNORES",
         ),
         ServiceDeclaration(
             "delivery",
             topic="com.example.delivery",
             subscribes_to=("purchase",),
             grpc_services=("com.example.service.delivery.Delivery",),
+            ignores="services.delivery.usecases:IGNORES",
         ),
         # `sagactl new service` declares services here.
     ),

@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from contract.topology import TOPOLOGY
 from deploy.gcp import access
 from deploy.gcp.steps import NUMBER, Step, gcloud
+from sagakit.backends.gcp.filters import filter_of
 from sagakit.backends.gcp.provision import MESSAGE_RETENTION_SECONDS
 from sagakit.bus import SubscriptionSpec
+from sagakit.ctl.load import provisioned
 from sagakit.inbox import inbox_kind
 
 NAME = "saga"
@@ -92,11 +94,16 @@ def _messages() -> Iterator[Step]:
             gcloud("pubsub", "topics", "create", topic),
             check=gcloud("pubsub", "topics", "describe", topic),
         )
-    for spec in TOPOLOGY.subscription_specs():
+    for spec in provisioned(TOPOLOGY):
         settings = _settings(spec)
+        # Only a new one can have it; `sagactl provision` replaces one that must not stay.
+        fixed = [
+            f"--topic={spec.topic}",
+            *([f"--message-filter={filter_of(spec.ignored)}"] if spec.ignored else []),
+        ]
         yield Step(
             f"subscription {spec.name}",
-            gcloud("pubsub", "subscriptions", "create", spec.name, f"--topic={spec.topic}", *settings),
+            gcloud("pubsub", "subscriptions", "create", spec.name, *fixed, *settings),
             check=gcloud("pubsub", "subscriptions", "describe", spec.name),
             update=gcloud("pubsub", "subscriptions", "update", spec.name, *settings),
         )

@@ -4,6 +4,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from sagakit.ignored import Ignored
+
 
 def subscription_name(service: str, topic: str) -> str:
     """Return the name of a service's one subscription to a topic, shared by its replicas."""
@@ -90,6 +92,8 @@ class SubscriptionSpec:
     """Length of a delivery's lease, in seconds. The bus extends leases while the process runs."""
     expires_after_seconds: int | None = None
     """Delete the subscription after this many seconds without a pull (for ephemeral ones). None: never."""
+    ignored: Ignored | None = None
+    """Messages that its receiver ignores: a broker that can filter need not deliver them."""
 
 
 class Provisioner(Protocol):
@@ -105,7 +109,9 @@ class Provisioner(Protocol):
         """Create the subscription, or give it these settings. Renews one that expires.
 
         One whose settings cannot be changed, or whose topic was deleted, is deleted and created again: its
-        messages are lost. Return what was changed and why, in a few words; "" if nothing was.
+        messages are lost. One that delivers messages of `ignored` is left as it is. Return what was changed
+        and why, in a few words; "" if nothing was. Raises Unchangeable if the subscription withholds
+        messages that are not in `ignored`: it must be deleted first.
         """
 
     async def remove_subscription(self, name: str) -> None:

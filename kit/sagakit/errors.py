@@ -10,6 +10,7 @@ SagaError
 │   └── Forbidden             the caller lacks the permission
 ├── Contention                other writers kept committing first; try again
 ├── Poison                    an event that can never be applied
+├── Unchangeable              a resource has another setting, which cannot be changed
 └── Unavailable               a backend cannot be reached; nothing was changed
     └── OutcomeUnknown        a commit was not answered, and may have been applied
 """
@@ -75,6 +76,10 @@ class Poison(SagaError):
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
         self.reason = reason
+
+
+class Unchangeable(SagaError):
+    """A resource has a setting other than the wanted one, which cannot be changed: delete it first."""
 
 
 class Unavailable(SagaError):

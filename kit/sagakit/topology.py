@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from sagakit.bus import SubscriptionSpec, subscription_name
+from sagakit.ignored import Ignored
 
 NAME_MAX_LENGTH = 30
 """Of a service: with what is appended to it, it fits into the names of Kubernetes and of Google Cloud."""
@@ -53,6 +54,8 @@ class ServiceDeclaration:
     """`module:NAME` of an `Audit` of its records, which `sagactl audit` runs."""
     backfill: str = ""
     """`module:NAME` of a `Backfill`: the records from which `sagactl backfill` publishes its events again."""
+    ignores: str = ""
+    """`module:NAME` of a dict, what it ignores (`Ignored`) by publisher: Pub/Sub need not deliver that."""
     module: str = ""
     """Its Python package, which `python -m` runs; "": `services.<package>`."""
 
@@ -147,11 +150,21 @@ class Topology:
         """Return the topics to create: the services' and, last, that of the dead letters."""
         return [*self.topics.values(), self.dead_letter_topic]
 
-    def subscription_specs(self) -> list[SubscriptionSpec]:
-        """Return the subscriptions to create; the last is that of the dead letters, which has none itself."""
+    def subscription_specs(self, ignores: Mapping[str, Mapping[str, Ignored]] = {}) -> list[SubscriptionSpec]:
+        """Return the subscriptions to create; the last is that of the dead letters, which has none itself.
+
+        `ignores`: by service and publisher, what need not be delivered.
+        """
+        sources = {**self.topics, **self.foreign_topics}
         own = [
-            SubscriptionSpec(name, topic, self.dead_letter_topic)
-            for name, topic in self.subscriptions().items()
+            SubscriptionSpec(
+                subscription_name(service.name, sources[publisher]),
+                sources[publisher],
+                self.dead_letter_topic,
+                ignored=ignores.get(service.name, {}).get(publisher),
+            )
+            for service in self.services
+            for publisher in service.subscribes_to
         ]
         return [*own, SubscriptionSpec(self.dead_letter_subscription, self.dead_letter_topic, None)]
 

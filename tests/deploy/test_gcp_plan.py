@@ -19,6 +19,7 @@ from deploy.gcp.plan import EXPIRING, Where, setup
 from deploy.gcp.steps import Step, quoted
 from deploy.gcp.teardown import teardown
 from sagakit.backends.gcp.provision import PubsubProvisioner
+from sagakit.ctl.load import provisioned
 from sagakit.inbox import inbox_kind
 from sagakit.tables import EXPIRES_AT
 from services.purchase.storage import CART
@@ -28,23 +29,26 @@ from tests.support.suite import running_suite
 WHERE = Where("my-proj", "europe-west4", domain="shop.example.com")
 
 
-@pytest.mark.parametrize("spec", TOPOLOGY.subscription_specs(), ids=lambda spec: spec.name)
+@pytest.mark.parametrize("spec", provisioned(TOPOLOGY), ids=lambda spec: spec.name)
 def test_subscription_has_the_settings_of_sagactl_provision(spec):
     (step,) = (step for step in setup(WHERE) if step.title == f"subscription {spec.name}")
     flags = dict(word.removeprefix("--").split("=", 1) for word in step.run if "=" in word)
 
-    provisioned = PubsubProvisioner(None, None, "my-proj", ())._subscription(spec)  # type: ignore[arg-type]
+    existing = PubsubProvisioner(None, None, "my-proj", ())._subscription(spec)  # type: ignore[arg-type]
 
-    assert provisioned.topic == f"projects/my-proj/topics/{flags['topic']}"
-    assert provisioned.ack_deadline_seconds == int(flags["ack-deadline"])
-    kept = provisioned.message_retention_duration.total_seconds()
+    assert existing.topic == f"projects/my-proj/topics/{flags['topic']}"
+    assert existing.ack_deadline_seconds == int(flags["ack-deadline"])
+    kept = existing.message_retention_duration.total_seconds()
     assert f"{kept:.0f}s" == flags["message-retention-duration"]
-    assert f"{provisioned.retry_policy.minimum_backoff.total_seconds():g}s" == flags["min-retry-delay"]
-    assert f"{provisioned.retry_policy.maximum_backoff.total_seconds():g}s" == flags["max-retry-delay"]
+    assert f"{existing.retry_policy.minimum_backoff.total_seconds():g}s" == flags["min-retry-delay"]
+    assert f"{existing.retry_policy.maximum_backoff.total_seconds():g}s" == flags["max-retry-delay"]
     assert flags["expiration-period"] == "never"
-    dead = provisioned.dead_letter_policy
+    dead = existing.dead_letter_policy
     assert dead.dead_letter_topic.rpartition("/")[2] == flags.get("dead-letter-topic", "")
     assert dead.max_delivery_attempts == int(flags.get("max-delivery-attempts", 0))
+    assert existing.filter == flags.get("message-filter", "")
+    assert step.update is not None
+    assert not any(word.startswith("--message-filter") for word in step.update), "it cannot be changed"
 
 
 def granted_to(account: str, where: Where = WHERE) -> set[tuple[str, str]]:

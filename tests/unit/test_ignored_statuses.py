@@ -8,6 +8,8 @@ import pytest
 
 from contract.tickets import KNOWN, CartItem, TicketMessage, ticket_event
 from contract.topology import TOPOLOGY
+from sagakit.backends.gcp.filters import filter_of
+from sagakit.ctl.load import provisioned
 from sagakit.runtime import Runtime
 from sagakit.service import Kit, Service
 
@@ -40,6 +42,20 @@ def test_service_ignores_what_it_has_no_reaction_to(service: str):
         topic = TOPOLOGY.topics[publisher]
         found = {status for status in (*KNOWN, "teleported") if is_ignored(status, topic)}
         assert found == IGNORED[service][publisher]
+
+
+def test_subscriptions_withhold_what_their_services_ignore():
+    """Provisioning, which starts no service, takes it from the declaration."""
+    *specs, _ = provisioned(TOPOLOGY)
+
+    for spec in specs:
+        service = spec.name.partition("-service.")[0]
+        assert spec.ignored == built(service).ignores.get(spec.topic)
+
+
+def test_every_ignored_status_fits_into_the_filter_of_its_subscription():
+    for ignored in filter(None, (spec.ignored for spec in provisioned(TOPOLOGY))):
+        assert all(f'"{status}"' in filter_of(ignored) for status in ignored.values)
 
 
 def test_published_event_has_its_status_as_an_attribute():

@@ -10,8 +10,10 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TypeVar
 
+from sagakit.bus import SubscriptionSpec
 from sagakit.ctl.errors import CommandError
 from sagakit.ctl.project import Project
+from sagakit.topology import Topology
 
 T = TypeVar("T")
 
@@ -50,6 +52,15 @@ def load_object(reference: str, kind: type[T]) -> T:
     if not isinstance(found, kind):
         raise CommandError(f"{reference} is no {kind.__module__}.{kind.__name__}")
     return found
+
+
+def provisioned(topology: Topology) -> list[SubscriptionSpec]:
+    """Return the subscriptions of a topology, with what their services ignore.
+
+    Raises CommandError if what a declaration names cannot be loaded.
+    """
+    declared = {service.name: service.ignores for service in topology.services if service.ignores}
+    return topology.subscription_specs({name: load_object(each, dict) for name, each in declared.items()})
 
 
 def root_of(folder: Path) -> Path | None:

@@ -164,7 +164,8 @@ class MemoryBroker:
             return ""
         queue = self.queues[spec.name]
         before, queue.spec = queue.spec, spec
-        names = [each.name for each in fields(spec)]
+        # Nothing is filtered: receivers must work without.
+        names = [each.name for each in fields(spec) if each.name != "ignored"]
         changed = [name for name in names if getattr(before, name) != getattr(spec, name)]
         return f"updated {', '.join(changed)}" if changed else ""
 

@@ -1,12 +1,17 @@
 """Every implementation of `Provisioner` keeps its promises."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 
 from sagakit.backends import open_broker, open_provisioner
-from sagakit.backends.gcp.provision import PubsubProvisioner
+from sagakit.backends.gcp.filters import filter_of
+from sagakit.backends.gcp.provision import PubsubProvisioner, open_pubsub_provisioner
 from sagakit.bus import SubscriptionSpec
+from sagakit.errors import Unchangeable
+from sagakit.ignored import Ignored
 from sagakit.runtime import Runtime
 from sagakit.settings import BackendSettings
 from sagakit.testing.contracts import ProvisionerContract
@@ -61,6 +66,70 @@ async def test_emulator_is_reached_by_its_host_in_every_form(
         await broker.bus.publish(TOPIC, [a_message()])
 
         assert await listener.has(1) == ["hello"]
+
+
+def ignoring(*values: str, of: str = "parcel.Moved") -> SubscriptionSpec:
+    return changed(ignored=Ignored(of, "status", frozenset(values)))
+
+
+@asynccontextmanager
+async def filtering(project: str, emulator: str) -> AsyncIterator[PubsubProvisioner]:
+    """A provisioner as on Google Cloud: the emulator stores filters, and ignores them."""
+    async with open_pubsub_provisioner(project, emulator) as provisioner:
+        provisioner.filters = True
+        for topic in (TOPIC, DEAD):
+            await provisioner.ensure_topic(topic)
+        yield provisioner
+
+
+@pytest.mark.emulators
+@pytest.mark.parametrize(
+    ("before", "now"),
+    [
+        (SPEC, ignoring("sorted")),
+        (ignoring("sorted"), ignoring("sorted")),
+        (ignoring("sorted"), ignoring("sorted", "weighed")),
+    ],
+    ids=["no filter", "the same", "one that withholds less"],
+)
+async def test_filter_that_delivers_what_is_needed_is_kept(
+    pubsub_emulator: str, project: str, before: SubscriptionSpec, now: SubscriptionSpec
+):
+    """It cannot be changed, and a subscription that is remade loses its messages and permissions."""
+    async with filtering(project, pubsub_emulator) as provisioner:
+        await provisioner.ensure_subscription(before)
+
+        assert await provisioner.ensure_subscription(now) == ""
+        (found,) = [each async for each in provisioner.listed(ONE)]
+        assert found.filter == (filter_of(before.ignored) if before.ignored else "")
+
+
+@pytest.mark.emulators
+@pytest.mark.parametrize(
+    "now",
+    [ignoring("sorted"), ignoring("loaded"), ignoring("sorted", "weighed", of="parcel.Lost"), SPEC],
+    ids=["a reaction more", "others", "of another type", "none any more"],
+)
+async def test_filter_that_withholds_what_is_needed_is_an_error_until_it_is_deleted(
+    pubsub_emulator: str, project: str, now: SubscriptionSpec
+):
+    async with filtering(project, pubsub_emulator) as provisioner:
+        await provisioner.ensure_subscription(ignoring("sorted", "weighed"))
+
+        with pytest.raises(Unchangeable, match=f"{ONE} withholds messages .* attributes.status != "):
+            await provisioner.ensure_subscription(now)
+        await provisioner.remove_subscription(ONE)
+        assert await provisioner.ensure_subscription(now) == ""
+        assert await provisioner.ensure_subscription(now) == ""
+
+
+@pytest.mark.emulators
+async def test_emulators_get_no_filters(pubsub_emulator: str, project: str):
+    async with open_pubsub_provisioner(project, pubsub_emulator) as provisioner:
+        for topic in (TOPIC, DEAD):
+            await provisioner.ensure_topic(topic)
+        for spec in (ignoring("sorted"), ignoring("weighed")):
+            assert await provisioner.ensure_subscription(spec) == ""
 
 
 class TestProvisioner(ProvisionerContract):

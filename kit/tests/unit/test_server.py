@@ -123,6 +123,7 @@ async def test_reflection_lists_the_services_unless_it_is_turned_off():
         (errors.Unavailable("unreachable"), grpc.StatusCode.UNAVAILABLE, "unavailable"),
         (errors.OutcomeUnknown("no response"), grpc.StatusCode.DEADLINE_EXCEEDED, "outcome-unknown"),
         (errors.Poison("unstorable"), grpc.StatusCode.INTERNAL, "poison"),
+        (errors.Unchangeable("a filter"), grpc.StatusCode.INTERNAL, "unchangeable"),
         (errors.Rejected("odd", "odd"), grpc.StatusCode.INTERNAL, "odd"),
         (errors.SagaError("odd"), grpc.StatusCode.INTERNAL, "saga-error"),
     ],

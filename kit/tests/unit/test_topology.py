@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from sagakit.bus import SubscriptionSpec
+from sagakit.ignored import Ignored
 from sagakit.inbox import inbox_kind
 from sagakit.outbox import outbox_kind
 from sagakit.topology import NAME_MAX_LENGTH, ServiceDeclaration, Topology
@@ -110,3 +111,11 @@ def test_awaited_service_receives_the_events_and_is_listened_to():
         Topology((replace(orders, subscribes_to=()), points))
     with pytest.raises(ValueError, match="orders awaits 'parcels'"):
         Topology((replace(orders, awaits=("parcels",)), points))
+
+
+def test_subscription_has_what_its_service_ignores_of_its_publisher():
+    ignored = Ignored("order.Placed", "status", frozenset({"open"}))
+
+    specs = SHOP.subscription_specs({"statistics": {"orders": ignored, "requests": ignored}})
+
+    assert {spec.name for spec in specs if spec.ignored} == {"statistics-service.shop.orders"}

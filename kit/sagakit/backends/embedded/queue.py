@@ -16,6 +16,8 @@ from sagakit.runtime import Backoff
 
 MARGIN_SECONDS = 60
 """Longer than a transaction may wait after its process has read the clock."""
+COLUMNS = 7
+"""Of the table of subscriptions: the first fields of SubscriptionSpec."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +55,9 @@ def put_subscription(db: sqlite3.Connection, spec: SubscriptionSpec) -> str:
     _check_topic(db, spec.topic)
     if spec.dead_letter_topic is not None:
         _check_topic(db, spec.dead_letter_topic)
-    # Expiry is not needed: `Waker.has_waiter` shows at once whether a process is alive.
-    *columns, _ = astuple(spec)
+    # Expiry is not needed: `Waker.has_waiter` shows at once whether a process is alive. Nor is a filter: what
+    # a service ignores is delivered, and acknowledged at once.
+    columns = astuple(spec)[:COLUMNS]
     before = db.execute("SELECT * FROM subscription WHERE name = ?", (spec.name,)).fetchone()
     names = [each.name for each in fields(spec)]
     changed = [name for name, old, new in zip(names, before or (), columns, strict=False) if old != new]

@@ -17,9 +17,10 @@ from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcAsyncI
 
 from sagakit.backends.gcp.channels import aio_transport
 from sagakit.backends.gcp.errors import translated
+from sagakit.backends.gcp.filters import delivers_the_rest, filter_of
 from sagakit.backends.gcp.pubsub import DELETED_TOPIC
 from sagakit.bus import SubscriptionSpec
-from sagakit.errors import Unavailable
+from sagakit.errors import Unavailable, Unchangeable
 
 CALL_TIMEOUT_SECONDS = 30.0
 MESSAGE_RETENTION_SECONDS = 7 * 24 * 3600
@@ -60,6 +61,8 @@ class PubsubProvisioner:
         self._changeable = changeable
         self._subscription_project = subscription_project or project
         self.now: Callable[[], float] = time.time
+        self.filters = True
+        """Whether new subscriptions get filters."""
 
     async def ensure_topic(self, topic: str) -> None:
         with translated(), suppress(exceptions.AlreadyExists):
@@ -75,13 +78,25 @@ class PubsubProvisioner:
             # Not found: it was deleted meanwhile. Create it in the next round.
             with translated(), suppress(exceptions.NotFound):
                 existing = await self._get(spec.name)
-                if fixed := _differences(existing, wanted, _FIXED):
+                fixed = _differences(existing, wanted, _FIXED)
+                if fixed == ["filter"]:
+                    self._check_filter(existing, spec)
+                elif fixed:
                     await self.remove_subscription(spec.name)
                     was_deleted = existing.topic == DELETED_TOPIC
                     remade = "remade: its topic was deleted" if was_deleted else f"remade: other {fixed[0]}"
                     continue
                 return await self._update(existing, wanted) or remade
         raise Unavailable(f"subscription {spec.name} is being created and deleted by other processes")
+
+    def _check_filter(self, existing: types.Subscription, spec: SubscriptionSpec) -> None:
+        """Accept another filter that delivers at least as much. Raises Unchangeable if it does not.
+
+        Remaking the subscription would lose its messages and the permissions that were granted on it.
+        """
+        if not delivers_the_rest(existing.filter, spec.ignored):
+            withheld = f"subscription {spec.name} withholds messages that its service needs now"
+            raise Unchangeable(f"{withheld}, by its filter: {existing.filter}")
 
     async def _get(self, name: str) -> types.Subscription:
         request = types.GetSubscriptionRequest(subscription=self._path(name))
@@ -130,6 +145,7 @@ class PubsubProvisioner:
             name=self._path(spec.name),
             topic=self._topic(spec.topic),
             ack_deadline_seconds=spec.ack_deadline_seconds,
+            filter=filter_of(spec.ignored) if spec.ignored and self.filters else "",
             **self._lifetime(spec),
             retry_policy=types.RetryPolicy(
                 minimum_backoff=_duration(spec.min_retry_seconds),
@@ -186,13 +202,16 @@ async def open_pubsub_provisioner(
     publisher = aio_transport(PublisherGrpcAsyncIOTransport, emulator)
     subscriber = aio_transport(SubscriberGrpcAsyncIOTransport, emulator)
     try:
-        yield PubsubProvisioner(
+        provisioner = PubsubProvisioner(
             PublisherAsyncClient(transport=publisher),
             SubscriberAsyncClient(transport=subscriber),
             project,
             _CHANGEABLE if emulator else (*_CHANGEABLE, *_NOT_IN_THE_EMULATOR),
             subscription_project,
         )
+        # An emulator accepts filters, and ignores them.
+        provisioner.filters = not emulator
+        yield provisioner
     finally:
         await publisher.close()
         await subscriber.close()

@@ -13,9 +13,10 @@ from sagakit.backends import open_backend, open_broker, open_provisioner
 from sagakit.ctl.cli import options
 from sagakit.ctl.errors import CommandError
 from sagakit.ctl.inspect.target import choose
+from sagakit.ctl.load import provisioned
 from sagakit.ctl.local.signals import until_stopped
 from sagakit.ctl.text import echo
-from sagakit.errors import Unavailable
+from sagakit.errors import Unavailable, Unchangeable
 from sagakit.fanout import EPHEMERAL_PREFIX
 from sagakit.runtime import Runtime
 from sagakit.settings import BackendSettings, SettingsError
@@ -54,9 +55,10 @@ async def ensure_provisioned(topology: Topology, environ: Mapping[str, str]) -> 
     """Create or update all topics and subscriptions of a project; return a line for each.
 
     A line ends with what was changed, in parentheses. Deletes expired ephemeral subscriptions. Raises
-    CommandError if the backend that `environ` names is unavailable, or none is named.
+    CommandError if the backend that `environ` names is unavailable, or none is named, or if the filter of a
+    subscription withholds what its service needs.
     """
-    specs = topology.subscription_specs()
+    specs = provisioned(topology)
     try:
         topics = [*_foreign_topics(topology, environ), *topology.all_topics()]
         async with open_provisioner(environ) as provisioner:
@@ -64,7 +66,7 @@ async def ensure_provisioned(topology: Topology, environ: Mapping[str, str]) -> 
             changes = await asyncio.gather(*(provisioner.ensure_subscription(spec) for spec in specs[:-1]))
             # Created last: if it exists, everything does.
             changes.append(await provisioner.ensure_subscription(specs[-1]))
-    except (SettingsError, Unavailable) as error:
+    except (SettingsError, Unavailable, Unchangeable) as error:
         raise CommandError(f"cannot provision: {error}") from error
     return [
         *(f"topic {topic}" for topic in topics),
@@ -116,7 +118,7 @@ async def provision_with_retries(
             if check_store:
                 await _check_store(environ)
         except CommandError as error:
-            if isinstance(error.__cause__, SettingsError) or time.monotonic() >= deadline:
+            if not isinstance(error.__cause__, Unavailable) or time.monotonic() >= deadline:
                 raise
             if str(error) != printed:
                 print_(f"waiting: {error}")

@@ -8,14 +8,16 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from sagakit.bus import Bus, SubscriptionSpec
+from sagakit.bus import Bus, Message, SubscriptionSpec
 from sagakit.errors import Unavailable
+from sagakit.ignored import Ignored
 from sagakit.testing.contracts.brokers import BrokerUnderTest, Listener, a_message
 from sagakit.testing.eventually import eventually
 
 TOPIC, OTHER_TOPIC, DEAD = "things", "others", "dead-letter"
 ONE = "one-service.things"
 SPEC = SubscriptionSpec(ONE, TOPIC, DEAD, 5, 0.2, 1.0, 10)
+IGNORING = replace(SPEC, ignored=Ignored("parcel.Moved", "status", frozenset({"sorted", "weighed"})))
 OURS = SubscriptionSpec("ephemeral-1.things", TOPIC, None, expires_after_seconds=24 * 3600)
 
 
@@ -65,6 +67,27 @@ class ProvisionerContract:
         listener = Listener()
         bus.subscribe(ONE, listener, 10)
         assert await listener.has(1) == ["hello"]
+
+    async def test_messages_are_kept_where_some_need_not_be_delivered_any_more(
+        self, broker: BrokerUnderTest, bus: Bus
+    ) -> None:
+        await provision(broker)
+        await bus.publish(TOPIC, [a_message("before")])
+
+        assert await provision(broker, IGNORING) == ""
+
+        listener = Listener()
+        bus.subscribe(ONE, listener, 10)
+        assert await listener.has(1) == ["before"]
+
+    async def test_message_that_is_not_ignored_is_delivered(self, broker: BrokerUnderTest, bus: Bus) -> None:
+        assert await provision(broker, IGNORING) == ""
+        assert await provision(broker, IGNORING) == ""
+
+        listener = Listener()
+        bus.subscribe(ONE, listener, 10)
+        await bus.publish(TOPIC, [a_message("no attribute"), Message(b"other", {"status": "sent"})])
+        assert sorted(await listener.has(2)) == ["no attribute", "other"]
 
     async def test_subscription_of_another_topic_is_moved(self, broker: BrokerUnderTest, bus: Bus) -> None:
         await provision(broker, replace(SPEC, topic=OTHER_TOPIC))
