@@ -5,14 +5,15 @@ batching. A commit that only deletes waits a moment for another one that carries
 """
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+import builtins
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
 from sagakit.errors import OutcomeUnknown, SagaError, Unavailable
 from sagakit.observer import Observer
 from sagakit.shared_calls import SharedCalls
-from sagakit.tables import MAX_MUTATIONS, Delete, Insert, Key, Mutation, Row, Tables, Update
+from sagakit.tables import MAX_MUTATIONS, Delete, Key, Mutation, Row, Tables
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +113,9 @@ class _Commits(SharedCalls[Sequence[Mutation], None]):
         return OutcomeUnknown(why)
 
     def can_wait(self, request: Sequence[Mutation]) -> bool:
-        return all(isinstance(mutation, Delete) for mutation in request)
+        # A larger one finds no room beside others.
+        is_small = len(request) <= self._limits.mutations // 2
+        return is_small and all(isinstance(mutation, Delete) for mutation in request)
 
     def room(self) -> Callable[[Sequence[Mutation]], bool]:
         keys: set[Key] = set()
@@ -121,7 +124,7 @@ class _Commits(SharedCalls[Sequence[Mutation], None]):
         def fits(request: Sequence[Mutation]) -> bool:
             nonlocal transactions, size
             own = {mutation.key for mutation in request}
-            own_size = sum(map(_size, request))
+            own_size = sum(_size(each.entity) for each in request if not isinstance(each, Delete))
             limits = self._limits
             if transactions and (
                 transactions == limits.transactions
@@ -139,13 +142,12 @@ class _Commits(SharedCalls[Sequence[Mutation], None]):
 
 def _size(value: Any) -> int:
     """Return about how many bytes a mutation or a property takes."""
-    match value:
-        case str() | bytes():
+    # By exact types: this runs for each property of each commit.
+    match type(value):
+        case builtins.str | builtins.bytes:
             return len(value)
-        case Mapping():
-            return sum(len(name) + _size(each) for name, each in value.items())
-        case list():
+        case builtins.dict:
+            return sum(map(_size, value.values()))
+        case builtins.list:
             return sum(map(_size, value))
-        case Insert() | Update():
-            return _size(value.entity)
     return 8

@@ -22,6 +22,8 @@ MAX_WAITING = 10_000
 MAX_BATCH = 200
 PUBLISHERS = 4
 """Batches in flight at once. While one waits for the broker, new events gather for the next."""
+DELETERS = 4
+"""Commits of deletes at once: each may wait for another commit that carries it (sagakit.batching)."""
 DELETE_LINGER_SECONDS = 0.05
 """Deletes wait this long to share a commit: nothing depends on when they happen."""
 PUBLISH_BACKOFF = Backoff(first_seconds=0.1, cap_seconds=2, attempts=4)
@@ -160,18 +162,24 @@ class Relay:
             await self._bus.publish(self.topic, messages)
 
     async def _delete_published(self) -> None:
-        while True:
-            eventids = [await self._published.get()]
-            if self._published.qsize() < MAX_MUTATIONS:
-                await self._runtime.sleep(DELETE_LINGER_SECONDS)
-            eventids += _available(self._published, MAX_MUTATIONS - 1)
-            try:
-                await self._tables.commit(self._outbox.deletes(eventids))
-            except SagaError as error:
-                # Harmless: a sweeper publishes them once more, and receivers ignore the duplicates.
-                log.warning("published events stay in the outbox", count=len(eventids), error=str(error))
-            self._observer.removed(eventids)
-            self._finish(len(eventids))
+        places = asyncio.Semaphore(DELETERS)
+        async with asyncio.TaskGroup() as commits:
+            while True:
+                eventids = [await self._published.get()]
+                if self._published.qsize() < MAX_MUTATIONS:
+                    await self._runtime.sleep(DELETE_LINGER_SECONDS)
+                eventids += _available(self._published, MAX_MUTATIONS - 1)
+                await places.acquire()
+                commits.create_task(self._delete(eventids)).add_done_callback(lambda _: places.release())
+
+    async def _delete(self, eventids: Sequence[str]) -> None:
+        try:
+            await self._tables.commit(self._outbox.deletes(eventids))
+        except SagaError as error:
+            # Harmless: a sweeper publishes them once more, and receivers ignore the duplicates.
+            log.warning("published events stay in the outbox", count=len(eventids), error=str(error))
+        self._observer.removed(eventids)
+        self._finish(len(eventids))
 
     def _give_up(self, batch: list[Event], error: Exception) -> None:
         self._observer.given_up(batch, error)

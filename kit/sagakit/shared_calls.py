@@ -123,8 +123,10 @@ class SharedCalls(Generic[Request, Response]):
 
     def _take(self) -> list[_Waiting[Request, Response]]:
         """Take the oldest request that cannot wait from the queue, and all that fit into one call with it."""
-        fits = self.room()
-        taken = [each for each in sorted(self._queue, key=lambda each: each.can_wait) if fits(each.request)]
+        taken = list(self._queue)
+        if len(taken) > 1:
+            fits = self.room()
+            taken = [each for each in sorted(taken, key=lambda each: each.can_wait) if fits(each.request)]
         for waiting in taken:
             waiting.sent = True
         self._queue = deque(waiting for waiting in self._queue if not waiting.sent)

@@ -30,8 +30,8 @@ async def test_no_more_calls_than_allowed_are_in_flight(slow: SlowTables):
     [
         ({"transactions": 2}, [[A], [B, C], [D]]),
         ({"mutations": 1}, [[A], [B], [C], [D]]),
-        ({"bytes": 10}, [[A], [B], [C], [D]]),
-        ({"bytes": 20}, [[A], [B, C], [D]]),
+        ({"bytes": 5}, [[A], [B], [C], [D]]),
+        ({"bytes": 10}, [[A], [B, C], [D]]),
     ],
 )
 async def test_commit_carries_no_more_than_its_limits(slow: SlowTables, limits, commits):
@@ -82,12 +82,15 @@ async def test_steady_stream_of_small_requests_delays_a_large_one_by_one_call(sl
 
 
 async def test_deletes_take_no_place_from_others(slow: SlowTables):
-    tables = batched(slow, mutations=2)
+    tables = batched(slow, mutations=4)
+    wide = [Insert(Key("Wide", str(number)), ONE) for number in range(3)]
 
     calls = await started(tables.commit([Delete(A), Delete(B)]))
-    calls += await started(tables.commit([Insert(C, ONE)]), tables.commit([Insert(D, ONE)]))
+    calls += await started(tables.commit([Insert(C, ONE)]), tables.commit(wide))
+    assert slow.commits == [[C, A, B]]
+    calls += await started(tables.commit([Delete(D), Delete(E)]))
     await slow.release(times=2)
 
-    assert slow.commits == [[C], [D]]
-    calls[0].cancel()
+    assert slow.commits[1:] == [[each.key for each in wide]]
+    calls[-1].cancel()
     await asyncio.gather(*calls, return_exceptions=True)

@@ -4,14 +4,19 @@ import asyncio
 
 import pytest
 
+from sagakit.batching import BatchedTables, BatchLimits
 from sagakit.errors import OutcomeUnknown, Poison
 from sagakit.events import Event
-from sagakit.outbox import RELAY_GRACE_SECONDS
-from sagakit.relay import MAX_BATCH, MAX_WAITING
+from sagakit.observer import Observer
+from sagakit.outbox import RELAY_GRACE_SECONDS, Outbox
+from sagakit.relay import MAX_BATCH, MAX_WAITING, Relay
+from sagakit.runtime import Runtime
 from sagakit.tables import MAX_MUTATIONS
 from sagakit.testing.clock import settled
-from tests.support.counter import COUNTER, TOPIC, a_store, an_event, counting
+from sagakit.testing.tables import MemoryTables
+from tests.support.counter import COUNTER, OUTBOX, TOPIC, a_store, an_event, counting
 from tests.support.harness import Harness, background
+from tests.support.manual_bus import ManualBus
 
 
 def events(count: int, prefix: str = "e") -> list[Event]:
@@ -229,3 +234,19 @@ async def test_one_of_two_processes_takes_a_row_over(harness: Harness):
         await harness.clock.advance(1)
 
     assert harness.bus.eventids == ["e0"]
+
+
+async def test_deletes_keep_pace_with_published_events():
+    """Known mistake: each commit of deletes waits for another one, so rows become due before their turn."""
+    async with BatchedTables(MemoryTables(), BatchLimits(), Observer()) as tables:
+        runtime = Runtime()
+        outbox = Outbox(OUTBOX, runtime)
+        relay = Relay(tables, ManualBus(), TOPIC, outbox, runtime)
+        async with background(relay.run()):
+            for number in range(40):
+                some = events(20, f"e{number}-")
+                await tables.commit(outbox.inserts(some))
+                relay.enqueue(some)
+            await asyncio.wait_for(relay.drained(), 3)
+
+        assert await tables.page(OUTBOX, "", 1) == []
