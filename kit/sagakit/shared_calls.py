@@ -38,6 +38,7 @@ class _Waiting(Generic[Request, Response]):
     def fail(self, error: Exception) -> None:
         if not self.answer.done():
             self.answer.set_exception(error)
+            self.answer.exception()  # So that it is not logged if its caller has ended.
 
 
 class SharedCalls(Generic[Request, Response]):

@@ -7,12 +7,14 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
+from typing import TextIO, cast
 
 import structlog
 from structlog.typing import Processor
 
 from sagakit.settings import LogSettings
 from sagakit.telemetry.cloud_logging import Line, add_trace, to_entry, to_json
+from sagakit.telemetry.log_output import LogOutput
 from sagakit.untrusted import escape
 
 log = structlog.get_logger()
@@ -27,6 +29,7 @@ def configure(service: str, settings: LogSettings, first_fields: Sequence[str] =
     """
     open_standard_streams()
     level = logging.getLevelNamesMapping()[settings.level.upper()]
+    output = cast("TextIO", LogOutput(sys.stdout))
     common: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
@@ -38,10 +41,10 @@ def configure(service: str, settings: LogSettings, first_fields: Sequence[str] =
         processors=[*common, *rendering],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         # Each line in one write, so that lines of several threads do not mix.
-        logger_factory=structlog.WriteLoggerFactory(sys.stdout),
+        logger_factory=structlog.WriteLoggerFactory(output),
         cache_logger_on_first_use=True,
     )
-    handler = logging.StreamHandler(sys.stdout)
+    handler = logging.StreamHandler(output)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[*common, structlog.stdlib.add_logger_name],
