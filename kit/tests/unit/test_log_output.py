@@ -77,11 +77,11 @@ from sagakit.telemetry.log_output import LogOutput
 
 async def main():
     output = LogOutput(sys.stdout)
-    output.write("last words\\n")
+    output.write("at the end\\n")
     output.flush()
     sys.exit(3)
 
 asyncio.run(main())
 """
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
-    assert (ended.returncode, ended.stdout) == (3, "last words\n")
+    assert (ended.returncode, ended.stdout) == (3, "at the end\n")
