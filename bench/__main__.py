@@ -124,6 +124,7 @@ async def _in_a_minute(run: BenchRun) -> BenchRun:
             await _stage(run, scenarios.throughput_and_raw_rate(run, suite, clients))
     if run.on_emulators:
         await _stage(run, scenarios.cost(run, orders=10))
+        await _stage(run, scenarios.calls(run, 64))
     return run
 
 
@@ -138,6 +139,7 @@ async def _in_full(run: BenchRun) -> None:
         await _stage(run, scenarios.start(run, suite))
     if run.on_emulators:
         await _stage(run, scenarios.cost(run, orders=50))
+        await _stage(run, scenarios.calls(run, 64))
         await _stage(run, scenarios.baseline(run, clients=16, orders=48))
 
 

@@ -84,6 +84,25 @@ async def cost(run: BenchRun, orders: int) -> None:
             run.results[f"cost, {itemid}"] = per_order
 
 
+async def calls(run: BenchRun, clients: int) -> None:
+    """Measure the calls of Datastore an order, from checkout until everything is settled.
+
+    Orders share them. The counting proxy makes each call slower, so that more share one.
+    """
+    meter, orders = Meter(), run.orders_of(clients)
+    async with run.metered(meter, SWEEP_SECONDS="3600") as suite:
+        direct = {**suite.environ, **run.hosts}
+        async with subscribed(direct) as endings, Clients(suite.gateway, endings, clients) as load:
+            carts = await load.prepare(orders, RED_ONLY)
+            await suite.audited()
+            meter.counts.clear()
+            await load.check_out(carts)
+        await suite.audited()
+        found = meter.of(orders)
+        figures = {"lookups": found["RPC Lookup"], "commits": found["RPC Commit"]}
+        run.results[f"calls of Datastore, red, {clients} clients"] = figures
+
+
 async def baseline(run: BenchRun, clients: int, orders: int) -> None:
     """Measure the textbook implementation with the same clients."""
     project = f"baseline-{uuid.uuid4().hex[:8]}"

@@ -17,6 +17,8 @@ MAX_SECONDS = 5.0
 """Time for which a call waits, first to be sent and then for its answer; as long as a call may take alone."""
 URGENT_SECONDS = 0.5
 """A call whose caller has less time left does not wait for others."""
+MAX_LOOKED_AT = 64
+"""Requests of a queue that are tried for one call, so that a long queue costs no more than a short one."""
 PATIENCE_SECONDS = 0.25
 """Time for which a request that can wait does wait for a call that is made for another one."""
 
@@ -27,8 +29,6 @@ class _Waiting(Generic[Request, Response]):
 
     request: Request
     answer: "asyncio.Future[Response]"
-    can_wait: bool
-    """Whether it is sent only with a call that is made for another one."""
     sent: bool = False
 
     def succeed(self, response: Response) -> None:
@@ -48,6 +48,8 @@ class SharedCalls(Generic[Request, Response]):
         self._in_flight = in_flight
         self._running = 0
         self._queue: deque[_Waiting[Request, Response]] = deque()
+        self._patient: deque[_Waiting[Request, Response]] = deque()
+        """Requests that wait for a call that is made for another one."""
         self._batches: set[asyncio.Task[None]] = set()
         # A batch belongs to none of its callers: neither to the deadline nor to the trace of one.
         self._context = contextvars.copy_context()
@@ -77,13 +79,16 @@ class SharedCalls(Generic[Request, Response]):
         if seconds < URGENT_SECONDS:
             return await self._made(request)
         answer: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
-        waiting = _Waiting(request, answer, self.can_wait(request))
-        self._queue.append(waiting)
+        waiting = _Waiting(request, answer)
         try:
-            if waiting.can_wait:
+            if self.can_wait(request):
+                self._patient.append(waiting)
                 await asyncio.wait((answer,), timeout=PATIENCE_SECONDS)
-                waiting.can_wait = False
+                if not waiting.sent:
+                    self._patient.remove(waiting)
+                    self._queue.appendleft(waiting)
             else:
+                self._queue.append(waiting)
                 await asyncio.sleep(0)  # Whatever is ready at this moment joins.
             if not waiting.sent and self._running < self._in_flight:
                 batch = self._take()
@@ -97,7 +102,7 @@ class SharedCalls(Generic[Request, Response]):
             raise error("the database did not answer in time") from None
         finally:
             if not waiting.sent:
-                self._queue.remove(waiting)
+                (self._queue if waiting in self._queue else self._patient).remove(waiting)
 
     async def close(self) -> None:
         for batch in self._batches:
@@ -119,18 +124,18 @@ class SharedCalls(Generic[Request, Response]):
 
     def _end_one(self) -> None:
         self._running -= 1
-        while self._running < self._in_flight and not all(waiting.can_wait for waiting in self._queue):
+        while self._running < self._in_flight and self._queue:
             self._start(self._take())
 
     def _take(self) -> list[_Waiting[Request, Response]]:
-        """Take the oldest request that cannot wait from the queue, and all that fit into one call with it."""
-        taken = list(self._queue)
-        if len(taken) > 1:
+        """Take the oldest request that cannot wait, and those that fit into one call with it."""
+        if len(self._queue) + len(self._patient) == 1:
+            taken = [self._queue.popleft()]
+        else:
             fits = self.room()
-            taken = [each for each in sorted(taken, key=lambda each: each.can_wait) if fits(each.request)]
+            taken = [*_taken(self._queue, fits), *_taken(self._patient, fits)]
         for waiting in taken:
             waiting.sent = True
-        self._queue = deque(waiting for waiting in self._queue if not waiting.sent)
         return taken
 
     async def _run(self, batch: Sequence[_Waiting[Request, Response]]) -> None:
@@ -163,3 +168,16 @@ class SharedCalls(Generic[Request, Response]):
             waiting.succeed(await self.alone(waiting.request))
         except Exception as error:  # noqa: BLE001  raised where the caller waits
             waiting.fail(error)
+
+
+def _taken(
+    queue: deque[_Waiting[Request, Response]], fits: Callable[[Request], bool]
+) -> list[_Waiting[Request, Response]]:
+    """Remove from the queue what fits; the others keep their places."""
+    taken: list[_Waiting[Request, Response]] = []
+    left: list[_Waiting[Request, Response]] = []
+    for _ in range(min(len(queue), MAX_LOOKED_AT)):
+        waiting = queue.popleft()
+        (taken if fits(waiting.request) else left).append(waiting)
+    queue.extendleft(reversed(left))
+    return taken

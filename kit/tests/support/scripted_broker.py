@@ -19,8 +19,8 @@ class ScriptedBroker:
         self.streams = 0
         self.acknowledged: list[list[str]] = []
         self.released: list[str] = []
-        self.failures = 0
-        """How many of the next acknowledgements fail."""
+        self.failures: list[grpc.StatusCode] = []
+        """Of the next acknowledgements."""
         self._messages = messages
         self._late = late
 
@@ -35,8 +35,7 @@ class ScriptedBroker:
 
     async def _acknowledge(self, request: bytes, context: Any) -> bytes:
         if self.failures:
-            self.failures -= 1
-            await context.abort(grpc.StatusCode.UNAVAILABLE, "scripted")
+            await context.abort(self.failures.pop(0), "scripted")
         self.acknowledged.append(list(types.AcknowledgeRequest.deserialize(request).ack_ids))
         return _EMPTY
 

@@ -4,6 +4,9 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import grpc
+import pytest
+
 from sagakit.backends.gcp.pubsub import open_pubsub
 from sagakit.bus import Delivery
 from sagakit.ctl.local.ports import free_ports
@@ -99,9 +102,24 @@ async def test_messages_that_arrive_while_the_pull_is_closed_are_released():
 
 async def test_acknowledgement_is_repeated_if_the_broker_is_unavailable():
     broker, deliveries = ScriptedBroker({"1": b""}), asyncio.Queue[Delivery]()
-    broker.failures = 1
+    broker.failures = [grpc.StatusCode.UNAVAILABLE]
     async with broker.serving() as address, open_pubsub("a-project", address) as bus:
         bus.subscribe(NAME, deliveries.put_nowait, max_outstanding=10)
         (await received(deliveries)).ack()
 
         await eventually(lambda: broker.acknowledged == [["1"]], RECEIVE_TIMEOUT_SECONDS)
+
+
+async def test_acknowledgement_is_not_repeated_if_the_subscription_was_deleted(
+    capsys: pytest.CaptureFixture[str],
+):
+    broker, deliveries = ScriptedBroker({"1": b""}), asyncio.Queue[Delivery]()
+    broker.failures = [grpc.StatusCode.NOT_FOUND]
+    async with broker.serving() as address, open_pubsub("a-project", address) as bus:
+        bus.subscribe(NAME, deliveries.put_nowait, max_outstanding=10)
+        (await received(deliveries)).ack()
+        await bus.close()
+
+    assert broker.failures == []
+    assert broker.acknowledged == []
+    assert "leases not changed" not in capsys.readouterr().out

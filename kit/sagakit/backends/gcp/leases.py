@@ -6,10 +6,11 @@ from collections.abc import Coroutine, Iterable
 from typing import Any
 
 import structlog
+from google.api_core import exceptions
 from google.pubsub_v1 import types
 
 from sagakit.backends.gcp.channels import RawUnaryCall
-from sagakit.backends.gcp.errors import translated
+from sagakit.backends.gcp.errors import to_unavailable, translated
 from sagakit.errors import SagaError
 
 log = structlog.get_logger()
@@ -94,13 +95,23 @@ class Leases:
     async def _call(self, method: RawUnaryCall, request: Any, attempts: int) -> None:
         for attempt in range(attempts):
             try:
-                with translated():
+                with translated(_failure):
                     await method(request, CALL_TIMEOUT_SECONDS)
+            except _Gone:
+                return
             except SagaError as error:
                 log.warning("leases not changed", count=len(request.ack_ids), error=str(error))
                 await asyncio.sleep(attempt + 1)
             else:
                 return
+
+
+class _Gone(SagaError):
+    """The subscription was deleted, and its messages with it."""
+
+
+def _failure(error: Exception) -> SagaError:
+    return _Gone(str(error)) if isinstance(error, exceptions.NotFound) else to_unavailable(error)
 
 
 def _start(work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
