@@ -2,15 +2,15 @@
 
 import asyncio
 import contextvars
-from collections.abc import Coroutine, Iterable
+from collections.abc import Awaitable, Coroutine, Iterable
 from typing import Any
 
+import grpc
 import structlog
-from google.api_core import exceptions
 from google.pubsub_v1 import types
 
 from sagakit.backends.gcp.channels import RawUnaryCall
-from sagakit.backends.gcp.errors import to_unavailable, translated
+from sagakit.backends.gcp.errors import translated
 from sagakit.errors import SagaError
 
 log = structlog.get_logger()
@@ -95,10 +95,8 @@ class Leases:
     async def _call(self, method: RawUnaryCall, request: Any, attempts: int) -> None:
         for attempt in range(attempts):
             try:
-                with translated(_failure):
-                    await method(request, CALL_TIMEOUT_SECONDS)
-            except _Gone:
-                return
+                with translated():
+                    await _unless_deleted(method(request, CALL_TIMEOUT_SECONDS))
             except SagaError as error:
                 log.warning("leases not changed", count=len(request.ack_ids), error=str(error))
                 await asyncio.sleep(attempt + 1)
@@ -106,12 +104,13 @@ class Leases:
                 return
 
 
-class _Gone(SagaError):
-    """The subscription was deleted, and its messages with it."""
-
-
-def _failure(error: Exception) -> SagaError:
-    return _Gone(str(error)) if isinstance(error, exceptions.NotFound) else to_unavailable(error)
+async def _unless_deleted(call: Awaitable[Any]) -> None:
+    try:
+        await call
+    except grpc.aio.AioRpcError as error:
+        # The messages of a deleted subscription are gone, too.
+        if error.code() is not grpc.StatusCode.NOT_FOUND:
+            raise
 
 
 def _start(work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
