@@ -13,6 +13,7 @@ from typing import Any
 
 import httpx
 
+from contract.topology import TOPOLOGY
 from sagakit.backends import Backend
 from sagakit.bus import Message
 from sagakit.tables import Delete, Entity, Insert, Key, Mutation, Tables
@@ -34,7 +35,9 @@ BASKETS: Mapping[str, Mapping[str, int]] = {
     "canceled-at-once": {"blue": 1},
 }
 HELD_BACK = {"canceled": ("paid", {"blue": 2}), "canceled-at-once": ("reserved", {"blue": 1})}
-"""Orders that are canceled once a reminder was published: the status that the broker loses, and the items."""
+"""Orders that are canceled once reminders were published: the status that the broker loses, and the items."""
+REMINDING = {"canceled": "stock", "canceled-at-once": "purchase"}
+"""A service that must be among those that have published a reminder by then."""
 
 
 @dataclass
@@ -49,8 +52,13 @@ class Recording:
     def between(self, backend: Backend) -> Backend:
         return replace(backend, tables=_Tables(backend.tables, self), bus=_Bus(backend.bus, self))
 
-    def reminders_of(self, orderid: str) -> int:
-        return sum("again" in each.attributes and orderid in each.data.decode() for _, each in self.events)
+    def reminders_of(self, orderid: str) -> list[str]:
+        """Return the topics of an order's reminders."""
+        return [
+            topic
+            for topic, each in self.events
+            if "again" in each.attributes and orderid in each.data.decode()
+        ]
 
     def lines(self) -> dict[str, Iterable[Any]]:
         """Return everything as JSON values, by file."""
@@ -141,7 +149,8 @@ async def _order(client: httpx.AsyncClient, name: str, recording: Recording) -> 
     order = f"/v1/orders/{(await change('POST', f'{cart}:checkout'))['orderid']}"
     if name in HELD_BACK:
         orderid = order.rpartition("/")[2]
-        await eventually(lambda: recording.reminders_of(orderid) >= 3, 60)
+        topic = TOPOLOGY.topics[REMINDING[name]]
+        await eventually(lambda: topic in (seen := recording.reminders_of(orderid)) and len(seen) >= 3, 60)
         await change("POST", f"{order}:cancel")
     await eventually(lambda: _has_ended(client, order), 60)
     for path in (order, f"{order}/history", f"{order}/events"):
