@@ -105,9 +105,10 @@ class SharedCalls(Generic[Request, Response]):
                 (self._queue if waiting in self._queue else self._patient).remove(waiting)
 
     async def close(self) -> None:
-        for batch in self._batches:
-            batch.cancel()
-        await asyncio.gather(*self._batches, return_exceptions=True)
+        while self._batches:  # The end of one starts the next.
+            for batch in self._batches:
+                batch.cancel()
+            await asyncio.gather(*self._batches, return_exceptions=True)
 
     async def _made(self, request: Request) -> Response:
         self._running += 1

@@ -123,3 +123,14 @@ async def test_acknowledgement_is_not_repeated_if_the_subscription_was_deleted(
     assert broker.failures == []
     assert broker.acknowledged == []
     assert "leases not changed" not in capsys.readouterr().out
+
+
+async def test_defect_of_the_receiver_is_raised_to_the_one_that_awaits_the_end():
+    def broken(_: Delivery) -> None:
+        raise ZeroDivisionError
+
+    async with ScriptedBroker({"1": b""}).serving() as address, open_pubsub("a-project", address) as bus:
+        pull = bus.subscribe(NAME, broken, max_outstanding=10)
+        with pytest.raises(ZeroDivisionError):
+            await asyncio.wait_for(pull.ended(), RECEIVE_TIMEOUT_SECONDS)
+        pull.abandon()

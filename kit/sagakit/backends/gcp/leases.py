@@ -67,27 +67,31 @@ class Leases:
             await self._sending
 
     async def _send(self) -> None:
-        while self._acked or self._nacked:
-            await asyncio.sleep(LINGER_SECONDS)
-            acked, self._acked = self._acked[:MAX_IDS], self._acked[MAX_IDS:]
-            nacked, self._nacked = self._nacked[:MAX_IDS], self._nacked[MAX_IDS:]
-            if acked:
-                request = _Acknowledge(subscription=self._subscription, ack_ids=acked)
-                await self._call(self._acknowledge, request, ATTEMPTS)
-            if nacked:
-                await self._call(self._modify, self._deadline_of(nacked, 0), ATTEMPTS)
-        self._sending = None
+        try:
+            while self._acked or self._nacked:
+                await asyncio.sleep(LINGER_SECONDS)
+                acked, self._acked = self._acked[:MAX_IDS], self._acked[MAX_IDS:]
+                nacked, self._nacked = self._nacked[:MAX_IDS], self._nacked[MAX_IDS:]
+                if acked:
+                    request = _Acknowledge(subscription=self._subscription, ack_ids=acked)
+                    await self._call(self._acknowledge, request, ATTEMPTS)
+                if nacked:
+                    await self._call(self._modify, self._deadline_of(nacked, 0), ATTEMPTS)
+        finally:
+            self._sending = None
 
     async def _extend(self) -> None:
-        while self._extended_until:
-            await asyncio.sleep(self._lease_seconds / 3)
-            now = asyncio.get_running_loop().time()
-            self._extended_until = {id_: until for id_, until in self._extended_until.items() if until > now}
-            ids = list(self._extended_until)
-            for start in range(0, len(ids), MAX_IDS):
-                request = self._deadline_of(ids[start : start + MAX_IDS], self._lease_seconds)
-                await self._call(self._modify, request, attempts=1)
-        self._extending = None
+        try:
+            while self._extended_until:
+                await asyncio.sleep(self._lease_seconds / 3)
+                now = asyncio.get_running_loop().time()
+                self._extended_until = {id_: end for id_, end in self._extended_until.items() if end > now}
+                ids = list(self._extended_until)
+                for start in range(0, len(ids), MAX_IDS):
+                    request = self._deadline_of(ids[start : start + MAX_IDS], self._lease_seconds)
+                    await self._call(self._modify, request, attempts=1)
+        finally:
+            self._extending = None
 
     def _deadline_of(self, ids: list[str], seconds: int) -> Any:
         return _ModifyAckDeadline(subscription=self._subscription, ack_ids=ids, ack_deadline_seconds=seconds)

@@ -90,6 +90,8 @@ class PubsubSubscription:
                 await self._pull()
         except SagaError as error:
             self._ended.set_result(error)
+        except Exception as defect:  # noqa: BLE001  `ended` raises it
+            self._ended.set_exception(defect)
         self._closing.set()
         while self._held:
             self._leases.settle(self._held.popleft().ack_id, acked=False)
