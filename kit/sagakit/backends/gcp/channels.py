@@ -4,7 +4,7 @@ import json
 import threading
 from collections.abc import AsyncIterator, Mapping, Sequence
 from operator import methodcaller
-from typing import Any
+from typing import Any, ClassVar
 
 import google.auth
 import grpc
@@ -93,12 +93,11 @@ class LateCredentials(Credentials):
         raise NotImplementedError("the credentials that were found refresh themselves")
 
 
-class RawUnaryCall:
-    """A method of one of Google's APIs, called with plain protobufs; for hot paths.
+class _RawCall:
+    """A method of one of Google's APIs, called with plain protobufs."""
 
-    The generated clients have five more layers, which cost a third of the call's CPU and have no effect
-    here, as every call has a timeout and no retries.
-    """
+    kind: ClassVar[str]
+    """The channel's method that makes such a call."""
 
     def __init__(
         self,
@@ -109,41 +108,33 @@ class RawUnaryCall:
         routing: Mapping[str, str],
     ) -> None:
         """`path`: of the method in gRPC; `routing`: the fields of Google's routing header."""
-        self._call: Any = channel.unary_unary(
+        self._call: Any = getattr(channel, self.kind)(
             path,
             request_serializer=methodcaller("SerializeToString"),
             response_deserializer=response.FromString,
         )
-        self._metadata = _metadata(client, routing)
+        self._metadata = (client.to_grpc_metadata(), routing_header.to_grpc_metadata(routing))  # type: ignore[no-untyped-call]
+
+
+class RawUnaryCall(_RawCall):
+    """A unary method, for hot paths.
+
+    The generated clients have five more layers, which cost a third of the call's CPU and have no effect
+    here, as every call has a timeout and no retries.
+    """
+
+    kind = "unary_unary"
 
     async def __call__(self, request: Any, timeout_seconds: float) -> Any:
         """Return the response. Raises vendor errors (see `translated`), also after the timeout."""
         return await self._call(request, timeout=timeout_seconds, metadata=self._metadata)
 
 
-class RawStreamCall:
-    """A method with streams both ways, called with plain protobufs, like RawUnaryCall."""
+class RawStreamCall(_RawCall):
+    """A method with streams both ways."""
 
-    def __init__(
-        self,
-        channel: grpc.aio.Channel,
-        path: str,
-        response: Any,
-        client: ClientInfo,
-        routing: Mapping[str, str],
-    ) -> None:
-        """See RawUnaryCall."""
-        self._call: Any = channel.stream_stream(
-            path,
-            request_serializer=methodcaller("SerializeToString"),
-            response_deserializer=response.FromString,
-        )
-        self._metadata = _metadata(client, routing)
+    kind = "stream_stream"
 
     def __call__(self, requests: AsyncIterator[Any]) -> Any:
         """Return the open call, an asynchronous iterator of responses. Its iteration raises vendor errors."""
         return self._call(requests, metadata=self._metadata)
-
-
-def _metadata(client: ClientInfo, routing: Mapping[str, str]) -> Any:
-    return (client.to_grpc_metadata(), routing_header.to_grpc_metadata(routing))  # type: ignore[no-untyped-call]

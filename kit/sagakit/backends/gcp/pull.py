@@ -12,13 +12,12 @@ from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcAsyncI
 
 from sagakit.backends.gcp.channels import aio_transport
 from sagakit.backends.gcp.errors import translated
+from sagakit.backends.gcp.leases import MAX_IDS
 from sagakit.bus import PULL_LEASE_SECONDS, Message, PulledMessage
 
 PULL_TIMEOUT_SECONDS = 3.0
 """How long a pull waits for its first message."""
 CALL_TIMEOUT_SECONDS = 30.0
-MAX_IDS = 1_000
-"""Messages of one request about leases."""
 
 
 class PubsubPullSubscription:
@@ -51,7 +50,6 @@ class PubsubPullSubscription:
 
     async def _set_lease(self, messages: Sequence[PulledMessage], seconds: int) -> None:
         request = partial(types.ModifyAckDeadlineRequest, ack_deadline_seconds=seconds)
-        # A request is limited to 512 KiB, and an id has about 200 bytes.
         for start in range(0, len(messages), MAX_IDS):
             part = messages[start : start + MAX_IDS]
             await self._settle(self._subscriber.modify_ack_deadline, request, part)
