@@ -10,6 +10,10 @@
 | read the result                              | `Outcome`, `Failure`, `SimulationFailed`                   |
 | let each call of a handler or RPC fail       | `each_await_fails`, `Fault`                                |
 | repeat each delivery                         | `each_delivery_twice`                                      |
+| record what clients saw                      | `History`, `Call`                                          |
+| check it: a register, idempotency keys       | `linearizability_violation`, `repeat_violations`           |
+| check it: statuses, ETags                    | `progress_violations`, `version_violations`                |
+| check it: event streams                      | `stream_violations`                                        |
 | name the service, act, and check             | `ServiceUnderTest`, `ServiceProcess`, `Left`               |
 | run services in one process, without faults  | `running_suite`, `SagaSuite`, `MemoryBackend`              |
 | test without a backend                       | `MemoryTables`, `MemoryBroker`, `MemoryBus`                |
@@ -36,6 +40,15 @@ from sagakit.testing.enumerated import (
 )
 from sagakit.testing.eventually import eventually
 from sagakit.testing.faults import NO_MESSAGE_LOSS, UNRELIABLE, FaultRates
+from sagakit.testing.history import (
+    Call,
+    History,
+    progress_violations,
+    repeat_violations,
+    stream_violations,
+    version_violations,
+)
+from sagakit.testing.linearizable import Undecided, linearizability_violation
 from sagakit.testing.scenario import Outcome, Scenario
 from sagakit.testing.simulation import Failure, Simulation, SimulationFailed
 from sagakit.testing.suite import MemoryBackend, SagaSuite, running_suite
@@ -45,6 +58,7 @@ from sagakit.testing.world import World
 __all__ = [
     "NO_MESSAGE_LOSS",
     "UNRELIABLE",
+    "Call",
     "Clock",
     "Commit",
     "ConflictingTables",
@@ -52,6 +66,7 @@ __all__ = [
     "Failure",
     "Fault",
     "FaultRates",
+    "History",
     "Left",
     "LostResponseTables",
     "MemoryBackend",
@@ -66,11 +81,17 @@ __all__ = [
     "ServiceUnderTest",
     "Simulation",
     "SimulationFailed",
+    "Undecided",
     "World",
     "each_await_fails",
     "each_delivery_twice",
     "eventually",
     "impatient",
+    "linearizability_violation",
+    "progress_violations",
+    "repeat_violations",
     "running_suite",
     "settled",
+    "stream_violations",
+    "version_violations",
 ]
