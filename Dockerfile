@@ -1,15 +1,20 @@
 # One image per service: `docker build --target service --build-arg SERVICE=purchase .` (or that of another package in
 # services/), and one for operators: `docker build --target sagactl .`.
 # Another base needs Python 3.11 or newer as `python3`, with venv and pip, and libstdc++6, which gRPC links.
-ARG BASE=docker.io/library/python:3.11.14-slim-bookworm@sha256:65a93d69fa75478d554f4ad27c85c1e69fa184956261b4301ebaf6dbb0a3543d
+ARG BASE=docker.io/library/python:3.13.14-slim-bookworm@sha256:9d7f287598e1a5a978c015ee176d8216435aaf335ed69ac3c38dd1bbb10e8d64
 
 FROM ${BASE} AS dependencies
 WORKDIR /build
+# The same sources make the same bytecode: in one order, and without the time of the source in it.
+ENV PYTHONHASHSEED=0 \
+    PYTHONDONTWRITEBYTECODE=1
 COPY requirements.txt ./
 # Build tools (and pip itself) are not copied into the final images.
 RUN python3 -m venv /opt/venv \
-    && /opt/venv/bin/pip install --no-cache-dir --disable-pip-version-check --require-hashes -r requirements.txt \
-    && /opt/venv/bin/pip uninstall --yes hatchling editables setuptools pip
+    && /opt/venv/bin/pip install --no-cache-dir --no-compile --disable-pip-version-check --require-hashes -r requirements.txt \
+    && /opt/venv/bin/pip uninstall --yes \
+        hatchling editables packaging pathspec pluggy tomlkit trove-classifiers setuptools pip \
+    && /opt/venv/bin/python -m compileall -q --invalidation-mode unchecked-hash /opt/venv
 
 FROM dependencies AS code
 WORKDIR /app
@@ -19,8 +24,16 @@ COPY kit/sagakit sagakit
 COPY client/sagaclient sagaclient
 COPY sagactl sagactl
 COPY services services
-# The root file system is read-only at run time, so bytecode is compiled here.
-RUN /opt/venv/bin/python -m compileall -q --invalidation-mode unchecked-hash /app
+# The root file system is read-only at run time, so bytecode is compiled here. Every user may read the code,
+# whatever the umask of the checkout was.
+RUN chmod -R u=rwX,go=rX /app \
+    && /opt/venv/bin/python -m compileall -q --invalidation-mode unchecked-hash /app
+
+# What is in the image, as CycloneDX.
+FROM code AS sbom
+ARG SERVICE=sagactl
+COPY deploy/image_sbom.py /build/
+RUN /opt/venv/bin/python /build/image_sbom.py "saga-${SERVICE}" >/build/sbom.cdx.json
 
 FROM ${BASE} AS runtime
 ENV PATH=/opt/venv/bin:${PATH} \
@@ -43,6 +56,7 @@ COPY --from=code /app/services/__init__.py services/
 COPY --from=code /app/services/${SERVICE} services/${SERVICE}
 # An entry point without a shell has no variables: the module has the same name in every image.
 COPY --from=code /app/services/${SERVICE}/__main__.py main.py
+COPY --from=sbom /build/sbom.cdx.json ./
 ENTRYPOINT ["python", "main.py"]
 
 # Needs the kinds of every service.
@@ -50,4 +64,5 @@ FROM runtime AS sagactl
 COPY --from=code /app/services services
 COPY --from=code /app/sagaclient sagaclient
 COPY --from=code /app/sagactl sagactl
+COPY --from=sbom /build/sbom.cdx.json ./
 ENTRYPOINT ["python", "-m", "sagactl"]

@@ -1,6 +1,6 @@
 .DEFAULT_GOAL := help
 .PHONY: help run clean check check-newest remake lint types imports proto-check fast-tests slow-tests test ci simulate model fuzz bench dist docs site screenshots swagger-ui generate proto proto-release lock chaos upgrade overload release \
-	manifests images push deploy project project-teardown test-cloud
+	manifests images sbom push deploy project project-teardown test-cloud
 
 PYTHON ?= python3
 # The newest version for which all dependencies have wheels; requires-python is the oldest.
@@ -104,18 +104,22 @@ release: dist ## Record what the current version writes, with its wheels, for la
 	$(BIN)/python -m tests.compatibility.record
 
 # The same sources make the same bytes: build environments are the pinned one, times are the commit's.
-dist: $(VENV)/.dev ## Build wheels and source distributions of kit, client and suite, with an SBOM: build/dist
+dist: $(VENV)/.dev ## Build wheels and source distributions of kit, client and suite, each with an SBOM: build/dist
 	@rm -rf build/dist && mkdir -p build/dist
 	@for each in kit client .; do (cd $$each && SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) \
 		$(abspath $(BIN))/hatchling build -d $(abspath build/dist)) || exit 1; done
-	@$(BIN)/python -W ignore::UserWarning -m cyclonedx_py requirements requirements.txt --pyproject pyproject.toml --output-reproducible \
-		-o build/dist/saga-suite.cdx.json
+	@$(BIN)/python -m deploy.wheel_sbom build/dist/sagakit.cdx.json kit/pyproject.toml
+	@$(BIN)/python -m deploy.wheel_sbom build/dist/sagaclient.cdx.json client/pyproject.toml
+	@$(BIN)/python -m deploy.wheel_sbom build/dist/saga-suite.cdx.json pyproject.toml kit/pyproject.toml client/pyproject.toml
 
 manifests: $(VENV)/.dev $(VENV)/.checkov ## Render the manifests and check them, without a cluster
 	$(BIN)/python -m pytest -q tests/deploy --ignore=tests/deploy/test_images.py
 
 images: ## Build every image with docker, podman or buildah: [REGISTRY=localhost/saga] [TAG=dev] [BASE=…]
 	@deploy/images build "$(REGISTRY)" "$(TAG)" $(BASE)
+
+sbom: ## Write the SBOM (CycloneDX) of every image into build/sbom: [REGISTRY=localhost/saga] [TAG=dev]
+	@deploy/images sbom "$(REGISTRY)" "$(TAG)"
 
 push: ## Push every image: REGISTRY=… TAG=…
 	@deploy/images push "$(REGISTRY)" "$(TAG)"

@@ -1,14 +1,21 @@
 """Every image builds, meets a cluster's requirements, and runs as the local overlay specifies."""
 
 import asyncio
+import json
 import os
+import re
 import tomllib
 from collections.abc import Iterator
+from importlib.metadata import distributions
 from pathlib import Path
 
 import pytest
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
+from packaging.utils import canonicalize_name
 
 from contract.topology import TOPOLOGY
+from deploy.wheel_sbom import direct_requirements, needed_pins
 from sagactl.cli.demo import run_scenarios
 from sagakit.ctl.local.emulators import FIRESTORE, PUBSUB, why_unavailable
 from tests.support import images
@@ -81,6 +88,63 @@ def test_image_is_labelled(name: str, built):
 
     assert (labels["title"], labels["version"], labels["licenses"]) == (f"saga-{name}", TAG, "Apache-2.0")
     assert labels["revision"]
+    assert labels["base.name"] == images.BASE
+
+
+@pytest.mark.parametrize("name", IMAGES)
+def test_image_has_a_valid_sbom_of_what_it_has(name: str, built):
+    rootfs = built[name].rootfs
+    text = (rootfs / "app/sbom.cdx.json").read_text()
+
+    assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(text) is None
+    document = json.loads(text)
+    assert document["metadata"]["component"]["name"] == f"saga-{name}"
+    listed = {each["purl"].partition("@")[0]: each["version"] for each in document["components"]}
+    python = installed(rootfs / "opt/venv")
+    assert {purl.rpartition("/")[2]: version for purl, version in listed.items() if "pypi" in purl} == python
+    debian = (rootfs / "var/lib/dpkg/status").read_text().count("\nStatus: install ok installed")
+    assert sum("deb/debian" in purl for purl in listed) == debian > 50
+    assert "pkg:generic/python" in listed
+
+
+def test_image_has_only_the_packages_that_the_suite_needs(built):
+    """Known mistake: what the build tools need stays when they are removed."""
+    projects = ("pyproject.toml", "kit/pyproject.toml", "client/pyproject.toml")
+    direct = [name for file in projects for name in direct_requirements((ROOT / file).read_text())]
+    pins = needed_pins((ROOT / "requirements.txt").read_text(), direct)
+
+    found = installed(built["stock"].rootfs / "opt/venv").keys()
+
+    assert found == set(re.findall(r"^([\w.-]+)(?=\[|==)", pins, re.MULTILINE))
+
+
+def installed(venv: Path) -> dict[str, str]:
+    """Return the packages in an environment, with their versions."""
+    found = distributions(path=[str(path) for path in venv.glob("lib/*/site-packages")])
+    return {canonicalize_name(each.name): each.version for each in found}
+
+
+def test_same_sources_make_the_same_image(built, tmp_path: Path):
+    """Without the cache, from files of another time that only their owner may read."""
+    checkout(tmp_path)
+
+    again = images.build("stock", tmp_path)
+
+    assert again.layers == built["stock"].layers
+    assert {**again.config, "Labels": {}} == {**built["stock"].config, "Labels": {}}
+
+
+def checkout(directory: Path) -> None:
+    """Copy the files of the images, as another user's checkout at another time would have them."""
+    shown = (line for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!"))
+    for name in (".dockerignore", "Dockerfile", *(line.removeprefix("!") for line in shown)):
+        for path in (ROOT / name, *(ROOT / name).rglob("*")):
+            copy = directory / path.relative_to(ROOT)
+            if path.is_file() and path.suffix != ".pyc":
+                copy.parent.mkdir(parents=True, exist_ok=True)
+                copy.write_bytes(path.read_bytes())
+                copy.chmod(0o600)
+                copy.parent.chmod(0o700)
 
 
 def test_gateway_image_has_the_web_ui(built):

@@ -22,3 +22,10 @@ def test_base_image_is_pinned_by_digest():
 
     assert base
     assert re.fullmatch(r"[\w./-]+:[\w.-]+@sha256:[0-9a-f]{64}", base[1])
+
+
+def test_base_image_has_the_newest_supported_python():
+    version = re.search(r"^PYTHON_NEWEST \?= python(\S+)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+
+    assert version
+    assert f"/python:{version[1]}." in (ROOT / "Dockerfile").read_text()

@@ -14,11 +14,14 @@ from tests.support.images import IMAGES
 from tests.support.manifests import ROOT, rendered
 
 BASE = re.search(r"^ARG BASE=(\S+)$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)[1]
-LABELS = (
-    "--label org.opencontainers.image.title=saga-{0} --label org.opencontainers.image.version=v7 "
-    "--label org.opencontainers.image.revision=unknown --label org.opencontainers.image.licenses=Apache-2.0"
-)
-"""Without git or a repository the revision is unknown."""
+LABEL = "--label org.opencontainers.image."
+NAMED = f"--tag r/s/{{0}}:v7 {{1}} {LABEL}title=saga-{{0}} {LABEL}version=v7 "
+NAMED += f"{LABEL}revision=unknown {LABEL}base.name="
+"""Without git or a repository the revision is unknown, and the time of the commit is 0."""
+LICENSE = f"{LABEL}licenses=Apache-2.0"
+NAME, _, DIGEST = BASE.partition("@")
+BY_DIGEST = f"{LICENSE} {LABEL}base.digest={DIGEST}"
+ZERO = "--build-arg SOURCE_DATE_EPOCH=0"
 MINE = {"PROJECT_ID": "my-proj", "REGION": "europe-west4", "DOMAIN": "shop.example.com", "TAG": "v7"}
 
 
@@ -61,18 +64,23 @@ def machine(tmp_path: Path) -> Machine:
         (
             {"docker": ""},
             ("build",),
-            f"docker build --build-arg BASE={BASE} --tag r/s/{{0}}:v7 {{1}} {LABELS} .",
+            f"docker build {ZERO} --build-arg BASE={BASE} {NAMED}{NAME} {BY_DIGEST} .",
         ),
         (
             {"podman": ""},
             ("build", "b:1"),
-            f"podman build --build-arg BASE=b:1 --tag r/s/{{0}}:v7 {{1}} {LABELS} .",
+            f"podman build --timestamp 0 --build-arg BASE=b:1 {NAMED}b:1 {LICENSE} .",
+        ),
+        (
+            {"podman": ""},
+            ("sbom",),
+            "podman run --rm --entrypoint cat r/s/{0}:v7 /app/sbom.cdx.json",
         ),
         ({"docker": "exit 1", "buildah": ""}, ("push",), "buildah push r/s/{0}:v7"),
     ],
-    ids=["docker", "podman with another base", "buildah, as docker has no daemon"],
+    ids=["docker", "podman with another base", "SBOMs", "buildah, as docker has no daemon"],
 )
-def test_every_image_is_built_or_pushed_by_the_available_tool(
+def test_every_image_is_built_pushed_or_listed_by_the_available_tool(
     tools: Mapping[str, str], arguments: tuple[str, ...], call: str, machine: Machine
 ):
     for name, code in tools.items():

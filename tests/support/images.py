@@ -20,6 +20,9 @@ IMAGES = (*TOPOLOGY.names, "gateway", "sagactl")
 TOOLS = ("buildah", "mmdebstrap")
 # A PID namespace, as in a container: signals that process 1 does not handle have no effect.
 _ALONE = ("unshare", "--pid", "--fork", "--kill-child", "--mount", "--propagation", "private")
+_OPTIONS = ("--isolation", "chroot", "--network", "host", "--pull-never", "--quiet")
+_EPOCH = 1_764_194_400
+"""The time of every file, in seconds since the epoch."""
 _SUDO = () if os.geteuid() == 0 else ("sudo", "-n")
 
 # The root is read-only except for the manifest's mounts; only these parts of the machine are visible.
@@ -47,9 +50,20 @@ def build_all(tag: str) -> None:
     """Build every image as `make images` does."""
     if not run("buildah", "images", "--quiet", "--filter", f"reference={BASE}"):
         run(str(ROOT / "tests/deploy/base-image"), BASE)
-    options = "--isolation chroot --network host --pull-never --quiet"
     script = str(ROOT / "deploy/images")
-    run("env", "BUILDER=buildah", f"BUILDAH_OPTIONS={options}", script, "build", PREFIX, tag, BASE)
+    options = ("BUILDER=buildah", f"BUILDAH_OPTIONS={shlex.join(_OPTIONS)}", f"SOURCE_DATE_EPOCH={_EPOCH}")
+    run("env", *options, script, "build", PREFIX, tag, BASE)
+
+
+def build(name: str, context: Path) -> "Image":
+    """Build the image of a service from the files in `context`, without the cache; it is not kept."""
+    arguments = ("--build-arg", f"BASE={BASE}", "--build-arg", f"SERVICE={name}", "--target", "service")
+    options = (*_OPTIONS, "--layers", "--no-cache", "--timestamp", str(_EPOCH))
+    image = run("buildah", "bud", *options, *arguments, str(context)).splitlines()[-1]
+    try:
+        return _image(name, image, Path())
+    finally:
+        run("buildah", "rmi", image)
 
 
 def run(*argv: str) -> str:
@@ -66,6 +80,8 @@ class Image:
     name: str
     rootfs: Path
     config: Mapping[str, Any]
+    layers: Sequence[str]
+    """The digests of their contents."""
 
     @property
     def environ(self) -> dict[str, str]:
@@ -119,9 +135,13 @@ def opened(names: Sequence[str], tag: str) -> Iterator[dict[str, Image]]:
             containers.append(container)
             rootfs = Path(run("buildah", "mount", container))
             run("touch", str(rootfs / "etc/hosts"))
-            about = json.loads(run("buildah", "inspect", "--type", "image", image))
-            images[name] = Image(name, rootfs, about["OCIv1"]["config"])
+            images[name] = _image(name, image, rootfs)
         yield images
     finally:
         for container in containers:
             run("buildah", "rm", container)
+
+
+def _image(name: str, reference: str, rootfs: Path) -> Image:
+    about = json.loads(run("buildah", "inspect", "--type", "image", reference))["OCIv1"]
+    return Image(name, rootfs, about["config"], about["rootfs"]["diff_ids"])

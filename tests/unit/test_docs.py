@@ -18,10 +18,8 @@ from sagactl.__main__ import main as sagactl
 from sagactl.diagram import redrawn
 
 ROOT = Path(__file__).parents[2]
-DOCS = [
-    *(ROOT / name for name in ("README.md", "README.ja.md", "AGENTS.md", "llms.txt", "CHANGELOG.md")),
-    *sorted((ROOT / "docs").rglob("*.md")),
-]
+NAMES = ("README.md", "README.ja.md", "AGENTS.md", "llms.txt", "CHANGELOG.md", "SECURITY.md")
+DOCS = [*(ROOT / name for name in NAMES), *sorted((ROOT / "docs").rglob("*.md"))]
 
 
 def anchors(text: str) -> set[str]:
