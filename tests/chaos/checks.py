@@ -11,11 +11,15 @@ from sagactl.inspect.records import every, load_records
 from sagactl.project import PROJECT
 from sagakit.ctl.inspect.connect import open_dead_letters
 from sagakit.tables import Key, Tables
+from services.delivery.storage import DELIVERY
+from services.payment.storage import PAYMENT, to_charge
 from services.purchase.storage import TICKET, to_ticket
 from services.purchase.ticket import Ticket
+from services.stock.storage import RESERVATION, to_reservation
 from tests.chaos.customers import MAX_LOOKUP, AcceptedOrder
 from tests.chaos.future import STORED, count_added
 from tests.support.ledger import differences
+from tests.support.shop_history import ShopHistory, recorded_events
 
 
 async def read_tickets(tables: Tables) -> dict[str, Ticket]:
@@ -65,6 +69,21 @@ def order_problems(ledger: Mapping[str, AcceptedOrder], tickets: Mapping[str, Ti
         if ticket.status not in allowed_statuses(order):
             reason = f"is {ticket.status} ({ticket.reason}), not {allowed_statuses(order)}"
             yield f"order {orderid} for {ordered[orderid]} {reason}"
+
+
+async def history_problems(history: ShopHistory, tables: Tables, tickets: Mapping[str, Ticket]) -> list[str]:
+    """Return what is wrong with the customers' answers, and where they contradict the records."""
+    reservations = {key: to_reservation(key, entity) async for key, entity in every(tables, RESERVATION)}
+    charges = {key: to_charge(key, entity) async for key, entity in every(tables, PAYMENT)}
+    shipped = {key async for key, _ in every(tables, DELIVERY)}
+    events = {
+        orderid: recorded_events(
+            ticket, reservations.get(orderid), charges.get(orderid), shipped=orderid in shipped
+        )
+        for orderid, ticket in tickets.items()
+    }
+    statuses = {orderid: ticket.status for orderid, ticket in tickets.items()}
+    return [*history.problems, *history.status_problems(statuses), *history.stream_problems(events)]
 
 
 def _basket(ticket: Ticket) -> dict[str, int]:

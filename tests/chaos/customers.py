@@ -3,7 +3,6 @@
 import asyncio
 import itertools
 import time
-from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -19,6 +18,10 @@ from sagakit.runtime import Runtime
 from sagakit.settings import BackendSettings
 from sagakit.tables import Tables
 from services.purchase.storage import ticket_key
+from tests.chaos import requests
+from tests.chaos.calls import ANSWER_TIMEOUT_SECONDS, Caller, Request
+from tests.chaos.parties import Parties
+from tests.support.shop_history import Seen, ShopHistory
 
 BASKETS: tuple[Mapping[str, int], ...] = (
     {"blue": 1},
@@ -28,17 +31,16 @@ BASKETS: tuple[Mapping[str, int], ...] = (
     {"blue": 2, "yellow": 1},
     {"gold": 1},
 )
-ANSWER_TIMEOUT_SECONDS = 10.0
-RETRY_TIMEOUT_SECONDS = 120.0
+ALONE = 0.5
+"""Share of orders that one customer places; the others are those of parties."""
+ME = "me"
+UNLIMITED = httpx.Limits(max_connections=None)
 THINK_SECONDS = 0.6
 CANCELS = 0.1
 """Share of orders that are canceled."""
 CHECK_INTERVAL_SECONDS = 0.2
 MAX_LOOKUP = 500
 """Tickets per poll. A lookup allows 1,000 keys."""
-OK, BAD_REQUEST = 200, 400
-RETRIED = frozenset({409, 429, 503, 504})
-"""Statuses after which a call is retried; every call is idempotent."""
 
 
 @dataclass(slots=True)
@@ -60,19 +62,33 @@ class AcceptedOrder:
 class Customers:
     """Customers and their ledger."""
 
-    def __init__(self, gateways: list[str], tables: Tables, seed: int) -> None:
-        """`gateways`: URLs, which may change; `tables`: the backend without injected faults."""
-        self._gateways = gateways
+    def __init__(self, gateways: list[str], tables: Tables, seed: int, *, removing: bool = True) -> None:
+        """`gateways`: URLs, which may change; `tables`: the backend without injected faults.
+
+        `removing`: whether they remove items, with whatever is stored in them.
+        """
         self.tables = tables
         self._random = Random(seed)
         self._numbers = itertools.count()
-        self.requests = 0
+        self.history = ShopHistory()
+        """Every call, of all customers."""
+        self._calls = Caller(gateways, self.history, self._random)
+        self._http = httpx.AsyncClient(timeout=ANSWER_TIMEOUT_SECONDS, trust_env=False, limits=UNLIMITED)
+        self._parties = Parties(self._calls, self._http, self._random, removing=removing)
         self.ledger: dict[str, AcceptedOrder] = {}
-        self.problems: list[str] = []
-        self.failed: Counter[str] = Counter()
-        """Requests that had to be retried, by status code or exception."""
+        self.problems = self._calls.problems
         self._closed = asyncio.Event()
         self._customers: list[asyncio.Task[None]] = []
+
+    @property
+    def requests(self) -> int:
+        """How many requests were sent."""
+        return self._calls.requests
+
+    @property
+    def failed(self) -> Mapping[str, int]:
+        """Requests that had to be retried, by status code or exception."""
+        return self._calls.failed
 
     def open(self, customers: int) -> None:
         """Start `customers` customers."""
@@ -82,6 +98,8 @@ class Customers:
         """Stop the customers; wait until each has completed its current order."""
         self._closed.set()
         await asyncio.gather(*self._customers)
+        await self._parties.close()
+        await self._http.aclose()
 
     async def wait_until_ended(self, seconds: float) -> None:
         """Wait until every accepted order has ended, or the time is up."""
@@ -117,52 +135,47 @@ class Customers:
             await asyncio.sleep(CHECK_INTERVAL_SECONDS)
 
     async def _order(self, http: httpx.AsyncClient, cartid: str) -> None:
+        """Order by the older routes alone, or with others by /v1."""
         basket = self._random.choice(BASKETS)
-        cart = {"cartid": cartid}
-        await self._retry(http, "create_cart", cart)
-        for itemid, count in basket.items():
-            item = {**cart, "itemid": itemid, "count": count, "commandid": itemid}
-            await self._retry(http, "add_item", item)
-        await self._retry(http, "close_cart", cart)
-        answer = await self._retry(http, "checkout", cart)
-        orderid = answer.json()["order_ticket"]["orderid"]
-        order = self.ledger[orderid] = AcceptedOrder(basket, time.monotonic())
-        if self._random.random() < CANCELS:
-            await asyncio.sleep(self._random.uniform(0, 0.2))
-            answer = await self._retry(http, "cancel_order", {"orderid": orderid})
-            order.canceled = answer.status_code == OK
+        if self._random.random() < ALONE:
+            orderid = await self._order_alone(http, cartid, basket)
+            order = self.ledger[orderid] = AcceptedOrder(basket, time.monotonic())
+            if self._random.random() < CANCELS:
+                await self._cancel(http, order, requests.older_cancel_order(orderid))
+            self.history.check_order(orderid)
+        else:
+            orderid, basket = await self._parties.order(cartid, basket)
+            order = self.ledger[orderid] = AcceptedOrder(basket, time.monotonic())
+            cancels = self._random.random() < CANCELS
+            canceling = (
+                [self._cancel(self._http, order, requests.cancel_order(orderid, "k"))] if cancels else []
+            )
+            self._parties.follow(orderid, *canceling)
 
-    async def _retry(self, http: httpx.AsyncClient, call: str, body: Mapping[str, Any]) -> httpx.Response:
-        deadline = time.monotonic() + RETRY_TIMEOUT_SECONDS
-        last: object = None
-        while time.monotonic() < deadline:
-            self.requests += 1
-            gateway = self._gateways[self.requests % len(self._gateways)]
-            try:
-                answer = await http.post(f"{gateway}/purchase/api/{call}", json=body)
-            except httpx.TransportError as error:
-                last = error
-                self.failed[type(error).__name__] += 1
-            else:
-                if answer.status_code == OK or (call == "cancel_order" and answer.status_code == BAD_REQUEST):
-                    return answer
-                last = answer.text
-                self.failed[str(answer.status_code)] += 1
-                if answer.status_code not in RETRIED:
-                    self.problems.append(f"{call} of {dict(body)} was answered {answer.status_code}: {last}")
-            await asyncio.sleep(self._random.uniform(0.05, 0.5))
-        raise TimeoutError(
-            f"{call} of {dict(body)} got no answer for {RETRY_TIMEOUT_SECONDS:g} s; last: {last!r}"
-        )
+    async def _cancel(self, http: httpx.AsyncClient, order: AcceptedOrder, request: Request) -> None:
+        await asyncio.sleep(self._random.uniform(0, 0.2))
+        order.canceled = isinstance(await self._calls.call(ME, http, request), Seen)
+
+    async def _order_alone(self, http: httpx.AsyncClient, cartid: str, basket: Mapping[str, int]) -> str:
+        async def call(rpc: str, **item: Any) -> Any:
+            return await self._calls.call(ME, http, requests.older(cartid, rpc, **item))
+
+        await call("create_cart")
+        for itemid, count in basket.items():
+            await call("add_item", itemid=itemid, count=count, commandid=itemid)
+        await call("close_cart")
+        orderid: str = await call("checkout")
+        self.history.check_cart(cartid)
+        return orderid
 
 
 @asynccontextmanager
 async def open_customers(
-    gateways: list[str], environ: Mapping[str, str], seed: int, customers: int
+    gateways: list[str], environ: Mapping[str, str], seed: int, customers: int, *, removing: bool = True
 ) -> AsyncIterator[Customers]:
     """Run `customers` customers. `environ` selects the backend in which the end of orders is observed."""
     async with open_backend(BackendSettings.from_environ(environ), Runtime()) as backend:
-        running = Customers(gateways, backend.tables, seed)
+        running = Customers(gateways, backend.tables, seed, removing=removing)
         running.open(customers)
         observing = asyncio.create_task(running.observe())
         try:

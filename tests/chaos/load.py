@@ -10,9 +10,11 @@ from random import Random
 from typing import Any
 
 from bench.http import Connection
-from tests.chaos.customers import BASKETS, OK, RETRY_TIMEOUT_SECONDS, AcceptedOrder, Customers
+from tests.chaos.calls import RETRY_TIMEOUT_SECONDS
+from tests.chaos.customers import BASKETS, AcceptedOrder, Customers
 
 RETRY_SECONDS = (0.05, 0.2)
+OK = 200
 OVERLOAD_STATUSES = frozenset({429, 503})
 ANSWER_TIMEOUT_SECONDS = 30.0
 MAX_CONNECTING = 100

@@ -20,13 +20,15 @@ from tests.chaos.faults import Faults
 from tests.chaos.overload import Overload
 from tests.chaos.recovery import Recovery
 from tests.chaos.schedule import FaultSchedule
-from tests.chaos.versions import CURRENT, Version, planted, version
+from tests.chaos.versions import CURRENT, FUTURE, Version, planted, version
 
 CUSTOMERS = 6
 SETTLE_SECONDS = 120.0
 """Maximum time to settle after the faults, on top of the duration of the run."""
 QUICK_REMINDERS = {"REMINDER_INTERVAL_SECONDS": "3", "SWEEP_SECONDS": "2"}
 """Because the broker is emptied repeatedly, the intervals would grow to minutes otherwise."""
+DRAINING = {"DRAIN_DELAY_SECONDS": "0.3"}
+"""For requests that are on their way to a gateway when it is stopped."""
 CHECK_INTERVAL_SECONDS = 1.0
 BACKLOG_FACTOR = 5
 """Maximum time to finish the orders of an overload, as a multiple of its duration."""
@@ -81,7 +83,7 @@ class ChaosRun:
         """
         old, current = version(other, self.logs), planted(bug) if bug else CURRENT
         started_at = time.monotonic()
-        async with self._suite({}, versions=[old]) as (cluster, load):
+        async with self._suite(DRAINING, versions=[old]) as (cluster, load):
             replaced = 0
             for each in (current, old, current):
                 async for _ in cluster.upgrade(each):
@@ -136,7 +138,9 @@ class ChaosRun:
         async with (
             self._backend(self.logs, self._faults) as backend,
             running_cluster(self.logs, backend, environ, self.problems, versions) as cluster,
-            open_customers(cluster.gateways, cluster.environ, self._seed, customers) as load,
+            open_customers(
+                cluster.gateways, cluster.environ, self._seed, customers, removing=FUTURE not in versions
+            ) as load,
         ):
             yield cluster, load
             ran = time.monotonic() - started_at
@@ -158,10 +162,12 @@ class ChaosRun:
         while found and time.monotonic() < deadline:
             await asyncio.sleep(CHECK_INTERVAL_SECONDS)
             found = await checks.record_problems(load.tables)
+        tickets = await checks.read_tickets(load.tables)
         self.problems += [
             *found,
-            *checks.order_problems(load.ledger, await checks.read_tickets(load.tables)),
+            *checks.order_problems(load.ledger, tickets),
             *load.problems,
+            *await checks.history_problems(load.history, load.tables, tickets),
             *await checks.dead_letter_problems(backend.direct),
             *await checks.lost_fields(load.tables, added),
         ]
@@ -173,6 +179,8 @@ def _order_figures(load: Customers, seconds: float) -> dict[str, Any]:
     return {
         "seconds under load": round(seconds),
         "orders accepted": len(load.ledger),
+        "calls recorded": dict(load.history.calls.results),
+        "checked": dict(load.history.checked),
         "endings": dict(sorted(Counter(order.ending for order in load.ledger.values()).items())),
         "order open for": _quantiles([order.seconds for order in load.ledger.values()]),
     }
