@@ -1,42 +1,44 @@
-"""`python -m tests.simulation`: run simulations until `--sagas` sagas have ended, or one run fails."""
+"""`python -m tests.simulation`: run simulations until `--sagas` sagas have ended, or one run fails.
+
+It fails, too, if the runs together never reached something that `reached.MUST_REACH` names.
+"""
 
 import argparse
 import sys
 import time
-from collections import Counter
 from random import SystemRandom
 
-from sagakit.testing.simulation import RUN_SAGAS
-from tests.simulation.faults import PAYMENT_DIES, SKEWED, UNRELIABLE, VERY_SKEWED
-from tests.simulation.shop import shop
-
-FAULT_RATES = (UNRELIABLE, SKEWED, PAYMENT_DIES, VERY_SKEWED)
+from sagakit.testing.campaign import Campaign
+from tests.simulation.worlds import CAMPAIGN
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="simulate")
     parser.add_argument("--sagas", type=int, default=10_000)
     parser.add_argument("--seed", type=int, default=None)
+    parser.add_argument("--world", type=int, default=None, help="repeat one run in the world of this seed")
     options = parser.parse_args()
     seed = SystemRandom().randrange(10**9) if options.seed is None else options.seed
-    statuses: Counter[str] = Counter()
-    kills = deliveries = done = 0
+    simulation = CAMPAIGN if options.world is None else CAMPAIGN.in_world(options.world)
+    campaign = Campaign(simulation)
     started_at = time.perf_counter()
-    while done < options.sagas:
-        simulation = shop(FAULT_RATES[seed % len(FAULT_RATES)])
-        outcome = simulation.run(seed, min(RUN_SAGAS, options.sagas - done))
-        if outcome.problems:
-            print(f"seed {seed}, {outcome.sagas} sagas: {len(outcome.problems)} problems")
-            print(simulation.explain(outcome))
-            sys.exit(1)
-        statuses.update(outcome.counts)
-        kills, deliveries, done = kills + outcome.kills, deliveries + outcome.deliveries, done + outcome.sagas
-        seed += 1
-        if sys.stdout.isatty():
-            print(f"\r{done} sagas", end="", flush=True)
+    failed = campaign.run(options.sagas, seed, _show_progress)
+    if failed is not None:
+        print(f"seed {failed.seed}, {failed.sagas} sagas: {len(failed.problems)} problems")
+        print(simulation.explain(failed))
+        sys.exit(1)
     seconds = time.perf_counter() - started_at
-    print(f"{done} sagas in {seconds:.0f} s, {deliveries} deliveries, {kills} kills: everything balances")
-    print(", ".join(f"{status} {count}" for status, count in sorted(statuses.items())))
+    done = f"{campaign.sagas} sagas in {campaign.runs} worlds in {seconds:.0f} s"
+    print(f"{done}, {campaign.deliveries} deliveries, {campaign.kills} kills: everything balances")
+    print(", ".join(f"{status} {count}" for status, count in sorted(campaign.counts.items())))
+    if options.world is None and campaign.unreached:
+        print(campaign.unreached_report())
+        sys.exit(1)
+
+
+def _show_progress(campaign: Campaign) -> None:
+    if sys.stdout.isatty():
+        print(f"\r{campaign.sagas} sagas", end="", flush=True)
 
 
 if __name__ == "__main__":

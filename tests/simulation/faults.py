@@ -12,6 +12,8 @@ class ShopFaults(FaultRates):
 
     forged: float = 0.0
     """Delivery publishes, about a new order, a report that only payment may publish."""
+    contradicted: float = 0.0
+    """Stock answers once more about an order that has failed, as after a restore: it is reserved, or paid."""
     mixed_versions: bool = False
     """Half of the replicas are of a newer release, which writes what this version does not know."""
 
@@ -23,5 +25,6 @@ MIXED = replace(UNRELIABLE, mixed_versions=True)
 PAYMENT_DIES = replace(UNRELIABLE, emptied=0.5, emptied_kind=LEDGER, missing_seconds=20)
 """Payment dies and loses its messages after every second commit of its provider, before it records it."""
 FORGING = replace(UNRELIABLE, forged=0.2)
+CONTRADICTING = replace(UNRELIABLE, contradicted=0.3)
 SKEWED = replace(MIXED, skew_seconds=60)
 VERY_SKEWED = replace(MIXED, skew_seconds=600)

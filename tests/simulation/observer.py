@@ -16,6 +16,7 @@ from services.payment.simulated import LEDGER
 from services.payment.storage import PAYMENT
 from services.stock.inventory import RESERVED
 from services.stock.storage import RESERVATION
+from tests.simulation.reached import Places
 from tests.support.newer_release import NEW_STATUS
 
 MAX_REMINDERS = 24
@@ -27,7 +28,9 @@ OUTBOXES = {outbox_kind(service): service for service in TOPOLOGY.topics}
 class Observer:
     """Records what services promised about each order; `problems` lists the broken promises."""
 
-    def __init__(self) -> None:
+    def __init__(self, places: Places | None = None) -> None:
+        """`places` receives what was acknowledged."""
+        self._places = places
         self.problems: list[str] = []
         self.new_events: Counter[str] = Counter()
         """Deliveries of events with a status that this version does not know, by what became of them."""
@@ -60,6 +63,8 @@ class Observer:
             return
         if body.get("status") in {CANCELED, PAYMENT_FAILED}:
             self._failed.add((service, body["orderid"]))
+        if self._places is not None:
+            self._places.acknowledged(service, body["orderid"], body["status"])
         if body.get("status") == NEW_STATUS:
             self.new_events["applied" if attempt is None else "acknowledged"] += 1
             if attempt is not None and attempt < UNKNOWN_ATTEMPTS:

@@ -57,7 +57,7 @@ class RestoredShop(Shop):
         self._reconciles = reconciles
 
     def injections(self) -> Sequence[Coroutine[Any, Any, None]]:
-        return [self._restore()]
+        return [*super().injections(), self._restore()]
 
     async def _restore(self) -> None:
         await asyncio.sleep(self.world.arrival_seconds / 3)

@@ -2,16 +2,23 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any, cast
 
 from contract.reactions import NOT_PUBLISHED_BY
-from contract.tickets import PAID, PAYMENT_FAILED, PRE_APPROVED, TicketMessage
+from contract.tickets import (
+    FAILED,
+    PAID,
+    PAYMENT_FAILED,
+    PRE_APPROVED,
+    RESERVED,
+    TicketMessage,
+    ticket_event,
+)
 from contract.topology import TOPOLOGY
-from rpc import purchase_pb2, stock_pb2
-from sagactl.cli.stock import CATALOGUE
+from rpc import purchase_pb2
 from sagactl.inspect.audit import problems
 from sagactl.inspect.records import Records, load_records
 from sagakit.backends import Backend
@@ -24,18 +31,16 @@ from sagakit.testing.process import SimulatedProcess
 from sagakit.testing.scenario import Outcome, Scenario
 from sagakit.testing.simulation import Simulation
 from sagakit.testing.world import World
-from services.purchase.storage import TICKET
+from services.purchase.storage import CART, TICKET, to_ticket
 from tests.simulation.faults import ShopFaults
+from tests.simulation.habits import USUAL, Habits, Shopkeeper
 from tests.simulation.observer import Observer
+from tests.simulation.reached import Places
 from tests.simulation.releases import observed
 from tests.support.ledger import differences
 from tests.support.newer_release import NewerRelease, lost_properties
 from tests.support.suite import BUILDERS
 
-REPEATED = 0.1
-"""Share of calls after which a client repeats one of its earlier calls."""
-CANCELED = 0.25
-"""Share of clients that cancel their order."""
 FORGED = "forged-"
 
 
@@ -55,9 +60,13 @@ def simulate(seed: int, sagas: int, faults: ShopFaults, *, reminders: bool = Tru
 class Shop(Scenario):
     """Clients that fill carts, check out, repeat calls and cancel."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, habits: Habits = USUAL) -> None:
         super().__init__(world)
-        self.observer = Observer()
+        self._habits = habits
+        self._shopkeeper = Shopkeeper(world, habits)
+        self._places = Places(world.reached, world.tables.rows)
+        self.observer = Observer(self._places)
+        world.reached["fault mixed_versions"] += cast("ShopFaults", world.faults).mixed_versions
         self._faults = cast("ShopFaults", world.faults)
         self._newer = NewerRelease(world.random) if self._faults.mixed_versions else None
         self._call = partial(world.call, "purchase")
@@ -71,30 +80,35 @@ class Shop(Scenario):
         return observed(backend, process.service, self.observer, self._newer if process.replica else None)
 
     async def prepare(self) -> None:
-        for item in CATALOGUE:
-            request = stock_pb2.PutItemRequest(
-                itemid=item.itemid,
-                price=item.price,
-                stock=min(item.stock, 2 * self.world.sagas // 3),
-                waives_payment=item.waives_payment,
-                only_if_absent=True,
-                shards=item.shards,
-            )
-            await self.world.call("stock", "PutItem", request)
+        await self._shopkeeper.offer()
+
+    def injections(self) -> Sequence[Coroutine[Any, Any, None]]:
+        return [self._shopkeeper.change_items(), self._shopkeeper.disturb_provider()]
+
+    def describe(self) -> str:
+        return str(self._habits)
 
     async def client(self, number: int) -> None:
-        orderid = await self._order(f"cart-{number}", self._basket())
-        if self.world.happens(CANCELED):
+        orderid = await self._order(f"cart-{number}", self._habits.basket(self.world.random))
+        if self.world.happens(self._habits.canceled):
             await self._cancel(orderid)
 
     def committed(self, commit: Commit) -> Iterable[str]:
+        self._places.committed(commit)
+        self._contradict(commit)
         self.observer.committed(commit.mutations)
         found, self.observer.problems = self.observer.problems, []
         yield from found
         for each in commit.mutations if self._newer is not None else ():
             before = commit.before.get(each.key)
             lost = isinstance(each, Update) and before and lost_properties(before.entity, each.entity)
-            if lost:
+            # The properties of an item that was removed from its cart are gone with it.
+            removed = (
+                len(before.entity["items"]) - len(each.entity["items"])
+                if lost and each.key.kind == CART
+                else 0
+            )
+            if lost > removed:
                 yield f"{each.key}: a rewrite lost {lost} properties of a newer release"
 
     def published(self, topic: str, messages: Sequence[Message]) -> None:
@@ -130,10 +144,26 @@ class Shop(Scenario):
 
     def _forge(self, message: Message) -> Message | None:
         ticket = TicketMessage.from_event(Event.from_message(message))
-        if ticket.status != PRE_APPROVED or not self.world.happens(self._faults.forged):
+        if ticket.status != PRE_APPROVED or not self.world.fails("forged"):
             return None
         forged = replace(ticket, status=self.world.random.choice([PAID, PAYMENT_FAILED]))
         return forged.to_event(f"{FORGED}{self.world.random.getrandbits(64)}", {}).to_message()
+
+    def _contradict(self, commit: Commit) -> None:
+        """Let stock answer about an order that has just failed, now and then."""
+        for each in commit.mutations if self._faults.contradicted else ():
+            before = commit.before.get(each.key)
+            if not isinstance(each, Update) or each.key.kind != TICKET or before is None:
+                continue
+            if before.entity["status"] == each.entity["status"] or each.entity["status"] not in FAILED:
+                continue
+            if self.world.fails("contradicted"):
+                ticket = to_ticket(each.key.name, each.entity)
+                status = self.world.random.choice([RESERVED, PAID])
+                message = TicketMessage(ticket.orderid, status, ticket.items, 100)
+                event = ticket_event(message, self.world.new_id(), self.world.now())
+                self._places.published(event.eventid, ticket.orderid, status)
+                self.world.broker.publish(TOPOLOGY.topics["stock"], [event.to_message()])
 
     async def _order(self, cartid: str, basket: Mapping[str, int]) -> str:
         """Place an order. Each call has an idempotency key and is retried until it succeeds."""
@@ -149,33 +179,35 @@ class Shop(Scenario):
 
     async def _maybe_repeat(self, calls: Sequence[tuple[str, Any]], responses: Sequence[Any]) -> None:
         """Check that a repeated call returns the first response and changes nothing."""
-        if self.world.happens(REPEATED):
+        if self.world.happens(self._habits.repeated):
             number = self.world.random.randrange(len(calls))
+            self.world.reached[f"{calls[number][0]} is repeated"] += 1
             if await self._call(*calls[number]) != responses[number]:
                 self.world.problems.append(f"a repeated {calls[number][0]} returned another response")
-
-    def _basket(self) -> dict[str, int]:
-        random = self.world.random
-        (first,) = random.choices(["blue", "red", "yellow", "gold"], [10, 5, 1, 1])
-        itemids = [first, "blue"] if random.random() < 0.3 else [first]
-        return {itemid: random.randint(1, 3) for itemid in itemids}
 
     async def _cancel(self, orderid: str) -> None:
         # Soon, or when orders that no fault delayed are final.
         await asyncio.sleep(self.world.random.expovariate(self.world.random.choice([5, 0.5])))
+        request = purchase_pb2.CancelOrderRequest(orderid=orderid, commandid="cancel")
         try:
-            await self._call("CancelOrder", purchase_pb2.CancelOrderRequest(orderid=orderid))
+            response = await self._call("CancelOrder", request)
         except FailedPrecondition:
             self._rejected += 1
+        else:
+            await self._maybe_repeat([("CancelOrder", request)], [response])
 
 
 def _calls(cartid: str, basket: Mapping[str, int]) -> list[tuple[str, Any]]:
     """Return the RPCs that order the basket: names, with their requests."""
     calls: list[tuple[str, Any]] = [("CreateCart", purchase_pb2.CreateCartRequest(cartid=cartid))]
-    for itemid, count in basket.items():
+    unwanted = {"cartid": cartid, "itemid": "unwanted"}
+    calls.append(("AddItem", purchase_pb2.AddItemRequest(**unwanted, count=1)))
+    calls.append(("RemoveItem", purchase_pb2.RemoveItemRequest(**unwanted)))
+    for number, (itemid, count) in enumerate(basket.items()):
         item = {"cartid": cartid, "itemid": itemid}
         # The third call changes nothing; repeated after a later call, it must not change anything either.
-        calls += [("SetItem", purchase_pb2.SetItemRequest(**item, count=one)) for one in (9, 1, 1)]
+        counts = (1,) if number else (9, 1, 1)
+        calls += [("SetItem", purchase_pb2.SetItemRequest(**item, count=one)) for one in counts]
         if count > 1:
             calls.append(("AddItem", purchase_pb2.AddItemRequest(**item, count=count - 1)))
     calls.append(("CloseCart", purchase_pb2.CloseCartRequest(cartid=cartid)))

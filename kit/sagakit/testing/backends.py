@@ -32,6 +32,8 @@ class Commit:
     mutations: Sequence[Mutation]
     before: Mapping[Key, Row]
     """The entities that it replaced or deleted."""
+    process: str = ""
+    """The replica, such as `stock 1`."""
 
     @cached_property
     def published(self) -> Sequence[Event]:
@@ -84,19 +86,19 @@ class FaultyTables:
         """Apply the mutations during the call; a process that dies before its end cannot know whether."""
         world, faults = self.world, self.world.faults
         await self._call()
-        if world.happens(faults.conflict):
+        if world.fails("conflict"):
             raise Contention("injected conflict")
-        if world.happens(faults.unknown_lost):
+        if world.fails("unknown_lost"):
             self._tell("commit is lost with its request", mutations)
             raise OutcomeUnknown("the request was lost")
         before = world.tables.find(each.key for each in mutations)
-        world.tables.apply(mutations)
+        world.apply(mutations)
         self._tell("commits", mutations)
         if self.process is not None:
-            world.committed(Commit(self.process.service, mutations, before))
+            world.committed(Commit(self.process.service, mutations, before, self.process.name))
         await self._maybe_die({mutation.key.kind for mutation in mutations})
         await asyncio.sleep(faults.latency(world.random))
-        if world.happens(world.faults.unknown_applied):
+        if world.fails("unknown_applied"):
             self._tell("gets no response to its commit", mutations)
             raise OutcomeUnknown("the response was lost")
 
@@ -113,7 +115,7 @@ class FaultyTables:
     async def _call(self) -> None:
         await asyncio.sleep(self.world.faults.latency(self.world.random))
         await self._maybe_die(set())
-        if self.world.happens(self.world.faults.unavailable):
+        if self.world.fails("unavailable"):
             raise Unavailable("the database is unavailable")
 
     async def _maybe_die(self, kinds: set[str]) -> None:
@@ -121,10 +123,10 @@ class FaultyTables:
         faults, process = self.world.faults, self.process
         if process is None:
             return
-        empties = bool(kinds) and faults.emptied_kind in {"", *kinds} and self.world.happens(faults.emptied)
+        empties = bool(kinds) and faults.emptied_kind in {"", *kinds} and self.world.fails("emptied")
         if empties:
             self.world.delete_subscriptions(process.service)
-        if empties or self.world.happens(faults.crashed):
+        if empties or self.world.fails("crashed"):
             process.crash()
             await asyncio.sleep(0)  # Cancelled here.
 
@@ -141,11 +143,11 @@ class FaultyTransport(Transport):
         self._world = world
 
     def delays(self, subscription: str, message: Message) -> Sequence[float]:
-        world, faults = self._world, self._world.faults
-        if subscription not in world.at_least_once and world.happens(faults.dropped):
+        world = self._world
+        if subscription not in world.at_least_once and world.fails("dropped"):
             self._tell(f"loses on its way to {subscription}", message)
             return ()
-        delays = [self._delay() for _ in range(1 + world.happens(faults.duplicated))]
+        delays = [self._delay() for _ in range(1 + world.fails("duplicated"))]
         if len(delays) > 1 or max(delays) > LATE_SECONDS:
             waits = " and ".join(f"{delay:.1f} s" for delay in delays)
             self._tell(f"delivers to {subscription} after {waits}", message)
@@ -156,11 +158,11 @@ class FaultyTransport(Transport):
             self._world.story.message("broker", what, message)
 
     def loses_ack(self) -> bool:
-        return self._world.happens(self._world.faults.ack_lost)
+        return self._world.fails("ack_lost")
 
     def _delay(self) -> float:
         world = self._world
-        if world.happens(world.faults.delayed):
+        if world.fails("delayed"):
             return world.random.uniform(0, MAX_DELAY_SECONDS)
         return world.faults.latency(world.random)
 
@@ -178,7 +180,7 @@ class FaultyBus(MemoryBus):
         await self._call()
         world.published(self.name, topic, messages)
         await asyncio.sleep(world.faults.latency(world.random))
-        if world.happens(world.faults.publish_unknown):
+        if world.fails("publish_unknown"):
             raise Unavailable("the broker's response was lost")
 
     def subscribe(self, name: str, receive: Callable[[Delivery], None], max_outstanding: int) -> MemoryPull:
@@ -189,12 +191,11 @@ class FaultyBus(MemoryBus):
                 )
             receive(delivery)
 
-        return super().subscribe(name, received, max_outstanding)
+        return super().subscribe(name, received, min(max_outstanding, self.world.simulation.max_outstanding))
 
     async def _call(self) -> None:
-        faults = self.world.faults
-        await asyncio.sleep(faults.latency(self.world.random))
-        if self.broker.unavailable or self.world.happens(faults.unavailable):
+        await asyncio.sleep(self.world.faults.latency(self.world.random))
+        if self.broker.unavailable or self.world.fails("unavailable"):
             raise Unavailable("the broker is unavailable")
 
 

@@ -4,6 +4,9 @@ from dataclasses import dataclass, fields, replace
 from random import Random
 from typing import Any, Self
 
+PARAMETERS = {"latency_seconds", "emptied_kind", "missing_seconds", "down_seconds", "frozen_seconds"}
+"""The fields of FaultRates that say how a fault is, and not how often."""
+
 
 @dataclass(frozen=True, slots=True)
 class FaultRates:
@@ -59,6 +62,11 @@ class FaultRates:
     def latency(self, random: Random) -> float:
         """Return the latency of one call."""
         return random.expovariate(1 / self.latency_seconds)
+
+    @classmethod
+    def names(cls) -> tuple[str, ...]:
+        """Return the names under which runs count these faults (`World.reached`)."""
+        return tuple(f"fault {each.name}" for each in fields(cls) if each.name not in PARAMETERS)
 
     def calm(self) -> Self:
         """Return rates at which nothing fails."""

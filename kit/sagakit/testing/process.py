@@ -5,15 +5,15 @@ import contextvars
 from typing import TYPE_CHECKING, Any, cast
 
 from sagakit.backends import Backend
-from sagakit.batching import BatchedTables, BatchLimits
+from sagakit.batching import BatchedTables
 from sagakit.messaging import Messaging
-from sagakit.observer import Observer
 from sagakit.runtime import Runtime
 from sagakit.service import ServiceFactory
 from sagakit.settings import ServiceSettings
 from sagakit.testing.backends import FaultyBus, FaultyTables
 from sagakit.testing.direct import DirectCalls
 from sagakit.testing.loop import Group, VirtualLoop, owner
+from sagakit.testing.reached import CountingObserver, SharedCommits
 
 if TYPE_CHECKING:
     from sagakit.testing.world import World
@@ -40,6 +40,7 @@ class SimulatedProcess:
         self.kills = 0
         skew = world.faults.skew_seconds
         self._skew = world.random.uniform(-skew, skew)
+        world.reached["fault skew_seconds"] += bool(skew)
         self._build = build
         self._settings = settings
         self._group = Group()
@@ -58,8 +59,8 @@ class SimulatedProcess:
         self._bus = FaultyBus(self.world, self.name)
         self._context = contextvars.copy_context()
         self._context.run(owner.set, self._group)
-        tables = FaultyTables(self.world, self)
-        batched = self._context.run(BatchedTables, tables, BatchLimits(), Observer())
+        tables = SharedCommits(FaultyTables(self.world, self), self.world.reached)
+        batched = self._context.run(BatchedTables, tables, self.world.simulation.batches, tables)
         backend = Backend(batched, self._bus)
         backend = self.world.scenario.connect(self, backend)
         messaging = Messaging(self.service, self._settings, backend, self.runtime(), self._build)
@@ -123,6 +124,7 @@ class SimulatedProcess:
             sleep=asyncio.sleep,
             random=random,
             new_id=self.world.new_id,
+            observer=CountingObserver(self.service, self.world.reached),
         )
 
     def _ended(self, running: "asyncio.Task[None]") -> None:

@@ -24,6 +24,8 @@ class Outcome:
     """The broken promises."""
     counts: Counter[str] = field(default_factory=Counter)
     """The figures of the scenario."""
+    reached: Counter[str] = field(default_factory=Counter)
+    """Names of what the run has reached, with counts."""
     kills: int = 0
     deliveries: int = 0
     lost: int = 0
@@ -68,6 +70,10 @@ class Scenario:
     def injections(self) -> Sequence[Coroutine[Any, Any, None]]:
         """Return faults of the scenario's own: each is cancelled when no more faults are injected."""
         return ()
+
+    def describe(self) -> str:
+        """Return what is particular about this scenario in this run, as a line of a report."""
+        return ""
 
     def expects(self, dead_letter: Message) -> bool:
         """Whether a dead letter is no problem."""

@@ -4,21 +4,22 @@ import logging
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
+from random import Random
 from typing import Any
 
 import structlog
 
+from sagakit.batching import BatchLimits
 from sagakit.bus import subscription_name
 from sagakit.service import Kit, Service, ServiceFactory
 from sagakit.settings import ServiceSettings
+from sagakit.testing.campaign import RUN_SAGAS, Campaign
 from sagakit.testing.faults import UNRELIABLE, FaultRates
 from sagakit.testing.loop import run
 from sagakit.testing.scenario import Outcome, Scenario
 from sagakit.testing.world import World
 from sagakit.topology import Topology
 
-RUN_SAGAS = 250
-"""Sagas per run, which bounds the memory used."""
 SMALL_RUNS = {1: 40, 2: 20, 3: 13, 5: 8, 8: 5, 13: 3, 21: 2, 34: 2, 55: 2, 89: 1, 144: 1}
 """Numbers of sagas, and the seeds that are tried with each, to find a small run that fails as well."""
 MAX_PROBLEMS = 10
@@ -36,6 +37,8 @@ class Failure:
 
     outcome: Outcome
     report: str
+    world: int | None = None
+    """The seed from which the world was drawn; None: it was not drawn."""
 
     def __str__(self) -> str:
         return self.report
@@ -58,24 +61,57 @@ class Simulation:
     scenario: Callable[[World], Scenario]
     """Called at the start of every run: usually a subclass of `Scenario`."""
     faults: FaultRates = UNRELIABLE
-    replicas: int = 2
-    """Processes of each service."""
+    replicas: int | Mapping[str, int] = 2
+    """Processes of each service; by their names if they differ."""
     environ: Mapping[str, str] = field(default_factory=dict)
     """Settings of the services, beside those of their topics."""
     interval_seconds: float = 1.2
     """Mean time between the arrivals of sagas."""
+    lease_seconds: int = 10
+    """Time for which the broker leaves a message to a process that does not renew it."""
+    max_outstanding: int = 100
+    """Messages that the broker delivers to a process at a time, per subscription."""
+    batches: BatchLimits = field(default_factory=BatchLimits)
+    """Which calls of the database transactions share."""
     unawaited: Collection[str] = ()
     """Subscriptions from which no reply is awaited."""
+    must_reach: Collection[str] = ()
+    """Names that the runs of `check` must reach together (`World.reached`): the scenario's own, and what
+    every simulation counts, which is `fault NAME` (`FaultRates.names()` has all), `SERVICE: event OUTCOME`,
+    `conflict on KIND`, and the constants of `sagakit.testing.reached`."""
+    draw: "Callable[[Simulation, Random], Simulation] | None" = None
+    """Draws the world of each run from its seed, such as `swarm.drawn`: faults, replicas, limits, settings,
+    scenario. None: every run is as stated here."""
 
-    def run(self, seed: int = 1, sagas: int = RUN_SAGAS) -> Outcome:
-        """Run once. The same seed and number of sagas give the same run, message by message."""
-        return play(World(self, seed, sagas))
+    def run(self, seed: int = 1, sagas: int = RUN_SAGAS, world: int | None = None) -> Outcome:
+        """Run once. The same seed and number of sagas give the same run, message by message.
+
+        `world`: the seed from which the world is drawn, if it is another one.
+        """
+        return play(World(self.in_world(seed if world is None else world), seed, sagas))
+
+    def in_world(self, seed: int) -> "Simulation":
+        """Return the simulation in the world that is drawn from this seed."""
+        if self.draw is None:
+            return self
+        return replace(self.draw(self, Random(f"world {seed}")), draw=None)
+
+    def processes(self) -> Mapping[str, int]:
+        """Return how many processes each service has."""
+        names, replicas = self.topology.names, self.replicas
+        return replicas if isinstance(replicas, Mapping) else dict.fromkeys(names, replicas)
 
     def check(self, sagas: int = 1_000, seed: int = 1) -> None:
-        """Run until `sagas` sagas have ended. Raises SimulationFailed if a promise is broken."""
-        failure = self.failure(sagas, seed)
-        if failure is not None:
-            raise SimulationFailed(failure.report)
+        """Run until `sagas` sagas have ended.
+
+        Raises SimulationFailed if a promise is broken, or if something in `must_reach` was never reached.
+        """
+        campaign = Campaign(self)
+        failed = campaign.run(sagas, seed)
+        if failed is not None:
+            raise SimulationFailed(self.explain(failed).report)
+        if campaign.unreached:
+            raise SimulationFailed(campaign.unreached_report())
 
     def finds(
         self, bug: AbstractContextManager[Any] | None = None, sagas: int = 1_000, seed: int = 1
@@ -93,13 +129,8 @@ class Simulation:
 
     def failure(self, sagas: int, seed: int = 1) -> Failure | None:
         """Return the smallest run that was found to break a promise; None if `sagas` sagas break none."""
-        done = 0
-        while done < sagas:
-            outcome = self.run(seed, min(RUN_SAGAS, sagas - done))
-            if outcome.problems:
-                return self.explain(outcome)
-            done, seed = done + outcome.sagas, seed + 1
-        return None
+        failed = Campaign(self).run(sagas, seed)
+        return None if failed is None else self.explain(failed)
 
     def without_reminders(self) -> "Simulation":
         """Return this simulation with services that send no reminders, for brokers that lose no message."""
@@ -124,8 +155,25 @@ class Simulation:
         }
 
     def explain(self, failed: Outcome) -> Failure:
-        """Return the smallest run that was found to fail like this one, with its story."""
-        return self._report(self._smallest(failed))
+        """Return the smallest run in the same world that was found to fail like this one, with its story."""
+        if self.draw is None:
+            return self._report(self._smallest(failed))
+        found = self.in_world(failed.seed).explain(failed)
+        repeated = f"{found.report.removesuffix(')')}, world={failed.seed})"
+        return replace(found, world=failed.seed, report=repeated)
+
+    def _settings_text(self) -> str:
+        batches = self.batches
+        stated = {
+            **self.environ,
+            "arrivals every": f"{self.interval_seconds:.2g} s",
+            "leases": f"{self.lease_seconds} s",
+            "outstanding": self.max_outstanding,
+            "calls in flight": batches.in_flight,
+            "transactions a commit": batches.transactions,
+            "mutations": batches.mutations,
+        }
+        return ", ".join(f"{name} {value}" for name, value in stated.items())
 
     def _smallest(self, failed: Outcome) -> Outcome:
         for sagas, seeds in SMALL_RUNS.items():
@@ -144,10 +192,13 @@ class Simulation:
         assert story is not None  # noqa: S101  it was asked for
         first, *others = dict.fromkeys(outcome.problems)
         subject = story.subject(first)
-        processes = f"{self.replicas} processes each of {', '.join(self.topology.names)}"
+        processes = ", ".join(f"{count} {name}" for name, count in self.processes().items())
+        sagas = f"{outcome.sagas} saga{'s' if outcome.sagas > 1 else ''}"
         lines = [
-            f"seed {outcome.seed}, {outcome.sagas} saga{'s' if outcome.sagas > 1 else ''}; {processes}",
+            f"seed {outcome.seed}, {sagas}; processes: {processes}",
             f"faults: {self.faults}",
+            f"settings: {self._settings_text()}",
+            *filter(None, [world.scenario.describe()]),
             f"broken: {first}",
             *(f"        {each}" for each in others[:MAX_PROBLEMS]),
             *([f"        and {len(others) - MAX_PROBLEMS} more"] if len(others) > MAX_PROBLEMS else []),

@@ -56,10 +56,21 @@ class MemoryTables:
     def apply(self, mutations: Sequence[Mutation]) -> None:
         """Do what `commit` does, at once. Raises Contention."""
         for mutation in mutations:
-            self._check(mutation)
+            if self.conflicts(mutation):
+                raise Contention(str(mutation.key))
         self._version += 1
         for mutation in mutations:
             self._put(mutation.key, None if isinstance(mutation, Delete) else mutation.entity)
+
+    def conflicts(self, mutation: Mutation) -> bool:
+        """Return whether another writer committed first."""
+        row = self.rows.get(mutation.key)
+        match mutation:
+            case Insert():
+                return row is not None
+            case Update(_, _, version):
+                return row is None or (self.checks_versions and row.version != version)
+        return False
 
     def find_due(self, kind: str, start: str, end: str, limit: int) -> list[tuple[Key, Row]]:
         """Return what `due` does, at once."""
@@ -88,14 +99,6 @@ class MemoryTables:
         await asyncio.sleep(0)
         if self.unavailable:
             raise Unavailable("the tables are unavailable")
-
-    def _check(self, mutation: Mutation) -> None:
-        row = self.rows.get(mutation.key)
-        match mutation:
-            case Insert() if row is not None:
-                raise Contention(str(mutation.key))
-            case Update(_, _, version) if row is None or (self.checks_versions and row.version != version):
-                raise Contention(str(mutation.key))
 
     def _put(self, key: Key, entity: Entity | None) -> None:
         if entity is None:

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from sagakit.backends import Backend
 from sagakit.bus import Message, subscription_name
-from sagakit.errors import Rejected, SagaError, Unavailable
+from sagakit.errors import Contention, Rejected, SagaError, Unavailable
 from sagakit.events import Event
 from sagakit.outbox import outbox_kind
-from sagakit.tables import Update
+from sagakit.tables import Insert, Mutation, Update
 from sagakit.testing.backends import Commit, FaultyBus, FaultyTables, FaultyTransport, IndexedTables
 from sagakit.testing.broker import MemoryBroker
 from sagakit.testing.process import START, Died, SimulatedProcess
+from sagakit.testing.reached import TAKEN_OVER
 from sagakit.testing.scenario import Outcome
 from sagakit.testing.story import Story
 
@@ -30,11 +31,13 @@ MIN_FAULTY_SECONDS = 60.0
 SETTLE_SECONDS = 2 * 3600.0
 """Maximum time until everything has settled, once no more faults are injected."""
 CHECK_INTERVAL_SECONDS = 30.0
-LEASE_SECONDS = 10
 MAX_PUBLISHED = 60
 """Maximum publications of one event: after a crash its row is claimed with exponential backoff."""
 MAX_CLAIMS = 12
 """Maximum claims of an outbox row. With exponential backoff an outage of an hour takes this many."""
+MAX_CLAIM_SKEW_SECONDS = 150.0
+"""Maximum clock skew with which claims are counted. With clocks that differ by more than five minutes, the
+`due` of a claim may be past for another process, or implausibly far ahead (`due.MAX_AHEAD_SECONDS`)."""
 CLIENT_ATTEMPTS = 200
 
 
@@ -43,6 +46,7 @@ class World:
 
     def __init__(self, simulation: "Simulation", seed: int, sagas: int, *, tell: bool = False) -> None:
         """`tell`: whether to record the story."""
+        self.simulation = simulation
         self.topology = topology = simulation.topology
         self.sagas = sagas
         """How many clients there are."""
@@ -55,6 +59,8 @@ class World:
         """The promises that were broken so far."""
         self.counts: Counter[str] = Counter()
         """The scenario's figures."""
+        self.reached: Counter[str] = Counter()
+        """Names of what the run has reached, with counts; see `Simulation.must_reach`."""
         self.tables = IndexedTables()
         self.broker = MemoryBroker(FaultyTransport(self), self.random)
         self.at_least_once = simulation.at_least_once()
@@ -65,11 +71,13 @@ class World:
                 self, service, replica, simulation.services[service], simulation.settings(service)
             )
             for service in topology.names
-            for replica in range(simulation.replicas)
+            for replica in range(simulation.processes()[service])
         ]
         self._outboxes = {outbox_kind(service) for service in topology.names}
         self._claims: Counter[str] = Counter()
         self._published: Counter[str] = Counter()
+        self._committed_by: dict[str, str] = {}
+        """The process that committed an event, by eventid."""
         self._outcome = Outcome(seed, sagas, self.problems)
 
     def now(self) -> float:
@@ -83,6 +91,22 @@ class World:
     def happens(self, probability: float) -> bool:
         """Return True with that probability."""
         return self.random.random() < probability
+
+    def fails(self, fault: str) -> bool:
+        """Return whether a fault happens now, by its rate, and count that it was reached."""
+        happens = self.happens(getattr(self.faults, fault))
+        if happens:
+            self.reached[f"fault {fault}"] += 1
+        return happens
+
+    def apply(self, mutations: Sequence[Mutation]) -> None:
+        """Apply the mutations of a commit. Raises Contention, and counts on which kind of entities."""
+        try:
+            self.tables.apply(mutations)
+        except Contention:
+            kinds = dict.fromkeys(each.key.kind for each in mutations if self.tables.conflicts(each))
+            self.reached.update(f"conflict on {kind}" for kind in kinds)
+            raise
 
     def tell(self, who: str, what: str) -> None:
         """Add to the story what concerns a process as a whole."""
@@ -121,9 +145,13 @@ class World:
     def committed(self, commit: Commit) -> None:
         """Check a commit."""
         for each in commit.mutations:
+            if isinstance(each, Insert) and each.key.kind in self._outboxes:
+                self._committed_by[each.key.name] = commit.process
             if isinstance(each, Update) and each.key.kind in self._outboxes:
+                self.reached[TAKEN_OVER] += self._committed_by.get(each.key.name) != commit.process
                 self._claims[each.key.name] += 1
-                if self._claims[each.key.name] == MAX_CLAIMS + 1:
+                is_skewed = self.simulation.faults.skew_seconds > MAX_CLAIM_SKEW_SECONDS
+                if self._claims[each.key.name] == MAX_CLAIMS + 1 and not is_skewed:
                     what = f"event {each.key.name} of {each.key.kind}"
                     self.problems.append(f"{what} was claimed {MAX_CLAIMS + 1} times")
         self.problems += self.scenario.committed(commit)
@@ -177,7 +205,7 @@ class World:
         topology, broker = self.topology, self.broker
         broker.topics |= dict.fromkeys([*topology.all_topics(), *topology.foreign_topics.values()])
         for spec in topology.subscription_specs():
-            broker.ensure_subscription(replace(spec, ack_deadline_seconds=LEASE_SECONDS))
+            broker.ensure_subscription(replace(spec, ack_deadline_seconds=self.simulation.lease_seconds))
 
     def _injections(self) -> list[Coroutine[Any, Any, None]]:
         return [self._kill_processes(), self._freeze_processes(), self._break_broker()]
@@ -185,12 +213,14 @@ class World:
     async def _kill_processes(self) -> None:
         while self.faults.kills_per_minute:
             await asyncio.sleep(self.random.expovariate(self.faults.kills_per_minute / 60))
+            self.reached["fault kills_per_minute"] += 1
             self.random.choice(self.processes).crash()
 
     async def _freeze_processes(self) -> None:
         while self.faults.freezes_per_minute:
             await asyncio.sleep(self.random.expovariate(self.faults.freezes_per_minute / 60))
             seconds = self.random.uniform(0, self.faults.frozen_seconds)
+            self.reached["fault freezes_per_minute"] += 1
             self.random.choice(self.processes).freeze(seconds)
 
     async def _break_broker(self) -> None:
@@ -200,6 +230,7 @@ class World:
         if self.faults.outage_seconds:
             await asyncio.sleep(self.random.uniform(0, MAX_OUTAGE_START_SECONDS))
             self.broker.unavailable = True
+            self.reached["fault outage_seconds"] += 1
             self.tell("broker", f"is unavailable for {self.faults.outage_seconds:.0f} s")
             asyncio.get_running_loop().call_later(self.faults.outage_seconds, restore)
 
@@ -243,7 +274,7 @@ class World:
 
     def _finished(self) -> Outcome:
         outcome, broker = self._outcome, self.broker
-        outcome.counts = self.counts
+        outcome.counts, outcome.reached = self.counts, self.reached
         outcome.deliveries, outcome.lost = broker.delivered, broker.lost
         outcome.kills = sum(process.kills for process in self.processes)
         entities = [(key, row.entity) for key, row in sorted(self.tables.rows.items())]

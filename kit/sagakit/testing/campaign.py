@@ -1,0 +1,61 @@
+"""A campaign: runs with consecutive seeds, and what they have done and reached together."""
+
+from collections import Counter
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from sagakit.testing.scenario import Outcome
+
+if TYPE_CHECKING:
+    from sagakit.testing.simulation import Simulation
+
+RUN_SAGAS = 250
+"""Sagas per run, which bounds the memory used."""
+
+
+class Campaign:
+    """The sums over the runs so far."""
+
+    def __init__(self, simulation: "Simulation") -> None:
+        self.simulation = simulation
+        self.sagas = self.runs = self.deliveries = self.kills = 0
+        self.counts: Counter[str] = Counter()
+        """The scenario's figures."""
+        self.reached: Counter[str] = Counter()
+        """How often each name was reached (`World.reached`)."""
+
+    def run(
+        self, sagas: int, seed: int = 1, progress: Callable[["Campaign"], None] = lambda _: None
+    ) -> Outcome | None:
+        """Run until `sagas` more sagas have ended; return the first outcome in which a promise is broken."""
+        until = self.sagas + sagas
+        while self.sagas < until:
+            outcome = self.simulation.run(seed, min(RUN_SAGAS, until - self.sagas))
+            if outcome.problems:
+                return outcome
+            self.add(outcome)
+            progress(self)
+            seed += 1
+        return None
+
+    def add(self, outcome: Outcome) -> None:
+        """Add a run in which every promise was kept."""
+        self.runs += 1
+        self.sagas += outcome.sagas
+        self.deliveries += outcome.deliveries
+        self.kills += outcome.kills
+        self.counts.update(outcome.counts)
+        self.reached.update(outcome.reached)
+
+    @property
+    def unreached(self) -> list[str]:
+        """What `Simulation.must_reach` names and no run has reached."""
+        return [name for name in self.simulation.must_reach if not self.reached[name]]
+
+    def unreached_report(self) -> str:
+        """Return the names that no run has reached, one a line; "" if there are none."""
+        if not self.unreached:
+            return ""
+        return "\n".join(
+            [f"never reached within {self.sagas} sagas:", *(f"- {each}" for each in self.unreached)]
+        )
