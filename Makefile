@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help run clean check check-newest remake lint types imports proto-check fast-tests slow-tests test ci simulate model fuzz bench dist docs site screenshots swagger-ui generate proto proto-release lock chaos upgrade overload release \
+.PHONY: help run clean check check-newest remake lint types imports proto-check fast-tests slow-tests test ci simulate soak model fuzz bench dist docs site screenshots swagger-ui generate proto proto-release lock chaos upgrade overload release \
 	manifests images sbom push deploy project project-teardown test-cloud
 
 PYTHON ?= python3
@@ -73,8 +73,12 @@ ci: check check-newest $(VENV)/.checkov slow-tests simulate chaos upgrade overlo
 	$(MAKE) upgrade FROM=future BACKEND=embedded
 	$(MAKE) bench QUICK=1
 
-simulate: $(VENV)/.dev ## Run sagas on virtual time with faults of every kind: [SAGAS=10000] [SEED=1]
-	PYTHONHASHSEED=0 $(BIN)/python -m tests.simulation --sagas $(or $(SAGAS),10000) --seed $(or $(SEED),1)
+simulate: $(VENV)/.dev ## Run sagas on virtual time with faults of every kind: [SAGAS=10000] [SEED=1] [WORLD=seed of another world]
+	PYTHONHASHSEED=0 $(BIN)/python -m tests.simulation --sagas $(or $(SAGAS),10000) --seed $(or $(SEED),1) $(if $(WORLD),--world $(WORLD))
+
+soak: $(VENV)/.dev ## Simulate new seeds for hours, keep those that fail, count what was done: [HOURS=1] [SAGAS=1000000] [JOBS=2] [SEED=1]
+	PYTHONHASHSEED=0 $(BIN)/python -m tests.simulation.soak --hours $(or $(HOURS),1) $(if $(SAGAS),--sagas $(SAGAS)) \
+		$(if $(JOBS),--jobs $(JOBS)) $(if $(SEED),--seed $(SEED))
 
 model: $(VENV)/.dev ## Explore every reachable state of an order, by the services' own code: [RUNNING=2]
 	$(BIN)/python -m tests.model --running $(or $(RUNNING),2)

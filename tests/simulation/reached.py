@@ -20,7 +20,7 @@ from services.payment.simulated import LEDGER
 from services.payment.storage import PAYMENT, payment_key
 from services.payment.usecases import REACTIONS as CHARGES
 from services.purchase.storage import CART, TICKET, ticket_key
-from services.purchase.ticket import CANCELLATION, CLIENT, TIMEOUT, TRANSITIONS
+from services.purchase.ticket import CANCELLATION, CLIENT, TIMEOUT, TRANSITIONS, Transition
 from services.stock.inventory import RELEASED
 from services.stock.storage import RESERVATION, SHARD, reservation_key
 from services.stock.usecases import REACTIONS as RESERVATIONS
@@ -40,9 +40,9 @@ SPLIT = "an order takes units of several shards of an item"
 OWN = (STOCK_TOMBSTONE, CHARGE_TOMBSTONE, LEDGER_TOMBSTONE, WINDOW_FULL, CHARGE_RESUMED, SPLIT)
 
 
-def _cells() -> list[str]:
-    """Return the names of all cells of the table of transitions; a cancellation has two causes."""
-    reports = [(status, report) for status, row in TRANSITIONS.items() for report in row]
+def cells(transitions: Mapping[str, Mapping[str, Transition]]) -> list[str]:
+    """Return the names of all cells of a table of transitions; a cancellation has two causes."""
+    reports = [(status, report) for status, row in transitions.items() for report in row]
     causes = [f"{CANCELLATION} by {cause}" for cause in (CLIENT, TIMEOUT)]
     return [
         _cell(status, each)
@@ -70,7 +70,7 @@ def _conflicts() -> list[str]:
 
 
 MUST_REACH = (
-    *_cells(),
+    *cells(TRANSITIONS),
     *(f"{service} reacts to {status}" for service, reactions in REACTIONS.items() for status in reactions),
     *_outcomes(),
     *_conflicts(),

@@ -5,7 +5,7 @@ from functools import partial
 from random import Random
 
 from contract.topology import TOPOLOGY
-from sagakit.testing import swarm
+from sagakit.testing import draw_world
 from sagakit.testing.simulation import Simulation
 from services.payment.simulated import LEDGER
 from tests.simulation.faults import ShopFaults
@@ -17,7 +17,7 @@ from tests.support.suite import BUILDERS
 
 def drawn(simulation: Simulation, random: Random) -> Simulation:
     """Return the shop in a world of its own."""
-    world = swarm.drawn(simulation, random)
+    world = draw_world(simulation, random)
     deadline = random.choice(["45", "300", "1800", "1800"])
     return replace(
         world,

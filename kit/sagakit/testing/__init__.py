@@ -6,6 +6,8 @@
 |----------------------------------------------|------------------------------------------------------------|
 | run all services under faults, from a seed   | `Simulation`, `Scenario`, `World`                          |
 | choose what fails                            | `FaultRates`, `UNRELIABLE`, `NO_MESSAGE_LOSS`              |
+| draw another world for each run               | `draw_world`                                               |
+| count what was reached                       | `World.reached`, `Simulation.must_reach`                   |
 | check each commit                            | `Commit`                                                   |
 | read the result                              | `Outcome`, `Failure`, `SimulationFailed`                   |
 | let each call of a handler or RPC fail       | `each_await_fails`, `Fault`                                |
@@ -52,6 +54,7 @@ from sagakit.testing.linearizable import Undecided, linearizability_violation
 from sagakit.testing.scenario import Outcome, Scenario
 from sagakit.testing.simulation import Failure, Simulation, SimulationFailed
 from sagakit.testing.suite import MemoryBackend, SagaSuite, running_suite
+from sagakit.testing.swarm import draw_world
 from sagakit.testing.tables import ConflictingTables, CountedTables, LostResponseTables, MemoryTables
 from sagakit.testing.world import World
 
@@ -83,6 +86,7 @@ __all__ = [
     "SimulationFailed",
     "Undecided",
     "World",
+    "draw_world",
     "each_await_fails",
     "each_delivery_twice",
     "eventually",

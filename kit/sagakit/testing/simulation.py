@@ -80,7 +80,7 @@ class Simulation:
     every simulation counts, which is `fault NAME` (`FaultRates.names()` has all), `SERVICE: event OUTCOME`,
     `conflict on KIND`, and the constants of `sagakit.testing.reached`."""
     draw: "Callable[[Simulation, Random], Simulation] | None" = None
-    """Draws the world of each run from its seed, such as `swarm.drawn`: faults, replicas, limits, settings,
+    """Draws the world of each run from its seed, such as `draw_world`: faults, replicas, limits, settings,
     scenario. None: every run is as stated here."""
 
     def run(self, seed: int = 1, sagas: int = RUN_SAGAS, world: int | None = None) -> Outcome:

@@ -38,8 +38,8 @@ EXTREME: Mapping[str, float] = {
 ORDINARY_SKEW_SECONDS = 60.0
 
 
-def drawn(simulation: "Simulation", random: Random) -> "Simulation":
-    """Return the simulation in another world: for `Simulation(draw=drawn)`."""
+def draw_world(simulation: "Simulation", random: Random) -> "Simulation":
+    """Return the simulation in another world: for `Simulation(draw=draw_world)`."""
     return replace(
         simulation,
         faults=drawn_faults(simulation.faults, random),

@@ -17,7 +17,7 @@ from sagakit.tables import Key
 from sagakit.testing import Commit, FaultRates, Scenario, Simulation, SimulationFailed, World
 from sagakit.testing.loop import Group, VirtualLoop, owner
 from sagakit.testing.simulation import play
-from sagakit.testing.swarm import EXTREME, drawn
+from sagakit.testing.swarm import EXTREME, draw_world
 from sagakit.topology import ServiceDeclaration, Topology
 
 TOPOLOGY = Topology(
@@ -271,7 +271,7 @@ def test_every_fault_is_counted():
     assert [name for name in FaultRates.names() if not reached[name]] == ["fault dropped"]
 
 
-SWARM = replace(MAILS, draw=drawn)
+SWARM = replace(MAILS, draw=draw_world)
 
 
 def test_each_seed_draws_its_own_world():
