@@ -1,4 +1,4 @@
-"""What is for sale in a run, what customers do, and how the payment provider behaves."""
+"""The items for sale in a run, and the habits of customers and of the payment provider."""
 
 import asyncio
 from dataclasses import dataclass, replace

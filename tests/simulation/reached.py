@@ -1,4 +1,4 @@
-"""What a campaign of the shop must reach, and how commits and acknowledgements show that it was reached."""
+"""Names of what a campaign of the shop must reach, counted by its commits and acknowledgements."""
 
 import json
 from collections import Counter

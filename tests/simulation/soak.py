@@ -1,7 +1,7 @@
 """`python -m tests.simulation.soak`: simulate new seeds for hours, in several processes.
 
-A run that breaks a promise is kept, as the smallest one that does, in `seeds/`, and the soak goes on. It may be
-interrupted (Ctrl-C, SIGTERM) at any time: it ends after the runs in progress, and what was done is counted.
+A run that breaks a promise is kept, as the smallest one that does, in `seeds/`, and the soak continues. It
+may be interrupted (Ctrl-C, SIGTERM): it ends after the runs in progress, and what was done is counted.
 """
 
 import argparse
@@ -59,7 +59,7 @@ class Soak:
     run_sagas: int = RUN_SAGAS
     """Sagas per run."""
     done: Tally = Tally()
-    """What this soak has done."""
+    """The sums over the runs of this soak."""
     failures: list[Path] = field(default_factory=list)
     memory_megabytes: float = 0.0
     stopping: bool = False
@@ -87,7 +87,7 @@ class Soak:
             print(f"\n{ended.failure}", flush=True)
 
     def run(self, seeds: Iterator[int], jobs: int, hours: float, sagas: int) -> Iterator[None]:
-        """Run seeds until time is up, or that many sagas have ended; yield after each run."""
+        """Run seeds until time is up or `sagas` sagas have ended; yield after each run."""
         until = time.monotonic() + hours * 3600
         started = 0
         running: set[Future[Ended]] = set()
@@ -128,7 +128,7 @@ def _leave_signals_to_the_parent() -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="make soak")
     parser.add_argument("--hours", type=float, default=1.0)
-    parser.add_argument("--sagas", type=int, default=10**12, help="end when that many sagas have ended")
+    parser.add_argument("--sagas", type=int, default=10**12, help="sagas after which it ends")
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
     parser.add_argument("--seed", type=int, default=None, help="first seed; a new one by default")
     options = parser.parse_args()
@@ -154,7 +154,8 @@ def _summary(soak: Soak) -> str:
     done = soak.done
     return (
         f"{done.sagas:,} sagas, {done.seeds:,} worlds, {done.deliveries:,} deliveries, {done.kills:,} kills, "
-        f"{done.cpu_hours:.2f} h of CPU, at most {soak.memory_megabytes:.0f} MB a process, broken {done.broken}"
+        f"{done.cpu_hours:.2f} h of CPU, at most {soak.memory_megabytes:.0f} MB a process; "
+        f"broken {done.broken}"
     )
 
 

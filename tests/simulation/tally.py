@@ -1,4 +1,4 @@
-"""What was simulated to date, and the table of it in docs/reliability.md."""
+"""The sums of what was simulated to date, and the table of it in docs/reliability.md."""
 
 import json
 from dataclasses import asdict, dataclass, replace

@@ -1,4 +1,4 @@
-"""What a campaign must reach is derived from the tables, and one that does not reach it fails."""
+"""The names that a campaign must reach are derived from the tables, and one that does not reach it fails."""
 
 from dataclasses import replace
 
@@ -33,7 +33,7 @@ def test_campaign_names_the_cell_that_is_never_reached():
 
 
 def test_cell_that_nothing_can_reach_is_noticed():
-    """Stock does not refuse an order that it has reserved."""
+    """Stock does not reject an order that it has reserved."""
     row = {**TRANSITIONS[APPROVED], RESERVE_FAILED: Transition(publish=True)}
     campaign = Campaign(replace(CAMPAIGN, must_reach=cells({**TRANSITIONS, APPROVED: row})))
 

@@ -41,4 +41,4 @@ def _drawn_faults(faults: ShopFaults, random: Random) -> ShopFaults:
 
 
 CAMPAIGN = Simulation(TOPOLOGY, BUILDERS, Shop, ShopFaults(), must_reach=MUST_REACH, draw=drawn)
-"""What `make simulate` runs."""
+"""The simulation that `make simulate` runs."""

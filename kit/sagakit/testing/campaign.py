@@ -49,7 +49,7 @@ class Campaign:
 
     @property
     def unreached(self) -> list[str]:
-        """What `Simulation.must_reach` names and no run has reached."""
+        """The names in `Simulation.must_reach` that no run has reached."""
         return [name for name in self.simulation.must_reach if not self.reached[name]]
 
     def unreached_report(self) -> str:

@@ -1,4 +1,4 @@
-"""What runs have reached: a campaign that never reaches a place has tested nothing there."""
+"""Counters of what runs have reached: a place that a campaign never reaches was not tested."""
 
 from collections import Counter
 from collections.abc import Sequence
