@@ -54,6 +54,8 @@ def on_projects(project: str, ephemeral_project: str, namespace: str, database: 
     for service in TOPOLOGY.names:
         who = member(project, namespace, service)
         yield Binding(project, f"{service} may use the database", "roles/datastore.user", who, only)
+    who = member(project, namespace, "audit")
+    yield Binding(project, "audit may read the database", "roles/datastore.viewer", who, only)
     role, who = f"projects/{ephemeral_project}/roles/{EPHEMERAL_ROLE}", member(project, namespace, "gateway")
     yield Binding(ephemeral_project, "gateway may use ephemeral subscriptions", role, who)
     who = member(project, namespace, "provision")

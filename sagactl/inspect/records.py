@@ -1,25 +1,30 @@
 """The records of all services and the payment provider's ledger, read for an audit."""
 
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from contract.tickets import CartItem
 from contract.topology import TOPOLOGY
 from sagakit.errors import Poison
 from sagakit.outbox import outbox_kind
 from sagakit.tables import Entity, Key, Tables
+from services.delivery.shipment import Shipment
 from services.delivery.storage import DELIVERY, to_shipment
-from services.payment.simulated import LEDGER, to_entry
+from services.payment.charge import Charge
+from services.payment.simulated import LEDGER, Entry, to_entry
 from services.payment.storage import PAYMENT, to_charge
 from services.purchase.storage import TICKET, to_ticket
+from services.purchase.ticket import Ticket
 from services.stock.inventory import Allocation, Item, Reservation, Shard
 from services.stock.storage import ITEM, RESERVATION, SHARD, to_item, to_reservation, to_shard
 
 T = TypeVar("T")
 
 PAGE = 300
+ORDER_KINDS = (TICKET, RESERVATION, PAYMENT, DELIVERY, LEDGER)
+"""The kinds whose entities are named by orderids."""
 
 Units = tuple[tuple[str, int], ...]
 """Units by itemid, sorted."""
@@ -35,6 +40,8 @@ class Order:
 
     ticket: str | None = None
     """Status of the ticket."""
+    opened_at: float = field(default=0.0, compare=False)
+    """Time of the checkout (seconds since the epoch); 0 without a ticket."""
     awaits_reply: bool = False
     ordered: Units = ()
     amount: int | None = None
@@ -79,59 +86,73 @@ def decode(key: Key, entity: Entity, read: Callable[[str, Entity], T]) -> T:
 
 async def load_records(tables: Tables) -> Records:
     """Read the records kind by kind. They agree with each other only while no order is in progress."""
-    return await _Loader(tables).load()
+    loader = _Loader()
+    for kind in (*ORDER_KINDS, ITEM, SHARD):
+        async for name, entity in every(tables, kind):
+            loader.add(Key(kind, name), entity)
+    for service in TOPOLOGY.topics:
+        async for _ in every(tables, outbox_kind(service)):
+            loader.records.outboxes[service] += 1
+    return loader.records
+
+
+def order_records_of(orderid: str, entities: Mapping[str, Entity]) -> Records:
+    """Return the records of one order, whose entities are given by their kind."""
+    loader = _Loader()
+    for kind, entity in entities.items():
+        loader.add(Key(kind, orderid), entity)
+    return loader.records
 
 
 class _Loader:
-    def __init__(self, tables: Tables) -> None:
-        self._tables = tables
-        self._records = Records()
+    def __init__(self) -> None:
+        self.records = Records()
         self._units: dict[Units, Units] = {}
         """Each combination once: most of an order's records name the same units, and so do other orders."""
+        self._kinds: Mapping[str, tuple[Callable[[str, Entity], Any], Callable[[str, Any], None]]] = {
+            TICKET: (to_ticket, self._add_ticket),
+            RESERVATION: (to_reservation, self._add_reservation),
+            PAYMENT: (to_charge, self._add_charge),
+            DELIVERY: (to_shipment, self._add_shipment),
+            LEDGER: (lambda _, entity: to_entry(entity), self._add_entry),
+            ITEM: (to_item, self.records.items.__setitem__),
+            SHARD: (_read_shard, lambda _, found: self.records.shards.__setitem__(*found)),
+        }
 
-    async def load(self) -> Records:
-        records = self._records
-        await self._load_orders()
-        async for itemid, item in self._each(ITEM, to_item):
-            records.items[itemid] = item
-        async for _, (number, shard) in self._each(SHARD, _read_shard):
-            records.shards[number] = shard
-        for service in TOPOLOGY.topics:
-            async for _ in every(self._tables, outbox_kind(service)):
-                records.outboxes[service] += 1
-        return records
+    def add(self, key: Key, entity: Entity) -> None:
+        """Add what the entity records, or that it is corrupt."""
+        read, add = self._kinds[key.kind]
+        try:
+            found = decode(key, entity, read)
+        except CorruptEntityError as error:
+            self.records.corrupt.append(str(error))
+            if key.kind in ORDER_KINDS:
+                self.records.orders[key.name].is_corrupt = True
+        else:
+            add(key.name, found)
 
-    async def _load_orders(self) -> None:
-        orders = self._records.orders
-        async for orderid, ticket in self._each(TICKET, to_ticket):
-            order = orders[orderid]
-            order.ticket, order.awaits_reply, order.amount = ticket.status, ticket.awaits_reply, ticket.amount
-            order.ordered = self._interned(ticket.items)
-        async for orderid, reservation in self._each(RESERVATION, to_reservation):
-            self._add_reservation(orders[orderid], reservation)
-        async for orderid, charge in self._each(PAYMENT, to_charge):
-            orders[orderid].payment = charge.status
-        async for orderid, shipment in self._each(DELIVERY, to_shipment):
-            orders[orderid].shipped = self._interned(shipment.items)
-        async for orderid, entry in self._each(LEDGER, lambda _, entity: to_entry(entity)):
-            orders[orderid].charged, orders[orderid].refunded = entry.charged, entry.refunded
+    def _add_ticket(self, orderid: str, ticket: Ticket) -> None:
+        order = self.records.orders[orderid]
+        order.ticket, order.awaits_reply, order.amount = ticket.status, ticket.awaits_reply, ticket.amount
+        order.ordered = self._interned(ticket.items)
+        order.opened_at = ticket.opened_at if ticket.history else 0.0
 
-    def _add_reservation(self, order: Order, reservation: Reservation) -> None:
+    def _add_reservation(self, orderid: str, reservation: Reservation) -> None:
+        order = self.records.orders[orderid]
         order.reservation, order.reserved = reservation.status, self._interned(reservation.allocations)
         order.price = None if reservation.waives_payment else reservation.amount
         for each in reservation.allocations:
-            self._records.allocated[each.itemid, each.shard, reservation.status] += each.count
+            self.records.allocated[each.itemid, each.shard, reservation.status] += each.count
 
-    async def _each(self, kind: str, read: Callable[[str, Entity], T]) -> AsyncIterator[tuple[str, T]]:
-        async for name, entity in every(self._tables, kind):
-            try:
-                found = decode(Key(kind, name), entity, read)
-            except CorruptEntityError as error:
-                self._records.corrupt.append(str(error))
-                if kind not in {ITEM, SHARD}:
-                    self._records.orders[name].is_corrupt = True
-            else:
-                yield name, found
+    def _add_charge(self, orderid: str, charge: Charge) -> None:
+        self.records.orders[orderid].payment = charge.status
+
+    def _add_shipment(self, orderid: str, shipment: Shipment) -> None:
+        self.records.orders[orderid].shipped = self._interned(shipment.items)
+
+    def _add_entry(self, orderid: str, entry: Entry) -> None:
+        order = self.records.orders[orderid]
+        order.charged, order.refunded = entry.charged, entry.refunded
 
     def _interned(self, items: Iterable[CartItem | Allocation]) -> Units:
         counts: Counter[str] = Counter()

@@ -11,7 +11,7 @@ SERVICE_LABEL = {"from": "app.kubernetes.io/name", "to": "service"}
 
 
 def check(manifests: Manifests) -> Iterator[str]:
-    measured = {*TOPOLOGY.names, "gateway"}
+    measured = {*TOPOLOGY.names, "gateway", *(["audit"] if manifests.overlay == "gke" else [])}
     for workload in manifests.workloads:
         if workload.name in measured:
             yield from _port(workload.name, workload.containers[0].environ, workload.ports)

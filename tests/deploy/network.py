@@ -38,11 +38,11 @@ def call_graph(overlay: str) -> set[Edge]:
         calls |= {Edge(service, "firestore", 8081) for service in TOPOLOGY.names}
         calls |= {Edge(client, "pubsub", 8085) for client in (*clients, "provision")}
         return calls | {Edge("seed", "stock", GRPC), Edge(ANYWHERE, "gateway", HTTP)}
-    clients += ("provision",)
+    clients += ("provision", "audit")
     calls |= {Edge(client, "199.36.153.8/30", 443) for client in clients}
     calls |= {Edge(client, address, port) for client in clients for address, port in METADATA}
     calls |= {Edge(client, PUBLIC, 443) for client in (*TOPOLOGY.names, "gateway")}
-    served = (*TOPOLOGY.names, "gateway")
+    served = (*TOPOLOGY.names, "gateway", "audit")
     calls |= {Edge(NAMESPACE + each, service, METRICS) for each in COLLECTORS for service in served}
     return calls | {Edge(cidr, "gateway", HTTP) for cidr in ("35.191.0.0/16", "130.211.0.0/22")}
 

@@ -8,7 +8,12 @@ import yaml
 
 from tests.support.manifests import Document, Manifests
 
-PLACES = {"POD": "spec.template.spec", "BOX": "spec.template.spec.containers.0"}
+PLACES = {
+    "POD": "spec.template.spec",
+    "BOX": "spec.template.spec.containers.0",
+    "CRON_POD": "spec.jobTemplate.spec.template.spec",
+    "CRON_BOX": "spec.jobTemplate.spec.template.spec.containers.0",
+}
 
 
 @dataclass(frozen=True, slots=True)

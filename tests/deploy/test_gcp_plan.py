@@ -89,6 +89,10 @@ def test_provision_may_delete_the_subscriptions_of_gateways_that_ended():
     assert granted_to("provision") == {("my-proj", "pubsub.editor"), ("my-proj-ephemeral", "pubsub.editor")}
 
 
+def test_audit_may_only_read_the_database():
+    assert granted_to("audit") == {("my-proj", "datastore.viewer")}
+
+
 def test_one_project_for_everything_is_possible_if_it_is_named():
     together = Where("my-proj", "europe-west4", ephemeral="my-proj")
 
@@ -106,6 +110,7 @@ def test_services_may_use_exactly_their_database_and_its_rows_expire(where: Wher
 
 PLANTED = {
     "may use the database": ("databases/saga-restored", "databases/saga"),
+    "audit may read the database": ("databases/saga-restored", "databases/saga"),
     "database saga-restored": ("--database=saga-restored", "--database=saga"),
     "TTL of Cart": ("--database=saga-restored", "--database=saga"),
 }
@@ -128,13 +133,17 @@ def faults_of_database(steps: list[Step], database: str) -> list[str]:
     """Return what stands in the way of services that use `database`, or lets them use another one."""
     named = f'expression=resource.name=="projects/my-proj/databases/{database}"'
     only = f"--condition={named},title={database}-database"
-    roles = [step.run for step in steps if "--role=roles/datastore.user" in step.run]
+    roles = [step.run for step in steps if any("roles/datastore." in word for word in step.run)]
     firestore = [step.run for step in steps if step.run[:2] == ("gcloud", "firestore")]
     expiring = {word for argv in firestore for word in argv if word.startswith("--collection-group=")}
     return [
         *(f"condition: {argv}" for argv in roles if only not in argv),
         *(f"another database: {argv}" for argv in firestore if f"--database={database}" not in argv),
-        *([] if len(roles) == len(TOPOLOGY.names) else ["a service may not use it"]),
+        *(
+            []
+            if len(roles) == len(TOPOLOGY.names) + 1
+            else ["a service may not use it, or the audit read it"]
+        ),
         *(
             f"rows of {kind} never expire"
             for kind in EXPIRING
@@ -144,7 +153,7 @@ def faults_of_database(steps: list[Step], database: str) -> list[str]:
 
 
 def test_roles_are_granted_to_service_accounts_of_the_manifests():
-    accounts = {*TOPOLOGY.names, "gateway", "provision"}
+    accounts = {*TOPOLOGY.names, "gateway", "provision", "audit"}
     members = {word for step in setup(WHERE) for word in step.run if word.startswith("--member=principal:")}
 
     known = {f"--member={member('my-proj', 'saga', account)}" for account in accounts}

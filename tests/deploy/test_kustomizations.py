@@ -75,7 +75,8 @@ def unmatched(directory: Path) -> Iterator[str]:
 
 
 def _images(document: Document) -> Iterator[str]:
-    pod = document.get("spec", {}).get("template", {}).get("spec", {})
+    spec = document.get("spec", {})
+    pod = spec.get("jobTemplate", {}).get("spec", spec).get("template", {}).get("spec", {})
     for container in (*pod.get("containers", ()), *pod.get("initContainers", ())):
         yield container["image"].rpartition(":")[0] or container["image"]
 

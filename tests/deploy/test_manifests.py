@@ -9,6 +9,7 @@ from tests.deploy import (
     monitoring,
     network,
     ports,
+    schedules,
     schemas,
     security,
     selectors,
@@ -16,7 +17,18 @@ from tests.deploy import (
 from tests.deploy.planted import FAULTS, Fault
 from tests.support.manifests import OVERLAYS, Manifests, rendered
 
-CHECKS = [schemas, selectors, ports, environment, contracts, network, lifecycle, monitoring, security]
+CHECKS = [
+    schemas,
+    selectors,
+    ports,
+    environment,
+    contracts,
+    network,
+    lifecycle,
+    monitoring,
+    schedules,
+    security,
+]
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)

@@ -58,6 +58,9 @@ CONSUMER_SATURATED = 'saga_consumer_saturated{{service="stock",instance="{0}"}}'
 SUBSCRIPTION = {"service": "stock", "subscription": "stock-service.t"}
 EVERY_SERVICE = dict.fromkeys((*TOPOLOGY.names, "gateway"), "1x20")
 
+PROBLEMS, COMPLETE = 'saga_audit_problems{service="audit"}', 'saga_audit_complete{service="audit"}'
+"""Of a run that serves its result for two minutes."""
+
 CASES = (
     Case("LateOrdersFastBurn", "two in a hundred are late", ended("0+98x120", "0+2x120"), "1h", {}),
     Case("LateOrdersFastBurn", "one in a hundred is late", ended("0+99x120", "0+1x120"), "1h"),
@@ -179,4 +182,12 @@ CASES = (
     Case(
         "RequestsFailing", "clients request unknown paths", requested("0+90x20", "0+90x20", "", "404"), "10m"
     ),
+    Case("AuditUnbalanced", "a run found two", {PROBLEMS: "2 2 stale"}, "90m", {"service": "audit"}),
+    Case("AuditUnbalanced", "runs find nothing", {PROBLEMS: "0 0 stale _x57 0 0 stale"}, "90m"),
+    Case("AuditUnbalanced", "it was found long ago", {PROBLEMS: "2 2 stale _x57 0 0 stale"}, "150m"),
+    Case("AuditIncomplete", "a run stopped early", {COMPLETE: "0 0 stale"}, "30m", {"service": "audit"}),
+    Case("AuditIncomplete", "runs end", {COMPLETE: "1 1 stale _x57 1 1 stale"}, "90m"),
+    Case("AuditNotRunning", "the last run is long ago", {COMPLETE: "1 1 stale"}, "4h", {"service": "audit"}),
+    Case("AuditNotRunning", "a run was missed", {COMPLETE: "1 1 stale"}, "2h"),
+    Case("AuditNotRunning", "there is no schedule", {}, "4h"),
 )

@@ -60,11 +60,12 @@ class Container:
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """A Deployment or Job."""
+    """A Deployment, Job or CronJob."""
 
     kind: str
     name: str
     spec: Document
+    """Of a CronJob its jobTemplate's."""
     labels: Mapping[str, str]
     """Labels of its pods."""
     pod: Document
@@ -99,19 +100,20 @@ class Manifests:
 
     @property
     def workloads(self) -> list[Workload]:
-        return [self._workload(document) for document in self.of("Deployment", "Job")]
+        return [self._workload(document) for document in self.of("Deployment", "Job", "CronJob")]
 
     def selected(self, selector: Document | None) -> list[Workload]:
         """Return the workloads whose pods the selector matches; an empty one matches all."""
         return [workload for workload in self.workloads if selects(selector, workload.labels)]
 
     def _workload(self, document: Document) -> Workload:
-        template = document["spec"]["template"]
+        spec = document["spec"].get("jobTemplate", document)["spec"]
+        template = spec["template"]
         pod = template["spec"]
         return Workload(
             kind=document["kind"],
             name=document["metadata"]["name"],
-            spec=document["spec"],
+            spec=spec,
             labels=template["metadata"].get("labels", {}),
             pod=pod,
             containers=tuple(self._container(spec) for spec in pod["containers"]),

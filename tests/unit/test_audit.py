@@ -6,8 +6,9 @@ from dataclasses import asdict, replace
 import pytest
 
 from contract.tickets import CartItem
-from sagactl.inspect.audit import problems, summary
+from sagactl.inspect.audit import ORDERS, problems, summary
 from sagactl.inspect.records import PAGE, Order, Records, load_records
+from sagakit.audits import Slice, check_slice
 from sagakit.tables import Insert, Key
 from sagakit.testing.clock import START
 from sagakit.testing.tables import MemoryTables
@@ -269,3 +270,30 @@ def test_lost_record_of_a_charge_is_found():
     records.orders["paid"].payment = None
 
     assert problems(records) == ["order paid: it is approved for 300, but has no charge on record"]
+
+
+async def test_slices_find_the_orders_that_do_not_balance():
+    tables = await tables_with(3)
+    sliced = ORDERS.sliced
+
+    old = await check_slice(tables, sliced, Slice.at(0, 1), START + 1, lambda _: False)
+    young = await check_slice(tables, sliced, Slice.at(0, 1), START, lambda _: False)
+
+    assert old.problems.keys() == {f"order-{number}" for number in range(3)}
+    assert "order order-1: its ticket is still pre-approved" in old.problems["order-1"]
+    assert (old.names, old.entities) == (3, 15)
+    assert young.problems == {}, "its order may be in progress"
+
+
+async def test_slices_find_corrupt_and_lonely_records():
+    tables = MemoryTables()
+    await tables.commit([Insert(ticket_key("corrupt"), {"status": "approved"})])
+    await tables.commit(
+        [Insert(payment_key("lonely"), charge_entity(Charge("lonely", SETTLED, START), None))]
+    )
+
+    found = await check_slice(tables, ORDERS.sliced, Slice.at(0, 1), START, lambda _: False)
+
+    assert [*found.problems] == ["corrupt", "lonely"]
+    assert found.problems["corrupt"][0].startswith("corrupt: OrderTicket corrupt: ")
+    assert found.problems["lonely"] == ["order lonely: it has no ticket"]

@@ -3,25 +3,110 @@
 import asyncio
 import sys
 import time
+from collections.abc import Callable
+from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import click
 
 from sagakit.audits import Audit, AuditReport, outboxes, run_all
 from sagakit.ctl.cli import options
+from sagakit.ctl.inspect.audit_metrics import record
+from sagakit.ctl.inspect.audit_slice import SliceOptions, audit_slice, lines
 from sagakit.ctl.inspect.connect import open_tables
 from sagakit.ctl.load import load_object
+from sagakit.ctl.local.ports import LOOPBACK
 from sagakit.ctl.project import Project
 from sagakit.ctl.text import echo
+from sagakit.runtime import Runtime
+from sagakit.telemetry.instruments import Metrics
+from sagakit.telemetry.prometheus import serve_metrics
 
 _RETRY_INTERVAL_SECONDS = 1.0
 
 
+def _slicing(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options of a scheduled run, which checks one slice of the records."""
+    seconds, above_zero = click.FloatRange(0), click.FloatRange(0, min_open=True)
+    for option in (
+        click.option(
+            "--slices",
+            type=click.IntRange(1),
+            help="Check only one of this many slices of the records, by the time.",
+        ),
+        click.option(
+            "--every",
+            type=above_zero,
+            default=3600,
+            show_default=True,
+            metavar="SECONDS",
+            help="The next slice has its turn after this many seconds.",
+        ),
+        click.option(
+            "--settled",
+            type=seconds,
+            default=3600,
+            show_default=True,
+            metavar="SECONDS",
+            help="Leave out orders opened in the last seconds, which may be in progress.",
+        ),
+        click.option(
+            "--limit",
+            type=click.IntRange(1),
+            default=1_000_000,
+            show_default=True,
+            help="Entities of the slice that are read, at most.",
+        ),
+        click.option(
+            "--seconds",
+            type=above_zero,
+            default=900,
+            show_default=True,
+            help="Read the slice for at most this many seconds.",
+        ),
+        click.option(
+            "--linger",
+            type=seconds,
+            default=0,
+            metavar="SECONDS",
+            help="Serve the slice's metrics this long, if there is a METRICS_PORT.",
+        ),
+        click.option(
+            "--metrics-port",
+            type=click.IntRange(1, 65535),
+            envvar="METRICS_PORT",
+            help="Port of the slice's metrics.",
+        ),
+        click.option(
+            "--host", default=LOOPBACK, envvar="HOST", show_default=True, help="Address of the port."
+        ),
+    ):
+        command = option(command)
+    return command
+
+
 @click.command()
 @options.wait("Retry for up to this many seconds until all records agree.")
+@_slicing
 @options.suite
-def audit(wait: float, run_dir: Path) -> None:
-    """Check that the records of all services agree, and that no outbox holds an event; exit 1 if not."""
+def audit(
+    wait: float,
+    run_dir: Path,
+    slices: int | None,
+    linger: float,
+    metrics_port: int | None,
+    host: str,
+    **limits: Any,
+) -> None:
+    """Check that the records of all services agree, and that no outbox holds an event; exit 1 if not.
+
+    With --slices, for a schedule: check the orders of one slice, each by its own records.
+    """
+    if slices is not None:
+        with serve_metrics("audit", host, metrics_port) as metrics:
+            asyncio.run(_audit_slice(SliceOptions(slices, wait=wait, **limits), run_dir, metrics, linger))
+        return
     report = asyncio.run(_run_until_balanced(audits_of(options.project()), wait, run_dir))
     for line in report.summary:
         echo(line)
@@ -30,6 +115,22 @@ def audit(wait: float, run_dir: Path) -> None:
     if report.problems:
         sys.exit(1)
     echo("everything balances", colour="green")
+
+
+async def _audit_slice(options_: SliceOptions, run_dir: Path, metrics: Metrics, linger: float) -> None:
+    async with open_tables(run_dir) as tables:
+        reports = await audit_slice(tables, audits_of(options.project()), options_, Runtime())
+    record(metrics, reports)
+    for line in lines(reports):
+        echo(line)
+    for report in reports:
+        for problem in chain.from_iterable(report.problems.values()):
+            echo(problem, colour="red")
+    if metrics.enabled:
+        await asyncio.sleep(linger)
+    if any(report.problems or report.stopped_after is not None for report in reports):
+        sys.exit(1)
+    echo("the slice balances", colour="green")
 
 
 def audits_of(project: Project) -> dict[str, Audit]:
