@@ -13,6 +13,7 @@ from pathlib import Path
 from bench import endurance, scenarios
 from bench.facts import describe, facts, was_busy
 from bench.figures import as_run, draw, show, store
+from bench.followers import followers
 from bench.growth import Growth
 from bench.ladder import RATES, RUNG_SECONDS, Ladder, climb, summary
 from bench.releases import draw_releases, keep
@@ -93,7 +94,7 @@ async def _measured(backend: str, selected: str, ladder: Ladder) -> BenchRun:
             return run
         await _in_full(run)
     # Each on a new backend, because the emulators keep all data in memory.
-    for scenario in (lambda each: _climbing(each, ladder), _growing, _soaking):
+    for scenario in (lambda each: _climbing(each, ladder), _followed, _growing, _soaking):
         async with _backend(backend) as environ:
             await scenario(replace(run, environ=environ))
     return run
@@ -103,6 +104,11 @@ async def _climbing(run: BenchRun, ladder: Ladder) -> None:
     await scenarios.warm(run)
     async with run.suite() as suite:
         await climb(run, suite, ladder)
+
+
+async def _followed(run: BenchRun) -> None:
+    await scenarios.warm(run)
+    await _stage(run, followers(run))
 
 
 async def _growing(run: BenchRun) -> None:

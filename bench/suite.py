@@ -84,13 +84,13 @@ class RunningSuite:
 
     async def backlog(self) -> Queued:
         """Return the entries of the suite's queues."""
-        async with self._tables() as tables:
+        async with self.tables() as tables:
             return queued(await load_backlog(tables, time.time()))
 
     async def settled(self, timeout_seconds: float) -> None:
         """Wait until the suite's queues are empty, or the timeout has passed."""
         loop, empty = asyncio.get_running_loop(), False
-        async with self._tables() as tables:
+        async with self.tables() as tables:
             deadline = loop.time() + timeout_seconds
             while not empty and loop.time() < deadline:
                 empty = queued(await load_backlog(tables, time.time())) == Queued()
@@ -99,7 +99,7 @@ class RunningSuite:
     async def audited(self) -> None:
         """Wait until everything balances. Raises AssertionError if it does not in time."""
         found = ["not checked yet"]
-        async with self._tables() as tables:
+        async with self.tables() as tables:
             deadline = asyncio.get_running_loop().time() + AUDIT_TIMEOUT_SECONDS
             while found and asyncio.get_running_loop().time() < deadline:
                 found = problems(await load_records(tables))
@@ -107,7 +107,8 @@ class RunningSuite:
         if found:
             raise AssertionError("\n".join(["the suite does not balance:", *found[:20]]))
 
-    def _tables(self) -> AbstractAsyncContextManager[Tables]:
+    def tables(self) -> AbstractAsyncContextManager[Tables]:
+        """Open the suite's tables."""
         return open_tables(Path(), {**os.environ, **self.environ, **self._direct})
 
 
