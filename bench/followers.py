@@ -1,4 +1,4 @@
-"""What orders cost the gateway while it streams other ones to their followers."""
+"""Measure what orders cost the gateway while it streams other ones to their followers."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence

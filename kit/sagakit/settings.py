@@ -181,7 +181,7 @@ class BackendSettings:
     """SQLite file; must be set for `embedded`. All services use the same."""
     calls_in_flight: Annotated[int, variable("DATABASE_CALLS_IN_FLIGHT", low=0, high=100)] = 0
     """Lookups, and likewise commits, that a process has in flight; further ones share the next call. 0: 1 on
-    the emulators and for `embedded`, 8 on Datastore."""
+    the emulators and for `embedded`, 4 on Datastore."""
     commit_mutations: Annotated[int, variable("DATABASE_COMMIT_MUTATIONS", low=1, high=500)] = 25
     """Entities that transactions which share a commit write together. The Datastore emulator takes 25."""
 

@@ -53,7 +53,7 @@ async def open_backend(settings: BackendSettings, runtime: Runtime) -> AsyncIter
 def _limits(settings: BackendSettings) -> BatchLimits:
     on_datastore = settings.backend == "gcp" and not settings.datastore_emulator
     return BatchLimits(
-        settings.calls_in_flight or (8 if on_datastore else 1), mutations=settings.commit_mutations
+        settings.calls_in_flight or (4 if on_datastore else 1), mutations=settings.commit_mutations
     )
 
 
