@@ -1,6 +1,6 @@
 """`python -m tests.simulation`: run simulations until `--sagas` sagas have ended, or one run fails.
 
-It fails, too, if the runs together never reached something that `reached.MUST_REACH` names.
+From REACHING_SAGAS on it fails, too, if the runs together never reached what `reached.MUST_REACH` names.
 """
 
 import argparse
@@ -9,7 +9,7 @@ import time
 from random import SystemRandom
 
 from sagakit.testing.campaign import Campaign
-from tests.simulation.worlds import CAMPAIGN
+from tests.simulation.worlds import CAMPAIGN, REACHING_SAGAS
 
 
 def main() -> None:
@@ -31,7 +31,7 @@ def main() -> None:
     done = f"{campaign.sagas} sagas in {campaign.runs} worlds in {seconds:.0f} s"
     print(f"{done}, {campaign.deliveries} deliveries, {campaign.kills} kills: everything balances")
     print(", ".join(f"{status} {count}" for status, count in sorted(campaign.counts.items())))
-    if options.world is None and campaign.unreached:
+    if campaign.sagas >= REACHING_SAGAS and campaign.unreached:
         print(campaign.unreached_report())
         sys.exit(1)
 

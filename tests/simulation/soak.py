@@ -24,7 +24,7 @@ from sagakit.testing.scenario import Outcome
 from sagakit.testing.simulation import Failure, Simulation
 from tests.simulation import tally
 from tests.simulation.tally import SEEDS, Tally
-from tests.simulation.worlds import CAMPAIGN
+from tests.simulation.worlds import CAMPAIGN, REACHING_SAGAS
 
 SAVE_SECONDS = 60.0
 """How often what was done is written."""
@@ -163,10 +163,10 @@ def _verdict(soak: Soak) -> int:
     """Print what is wrong; return the exit status."""
     for path in soak.failures:
         print(f"kept: {path}")
-    is_long = soak.done.sagas >= 10_000
-    if is_long and soak.campaign.unreached:
-        print(soak.campaign.unreached_report())
-    return int(bool(soak.failures) or (is_long and bool(soak.campaign.unreached)))
+    unreached = soak.campaign.unreached_report() if soak.done.sagas >= REACHING_SAGAS else ""
+    if unreached:
+        print(unreached)
+    return int(bool(soak.failures or unreached))
 
 
 if __name__ == "__main__":

@@ -40,5 +40,7 @@ def _drawn_faults(faults: ShopFaults, random: Random) -> ShopFaults:
     )
 
 
+REACHING_SAGAS = 10_000
+"""Sagas within which a campaign must reach everything; fewer reach it by chance."""
 CAMPAIGN = Simulation(TOPOLOGY, BUILDERS, Shop, ShopFaults(), must_reach=MUST_REACH, draw=drawn)
 """The simulation that `make simulate` runs."""
