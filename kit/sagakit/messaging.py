@@ -3,6 +3,7 @@
 import asyncio
 from contextlib import suppress
 from functools import partial
+from typing import Protocol
 
 from sagakit.backends import Backend
 from sagakit.bus import subscription_name
@@ -21,6 +22,7 @@ from sagakit.tables import Key
 from sagakit.tasks import Tasks
 from sagakit.telemetry.recorder import recorder_of
 
+CALLS_DRAIN_TIMEOUT_SECONDS = 8.0
 EVENTS_DRAIN_TIMEOUT_SECONDS = 8.0
 OUTBOX_DRAIN_TIMEOUT_SECONDS = 5.0
 STALL_TIMEOUT_SECONDS = 60.0
@@ -121,6 +123,28 @@ class Messaging:
         await self._tables.lookup([Key(self._inbox.kind, "health-check")])
         for check in self.service.health_checks:
             await check()
+
+
+class Server(Protocol):
+    """The server of a service's RPCs."""
+
+    async def set_serving(self, serving: bool) -> None:
+        """Report whether calls may be sent here."""
+
+    async def stop(self, grace_seconds: float) -> None:
+        """Accept no more calls, and wait for those in flight; cancel those that take longer."""
+
+
+async def drain(server: Server, messaging: Messaging, delay_seconds: float) -> None:
+    """Finish what is in flight, calls and events, and publish what they have committed.
+
+    `delay_seconds`: how long calls are still accepted, until clients know that they are to be sent elsewhere.
+    """
+    await server.set_serving(False)
+    await asyncio.sleep(delay_seconds)
+    messaging.stop()
+    await server.stop(CALLS_DRAIN_TIMEOUT_SECONDS)
+    await messaging.drained()
 
 
 def _check_topics(service: Service, settings: ServiceSettings) -> None:

@@ -19,7 +19,7 @@ from sagakit.descriptors import connections_within
 from sagakit.errors import Unavailable
 from sagakit.grpc.server import MAX_CONNECTIONS, GrpcServer
 from sagakit.grpc.tracing import TracingServerInterceptor
-from sagakit.messaging import Messaging
+from sagakit.messaging import Messaging, drain
 from sagakit.observer import Observer
 from sagakit.runtime import Runtime
 from sagakit.service import ServiceFactory
@@ -32,7 +32,6 @@ from sagakit.telemetry.tracing import open_tracer
 
 log = structlog.get_logger()
 
-CALLS_DRAIN_TIMEOUT_SECONDS = 8.0
 PROGRESS_CHECK_INTERVAL_SECONDS = 5.0
 START_CHECK_INTERVAL_SECONDS = 1.0
 """How often the subscriptions are checked until all were good once."""
@@ -138,7 +137,7 @@ class Process:
             log.error("draining after a failure", error=repr(error))
             raise
         finally:
-            await self._drain()
+            await drain(self.server, self._messaging, self._drain_delay_seconds)
             messaging.cancel()
             await asyncio.gather(messaging, return_exceptions=True)
             log.info("stopped")
@@ -164,13 +163,6 @@ class Process:
             if (before is None) != (stalled is None):
                 await self.server.set_serving(stalled is None)
                 log.error("stalled", reason=stalled) if stalled else log.info("recovered")
-
-    async def _drain(self) -> None:
-        await self.server.set_serving(False)
-        await asyncio.sleep(self._drain_delay_seconds)
-        self._messaging.stop()
-        await self.server.stop(CALLS_DRAIN_TIMEOUT_SECONDS)
-        await self._messaging.drained()
 
 
 def _authentication(

@@ -5,8 +5,11 @@ from collections.abc import Iterator
 from contract.topology import TOPOLOGY
 from sagakit.backends.gcp.pubsub import CLOSE_TIMEOUT_SECONDS
 from sagakit.grpc.server import MAX_CONNECTION_AGE_SECONDS
-from sagakit.messaging import EVENTS_DRAIN_TIMEOUT_SECONDS, OUTBOX_DRAIN_TIMEOUT_SECONDS
-from sagakit.run import CALLS_DRAIN_TIMEOUT_SECONDS
+from sagakit.messaging import (
+    CALLS_DRAIN_TIMEOUT_SECONDS,
+    EVENTS_DRAIN_TIMEOUT_SECONDS,
+    OUTBOX_DRAIN_TIMEOUT_SECONDS,
+)
 from sagakit.telemetry.tracing import FLUSH_TIMEOUT_SECONDS
 from services.gateway.server import REQUESTS_END_SECONDS
 from tests.support.manifests import Document, Manifests, Workload

@@ -34,6 +34,8 @@ class Observer:
         self.problems: list[str] = []
         self.new_events: Counter[str] = Counter()
         """Deliveries of events with a status that this version does not know, by what became of them."""
+        self._dead_letters: set[tuple[str, str]] = set()
+        """(subscription, eventid): it is acknowledged next as a dead letter, and was not applied."""
         self._failed: set[tuple[str, str]] = set()
         """(service, orderid): the service has acknowledged that the order failed."""
         self._replies: dict[tuple[str, str], str] = {}
@@ -49,12 +51,22 @@ class Observer:
             if not isinstance(mutation, Delete):
                 self._written(mutation.key, mutation.entity, new=isinstance(mutation, Insert))
 
+    def dead_lettered(self, messages: Sequence[Message]) -> None:
+        """Note that services have published dead letters."""
+        for each in messages:
+            where = each.attributes["dead_letter_subscription"]
+            self._dead_letters.add((where, each.attributes.get("eventid", "")))
+
     def acknowledged(self, subscription: str, message: Message, attempt: int | None) -> None:
         """Note that a service has processed a message.
 
         `attempt`: the number of the delivery; None: its process knows NEW_STATUS.
         """
         service = subscription.partition("-")[0]
+        dead_letter = (subscription, message.attributes.get("eventid", ""))
+        if dead_letter in self._dead_letters:
+            self._dead_letters.discard(dead_letter)
+            return
         if message.attributes.get("type") != ORDER_TICKET:
             return
         try:

@@ -49,6 +49,10 @@ from services.stock import usecases as stock_usecases
 from services.stock.inventory import REFUSED, RELEASED, RESERVED
 from services.stock.storage import RESERVATION, reservation_key
 from services.stock.usecases import UseCases as Stock
+from tests.simulation import (  # noqa: F401  they register their own
+    planted_operation_bugs,
+    planted_partition_bugs,
+)
 from tests.simulation.bug import BUGS, Bug, Planted, bug
 from tests.simulation.faults import FORGING, MIXED, NO_MESSAGE_LOSS, PAYMENT_DIES, UNRELIABLE
 from tests.simulation.observer import OUTBOXES

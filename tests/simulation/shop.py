@@ -27,6 +27,7 @@ from sagakit.errors import FailedPrecondition
 from sagakit.events import Event
 from sagakit.tables import Update
 from sagakit.testing.backends import Commit
+from sagakit.testing.defects import POISONED
 from sagakit.testing.process import SimulatedProcess
 from sagakit.testing.scenario import Outcome, Scenario
 from sagakit.testing.simulation import Simulation
@@ -35,13 +36,19 @@ from services.purchase.storage import CART, TICKET, to_ticket
 from tests.simulation.faults import ShopFaults
 from tests.simulation.habits import USUAL, Habits, Shopkeeper
 from tests.simulation.observer import Observer
+from tests.simulation.operator import Operator
 from tests.simulation.reached import Places
 from tests.simulation.releases import observed
 from tests.support.ledger import differences
-from tests.support.newer_release import NewerRelease, lost_properties
+from tests.support.newer_release import NEW_STATUS, NewerRelease, lost_properties
 from tests.support.suite import BUILDERS
 
+MAX_LATE_SECONDS = 120.0
+"""How late a client repeats a call at most: while its idempotency key is remembered, see `OPERATED`."""
 FORGED = "forged-"
+
+Calls = Sequence[tuple[str, Any]]
+"""Names of RPCs, with their requests."""
 
 
 def shop(
@@ -74,24 +81,35 @@ class Shop(Scenario):
         """The clients' own record: the items of each order, by its orderid."""
         self._rejected = 0
         """Cancellations that came too late."""
+        self.operator = Operator(world)
 
     def connect(self, process: SimulatedProcess, backend: Backend) -> Backend:
-        """Every other replica is of the newer release."""
-        return observed(backend, process.service, self.observer, self._newer if process.replica else None)
+        """Every other replica is of the newer release; a rolling restart brings the other one, or it back."""
+        is_newer = (process.replica + process.drains) % 2
+        return observed(backend, process.service, self.observer, self._newer if is_newer else None)
 
     async def prepare(self) -> None:
         await self._shopkeeper.offer()
 
     def injections(self) -> Sequence[Coroutine[Any, Any, None]]:
-        return [self._shopkeeper.change_items(), self._shopkeeper.disturb_provider()]
+        return [
+            self._shopkeeper.change_items(),
+            self._shopkeeper.disturb_provider(),
+            self.operator.redrive_at_times(self._faults.redrives_per_minute),
+        ]
 
     def describe(self) -> str:
         return str(self._habits)
 
     async def client(self, number: int) -> None:
-        orderid = await self._order(f"cart-{number}", self._habits.basket(self.world.random))
+        basket = self._habits.basket(self.world.random)
+        calls, responses = _calls(f"cart-{number}", basket), []
+        orderid = await self._order(basket, calls, responses)
         if self.world.happens(self._habits.canceled):
             await self._cancel(orderid)
+        if self.world.fails("late_repeats"):
+            await asyncio.sleep(self.world.random.uniform(0, MAX_LATE_SECONDS))
+            await self._repeat(calls, responses)
 
     def committed(self, commit: Commit) -> Iterable[str]:
         self._places.committed(commit)
@@ -113,22 +131,28 @@ class Shop(Scenario):
 
     def published(self, topic: str, messages: Sequence[Message]) -> None:
         """Forge a report about each new order, now and then, which only payment may publish."""
+        if topic == TOPOLOGY.dead_letter_topic:
+            self.observer.dead_lettered(messages)
         if topic == TOPOLOGY.topics["purchase"] and self.world.faults == self._faults:
             forged = [*filter(None, map(self._forge, messages))]
             self.world.broker.publish(TOPOLOGY.topics["delivery"], forged)
 
     def expects(self, dead_letter: Message) -> bool:
-        """Forgeries are rejected."""
+        """Forgeries are rejected, and this version's operator cannot verify a newer one's status."""
+        if NEW_STATUS.encode() in dead_letter.data:
+            return True
         attributes = dead_letter.attributes
         reason = attributes.get("dead_letter_reason", "")
-        return attributes["eventid"].startswith(FORGED) and reason.startswith(NOT_PUBLISHED_BY)
+        is_forged = attributes.get("eventid", "").startswith(FORGED)
+        return is_forged and (reason.startswith(NOT_PUBLISHED_BY) or reason in {POISONED, ""})
 
     async def problems(self) -> Iterable[str]:
         records = await load_records(self.world.connect("audit").tables)
         statuses = Counter(str(order.ticket) for order in records.orders.values())
         rejected = Counter({"cancellation rejected": self._rejected})
-        self.world.counts = statuses + rejected + self.observer.new_events
-        return [*await self.record_problems(records), *self.client_problems()]
+        unverified = await self.operator.redrive() if self._faults.redrives_per_minute else []
+        self.world.counts = statuses + rejected + self.observer.new_events + self.operator.redriven
+        return [*await self.record_problems(records), *self.client_problems(), *unverified]
 
     async def record_problems(self, records: Records) -> list[str]:
         """Return what is wrong in the records of the services."""
@@ -161,29 +185,28 @@ class Shop(Scenario):
                 ticket = to_ticket(each.key.name, each.entity)
                 status = self.world.random.choice([RESERVED, PAID])
                 message = TicketMessage(ticket.orderid, status, ticket.items, 100)
-                event = ticket_event(message, self.world.new_id(), self.world.now())
+                eventid = f"{FORGED}{self.world.new_id()}"
+                event = ticket_event(message, eventid, self.world.now())
                 self._places.published(event.eventid, ticket.orderid, status)
                 self.world.broker.publish(TOPOLOGY.topics["stock"], [event.to_message()])
 
-    async def _order(self, cartid: str, basket: Mapping[str, int]) -> str:
-        """Place an order. Each call has an idempotency key and is retried until it succeeds."""
-        calls = _calls(cartid, basket)
-        responses = []
+    async def _order(self, basket: Mapping[str, int], calls: Calls, responses: list[Any]) -> str:
+        """Place an order, and note each response. Each call is retried until it succeeds."""
         for number, (method, request) in enumerate(calls):
             request.commandid = str(number)
             responses.append(await self._call(method, request))
-            await self._maybe_repeat(calls[: number + 1], responses)
+            if self.world.happens(self._habits.repeated):
+                await self._repeat(calls[: number + 1], responses)
         orderid = str(responses[-1].order_ticket.orderid)
         self._accepted[orderid] = basket
         return orderid
 
-    async def _maybe_repeat(self, calls: Sequence[tuple[str, Any]], responses: Sequence[Any]) -> None:
+    async def _repeat(self, calls: Calls, responses: Sequence[Any]) -> None:
         """Check that a repeated call returns the first response and changes nothing."""
-        if self.world.happens(self._habits.repeated):
-            number = self.world.random.randrange(len(calls))
-            self.world.reached[f"{calls[number][0]} is repeated"] += 1
-            if await self._call(*calls[number]) != responses[number]:
-                self.world.problems.append(f"a repeated {calls[number][0]} returned another response")
+        number = self.world.random.randrange(len(calls))
+        self.world.reached[f"{calls[number][0]} is repeated"] += 1
+        if await self._call(*calls[number]) != responses[number]:
+            self.world.problems.append(f"a repeated {calls[number][0]} returned another response")
 
     async def _cancel(self, orderid: str) -> None:
         # Soon, or when orders that no fault delayed are final.
@@ -194,10 +217,11 @@ class Shop(Scenario):
         except FailedPrecondition:
             self._rejected += 1
         else:
-            await self._maybe_repeat([("CancelOrder", request)], [response])
+            if self.world.happens(self._habits.repeated):
+                await self._repeat([("CancelOrder", request)], [response])
 
 
-def _calls(cartid: str, basket: Mapping[str, int]) -> list[tuple[str, Any]]:
+def _calls(cartid: str, basket: Mapping[str, int]) -> Calls:
     """Return the RPCs that order the basket: names, with their requests."""
     calls: list[tuple[str, Any]] = [("CreateCart", purchase_pb2.CreateCartRequest(cartid=cartid))]
     unwanted = {"cartid": cartid, "itemid": "unwanted"}

@@ -1,18 +1,25 @@
 """Hundreds of sagas under injected faults; and planted bugs, each of which the simulation must find."""
 
+from dataclasses import replace
+
 import pytest
 
+from contract.topology import TOPOLOGY
+from sagakit.inbox import inbox_kind
 from tests.simulation.bug import Bug
 from tests.simulation.faults import (
     FORGING,
     MIXED,
     NO_MESSAGE_LOSS,
+    OPERATED,
     PAYMENT_DIES,
     SKEWED,
+    STRICKEN,
     UNRELIABLE,
     VERY_SKEWED,
 )
 from tests.simulation.planted_bugs import BUGS
+from tests.simulation.planted_operation_bugs import WITHOUT_LOSS
 from tests.simulation.shop import simulate
 
 RUN_SAGAS = 250
@@ -23,8 +30,8 @@ BUG_RUNS = ((RUN_SAGAS, 4), (120, 8))
 @pytest.mark.parametrize("seed", range(2))
 @pytest.mark.parametrize(
     "faults",
-    [UNRELIABLE, SKEWED, VERY_SKEWED, FORGING, MIXED, PAYMENT_DIES],
-    ids=["unreliable", "skewed", "very-skewed", "forging", "mixed", "payment-dies"],
+    [UNRELIABLE, SKEWED, VERY_SKEWED, FORGING, MIXED, PAYMENT_DIES, OPERATED, STRICKEN],
+    ids=["unreliable", "skewed", "very-skewed", "forging", "mixed", "payment-dies", "operated", "stricken"],
 )
 def test_every_saga_ends_and_everything_balances(faults, seed: int):
     outcome = simulate(seed, RUN_SAGAS, faults)
@@ -40,7 +47,7 @@ def test_without_message_loss_no_reminders_are_needed(seed: int):
     assert simulate(seed, RUN_SAGAS, NO_MESSAGE_LOSS, reminders=False).problems == []
 
 
-@pytest.mark.parametrize("faults", [UNRELIABLE, MIXED], ids=["unreliable", "mixed"])
+@pytest.mark.parametrize("faults", [OPERATED, STRICKEN], ids=["operated", "stricken"])
 def test_a_seed_replays_a_run_exactly(faults):
     digests = {simulate(7, 100, faults).digest for _ in range(3)}
     other = simulate(8, 100, faults).digest
@@ -55,6 +62,21 @@ def test_statuses_of_a_newer_release_are_applied_by_its_replicas_or_acknowledged
     assert outcome.problems == []
     assert outcome.counts["applied"] > 10
     assert outcome.counts["acknowledged"], "no service was without a replica that knows the status"
+
+
+def test_operators_redrive_and_restart_and_what_expires_is_deleted():
+    outcome = simulate(4, RUN_SAGAS, OPERATED)
+
+    assert outcome.problems == []
+    assert outcome.drains > 30
+    assert outcome.counts["redriven"] > 10
+    assert set(outcome.expired) >= {inbox_kind(service) for service in TOPOLOGY.names}
+
+
+def test_without_message_loss_what_a_defect_made_a_dead_letter_is_only_redriven():
+    outcome = simulate(1, RUN_SAGAS, replace(WITHOUT_LOSS, poisoned=0.1), reminders=False)
+
+    assert outcome.problems == []
 
 
 @pytest.mark.parametrize("bug", BUGS, ids=lambda bug: bug.name)

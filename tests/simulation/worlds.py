@@ -1,8 +1,10 @@
 """The worlds of the shop's campaign: each run draws its own from its seed."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from random import Random
+from typing import Any
 
 from contract.topology import TOPOLOGY
 from sagakit.testing import draw_world
@@ -27,10 +29,31 @@ def drawn(simulation: Simulation, random: Random) -> Simulation:
     )
 
 
+OPERATORS: Mapping[str, Any] = {
+    "drains_per_minute": 12.0,
+    "poisoned": 0.02,
+    "delivery_attempts": 25,
+    "redrives_per_minute": 3.0,
+    "expiry_speedup": 14_400.0,
+    "late_repeats": 0.1,
+}
+MISFORTUNES: Mapping[str, Any] = {
+    "loses_replicas": True,
+    "clogs_per_minute": 10.0,
+    "clock_drift": 0.01,
+    "clock_jumps_per_minute": 6.0,
+}
+
+
 def _drawn_faults(faults: ShopFaults, random: Random) -> ShopFaults:
     if random.random() < 0.15:
         # Payment dies and loses its messages after a commit of its provider, before it records it.
         faults = replace(faults, emptied=0.3, emptied_kind=LEDGER)
+    if random.random() < 0.35:
+        # Operators restart and redrive, and what expires does so within minutes.
+        faults = replace(faults, **OPERATORS)
+    if random.random() < 0.35:
+        faults = replace(faults, **MISFORTUNES)
     return replace(
         faults,
         missing_seconds=random.choice([1, 5, 20]),

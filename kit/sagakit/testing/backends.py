@@ -10,9 +10,11 @@ from sagakit.bus import Delivery, Message
 from sagakit.errors import Contention, OutcomeUnknown, Unavailable
 from sagakit.events import Event
 from sagakit.outbox import outbox_kind
-from sagakit.tables import DUE, Entity, Insert, Key, Mutation, Row
+from sagakit.tables import DUE, Delete, Entity, Insert, Key, Mutation, Row
 from sagakit.testing.broker import MemoryPull, Transport
 from sagakit.testing.bus import MemoryBus
+from sagakit.testing.edges import Edge, Edges
+from sagakit.testing.expiry import Expiries
 from sagakit.testing.tables import MemoryTables
 
 if TYPE_CHECKING:
@@ -49,8 +51,9 @@ class Commit:
 class IndexedTables(MemoryTables):
     """Tables with an index of the property `due`, which sweepers query all the time."""
 
-    def __init__(self) -> None:
+    def __init__(self, expiries: Expiries) -> None:
         super().__init__()
+        self.expiries = expiries
         self._due: dict[str, dict[str, str]] = {}
 
     def find_due(self, kind: str, start: str, end: str, limit: int) -> list[tuple[Key, Row]]:
@@ -64,6 +67,7 @@ class IndexedTables(MemoryTables):
 
     def _put(self, key: Key, entity: Entity | None) -> None:
         super()._put(key, entity)
+        self.expiries.put(key, entity)
         index = self._due.setdefault(key.kind, {})
         index.pop(key.name, None)
         if entity is not None and entity.get(DUE) is not None:
@@ -77,6 +81,7 @@ class FaultyTables:
         """`process`: None: an operator's, which does not die."""
         self.world = world
         self.process = process
+        self._edges = Edges() if process is None else process.edges
 
     async def lookup(self, keys: Sequence[Key]) -> dict[Key, Row]:
         await self._call()
@@ -98,6 +103,7 @@ class FaultyTables:
             world.committed(Commit(self.process.service, mutations, before, self.process.name))
         await self._maybe_die({mutation.key.kind for mutation in mutations})
         await asyncio.sleep(faults.latency(world.random))
+        await self._response()
         if world.fails("unknown_applied"):
             self._tell("gets no response to its commit", mutations)
             raise OutcomeUnknown("the response was lost")
@@ -110,13 +116,28 @@ class FaultyTables:
         return self.world.tables.find_page(kind, after, limit)
 
     async def expire(self, now: float, limit: int) -> int:
-        return 0
+        expiries = self.world.tables.expiries
+        if not expiries.speedup:
+            return 0
+        await self._call()
+        expired = expiries.past(now, limit)
+        self.world.tables.apply([Delete(key) for key in expired])
+        self.world.expired.update(key.kind for key in expired)
+        self.world.reached["fault expiry_speedup"] += len(expired)
+        return len(expired)
 
     async def _call(self) -> None:
         await asyncio.sleep(self.world.faults.latency(self.world.random))
         await self._maybe_die(set())
+        await self._edges.passed(Edge.STORE)
         if self.world.fails("unavailable"):
             raise Unavailable("the database is unavailable")
+
+    async def _response(self) -> None:
+        try:
+            await self._edges.passed(Edge.STORE)
+        except Unavailable as error:
+            raise OutcomeUnknown(str(error)) from None
 
     async def _maybe_die(self, kinds: set[str]) -> None:
         """Let the process die here; `kinds`: of what it has committed."""
@@ -170,16 +191,23 @@ class FaultyTransport(Transport):
 class FaultyBus(MemoryBus):
     """One process's connection to the broker."""
 
-    def __init__(self, world: "World", name: str) -> None:
+    def __init__(self, world: "World", name: str, edges: Edges | None = None) -> None:
+        """`edges`: those of the process; None: of a client or operator, which are never clogged."""
         super().__init__(world.broker)
         self.world = world
         self.name = name
+        self._edges = edges or Edges()
+
+    @property
+    def is_cut_off(self) -> bool:
+        return self.frozen or self._edges.is_clogged(Edge.BROKER)
 
     async def publish(self, topic: str, messages: Sequence[Message]) -> None:
         world = self.world
         await self._call()
         world.published(self.name, topic, messages)
         await asyncio.sleep(world.faults.latency(world.random))
+        await self._edges.passed(Edge.BROKER)
         if world.fails("publish_unknown"):
             raise Unavailable("the broker's response was lost")
 
@@ -195,6 +223,7 @@ class FaultyBus(MemoryBus):
 
     async def _call(self) -> None:
         await asyncio.sleep(self.world.faults.latency(self.world.random))
+        await self._edges.passed(Edge.BROKER)
         if self.broker.unavailable or self.world.fails("unavailable"):
             raise Unavailable("the broker is unavailable")
 

@@ -62,6 +62,9 @@ class MemoryDelivery:
     def _settle(self, *, done: bool) -> None:
         if self._settled or not self._pull.alive:
             return
+        if self._pull.connection.is_cut_off:
+            self._pull.connection.held.append(lambda: self._settle(done=done))
+            return
         self._settled = True
         self._pull.capacity += 1
         if not self._redelivered:
@@ -76,7 +79,7 @@ class MemoryDelivery:
         """Renew the lease, as the process's client does while it runs."""
         if self._settled:
             return
-        if self._pull.alive and not self._pull.connection.frozen:
+        if self._pull.alive and not self._pull.connection.is_cut_off:
             self._renew()
         else:
             self._redelivered = True
@@ -89,9 +92,20 @@ class Connection:
     def __init__(self, broker: "MemoryBroker") -> None:
         self.broker = broker
         self.frozen = False
-        """Whether the process is stopped: its leases end, and it receives nothing."""
+        """Whether the process is stopped."""
         self.held: list[Callable[[], None]] = []
-        """The deliveries to the frozen process."""
+        """Deliveries, and their settling, that wait until the process is reached again."""
+
+    @property
+    def is_cut_off(self) -> bool:
+        """Whether nothing gets through: leases end, and nothing is received."""
+        return self.frozen
+
+    def resume(self) -> None:
+        """Let through what was held."""
+        held, self.held = self.held, []
+        for each in held:
+            each()
 
 
 class MemoryPull:
@@ -110,7 +124,7 @@ class MemoryPull:
 
     def deliver(self, delivery: Delivery) -> None:
         """Call the receiver in the context of the process that pulls, not of the sender."""
-        if self.connection.frozen:
+        if self.connection.is_cut_off:
             self.connection.held.append(lambda: self.deliver(delivery))
         elif self.alive:
             self._context.copy().run(self._receive, delivery)

@@ -4,7 +4,15 @@ from dataclasses import dataclass, fields, replace
 from random import Random
 from typing import Any, Self
 
-PARAMETERS = {"latency_seconds", "emptied_kind", "missing_seconds", "down_seconds", "frozen_seconds"}
+PARAMETERS = {
+    "latency_seconds",
+    "emptied_kind",
+    "missing_seconds",
+    "down_seconds",
+    "frozen_seconds",
+    "delivery_attempts",
+    "clogged_seconds",
+}
 """The fields of FaultRates that say how a fault is, and not how often."""
 
 
@@ -56,8 +64,26 @@ class FaultRates:
     """How often a process stops for a while and then continues, spread evenly over all processes."""
     frozen_seconds: float = 30.0
     """Maximum duration of that: longer than a lease, so that another process gets its messages."""
+    drains_per_minute: float = 0.0
+    """How often a process is restarted as in a rolling restart: after what is in flight, as on SIGTERM."""
+    poisoned: float = 0.0
+    """A handler takes an event for one that it can never apply: a defect that makes a dead letter of it."""
+    delivery_attempts: int = 100
+    """Deliveries of a message before the broker makes a dead letter of it."""
+    expiry_speedup: float = 0.0
+    """How many times faster than in production entities expire; 0: they do not."""
     skew_seconds: float = 0.0
     """Maximum clock skew of a process, in either direction."""
+    clock_drift: float = 0.0
+    """How much faster or slower a process's clock runs at most, as a share."""
+    clock_jumps_per_minute: float = 0.0
+    """How often the wall clock of a process is set forward or back, within the maximum skew."""
+    clogs_per_minute: float = 0.0
+    """How often nothing gets through between a process and the database, the broker or its callers."""
+    clogged_seconds: float = 40.0
+    """Maximum duration of that: longer than any deadline."""
+    loses_replicas: bool = False
+    """One replica of each service that has several dies or freezes for good."""
 
     def latency(self, random: Random) -> float:
         """Return the latency of one call."""
@@ -70,10 +96,7 @@ class FaultRates:
 
     def calm(self) -> Self:
         """Return rates at which nothing fails."""
-        values = {each.name: getattr(self, each.name) for each in fields(self)}
-        calm: dict[str, Any] = {
-            name: 0.0 for name, each in values.items() if not isinstance(each, bool | str)
-        }
+        calm: dict[str, Any] = {each.name: 0.0 for each in fields(self) if each.type is float}
         return replace(self, **{**calm, "latency_seconds": 0.01})
 
     def __str__(self) -> str:

@@ -27,6 +27,10 @@ class Outcome:
     reached: Counter[str] = field(default_factory=Counter)
     """Names of what the run has reached, with counts."""
     kills: int = 0
+    drains: int = 0
+    """Processes that were restarted as in a rolling restart, and had the time to finish."""
+    expired: Counter[str] = field(default_factory=Counter)
+    """How many entities of each kind have expired."""
     deliveries: int = 0
     lost: int = 0
     """Messages that were delivered, and lost before they were acknowledged."""

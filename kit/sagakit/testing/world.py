@@ -16,6 +16,8 @@ from sagakit.outbox import outbox_kind
 from sagakit.tables import Insert, Mutation, Update
 from sagakit.testing.backends import Commit, FaultyBus, FaultyTables, FaultyTransport, IndexedTables
 from sagakit.testing.broker import MemoryBroker
+from sagakit.testing.expiry import Expiries
+from sagakit.testing.injections import injections
 from sagakit.testing.process import START, Died, SimulatedProcess
 from sagakit.testing.reached import TAKEN_OVER
 from sagakit.testing.scenario import Outcome
@@ -61,7 +63,9 @@ class World:
         """The scenario's figures."""
         self.reached: Counter[str] = Counter()
         """Names of what the run has reached, with counts; see `Simulation.must_reach`."""
-        self.tables = IndexedTables()
+        self.expired: Counter[str] = Counter()
+        """How many entities of each kind have expired."""
+        self.tables = IndexedTables(Expiries(self.now, self.faults.expiry_speedup))
         self.broker = MemoryBroker(FaultyTransport(self), self.random)
         self.at_least_once = simulation.at_least_once()
         self.story = Story(lambda: asyncio.get_running_loop().time()) if tell else None
@@ -205,10 +209,17 @@ class World:
         topology, broker = self.topology, self.broker
         broker.topics |= dict.fromkeys([*topology.all_topics(), *topology.foreign_topics.values()])
         for spec in topology.subscription_specs():
-            broker.ensure_subscription(replace(spec, ack_deadline_seconds=self.simulation.lease_seconds))
+            attempts = self.faults.delivery_attempts
+            leased = replace(spec, ack_deadline_seconds=self.simulation.lease_seconds)
+            broker.ensure_subscription(replace(leased, max_delivery_attempts=attempts))
 
     def _injections(self) -> list[Coroutine[Any, Any, None]]:
-        return [self._kill_processes(), self._freeze_processes(), self._break_broker()]
+        return [
+            self._kill_processes(),
+            self._freeze_processes(),
+            self._break_broker(),
+            *injections(self),
+        ]
 
     async def _kill_processes(self) -> None:
         while self.faults.kills_per_minute:
@@ -276,6 +287,8 @@ class World:
         outcome, broker = self._outcome, self.broker
         outcome.counts, outcome.reached = self.counts, self.reached
         outcome.deliveries, outcome.lost = broker.delivered, broker.lost
+        outcome.drains = sum(process.drains for process in self.processes)
+        outcome.expired = self.expired
         outcome.kills = sum(process.kills for process in self.processes)
         entities = [(key, row.entity) for key, row in sorted(self.tables.rows.items())]
         trace = (asyncio.get_running_loop().time(), outcome.deliveries, outcome.kills, entities)

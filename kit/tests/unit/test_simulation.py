@@ -12,76 +12,12 @@ from sagakit.consumer import Outcome
 from sagakit.errors import Poison
 from sagakit.events import Event
 from sagakit.service import Kit, Service
-from sagakit.store import Changes, Snapshot
-from sagakit.tables import Key
-from sagakit.testing import Commit, FaultRates, Scenario, Simulation, SimulationFailed, World
+from sagakit.testing import FaultRates, SimulationFailed, World
 from sagakit.testing.loop import Group, VirtualLoop, owner
 from sagakit.testing.simulation import play
 from sagakit.testing.swarm import EXTREME, draw_world
 from sagakit.topology import ServiceDeclaration, Topology
-
-TOPOLOGY = Topology(
-    (
-        ServiceDeclaration("orders", topic="orders", subscribes_to=("requests",)),
-        ServiceDeclaration("mailing", subscribes_to=("orders",)),
-    ),
-    foreign_topics={"requests": "requests"},
-)
-NOTHING = FaultRates().calm()
-
-
-def orders(kit: Kit) -> Service:
-    """Stores each order, and announces it. No reply is awaited."""
-
-    async def requested(event: Event) -> Outcome:
-        key = Key("Order", json.loads(event.body)["orderid"])
-        placed = Event(kit.runtime.new_id(), "order.Placed", event.body)
-        once = kit.inbox.once(
-            event.eventid,
-            lambda _: Changes(Outcome.APPLIED, {key: {"mails": 0}}, [placed]),
-            load=lambda _: Outcome.DUPLICATE,
-        )
-        return (await kit.store.transact([key], once)).result
-
-    return Service(handlers={"order.Requested": requested})
-
-
-def mailing(kit: Kit, *, uses_inbox: bool = True) -> Service:
-    """Counts the mails about each order."""
-
-    async def placed(event: Event) -> Outcome:
-        key = Key("Mail", json.loads(event.body)["orderid"])
-
-        def decide(found: Snapshot) -> Changes[Outcome]:
-            sent = (found.get(key) or {"n": 0})["n"]
-            return Changes(Outcome.APPLIED, {key: {"n": sent + 1}})
-
-        once = kit.inbox.once(event.eventid, decide, load=lambda _: Outcome.DUPLICATE)
-        return (await kit.store.transact([key], once if uses_inbox else decide)).result
-
-    return Service(handlers={"order.Placed": placed})
-
-
-class Mails(Scenario):
-    """Every order gets one mail."""
-
-    async def client(self, number: int) -> None:
-        body = json.dumps({"orderid": f"order-{number}"}).encode()
-        await self.world.publish("requests", Event(self.world.new_id(), "order.Requested", body))
-
-    def committed(self, commit: Commit) -> Iterable[str]:
-        for each in commit.mutations:
-            if each.key.kind == "Mail" and each.entity["n"] > 1:
-                yield f"{each.key.name} got {each.entity['n']} mails"
-
-    async def problems(self) -> Iterable[str]:
-        mails = self.world.tables.kind("Mail")
-        return [f"order-{n} got no mail" for n in range(self.world.sagas) if f"order-{n}" not in mails]
-
-
-MAILS = Simulation(
-    TOPOLOGY, {"orders": orders, "mailing": mailing}, Mails, unawaited=["mailing-service.orders"]
-)
+from tests.support.mails import MAILS, NOTHING, Mails, mailing
 
 
 def test_promises_are_kept_under_faults():
@@ -179,6 +115,69 @@ def test_nothing_fails_if_everything_is_switched_off():
     assert not [line for line in world.story.lines if line.who == "broker"]
 
 
+def test_rolling_restart_finishes_what_is_in_flight():
+    faults = replace(NOTHING, latency_seconds=0.1, drains_per_minute=60)
+
+    outcome = replace(MAILS, faults=faults).run(1, 100)
+
+    assert outcome.problems == []
+    assert outcome.drains > 60
+    assert outcome.deliveries == 200, "something was delivered again"
+
+
+def test_drained_process_that_dies_is_restarted_once():
+    class Dying(Mails):
+        def injections(self):
+            return [self._end()]
+
+        async def _end(self) -> None:
+            for _ in range(10):
+                await asyncio.sleep(2)
+                process = self.world.processes[0]
+                process.drain()
+                await asyncio.sleep(0)
+                process.crash()
+
+    faults = replace(NOTHING, latency_seconds=0.1, down_seconds=1)
+    outcome = replace(MAILS, scenario=Dying, faults=faults).run(1, 30)
+
+    assert outcome.problems == []
+    assert (outcome.kills, outcome.drains) == (10, 0)
+
+
+def test_events_that_a_handler_rejects_are_dead_letters():
+    outcome = replace(MAILS, faults=replace(NOTHING, poisoned=0.1)).run(1, 30)
+
+    assert any(each.endswith("dead letters: simulated-defect") for each in outcome.problems)
+    assert any(each.endswith("got no mail") for each in outcome.problems)
+
+
+def test_broker_gives_up_after_the_attempts_of_a_run():
+    faults = replace(NOTHING, ack_lost=0.5, delivery_attempts=1)
+
+    outcome = replace(MAILS, faults=faults).run(1, 30)
+
+    assert any(each.endswith("dead letters: too many attempts") for each in outcome.problems)
+
+
+def test_entities_expire_faster_than_in_production_and_no_earlier():
+    faults = replace(NOTHING, ack_lost=0.3, expiry_speedup=14_400)
+
+    outcome = replace(MAILS, faults=faults, interval_seconds=60).run(1, 60)
+
+    assert outcome.problems == []
+    assert outcome.expired["OrdersReceivedEvent"] > 10
+    assert outcome.expired["MailingReceivedEvent"] > 10
+
+
+def test_entity_that_expires_before_its_message_is_redelivered_is_found():
+    faults = replace(NOTHING, ack_lost=0.3, expiry_speedup=14_400 * 360)
+
+    outcome = replace(MAILS, faults=faults, interval_seconds=60).run(1, 60)
+
+    assert any("got 2 mails" in each for each in outcome.problems)
+
+
 async def counted(ticks: list[float]) -> None:
     while True:
         ticks.append(asyncio.get_running_loop().time())
@@ -261,14 +260,25 @@ def test_fault_that_is_off_is_not_counted(name: str):
     assert not replace(MAILS, faults=NOTHING).run(1, 30).reached[name]
 
 
+EVERYTHING = FaultRates(
+    drains_per_minute=6,
+    expiry_speedup=43_200,
+    skew_seconds=5,
+    clock_drift=0.01,
+    clock_jumps_per_minute=6,
+    clogs_per_minute=6,
+    loses_replicas=True,
+)
+
+
 def test_every_fault_is_counted():
     reached: Counter[str] = Counter()
     for seed in range(4):
-        world = World(replace(MAILS, faults=FaultRates(skew_seconds=5)), seed, 100)
+        world = World(replace(MAILS, faults=EVERYTHING, interval_seconds=6), seed, 100)
         reached.update(play(world).reached)
 
-    # Nothing replaces the messages of MAILS, so that none is dropped.
-    assert [name for name in FaultRates.names() if not reached[name]] == ["fault dropped"]
+    # Nothing replaces the messages of MAILS, so that none is dropped, and no handler is to fail.
+    assert [name for name in FaultRates.names() if not reached[name]] == ["fault dropped", "fault poisoned"]
 
 
 SWARM = replace(MAILS, draw=draw_world)
