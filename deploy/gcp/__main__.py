@@ -1,4 +1,7 @@
-"""Print, or with --execute run, the setup or teardown of a Google Cloud project: `python -m deploy.gcp`."""
+"""Print, or with --execute run, the setup or teardown of a Google Cloud project: `python -m deploy.gcp`.
+
+`python -m deploy.gcp preflight` checks what a deployment needs, and changes nothing.
+"""
 
 import os
 import subprocess
@@ -7,13 +10,14 @@ from collections.abc import Sequence
 
 import click
 
+from deploy.gcp import preflight
 from deploy.gcp.plan import NAME, Where, setup
 from deploy.gcp.steps import NUMBER, Argv, Step, gcloud, quoted
 from deploy.gcp.teardown import teardown
 
 
 @click.command()
-@click.argument("action", type=click.Choice(["setup", "teardown"]))
+@click.argument("action", type=click.Choice(["setup", "teardown", "preflight"]))
 @click.option("--project", required=True, envvar="PROJECT_ID", help="The project's id.")
 @click.option("--region", required=True, envvar="REGION", help="Region of database, images and cluster.")
 @click.option("--network", default="default", show_default=True, help="The cluster's network.")
@@ -33,6 +37,7 @@ from deploy.gcp.teardown import teardown
     help="The database that the services use; name the new one after a restore.",
 )
 @click.option("--with-data", is_flag=True, help="With teardown: delete the database, too.")
+@click.option("--tag", default="dev", envvar="TAG", show_default=True, help="Of the images, for preflight.")
 @click.option("--execute", is_flag=True, envvar="EXECUTE", help="Run the commands (default: print them).")
 def main(
     action: str,
@@ -44,10 +49,18 @@ def main(
     ephemeral_project: str,
     database: str,
     with_data: bool,
+    tag: str,
     execute: bool,
 ) -> None:
     """Create the resources that the suite needs in a project, or remove them. Idempotent."""
     where = Where(project, region, network, subnet, domain, ephemeral_project, database)
+    if action == "preflight":
+        found = preflight.before_deploy(where, tag, preflight.call, preflight.resolved)
+        sys.exit(preflight.report(found, "the deployment"))
+    if action == "setup" and execute:
+        found = preflight.before_project(where, preflight.call)
+        if why := preflight.report(found, "the setup"):
+            sys.exit(why)
     steps = list(setup(where) if action == "setup" else teardown(where, with_data=with_data))
     look_up = gcloud("projects", "describe", project, "--format=value(projectNumber)")
     if not execute:

@@ -115,6 +115,7 @@ def test_teardown_of_an_empty_project_only_revokes(project: Project):
 
 
 def test_failing_command_ends_the_setup(project: Project, tmp_path: Path):
+    project.environ["SKIP_PREFLIGHT"] = "1"
     (tmp_path / "gcloud").unlink()
     (tmp_path / "gcloud").write_text("#!/bin/sh\necho 'PERMISSION_DENIED: no' >&2\nexit 1\n")
     (tmp_path / "gcloud").chmod(0o755)

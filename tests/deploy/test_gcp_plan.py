@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from contract.topology import TOPOLOGY
+from deploy.gcp import preflight
 from deploy.gcp.access import member
 from deploy.gcp.plan import EXPIRING, Where, setup
 from deploy.gcp.steps import Step, quoted
@@ -198,6 +199,7 @@ def test_gcloud_accepts_every_command(tmp_path: Path):
 def every_command():
     for step in (*setup(WHERE), *teardown(WHERE, with_data=True)):
         yield from step.commands()
+    yield from (argv for argv in preflight.commands(WHERE) if argv[0] == "gcloud")
     for line in re.findall(r"^gcloud firestore .*$", (ROOT / "docs/restore.md").read_text(), re.MULTILINE):
         yield tuple(shlex.split(line.replace("$MOMENT", "2026-11-26T10:00:00.00Z").replace("$", "")))
 

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from tests.support import preflight
 from tests.support.manifests import ROOT
 
 
@@ -15,11 +16,16 @@ class Project:
         self.directory = directory
         self._state = directory / "state"
         self._state.mkdir()
-        (directory / "gcloud").symlink_to(ROOT / "tests/support/gcloud")
+        self._answers = directory / "answers"
+        self._answers.mkdir()
+        preflight.write(preflight.answers(), self._answers)
+        for name in ("gcloud", "kubectl"):
+            (directory / name).symlink_to(ROOT / "tests/support/gcloud")
         self.environ = {
             **os.environ,
             "PATH": f"{directory}:{Path(sys.executable).parent}:{os.environ['PATH']}",
             "FAKE_GCLOUD": str(self._state),
+            "FAKE_ANSWERS": str(self._answers),
         }
 
     @property
@@ -38,6 +44,10 @@ class Project:
     def changes(self) -> list[list[str]]:
         """The arguments of the calls that change something."""
         return [words for words in self.calls if "describe" not in words]
+
+    def forget_answer(self, command: str) -> None:
+        """Let a command that only reads fail, which is given by its words before the options."""
+        (self._answers / f"{command.replace('/', '_')}.json").unlink()
 
     def forget_calls(self) -> None:
         (self._state / "calls").unlink()
