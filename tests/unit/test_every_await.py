@@ -128,6 +128,24 @@ def one_order_is_open(left: Left) -> None:
     assert statuses(left) == [PRE_APPROVED]
 
 
+async def ordered(process: ServiceProcess) -> None:
+    await filled(process)
+    await checks_out(process)
+
+
+async def cancels(process: ServiceProcess) -> None:
+    # Repeated, it tells the order's id.
+    checkout = await process.call("Checkout", pb.CheckoutRequest(cartid="c", commandid="2"))
+    orderid = checkout.order_ticket.orderid
+    response = await process.call("CancelOrder", pb.CancelOrderRequest(orderid=orderid, commandid="3"))
+    assert response.order_ticket.status == CANCELED
+
+
+def one_order_is_canceled(left: Left) -> None:
+    assert [each["status"] for each in left.entities(TICKET).values()] == [CANCELED]
+    assert statuses(left) == [PRE_APPROVED, CANCELED]
+
+
 def cart_has_three_blue(left: Left) -> None:
     assert left.entities(CART)["c"]["items"] == [{"itemid": "blue", "count": 3}]
 
@@ -143,6 +161,7 @@ CASES: dict[str, tuple[str, Act, Check, Act | None]] = {
     "PutItem": ("stock", put_blue, blue_is_for_sale, None),
     "CreateCart and AddItem": ("purchase", creates_and_adds, cart_has_three_blue, None),
     "Checkout": ("purchase", checks_out, one_order_is_open, filled),
+    "CancelOrder": ("purchase", cancels, one_order_is_canceled, ordered),
 }
 
 
