@@ -75,7 +75,8 @@ def _files(*folders: str) -> list[Path]:
     found = (file for folder in folders for file in sorted((ROOT / folder).rglob("*.py")))
     # Of sagactl only the client of the control socket is a part of responses.
     found = (file for file in found if "/sagakit/ctl/" not in str(file) or file.stem == "control_client")
-    return list(dict.fromkeys(found))
+    # Nothing of the test support runs in production.
+    return [file for file in dict.fromkeys(found) if "/sagakit/testing/" not in str(file)]
 
 
 def _calls(file: Path) -> Iterator[tuple[str, list[str]]]:

@@ -18,6 +18,8 @@ class ShopFaults(FaultRates):
     """Half of the replicas are of a newer release, which writes what this version does not know."""
     redrives_per_minute: float = 0.0
     """How often the operator redrives the dead letters."""
+    provisions_per_minute: float = 0.0
+    """How often the operator creates or updates topics and subscriptions."""
     late_repeats: float = 0.0
     """Share of clients that repeat one of their calls long afterwards."""
 
@@ -34,6 +36,7 @@ OPERATED = replace(
     poisoned=0.02,
     delivery_attempts=25,
     redrives_per_minute=3,
+    provisions_per_minute=3,
     expiry_speedup=14_400,
     late_repeats=0.1,
 )

@@ -1,12 +1,15 @@
-"""The operator in the shop's simulation: redrives dead letters, and is interrupted now and then."""
+"""The operator in the shop's simulation: redrives dead letters, provisions, and is interrupted."""
 
 import asyncio
 from collections import Counter
 from contextlib import suppress
 
 from sagactl.project import PROJECT
+from sagakit.ctl.cli.provision import create
 from sagakit.ctl.inspect.dead_letter_queue import UNVERIFIED, DeadLetterQueue, Handled
 from sagakit.errors import Unavailable
+from sagakit.fanout import EPHEMERAL_PREFIX
+from sagakit.testing.backends import FaultyBus
 from sagakit.testing.bus import MemoryPullSubscription
 from sagakit.testing.world import World
 
@@ -40,6 +43,17 @@ class Operator:
         with suppress(Unavailable):
             await queue.redrive(lambda _: True, note, self._world.now())
         return unverified
+
+    async def provision_at_times(self, per_minute: float) -> None:
+        """Do what `sagactl provision` does, until cancelled."""
+        world = self._world
+        while per_minute:
+            await asyncio.sleep(world.random.expovariate(per_minute / 60))
+            world.reached["fault provisions_per_minute"] += 1
+            bus = FaultyBus(world, "operator")
+            with suppress(Unavailable):
+                await create(bus, PROJECT.topology.all_topics(), world.subscription_specs())
+                await bus.sweep(EPHEMERAL_PREFIX)
 
     async def redrive_at_times(self, per_minute: float) -> None:
         """Redrive until cancelled."""

@@ -7,10 +7,11 @@ from typing import Any
 from unittest.mock import patch
 
 from sagakit import inbox
-from sagakit.bus import Message
+from sagakit.bus import Message, SubscriptionSpec
 from sagakit.consumer import Consumer
 from sagakit.ctl.inspect.dead_letter_queue import DeadLetterQueue
 from sagakit.ctl.inspect.dead_letters import DeadLetter
+from sagakit.testing.broker import MemoryBroker
 from tests.simulation.bug import Planted, bug
 from tests.simulation.faults import OPERATED
 
@@ -41,6 +42,18 @@ def a_redrive_acknowledges_before_it_publishes() -> Planted:
 
     original = DeadLetterQueue._republish
     return patch.object(DeadLetterQueue, "_republish", republish)
+
+
+@bug(faults=replace(WITHOUT_LOSS, provisions_per_minute=20), reminders=False)
+def provisioning_makes_subscriptions_anew() -> Planted:
+    """Messages that wait in one, or are in flight, are lost."""
+
+    def ensure(self: MemoryBroker, spec: SubscriptionSpec) -> str:
+        self.remove_subscription(spec.name)
+        return original(self, spec)
+
+    original = MemoryBroker.ensure_subscription
+    return patch.object(MemoryBroker, "ensure_subscription", ensure)
 
 
 @bug(faults=replace(WITHOUT_LOSS, drains_per_minute=60, unavailable=0.05), reminders=False)

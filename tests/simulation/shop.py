@@ -96,6 +96,7 @@ class Shop(Scenario):
             self._shopkeeper.change_items(),
             self._shopkeeper.disturb_provider(),
             self.operator.redrive_at_times(self._faults.redrives_per_minute),
+            self.operator.provision_at_times(self._faults.provisions_per_minute),
         ]
 
     def describe(self) -> str:

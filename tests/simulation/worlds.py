@@ -34,6 +34,7 @@ OPERATORS: Mapping[str, Any] = {
     "poisoned": 0.02,
     "delivery_attempts": 25,
     "redrives_per_minute": 3.0,
+    "provisions_per_minute": 3.0,
     "expiry_speedup": 14_400.0,
     "late_repeats": 0.1,
 }
@@ -50,7 +51,7 @@ def _drawn_faults(faults: ShopFaults, random: Random) -> ShopFaults:
         # Payment dies and loses its messages after a commit of its provider, before it records it.
         faults = replace(faults, emptied=0.3, emptied_kind=LEDGER)
     if random.random() < 0.35:
-        # Operators restart and redrive, and what expires does so within minutes.
+        # Operators restart, redrive and provision, and what expires does so within minutes.
         faults = replace(faults, **OPERATORS)
     if random.random() < 0.35:
         faults = replace(faults, **MISFORTUNES)

@@ -9,7 +9,7 @@ from random import Random
 from typing import TYPE_CHECKING, Any
 
 from sagakit.backends import Backend
-from sagakit.bus import Message, subscription_name
+from sagakit.bus import Message, SubscriptionSpec, subscription_name
 from sagakit.errors import Contention, Rejected, SagaError, Unavailable
 from sagakit.events import Event
 from sagakit.outbox import outbox_kind
@@ -208,18 +208,19 @@ class World:
     def _provision(self) -> None:
         topology, broker = self.topology, self.broker
         broker.topics |= dict.fromkeys([*topology.all_topics(), *topology.foreign_topics.values()])
-        for spec in topology.subscription_specs():
-            attempts = self.faults.delivery_attempts
-            leased = replace(spec, ack_deadline_seconds=self.simulation.lease_seconds)
-            broker.ensure_subscription(replace(leased, max_delivery_attempts=attempts))
+        for spec in self.subscription_specs():
+            broker.ensure_subscription(spec)
+
+    def subscription_specs(self) -> list[SubscriptionSpec]:
+        """Return the subscriptions of this world."""
+        lease, attempts = self.simulation.lease_seconds, self.faults.delivery_attempts
+        return [
+            replace(spec, ack_deadline_seconds=lease, max_delivery_attempts=attempts)
+            for spec in self.topology.subscription_specs()
+        ]
 
     def _injections(self) -> list[Coroutine[Any, Any, None]]:
-        return [
-            self._kill_processes(),
-            self._freeze_processes(),
-            self._break_broker(),
-            *injections(self),
-        ]
+        return [self._kill_processes(), self._freeze_processes(), self._break_broker(), *injections(self)]
 
     async def _kill_processes(self) -> None:
         while self.faults.kills_per_minute:

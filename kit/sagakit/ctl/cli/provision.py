@@ -3,13 +3,14 @@
 import asyncio
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
 import click
 
 from sagakit.backends import open_backend, open_broker, open_provisioner
+from sagakit.bus import Provisioner, SubscriptionSpec
 from sagakit.ctl.cli import options
 from sagakit.ctl.errors import CommandError
 from sagakit.ctl.inspect.target import choose
@@ -62,10 +63,7 @@ async def ensure_provisioned(topology: Topology, environ: Mapping[str, str]) -> 
     try:
         topics = [*_foreign_topics(topology, environ), *topology.all_topics()]
         async with open_provisioner(environ) as provisioner:
-            await asyncio.gather(*map(provisioner.ensure_topic, topics))
-            changes = await asyncio.gather(*(provisioner.ensure_subscription(spec) for spec in specs[:-1]))
-            # Created last: if it exists, everything does.
-            changes.append(await provisioner.ensure_subscription(specs[-1]))
+            changes = await create(provisioner, topics, specs)
     except (SettingsError, Unavailable, Unchangeable) as error:
         raise CommandError(f"cannot provision: {error}") from error
     return [
@@ -76,6 +74,16 @@ async def ensure_provisioned(topology: Topology, environ: Mapping[str, str]) -> 
         ),
         *(await _sweep(environ)),
     ]
+
+
+async def create(
+    provisioner: Provisioner, topics: Sequence[str], specs: Sequence[SubscriptionSpec]
+) -> list[str]:
+    """Create or update topics, then subscriptions; return what was changed of each subscription."""
+    await asyncio.gather(*map(provisioner.ensure_topic, topics))
+    changes = await asyncio.gather(*(provisioner.ensure_subscription(spec) for spec in specs[:-1]))
+    # Created last: if it exists, everything does.
+    return [*changes, await provisioner.ensure_subscription(specs[-1])]
 
 
 def _foreign_topics(topology: Topology, environ: Mapping[str, str]) -> list[str]:
