@@ -57,6 +57,7 @@ from tests.simulation.bug import BUGS, Bug, Planted, bug
 from tests.simulation.faults import FORGING, MIXED, NO_MESSAGE_LOSS, PAYMENT_DIES, UNRELIABLE
 from tests.simulation.observer import OUTBOXES
 from tests.simulation.planted_batching_bugs import BATCHING_BUGS
+from tests.simulation.planted_history_bugs import HISTORY_BUGS
 from tests.simulation.planted_provider_bugs import PROVIDER_BUGS
 from tests.support.intolerance import drops_nested_unknown_fields, drops_unknown_fields, reads_by_keyword
 
@@ -261,7 +262,9 @@ def a_reminder_is_taken_for_a_new_order() -> Planted:
     return patch.dict(stock_usecases.REACTIONS, {"pre-approved": Reaction(reserve)})
 
 
-BUGS += [Bug(each.__name__, each, UNRELIABLE, True) for each in (*PROVIDER_BUGS, *BATCHING_BUGS)]
+BUGS += [
+    Bug(each.__name__, each, UNRELIABLE, True) for each in (*PROVIDER_BUGS, *BATCHING_BUGS, *HISTORY_BUGS)
+]
 
 
 @bug()

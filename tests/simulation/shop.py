@@ -4,7 +4,6 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from typing import Any, cast
 
 from contract.reactions import NOT_PUBLISHED_BY
@@ -38,6 +37,7 @@ from tests.simulation.habits import USUAL, Habits, Shopkeeper
 from tests.simulation.observer import Observer
 from tests.simulation.operator import Operator
 from tests.simulation.reached import Places
+from tests.simulation.recorded import RecordedCalls
 from tests.simulation.releases import observed
 from tests.support.ledger import differences
 from tests.support.newer_release import NEW_STATUS, NewerRelease, lost_properties
@@ -76,7 +76,8 @@ class Shop(Scenario):
         world.reached["fault mixed_versions"] += cast("ShopFaults", world.faults).mixed_versions
         self._faults = cast("ShopFaults", world.faults)
         self._newer = NewerRelease(world.random) if self._faults.mixed_versions else None
-        self._call = partial(world.call, "purchase")
+        self._recorded = RecordedCalls(world)
+        self._call = self._recorded.call
         self._accepted: dict[str, Mapping[str, int]] = {}
         """The clients' own record: the items of each order, by its orderid."""
         self._rejected = 0
@@ -153,7 +154,8 @@ class Shop(Scenario):
         rejected = Counter({"cancellation rejected": self._rejected})
         unverified = await self.operator.redrive() if self._faults.redrives_per_minute else []
         self.world.counts = statuses + rejected + self.observer.new_events + self.operator.redriven
-        return [*await self.record_problems(records), *self.client_problems(), *unverified]
+        of_clients = [*self.client_problems(), *self.history_problems()]
+        return [*await self.record_problems(records), *of_clients, *unverified]
 
     async def record_problems(self, records: Records) -> list[str]:
         """Return what is wrong in the records of the services."""
@@ -166,6 +168,10 @@ class Shop(Scenario):
             for orderid, entity in self.world.tables.kind(TICKET).items()
         }
         return list(differences(self._accepted, tickets))
+
+    def history_problems(self) -> Iterable[str]:
+        """Return what was wrong in the answers that clients got."""
+        return self._recorded.problems()
 
     def _forge(self, message: Message) -> Message | None:
         ticket = TicketMessage.from_event(Event.from_message(message))
