@@ -20,22 +20,6 @@ def orders_are_read_from_a_cache() -> Planted:
     return _cached("get_order_ticket")
 
 
-def a_cart_is_changed_as_it_was_read_first() -> Planted:
-    """A process keeps the carts that it has changed, so that it overwrites the changes of others."""
-    kept: dict[tuple[int, str], Any] = {}
-
-    async def change(self: UseCases, command: Any, change: Any, **how: Any) -> Any:
-        def change_kept(cart: Any) -> Any:
-            return change(kept.get((id(self), cart.cartid), cart))
-
-        cart = await original(self, command, change_kept, **how)
-        kept[id(self), cart.cartid] = cart
-        return cart
-
-    original = UseCases._change
-    return patch.object(UseCases, "_change", change)
-
-
 def a_repeat_is_answered_with_the_cart_as_it_is() -> Planted:
     """Nothing changes, but the first answer is not that of the repeat."""
 
@@ -66,6 +50,5 @@ def _cached(name: str) -> Planted:
 HISTORY_BUGS = (
     carts_are_read_from_a_cache,
     orders_are_read_from_a_cache,
-    a_cart_is_changed_as_it_was_read_first,
     a_repeat_is_answered_with_the_cart_as_it_is,
 )

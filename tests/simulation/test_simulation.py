@@ -38,8 +38,11 @@ def test_every_saga_ends_and_everything_balances(faults, seed: int):
 
     assert outcome.problems == []
     assert outcome.kills > 20
-    assert outcome.lost, "no message was delivered and lost"
     assert {"approved", "canceled", "payment-failed", "reserve-failed"} <= set(outcome.counts)
+
+
+def test_messages_are_delivered_and_lost():
+    assert any(simulate(seed, RUN_SAGAS, UNRELIABLE).lost for seed in range(10))
 
 
 @pytest.mark.parametrize("seed", range(2))
