@@ -118,10 +118,13 @@ class ShopHistory:
             self._received[orderid].append(received)
 
     def status_problems(self, records: Mapping[str, str]) -> Iterator[str]:
-        """Yield the orders whose records, by orderid, say less than a customer has seen."""
+        """Yield the orders whose records, by orderid, say less than a customer has seen.
+
+        Those without a record are left to the comparison of all orders.
+        """
         for orderid, seen in self._statuses.items():
-            recorded = records.get(orderid)
-            if recorded is None or (recorded != seen and not follows(recorded, seen)):
+            recorded = records.get(orderid, seen)
+            if recorded != seen and not follows(recorded, seen):
                 yield f"order {orderid} was {seen} for a customer, and is {recorded} on record"
 
     def stream_problems(self, records: Mapping[str, Collection[str]]) -> Iterator[str]:
