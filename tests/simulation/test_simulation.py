@@ -68,7 +68,7 @@ def test_statuses_of_a_newer_release_are_applied_by_its_replicas_or_acknowledged
 
 
 def test_operators_redrive_and_restart_and_what_expires_is_deleted():
-    outcome = simulate(4, RUN_SAGAS, OPERATED)
+    outcome = simulate(3, RUN_SAGAS, OPERATED)
 
     assert outcome.problems == []
     assert outcome.drains > 30
