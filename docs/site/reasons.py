@@ -73,6 +73,8 @@ def _rows(texts: Mapping[tuple[str, ...], str]) -> str:
 
 def _files(*folders: str) -> list[Path]:
     found = (file for folder in folders for file in sorted((ROOT / folder).rglob("*.py")))
+    # No suite that runs gives the reasons of test support.
+    found = (file for file in found if "testing" not in file.parts)
     # Of sagactl only the client of the control socket is a part of responses.
     found = (file for file in found if "/sagakit/ctl/" not in str(file) or file.stem == "control_client")
     # Nothing of the test support runs in production.

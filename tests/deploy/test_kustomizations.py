@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from contract.topology import TOPOLOGY
-from tests.support.manifests import K8S, Document, kustomize
+from tests.support.manifests import K8S, ROOT, Document, kustomize, rendered
 
 KUSTOMIZATIONS = sorted(path.parent.relative_to(K8S) for path in K8S.rglob("kustomization.yaml"))
 EVERY_DEPLOYMENT = "|".join((*TOPOLOGY.names, "gateway"))
@@ -54,6 +54,22 @@ def test_missing_kubectl_fails_the_test(monkeypatch: pytest.MonkeyPatch):
 
     with pytest.raises(pytest.fail.Exception, match="kubectl is missing"):
         kustomize(K8S / "overlays" / "local")
+
+
+def test_page_of_kind_maps_the_port_of_the_gateway():
+    page = (ROOT / "docs/how-to/local-kubernetes.md").read_text()
+    cluster = yaml.safe_load(page.partition("<<YAML\n")[2].partition("\nYAML\n")[0])
+
+    (mapping,) = cluster["nodes"][0]["extraPortMappings"]
+    (port,) = rendered("local").find("Service", "gateway")["spec"]["ports"]
+    assert mapping["containerPort"] == port["nodePort"]
+
+
+def test_page_of_local_clusters_names_the_image_of_the_emulators():
+    page = (ROOT / "docs/how-to/local-kubernetes.md").read_text()
+    images = {each.spec["image"] for workload in rendered("local").workloads for each in workload.containers}
+
+    assert [image for image in images if "emulators" in image and f"`{image}`" not in page] == []
 
 
 def unmatched(directory: Path) -> Iterator[str]:
