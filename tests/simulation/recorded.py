@@ -5,7 +5,7 @@ from collections.abc import Callable, Hashable, Iterable, Mapping
 from typing import Any
 
 from rpc import purchase_pb2 as pb
-from sagakit.errors import Rejected, SagaError
+from sagakit.errors import NotFound, Rejected, SagaError
 from sagakit.testing.world import World
 from services.purchase.storage import TICKET
 from tests.support import shop_history
@@ -26,6 +26,8 @@ class RecordedCalls:
 
     def __init__(self, world: World) -> None:
         self._world = world
+        self.expiring = bool(getattr(world.faults, "expiry_speedup", 0))
+        """Whether a cart or an order may expire while a customer waits for an answer about it."""
         self.history = ShopHistory(lambda: asyncio.get_running_loop().time())
         self._guests: dict[str, asyncio.Task[None] | None] = {}
         """The second customer of each cart that was created, if it has one."""
@@ -64,6 +66,12 @@ class RecordedCalls:
         call = calls.begin(customer, resource, asks, getattr(request, "commandid", "") or None)
         try:
             response = await self._world.call("purchase", method, request)
+        except NotFound as error:
+            if self.expiring:
+                calls.failed(call)
+            else:
+                calls.ok(call, error.reason)
+            raise
         except Rejected as error:
             calls.ok(call, error.reason)
             raise
@@ -95,6 +103,8 @@ class RecordedCalls:
                     return
                 await asyncio.sleep(self._world.random.expovariate(1 / pause_seconds))
         except (SagaError, TimeoutError) as error:
+            if self.expiring and isinstance(error, NotFound):
+                return
             self._world.problems.append(f"client {customer}: {error}")
 
 
