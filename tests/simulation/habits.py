@@ -33,6 +33,8 @@ class Habits:
     """After a call a customer repeats one of the earlier calls."""
     canceled: float = 0.25
     """Customers who cancel their order."""
+    abandoned: float = 0.0
+    """Customers who never check out."""
     changes_per_minute: float = 0.0
     """How often the stock of an item grows, and now and then its number of shards."""
     provider_faults_per_minute: float = 0.0
@@ -53,7 +55,7 @@ class Habits:
         )
         return (
             f"for sale (units x price / shards): {items}; items an order {self.max_items}, repeated "
-            f"{self.repeated}, canceled {self.canceled}, stock changes a minute {self.changes_per_minute}, "
+            f"{self.repeated}, canceled {self.canceled}, abandoned {self.abandoned}, stock changes a minute {self.changes_per_minute}, "
             f"provider faults a minute {self.provider_faults_per_minute}"
         )
 
@@ -72,6 +74,7 @@ def drawn_habits(random: Random) -> Habits:
         random.choice([1, 3, 3, 8]),
         random.choice([0.02, 0.1, 0.4]),
         random.choice([0.0, 0.25, 0.25, 0.9]),
+        random.choice([0, 0.05]),
         random.choice([0, 0, 2, 20]),
         random.choice([0, 0, 1, 4]),
     )

@@ -69,11 +69,16 @@ def _conflicts() -> list[str]:
     return [f"conflict on {kind}" for kind in kinds]
 
 
+def _expiries() -> list[str]:
+    return [f"expiry of {kind}" for kind in (CART, *map(inbox_kind, TOPOLOGY.topics))]
+
+
 MUST_REACH = (
     *cells(TRANSITIONS),
     *(f"{service} reacts to {status}" for service, reactions in REACTIONS.items() for status in reactions),
     *_outcomes(),
     *_conflicts(),
+    *_expiries(),
     *ShopFaults.names(),
     *(f"{command} is repeated" for command in COMMANDS),
     *OWN,

@@ -114,6 +114,9 @@ class Shop(Scenario):
     async def _buy(self, number: int) -> None:
         basket = self._habits.basket(self.world.random)
         calls, responses = _calls(f"cart-{number}", basket), []
+        if self.world.happens(self._habits.abandoned):
+            await self._call(*calls[0])
+            return
         orderid = await self._order(basket, calls, responses)
         if self.world.happens(self._habits.canceled):
             await self._cancel(orderid)

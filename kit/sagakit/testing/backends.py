@@ -124,6 +124,7 @@ class FaultyTables:
         self.world.tables.apply([Delete(key) for key in expired])
         self.world.expired.update(key.kind for key in expired)
         self.world.reached["fault expiry_speedup"] += len(expired)
+        self.world.reached.update(f"expiry of {key.kind}" for key in expired)
         return len(expired)
 
     async def _call(self) -> None:
