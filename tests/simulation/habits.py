@@ -55,7 +55,8 @@ class Habits:
         )
         return (
             f"for sale (units x price / shards): {items}; items an order {self.max_items}, repeated "
-            f"{self.repeated}, canceled {self.canceled}, abandoned {self.abandoned}, stock changes a minute {self.changes_per_minute}, "
+            f"{self.repeated}, canceled {self.canceled}, abandoned {self.abandoned}, "
+            f"stock changes a minute {self.changes_per_minute}, "
             f"provider faults a minute {self.provider_faults_per_minute}"
         )
 

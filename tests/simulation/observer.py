@@ -28,8 +28,9 @@ OUTBOXES = {outbox_kind(service): service for service in TOPOLOGY.topics}
 class Observer:
     """Records what services promised about each order; `problems` lists the broken promises."""
 
-    def __init__(self, places: Places | None = None) -> None:
-        """`places` receives what was acknowledged."""
+    def __init__(self, places: Places | None = None, *, counts_reminders: bool = True) -> None:
+        """`places` receives what was acknowledged; `counts_reminders`: there may not be too many."""
+        self._counts_reminders = counts_reminders
         self._places = places
         self.problems: list[str] = []
         self.new_events: Counter[str] = Counter()
@@ -105,7 +106,7 @@ class Observer:
     def _published(self, service: str, entity: Entity) -> None:
         body = json.loads(entity["body"])
         orderid, status = body["orderid"], body["status"]
-        if REMINDER_ATTRIBUTE in entity["attributes"]:
+        if self._counts_reminders and REMINDER_ATTRIBUTE in entity["attributes"]:
             self._reminders[service, orderid, status] += 1
             if self._reminders[service, orderid, status] == MAX_REMINDERS + 1:
                 self.problems.append(

@@ -30,7 +30,7 @@ from sagakit.testing.defects import POISONED
 from sagakit.testing.process import SimulatedProcess
 from sagakit.testing.scenario import Outcome, Scenario
 from sagakit.testing.simulation import Simulation
-from sagakit.testing.world import World
+from sagakit.testing.world import MAX_CLAIM_SKEW_SECONDS, World
 from services.purchase.storage import CART, TICKET, to_ticket
 from tests.simulation.faults import ShopFaults
 from tests.simulation.habits import USUAL, Habits, Shopkeeper
@@ -72,7 +72,8 @@ class Shop(Scenario):
         self._habits = habits
         self._shopkeeper = Shopkeeper(world, habits)
         self._places = Places(world.reached, world.tables.rows)
-        self.observer = Observer(self._places)
+        clocks_agree = world.faults.skew_seconds <= MAX_CLAIM_SKEW_SECONDS
+        self.observer = Observer(self._places, counts_reminders=clocks_agree)
         world.reached["fault mixed_versions"] += cast("ShopFaults", world.faults).mixed_versions
         self._faults = cast("ShopFaults", world.faults)
         self._newer = NewerRelease(world.random) if self._faults.mixed_versions else None
