@@ -12,6 +12,9 @@ SWAGGER_UI_SHA512 ?= U06rpMtW9V3XPGOBeamTUSr0Z09jMX4IJuANpE/EZbAhw0G8CgwrzU4YmXk
 MERMAID ?= 12.3.0
 MERMAID_SHA512 ?= 4113TdXeLAsMruJ79OpFL5O8+LTFXhQqZ260rF3tgUmiNAtRm4Uume04I+65PRN6yZ69J4f8rVYWW8zRk65UYw==
 FAST_SUITES := kit/tests client/tests tests/unit tests/contract tests/service tests/golden
+CPU_SUITES := tests/simulation tests/model
+# A process for each CPU runs tests that need no emulators.
+WORKERS := -n auto --dist
 LAST_RELEASE = $(notdir $(lastword $(sort $(wildcard tests/compatibility/[0-9]*))))
 VENV := .venv
 BIN := $(VENV)/bin
@@ -42,11 +45,12 @@ check-newest: ## Run the fast tests with the newest supported Python, if it is i
 	else echo "make check-newest: skipped, there is no $(PYTHON_NEWEST)"; fi
 
 fast-tests: $(VENV)/.dev
-	$(BIN)/python -m pytest -q -m "not emulators" $(FAST_SUITES)
+	$(BIN)/python -m pytest -q $(WORKERS) loadscope -m "not emulators" $(FAST_SUITES)
 
 slow-tests: $(VENV)/.dev
 	$(BIN)/python -m pytest -q -m emulators $(FAST_SUITES)
-	$(BIN)/python -m pytest -q $(addprefix --ignore=,$(FAST_SUITES)) tests
+	$(BIN)/python -m pytest -q $(WORKERS) worksteal $(CPU_SUITES)
+	$(BIN)/python -m pytest -q $(addprefix --ignore=,$(FAST_SUITES) $(CPU_SUITES)) tests
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
