@@ -116,6 +116,7 @@ class Shop(Scenario):
         basket = self._habits.basket(self.world.random)
         calls, responses = _calls(f"cart-{number}", basket), []
         if self.world.happens(self._habits.abandoned):
+            calls[0][1].commandid = "0"
             await self._call(*calls[0])
             return
         orderid = await self._order(basket, calls, responses)

@@ -262,7 +262,8 @@ class World:
         while True:
             await asyncio.sleep(CHECK_INTERVAL_SECONDS)
             found = [*await self.scenario.problems(), *self._unpublished()]
-            if (not found and not self.broker.in_flight) or loop.time() > deadline:
+            is_quiet = not self.broker.in_flight and not self.broker.unavailable
+            if (not found and is_quiet) or loop.time() > deadline:
                 return found
 
     def _unpublished(self) -> list[str]:
