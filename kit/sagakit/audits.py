@@ -75,6 +75,11 @@ class SliceReport:
     stopped_after: str | None = None
     """The last name that was checked, if the check stopped before the end of the slice."""
 
+    @property
+    def complete(self) -> bool:
+        """Whether the whole slice was checked."""
+        return self.stopped_after is None
+
 
 @dataclass(frozen=True, slots=True)
 class Audit:

@@ -13,7 +13,7 @@ import click
 from sagakit.audits import Audit, AuditReport, outboxes, run_all
 from sagakit.ctl.cli import options
 from sagakit.ctl.inspect.audit_metrics import record
-from sagakit.ctl.inspect.audit_slice import SliceOptions, audit_slice, lines
+from sagakit.ctl.inspect.audit_slice import RETRY_INTERVAL_SECONDS, SliceOptions, audit_slice, lines
 from sagakit.ctl.inspect.connect import open_tables
 from sagakit.ctl.load import load_object
 from sagakit.ctl.local.ports import LOOPBACK
@@ -22,8 +22,6 @@ from sagakit.ctl.text import echo
 from sagakit.runtime import Runtime
 from sagakit.telemetry.instruments import Metrics
 from sagakit.telemetry.prometheus import serve_metrics
-
-_RETRY_INTERVAL_SECONDS = 1.0
 
 
 def _slicing(command: Callable[..., None]) -> Callable[..., None]:
@@ -128,7 +126,7 @@ async def _audit_slice(options_: SliceOptions, run_dir: Path, metrics: Metrics, 
             echo(problem, colour="red")
     if metrics.enabled:
         await asyncio.sleep(linger)
-    if any(report.problems or report.stopped_after is not None for report in reports):
+    if any(report.problems or not report.complete for report in reports):
         sys.exit(1)
     echo("the slice balances", colour="green")
 
@@ -148,4 +146,4 @@ async def _run_until_balanced(audits: dict[str, Audit], wait: float, run_dir: Pa
             report = await run_all(tables, audits)
             if not report.problems or time.monotonic() >= deadline:
                 return report
-            await asyncio.sleep(_RETRY_INTERVAL_SECONDS)
+            await asyncio.sleep(RETRY_INTERVAL_SECONDS)

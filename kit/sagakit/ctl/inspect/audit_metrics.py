@@ -14,11 +14,10 @@ COMPLETE = Gauge("saga.audit.complete", "1", "1 if the run has checked its whole
 def record(metrics: Metrics, reports: list[SliceReport]) -> None:
     """Let the gauges show the result of a run."""
     problems = sum(len(found) for report in reports for found in report.problems.values())
-    complete = all(report.stopped_after is None for report in reports)
     for gauge, value in (
         (PROBLEMS, problems),
         (ENTITIES, sum(report.entities for report in reports)),
-        (COMPLETE, int(complete)),
+        (COMPLETE, int(all(report.complete for report in reports))),
     ):
         metrics.gauge(gauge, partial(_constant, value))
 

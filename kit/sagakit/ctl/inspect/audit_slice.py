@@ -7,7 +7,8 @@ from sagakit.audits import Audit, Slice, SlicedCheck, SliceReport, check_names, 
 from sagakit.runtime import Runtime
 from sagakit.tables import Tables
 
-_RETRY_INTERVAL_SECONDS = 1.0
+RETRY_INTERVAL_SECONDS = 1.0
+"""Time between two checks of what disagrees."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,7 @@ async def _checked(
         report.problems = await check_names(tables, sliced, [*report.problems], before)
         if not report.problems or runtime.monotonic() >= deadline:
             break
-        await runtime.sleep(_RETRY_INTERVAL_SECONDS)
+        await runtime.sleep(RETRY_INTERVAL_SECONDS)
     return report
 
 
@@ -60,6 +61,6 @@ def lines(reports: Sequence[SliceReport]) -> list[str]:
     """Return what was checked, a line each."""
     return [
         f"{report.names} orders compared, {report.entities} entities read"
-        + (f"; stopped after {report.stopped_after}" if report.stopped_after is not None else "")
+        + (f"; stopped after {report.stopped_after}" if not report.complete else "")
         for report in reports
     ]
