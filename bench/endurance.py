@@ -33,6 +33,8 @@ async def growth(run: BenchRun, size: Growth) -> None:
         async with open_backend(settings, Runtime()) as backend, grown(backend.tables, orderid, size):
             for name, suite, meter in both * run.rounds:
                 await _measure(run, name, suite, meter)
+            # Sweepers pause for longer than `_quiet` waits: a query of that many rows takes so long.
+            await big.settled(QUIET_TIMEOUT_SECONDS)
             await _quiet(grown_meter)
 
 
@@ -48,7 +50,7 @@ async def _measure(run: BenchRun, name: str, suite: RunningSuite, meter: Meter) 
 
 
 async def _quiet(meter: Meter) -> None:
-    """Wait until no more commits happen, i.e. the rows left by the simulated crash are processed."""
+    """Wait until no more commits happen: the events of the rows left by the simulated crash are processed."""
     async with asyncio.timeout(QUIET_TIMEOUT_SECONDS):
         commits = -1
         while commits != (commits := meter.counts["RPC Commit"]):  # noqa: ASYNC110  it is a counter
