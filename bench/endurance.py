@@ -33,7 +33,7 @@ async def growth(run: BenchRun, size: Growth) -> None:
         async with open_backend(settings, Runtime()) as backend, grown(backend.tables, orderid, size):
             for name, suite, meter in both * run.rounds:
                 await _measure(run, name, suite, meter)
-            # Sweepers pause for longer than `_quiet` waits: a query of that many rows takes so long.
+            # Sweepers pause for longer than `_quiet` waits, because a query of all these rows is slow.
             await big.settled(QUIET_TIMEOUT_SECONDS)
             await _quiet(grown_meter)
 

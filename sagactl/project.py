@@ -97,7 +97,7 @@ PROJECT = Project(
         "pending": "sagactl.cli.pending",
         "reconcile": "sagactl.cli.reconcile",
         "stock": "sagactl.cli.stock",
-        "provider": "sagactl.cli.provider",
+        "faults": "sagactl.cli.faults",
         "seed": "sagactl.cli.stock",
     },
     gateway=GATEWAY,

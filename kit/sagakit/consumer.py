@@ -96,6 +96,7 @@ class Consumer:
         self._check_backends = check_backends
         self._runtime = runtime
         self._stopping = asyncio.Event()
+        self._paused = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._saturated_at = float("-inf")
         self._last_progress_at = runtime.monotonic()
@@ -128,6 +129,10 @@ class Consumer:
         """Stop pulling. Deliveries in flight continue."""
         self._stopping.set()
 
+    def pause(self, paused: bool) -> None:
+        """Pause pulling on purpose, or let it continue. Deliveries in flight continue."""
+        self._paused.set() if paused else self._paused.clear()
+
     async def _keep_pulling(self, name: str) -> None:
         failures = 0
         while not self._stopping.is_set():
@@ -144,12 +149,16 @@ class Consumer:
                 await first_completed(self._runtime.sleep(delay), self._stopping.wait())
 
     async def _pull(self, name: str) -> None:
-        """Pull until `stop`. Raises Unavailable if the stream ends, or if a handler raised it."""
+        """Pull until `stop` or `pause`. Raises Unavailable if the stream ends, if a handler raised it, or
+        while it is paused.
+        """
+        if self._paused.is_set():
+            raise Unavailable("paused on purpose")
         failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         live = self._bus.subscribe(name, lambda d: self._receive(name, d, failure), MAX_OUTSTANDING)
         self.pulled.add(name)
         try:
-            await first_completed(live.ended(), self._stopping.wait(), failure)
+            await first_completed(live.ended(), self._stopping.wait(), self._paused.wait(), failure)
         finally:
             self.pulled.discard(name)
             await live.close()

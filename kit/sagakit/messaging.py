@@ -104,6 +104,10 @@ class Messaging:
                 return f"{part}: no progress for {seconds:.0f} s"
         return None
 
+    def pause(self, paused: bool) -> None:
+        """Pause pulling events on purpose, or let it continue; everything else continues."""
+        self._consumer.pause(paused)
+
     def stop(self) -> None:
         """Stop pulling events."""
         self._consumer.stop()

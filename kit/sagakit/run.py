@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 
 import grpc
 import structlog
@@ -16,11 +16,12 @@ from sagakit.backends import Backend, open_backend
 from sagakit.bus import Bus
 from sagakit.concurrency import first_completed
 from sagakit.descriptors import connections_within
-from sagakit.errors import Unavailable
+from sagakit.errors import Poison, Unavailable
 from sagakit.grpc.server import MAX_CONNECTIONS, GrpcServer
 from sagakit.grpc.tracing import TracingServerInterceptor
 from sagakit.messaging import Messaging, drain
 from sagakit.observer import Observer
+from sagakit.pauses import load_paused
 from sagakit.runtime import Runtime
 from sagakit.service import ServiceFactory
 from sagakit.settings import ServiceSettings, SettingsError
@@ -33,6 +34,7 @@ from sagakit.telemetry.tracing import open_tracer
 log = structlog.get_logger()
 
 PROGRESS_CHECK_INTERVAL_SECONDS = 5.0
+PAUSE_CHECK_INTERVAL_SECONDS = 2.0
 START_CHECK_INTERVAL_SECONDS = 1.0
 """How often the subscriptions are checked until all were good once."""
 SUBSCRIPTION_CHECK_INTERVAL_SECONDS = 10.0
@@ -95,6 +97,9 @@ class Process:
         build: ServiceFactory,
         application: Application,
     ) -> None:
+        self._name = name
+        self._tables = backend.tables
+        self._can_be_paused = settings.can_be_paused
         self._drain_delay_seconds = settings.drain_delay_seconds
         self._messaging = Messaging(name, settings, backend, runtime, build)
         self._subscriptions = SubscriptionCheck(backend.bus, self._messaging.subscriptions, runtime)
@@ -130,7 +135,9 @@ class Process:
         log.info("serving", port=self.server.port)
         if self._open:
             log.warning("authentication disabled", reason="AUTH_ISSUER is not set")
-        checks = (self._check_progress(), self._check_readiness())
+        checks = [self._check_progress(), self._check_readiness()]
+        if self._can_be_paused:
+            checks.append(self._check_pause())
         try:
             await first_completed(stop.wait(), asyncio.shield(messaging), *checks)
         except Exception as error:
@@ -153,6 +160,13 @@ class Process:
                 log.warning("not ready", reason=problem) if problem else log.info("ready")
             logged = problem
             await asyncio.sleep(self._subscriptions.interval_seconds)
+
+    async def _check_pause(self) -> None:
+        """Pull no events while the service is paused on purpose; what cannot be read changes nothing."""
+        while True:
+            with suppress(Unavailable, Poison):
+                self._messaging.pause(self._name in await load_paused(self._tables))
+            await asyncio.sleep(PAUSE_CHECK_INTERVAL_SECONDS)
 
     async def _check_progress(self) -> None:
         """Report NOT_SERVING while something hangs, so that the process's supervisor restarts it."""

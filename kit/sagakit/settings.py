@@ -155,6 +155,9 @@ Texts = Annotated[tuple[str, ...], BeforeValidator(_split)]
 Environment = Literal["development", "production"]
 
 
+FAULTS_ALLOWED = "FAULTS_ALLOWED"
+
+
 def is_production(environ: Mapping[str, str]) -> bool:
     """Whether ENVIRONMENT is `production`."""
     return environ.get("ENVIRONMENT", "").strip() == "production"
@@ -271,6 +274,8 @@ class ServiceSettings:
     """Port of the Prometheus endpoint `/metrics`; if it is unset, nothing is measured."""
     environment: Annotated[Environment, variable("ENVIRONMENT")] = "development"
     """`production` requires authentication and turns gRPC reflection off."""
+    faults_allowed: Annotated[bool, variable(FAULTS_ALLOWED)] = False
+    """`true`: `sagactl faults` may pause the service in `production`, too."""
     drain_delay_seconds: Annotated[float, variable("DRAIN_DELAY_SECONDS", "s", low=0, high=86_400)] = 0
     """How long a service continues to serve after SIGTERM, so that load balancers notice."""
     sweep_seconds: Annotated[float, variable("SWEEP_SECONDS", "s", low=0.1, high=86_400)] = 10
@@ -287,6 +292,11 @@ class ServiceSettings:
     def production(self) -> bool:
         """Whether this is a production process."""
         return self.environment == "production"
+
+    @property
+    def can_be_paused(self) -> bool:
+        """Whether the process looks up whether it is to pause."""
+        return self.faults_allowed or not self.production
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> "ServiceSettings":

@@ -89,7 +89,7 @@ def test_closed_terminal_leaves_no_subscription(tmp_path):
 
 def test_without_a_terminal_one_snapshot_is_printed_as_text_or_json(tmp_path):
     with ready_suite(tmp_path) as local:
-        local.sagactl("provider", "--unavailable")
+        local.sagactl("faults", "set", "--provider-unavailable")
         local.order(blue=1)
         wait_until(lambda: "reserved" in local.sagactl("pending").stdout)
 

@@ -24,7 +24,7 @@ def test_exactly_the_declared_metrics_are_exposed(tmp_path):
                     "saga_order_duration_seconds_count", outcome=outcome
                 )
             )
-        local.sagactl("provider", "--unavailable")
+        local.sagactl("faults", "set", "--provider-unavailable")
         local.order(blue=1)
         wait_until(
             lambda: all_samples(local).value("saga_reminders_overdue", kind="Reservation", status="reserved")

@@ -148,7 +148,7 @@ INSPECT: Sequence[Sequence[str]] = (
     ("dlq", "drop", "--execute"),
     ("top", "--once", "--sample-seconds", "0"),
     ("top", "--json", "--sample-seconds", "0"),
-    ("provider",),
+    ("faults", "list"),
 )
 
 
@@ -208,7 +208,7 @@ def test_corrupt_faults_of_the_provider_are_an_error(file: Path):
 
     asyncio.run(write())
 
-    result = sagactl("provider", file=file)
+    result = sagactl("faults", "list", file=file)
 
     assert result.exit_code == 1
     assert result.stderr.endswith("Error: corrupt-entity: FaultSettings.unavailable: its type is str\n")

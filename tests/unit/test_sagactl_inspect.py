@@ -131,17 +131,6 @@ def test_unbalanced_audit_names_the_order_and_fails(file: Path):
     ]
 
 
-def test_provider_changes_only_the_given_settings(file: Path):
-    before = inspect(file, "provider")
-    inspect(file, "provider", "--unavailable", "--delay", "2.5")
-
-    after = inspect(file, "provider", "--available", "--drop-responses")
-
-    assert before.stdout == "unavailable: no\ndelay: 0 s\ndrop responses: no\n"
-    assert after.stdout == "unavailable: no\ndelay: 2.5 s\ndrop responses: yes\n"
-    assert inspect(file, "provider").stdout == after.stdout
-
-
 def assert_fails(ended: Result, message: str) -> None:
     assert (ended.exit_code, ended.stdout) == (1, "")
     assert ended.stderr.splitlines(keepends=True)[-1].startswith(f"Error: {message}")
@@ -151,7 +140,7 @@ def test_unknown_order_is_an_error(file: Path):
     assert_fails(inspect(file, "order", "o"), "order o does not exist\n")
 
 
-COMMANDS = [["order", "o"], ["pending"], ["audit"], ["provider"], ["dlq", "list"]]
+COMMANDS = [["order", "o"], ["pending"], ["audit"], ["faults", "list"], ["dlq", "list"]]
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -176,7 +165,7 @@ def test_missing_file_is_an_error_and_is_not_created(tmp_path: Path, command: li
         ["order", "o"],
         ["pending"],
         ["audit"],
-        ["provider", "--unavailable"],
+        ["faults", "set", "--provider-unavailable"],
         ["top", "--once"],
         ["top", "--json"],
     ],

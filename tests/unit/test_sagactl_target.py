@@ -2,14 +2,17 @@
 
 import asyncio
 import os
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 
 from sagactl.__main__ import main
+from sagactl.cli.faults import require_allowed
 from sagactl.project import PROJECT
 from sagakit.backends.embedded.database import Database
+from sagakit.ctl.errors import CommandError
 from sagakit.ctl.inspect.target import choose
 from sagakit.ctl.local.runfile import Suite, write_suite
 from sagakit.ctl.main import COMMANDS
@@ -41,7 +44,9 @@ ON_ONE_SUITE = [
     ("dlq", "drop"),
     ("migrate", "name"),
     ("stock", "set", "blue"),
-    ("provider",),
+    ("faults", "list"),
+    ("faults", "set"),
+    ("faults", "clear"),
     ("provision",),
     ("seed", "--wait", "0"),
 ]
@@ -121,3 +126,17 @@ def test_given_gateway_comes_before_the_suite_that_runs_here(run_dir):
     ended = sagactl("demo", "--gateway", "http://127.0.0.1:2", RUN_DIR=str(run_dir))
 
     assert ended.stderr.startswith("suite: http://127.0.0.1:2\nError: http://127.0.0.1:2: no response to ")
+
+
+@pytest.mark.parametrize(
+    ("environ", "is_rejected"),
+    [
+        ({"GOOGLE_CLOUD_PROJECT": "shop"}, True),
+        ({"GOOGLE_CLOUD_PROJECT": "shop", "FAULTS_ALLOWED": "true"}, False),
+        ({"BACKEND": "embedded", "EMBEDDED_FILE": "/data", "ENVIRONMENT": "production"}, True),
+        ({"BACKEND": "embedded", "EMBEDDED_FILE": "/data"}, False),
+    ],
+)
+def test_faults_are_rejected_in_production_unless_they_are_allowed(environ, is_rejected, tmp_path):
+    with pytest.raises(CommandError, match="faults are rejected") if is_rejected else nullcontext():
+        require_allowed(tmp_path, environ)

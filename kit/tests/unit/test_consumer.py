@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from sagakit.bus import SubscriptionSpec
-from sagakit.consumer import UNKNOWN_ATTEMPTS, Outcome
+from sagakit.consumer import PULL_BACKOFF, UNKNOWN_ATTEMPTS, Outcome
 from sagakit.errors import Contention, Unavailable
 from sagakit.events import Event
 from sagakit.runtime import Backoff
@@ -221,3 +221,28 @@ async def test_slow_event_does_not_block_others(harness: ConsumerHarness):
         assert fast.settled == ["ack"]
         assert slow.settled == []
         stuck.set()
+
+
+async def test_paused_consumer_settles_what_is_in_flight_and_pulls_nothing_until_it_continues(
+    harness: ConsumerHarness,
+):
+    applied = asyncio.Event()
+    harness.handle = lambda _: until(applied)
+    async with harness.running():
+        in_flight = await harness.deliver(a_message())
+
+        harness.consumer.pause(True)
+        await settled()
+        applied.set()
+        await settled()
+
+        assert in_flight.settled == ["ack"]
+        assert [pull.closed for pull in harness.pulls()] == [True]
+        assert harness.consumer.is_saturated, "no reminders are sent"
+        await harness.clock.advance(60)
+        assert len(harness.pulls()) == 1
+
+        harness.consumer.pause(False)
+        await harness.clock.advance(PULL_BACKOFF.cap_seconds)
+
+        assert [pull.closed for pull in harness.pulls()] == [True, False]

@@ -1,9 +1,10 @@
 """A service's process: ready once events reach it, and drained however it ends."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import grpc
 import pytest
@@ -14,10 +15,12 @@ from sagakit.application import DEFAULT_APPLICATION
 from sagakit.backends import Backend
 from sagakit.bus import Delivery
 from sagakit.errors import Unavailable
+from sagakit.pauses import PAUSED, save_paused
 from sagakit.run import LOST_AFTER_SECONDS, SUBSCRIPTION_CHECK_INTERVAL_SECONDS, Process, SubscriptionCheck
 from sagakit.runtime import Runtime
 from sagakit.service import Kit, Service
 from sagakit.settings import ServiceSettings, SettingsError
+from sagakit.tables import Insert
 from sagakit.testing.clock import Clock
 from sagakit.testing.tables import MemoryTables
 from tests.support.counter import ENVIRON
@@ -29,6 +32,11 @@ SERVICE = "test.Slow"
 NAMES = ["one-service.things", "one-service.others"]
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
+PRODUCTION = {
+    "ENVIRONMENT": "production",
+    "AUTH_ISSUER": "https://issuer.example",
+    "AUTH_AUDIENCE": "saga",
+}
 
 
 class BrokenBus(ManualBus):
@@ -47,12 +55,14 @@ class RunningProcess:
     """A process that serves one slow call."""
 
     bus: BrokenBus = field(default_factory=BrokenBus)
+    tables: MemoryTables = field(default_factory=MemoryTables)
+    environ: Mapping[str, str] = field(default_factory=dict)
     proceed: asyncio.Event = field(default_factory=asyncio.Event)
     called: asyncio.Event = field(default_factory=asyncio.Event)
 
     def __post_init__(self) -> None:
-        settings = ServiceSettings.from_environ(ENVIRON)
-        backend = Backend(MemoryTables(), self.bus)
+        settings = ServiceSettings.from_environ({**ENVIRON, **self.environ})
+        backend = Backend(self.tables, self.bus)
         self.process = Process("one", settings, backend, Runtime(), self._build, DEFAULT_APPLICATION)
         self.stop = asyncio.Event()
 
@@ -82,11 +92,19 @@ class RunningProcess:
         stub = health_pb2_grpc.HealthStub(self.channel)
         return (await stub.Check(request, timeout=5, wait_for_ready=True)).status
 
+    def is_pulling(self) -> bool:
+        pulls = self.bus.pulls.get("one-service.things")
+        return bool(pulls) and not pulls[-1].closed
+
     def reports(self, name: str, status: int) -> Callable[[], Awaitable[bool]]:
         async def reported() -> bool:
             return await self.health(name) == status
 
         return reported
+
+
+def paused(logs: Sequence[Mapping[str, Any]]) -> bool:
+    return any(line.get("error") == "paused on purpose" for line in logs)
 
 
 async def test_process_is_alive_and_not_ready_until_the_broker_is_there():
@@ -129,6 +147,35 @@ async def test_failed_part_is_drained_like_a_stop_and_raised():
     [error] = [line["error"] for line in logs if line["event"] == "draining after a failure"]
     assert "No space left on device" in error
     assert logs[-1]["event"] == "stopped"
+
+
+@pytest.mark.parametrize(
+    ("environ", "pauses"), [({}, True), (PRODUCTION, False), ({**PRODUCTION, "FAULTS_ALLOWED": "true"}, True)]
+)
+async def test_service_is_paused_on_purpose_in_production_only_if_that_is_allowed(environ, pauses):
+    running = RunningProcess(environ=environ)
+    await save_paused(running.tables, ["another", "one"])
+    with capture_logs() as logs:
+        async with running.running():
+            await eventually(running.reports("", SERVING))
+            await eventually(lambda: not pauses or paused(logs))
+            await save_paused(running.tables, ["another"])
+            await eventually(running.is_pulling, seconds=20)
+
+    assert paused(logs) is pauses
+
+
+async def test_unreadable_list_of_paused_services_pauses_none():
+    running = RunningProcess()
+    await running.tables.commit([Insert(PAUSED, {"services": "one"})])
+    with capture_logs() as logs:
+        async with running.running() as task:
+            await eventually(running.reports("", SERVING))
+            await eventually(running.is_pulling)
+
+            assert not task.done()
+
+    assert not paused(logs)
 
 
 async def test_port_in_use_is_a_failed_start():
