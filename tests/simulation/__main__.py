@@ -1,14 +1,18 @@
 """`python -m tests.simulation`: run simulations until `--sagas` sagas have ended, or one run fails.
 
+Runs take place side by side in `--jobs` processes; the figures and the failure are those of a single process.
 From REACHING_SAGAS on it fails, too, if the runs together never reached what `reached.MUST_REACH` names.
 """
 
 import argparse
+import os
 import sys
 import time
+from functools import partial
 from random import SystemRandom
 
-from sagakit.testing.campaign import Campaign
+from sagakit.testing.campaign import Campaign, planned
+from tests.simulation.processes import processes, run
 from tests.simulation.worlds import CAMPAIGN, REACHING_SAGAS
 
 
@@ -17,12 +21,15 @@ def main() -> None:
     parser.add_argument("--sagas", type=int, default=10_000)
     parser.add_argument("--seed", type=int, default=None)
     parser.add_argument("--world", type=int, default=None, help="repeat one run in the world of this seed")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count())
     options = parser.parse_args()
     seed = SystemRandom().randrange(10**9) if options.seed is None else options.seed
     simulation = CAMPAIGN if options.world is None else CAMPAIGN.in_world(options.world)
     campaign = Campaign(simulation)
     started_at = time.perf_counter()
-    failed = campaign.run(options.sagas, seed, _show_progress)
+    with processes(options.jobs) as executor:
+        outcomes = executor.map(partial(run, options.world), planned(options.sagas, seed))
+        failed = campaign.collect(outcomes, _show_progress)
     if failed is not None:
         print(f"seed {failed.seed}, {failed.sagas} sagas: {len(failed.problems)} problems")
         print(simulation.explain(failed))

@@ -12,10 +12,9 @@ import signal
 import sys
 import time
 from collections.abc import Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, field
 from itertools import count
-from multiprocessing import get_context
 from pathlib import Path
 from random import SystemRandom
 
@@ -23,6 +22,7 @@ from sagakit.testing.campaign import RUN_SAGAS, Campaign
 from sagakit.testing.scenario import Outcome
 from sagakit.testing.simulation import Failure, Simulation
 from tests.simulation import tally
+from tests.simulation.processes import processes
 from tests.simulation.tally import SEEDS, Tally
 from tests.simulation.worlds import CAMPAIGN, REACHING_SAGAS
 
@@ -91,12 +91,12 @@ class Soak:
         until = time.monotonic() + hours * 3600
         started = 0
         running: set[Future[Ended]] = set()
-        with ProcessPoolExecutor(jobs, get_context("spawn"), _leave_signals_to_the_parent) as processes:
+        with processes(jobs) as executor:
             while True:
                 may_start = not self.stopping and time.monotonic() < until
                 while may_start and len(running) < jobs and started < sagas:
                     size = min(self.run_sagas, sagas - started)
-                    running.add(processes.submit(run, next(seeds), size))
+                    running.add(executor.submit(run, next(seeds), size))
                     started += size
                 if not running:
                     return
@@ -118,11 +118,6 @@ def keep(failure: Failure, directory: Path) -> Path:
     }
     path.write_text(json.dumps(kept, indent=2) + "\n")
     return path
-
-
-def _leave_signals_to_the_parent() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
 def main() -> None:

@@ -1,7 +1,7 @@
 """A campaign: runs with consecutive seeds, and what they have done and reached together."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from sagakit.testing.scenario import Outcome
@@ -11,6 +11,12 @@ if TYPE_CHECKING:
 
 RUN_SAGAS = 250
 """Sagas per run, which bounds the memory used."""
+
+
+def planned(sagas: int, seed: int = 1) -> Iterator[tuple[int, int]]:
+    """Yield the runs in which `sagas` sagas end: seed, and sagas."""
+    for number, done in enumerate(range(0, sagas, RUN_SAGAS)):
+        yield seed + number, min(RUN_SAGAS, sagas - done)
 
 
 class Campaign:
@@ -28,14 +34,17 @@ class Campaign:
         self, sagas: int, seed: int = 1, progress: Callable[["Campaign"], None] = lambda _: None
     ) -> Outcome | None:
         """Run until `sagas` more sagas have ended; return the first outcome in which a promise is broken."""
-        until = self.sagas + sagas
-        while self.sagas < until:
-            outcome = self.simulation.run(seed, min(RUN_SAGAS, until - self.sagas))
+        return self.collect((self.simulation.run(*each) for each in planned(sagas, seed)), progress)
+
+    def collect(
+        self, outcomes: Iterable[Outcome], progress: Callable[["Campaign"], None] = lambda _: None
+    ) -> Outcome | None:
+        """Add outcomes up to the first in which a promise is broken, and return that one."""
+        for outcome in outcomes:
             if outcome.problems:
                 return outcome
             self.add(outcome)
             progress(self)
-            seed += 1
         return None
 
     def add(self, outcome: Outcome) -> None:
