@@ -92,6 +92,7 @@ PROJECT = Project(
     application=SHOP,
     commands={
         "demo": "sagactl.cli.demo",
+        "load": "sagactl.cli.load",
         "top": "sagactl.cli.top",
         "order": "sagactl.cli.order",
         "pending": "sagactl.cli.pending",

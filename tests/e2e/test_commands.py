@@ -1,9 +1,12 @@
 """`sagactl` commands against a running suite on the embedded backend."""
 
+import signal
+import subprocess
+
 from contract.topology import TOPOLOGY
 from sagactl.project import PROJECT
 from tests.support.eventually import wait_until
-from tests.support.local_suite import ready_suite, sagactl
+from tests.support.local_suite import SAGACTL, environment, ready_suite, sagactl
 
 
 def test_demo_passes(tmp_path):
@@ -14,6 +17,25 @@ def test_demo_passes(tmp_path):
     assert demo.returncode == 0, demo.stderr
     assert all(f'"{status}"' in demo.stdout for status in ("approved", "reserve-failed", "payment-failed"))
     assert demo.stdout.endswith("All scenarios ended as expected.\n")
+
+
+def test_load_that_is_stopped_finds_every_order_again(tmp_path):
+    with ready_suite(tmp_path) as local:
+        url = local.facts["gateway"]
+        with (tmp_path / "load").open("w") as output:
+            argv = [*SAGACTL, "load", "--gateway", url, "--rate", "20", "--interval", "0.5"]
+            load = subprocess.Popen(argv, cwd=tmp_path, stdout=output, stderr=output, env=environment({}))
+        printed = tmp_path / "load"
+        wait_until(lambda: all(each in printed.read_text() for each in ("approved", "payment-failed")))
+        load.send_signal(signal.SIGTERM)
+
+        assert load.wait(60) == 0, printed.read_text()
+        *_, last, result = printed.read_text().splitlines()
+        audit = local.sagactl("audit", "--wait", "30")
+
+    assert "open 0, lost 0; not accepted 0, skipped 0" in last
+    assert result.startswith("nothing is lost")
+    assert audit.returncode == 0, audit.stdout
 
 
 def test_stock_set_changes_only_what_is_named(tmp_path):

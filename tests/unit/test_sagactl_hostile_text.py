@@ -5,8 +5,10 @@ import asyncio
 import json
 import subprocess
 import sys
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import grpc
@@ -243,29 +245,31 @@ def test_responses_of_a_service_are_printed_escaped(tmp_path: Path, args: list[s
     assert_safe(result.output)
 
 
-def test_responses_of_a_gateway_are_printed_escaped(tmp_path: Path):
-    async def call() -> Result:
-        async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            await reader.readuntil(b"\r\n\r\n")
-            body = json.dumps({"reason": HOSTILE, "detail": HOSTILE}, ensure_ascii=False).encode()
-            body += b"\n" + HOSTILE.encode()
-            writer.write(b"HTTP/1.1 400 Bad\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body))
-            writer.close()
+@pytest.mark.parametrize(("command", "no_json"), [("demo", f"\n{HOSTILE}"), ("load", "")])
+def test_responses_of_a_gateway_are_printed_escaped(tmp_path: Path, command: str, no_json: str):
+    class Hostile(BaseHTTPRequestHandler):
+        def handle(self) -> None:
+            while self.rfile.readline().strip():
+                pass
+            body = json.dumps({"reason": HOSTILE, "detail": HOSTILE}, ensure_ascii=False)
+            body = f"{body}{no_json}".encode()
+            self.wfile.write(b"HTTP/1.1 400 Bad\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body))
 
-        async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
-            gateway = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-            environ = {**NO_BACKEND, "RUN_DIR": str(tmp_path)}
-            line = ["demo", "--gateway", gateway]
-            return await asyncio.to_thread(CliRunner().invoke, main, line, env=environ)
-
-    result = asyncio.run(call())
+    with HTTPServer(("127.0.0.1", 0), Hostile) as server:
+        serving = threading.Thread(target=server.serve_forever)
+        serving.start()
+        environ = {**NO_BACKEND, "RUN_DIR": str(tmp_path)}
+        gateway = f"http://127.0.0.1:{server.server_port}"
+        result = CliRunner().invoke(main, [command, "--gateway", gateway], env=environ)
+        server.shutdown()
+        serving.join()
 
     assert "\\x1b[2J" in result.output
     assert_safe(result.output)
 
 
 def test_every_command_is_tested_or_prints_only_texts_of_its_own():
-    tested = {args[0] for args in INSPECT} | {"stock", "seed", "demo", "logs", "migrate"}
+    tested = {args[0] for args in INSPECT} | {"stock", "seed", "demo", "load", "logs", "migrate"}
 
     assert tested | OWN_TEXT_ONLY == COMMANDS.keys() | PROJECT.commands.keys()
 

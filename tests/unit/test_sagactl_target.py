@@ -28,6 +28,7 @@ ELSEWHERE = {
 }
 ON_ONE_SUITE = [
     ("demo",),
+    ("load", "--seconds", "0.1"),
     ("ps",),
     ("stop", "stock"),
     ("start", "stock"),
