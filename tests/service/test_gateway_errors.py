@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 from rpc import purchase_pb2
 from services.gateway.app import Lifecycle, create_app
-from services.gateway.middleware import MiddlewareConfig
+from services.gateway.middleware import MiddlewareConfig, UnhandledErrorMiddleware
 from services.gateway.routes import resource_router
 from services.gateway.settings import RequestLimits
 from tests.service.gateway_harness import (
@@ -155,6 +155,24 @@ async def test_unexpected_error_is_logged_and_not_shown():
     assert_problem(response, 500, "internal")
     assert SECRET not in response.text
     assert [(entry["log_level"], entry["exc_info"]) for entry in logs] == [("error", True)]
+
+
+async def test_answer_that_fails_after_it_began_is_broken_off():
+    """Its status is sent already: a second answer would be read as the rest of the first."""
+    sent = []
+
+    async def fail(_scope, _receive, send):
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        raise RuntimeError(SECRET)
+
+    async def send(message):
+        sent.append(message["type"])
+
+    with structlog.testing.capture_logs() as logs, pytest.raises(RuntimeError, match=SECRET):
+        await UnhandledErrorMiddleware(fail)({"type": "http", "path": GET_CART}, None, send)
+
+    assert sent == ["http.response.start"]
+    assert [(entry["path"], entry["log_level"]) for entry in logs] == [(GET_CART, "error")]
 
 
 async def test_failed_call_is_logged_with_the_services_message():

@@ -243,3 +243,14 @@ async def test_expiry_is_renewed_at_an_interval(gateway: Gateway):
         gateway.provisioned.ensured[: len(TOPOLOGY.topics)]
         == gateway.provisioned.ensured[len(TOPOLOGY.topics) :]
     )
+
+
+async def test_subscription_that_cannot_be_renewed_is_kept_and_renewed_later(gateway: Gateway):
+    gateway.provisioned.failures = len(TOPOLOGY.topics)
+    await gateway.check(RENEW_INTERVAL_SECONDS)
+    assert gateway.subscriber.is_receiving
+    assert gateway.provisioned.removed == []
+
+    await gateway.check(RENEW_INTERVAL_SECONDS)
+
+    assert len(gateway.provisioned.ensured) == 2 * len(TOPOLOGY.topics)

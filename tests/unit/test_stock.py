@@ -140,3 +140,17 @@ async def test_reminder_repeats_the_reply_with_growing_intervals(shop: StockHarn
     assert event.attributes[REMINDER_ATTRIBUTE] == "true"
     assert [each["repeats"] for changes in (once, twice) for each in changes.writes.values()] == [1, 2]
     assert after[DUE] > before[DUE]
+
+
+async def test_reservation_whose_shard_is_missing_stays_as_it_is(shop: StockHarness):
+    """Its units must not vanish: the event is nacked and logged as a defect until the shard is restored."""
+    await shop.stock.reserve("e1", a_ticket(PRE_APPROVED))
+    (missing,) = shop.shards
+    row = shop.tables.rows.pop(missing)
+
+    with pytest.raises(LookupError, match="shard 0 of blue is missing"):
+        await shop.stock.sell("e2", a_ticket(APPROVED))
+
+    shop.tables.rows[missing] = row
+    assert await shop.stock.sell("e2", a_ticket(APPROVED)) is Outcome.APPLIED
+    assert await shop.units() == Shard(available=7, sold=3)

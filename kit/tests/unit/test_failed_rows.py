@@ -1,5 +1,7 @@
 """A row that cannot be processed stops no other: it is logged, counted, left, and tried again later."""
 
+import itertools
+from bisect import bisect_left
 from collections.abc import Iterator, MutableMapping
 from typing import Any
 
@@ -13,11 +15,13 @@ from sagakit.reminders import due_property
 from sagakit.sweeper import (
     EXPIRY_INTERVAL_SECONDS,
     FULL_SCAN_INTERVAL_SECONDS,
+    MAX_FAILED_ROWS,
     PAGE,
     TRAILING_SECONDS,
     Expiry,
 )
 from sagakit.tables import DUE, Entity, Insert, Key, Mutation, Row, Update
+from sagakit.testing.clock import Clock
 from sagakit.testing.tables import MemoryTables
 from tests.support.counter import OUTBOX, an_event
 from tests.support.harness import WAITING, Harness, RemindersHarness, background
@@ -45,8 +49,8 @@ def logs() -> Iterator[list[MutableMapping[str, Any]]]:
 
 
 def in_shard(prefix: str, count: int) -> list[str]:
-    names = (f"{prefix}{number}" for number in range(100 * count))
-    return [name for name in names if shard_of(name) == SHARD][:count]
+    names = (f"{prefix}{number}" for number in itertools.count())
+    return list(itertools.islice((name for name in names if shard_of(name) == SHARD), count))
 
 
 async def put(harness: Harness, kind: str, name: str, entity: Entity, seconds: float = 0) -> None:
@@ -135,6 +139,31 @@ async def test_repaired_row_is_claimed_at_once(harness: RemindersHarness):
     await harness.sweep_after(1)
 
     assert harness.sent(odd) == 1
+
+
+async def test_sweeper_remembers_a_limited_number_of_failed_rows():
+    """It claims the others again at once."""
+    names = in_shard("odd", MAX_FAILED_ROWS + 1)
+    began = Clock().now() - 60
+    dues = [encode_due(name, began + number / 1000) for number, name in enumerate(names)]
+    claimed: list[str] = []
+
+    class ManyRows(MemoryTables):
+        async def due(self, kind: str, start: str, end: str, limit: int) -> list[tuple[Key, Row]]:
+            first = bisect_left(dues, start)
+            found = zip(names[first:], dues[first : first + limit], strict=False)
+            return [(Key(kind, name), Row({DUE: due}, 1)) for name, due in found]
+
+    async def fail(key: Key, row: Row) -> bool:
+        claimed.append(key.name)
+        raise ValueError("a defect")
+
+    sweeper = RemindersHarness(memory=ManyRows()).a_sweeper(WAITING, fail)
+    while len(claimed) <= len(names):
+        await sweeper.visit(SHARD)
+
+    assert claimed[: len(names)] == names
+    assert claimed[len(names)] == names[0]
 
 
 async def test_row_that_cannot_be_stored_any_more_stops_no_other(harness: RemindersHarness):
