@@ -23,8 +23,11 @@ from tests.simulation.planted_operation_bugs import WITHOUT_LOSS
 from tests.simulation.shop import simulate
 
 RUN_SAGAS = 250
-BUG_RUNS = ((RUN_SAGAS, 4), (120, 8))
-"""Runs of which one shows every planted bug: sagas, and how many seeds; some need a less busy world."""
+BUG_RUNS = ((30, 3), (60, 3), (120, 8), (RUN_SAGAS, 4))
+"""Runs of which one shows every planted bug: sagas, and how many seeds.
+
+The smallest come first: most bugs show in them.
+"""
 
 
 @pytest.mark.parametrize("seed", range(2))
