@@ -133,7 +133,7 @@ sbom: ## Write the SBOM (CycloneDX) of every image into build/sbom: [REGISTRY=lo
 push: ## Push every image: REGISTRY=… TAG=…
 	@deploy/images push "$(REGISTRY)" "$(TAG)"
 
-deploy: $(if $(filter gke,$(OVERLAY)),$(VENV)/.run) ## Apply an overlay to kubectl's current cluster: OVERLAY=local|gke [REGISTRY=…] [TAG=dev]; gke: PROJECT_ID=… REGION=… DOMAIN=… [EPHEMERAL_PROJECT_ID=…] [DATASTORE_DATABASE=saga]
+deploy: $(if $(filter gke,$(OVERLAY)),$(VENV)/.run) ## Apply an overlay to kubectl's current cluster: OVERLAY=local|gke [REGISTRY=…] [TAG=dev]; local: [COMPONENTS="load-generator observability"]; gke: PROJECT_ID=… REGION=… DOMAIN=… [EPHEMERAL_PROJECT_ID=…] [DATASTORE_DATABASE=saga]
 	@$(if $(filter gke,$(OVERLAY)),$(if $(RENDER),,$(BIN)/python -m deploy.gcp preflight &&)) deploy/k8s/apply "$(OVERLAY)"
 
 project: $(VENV)/.run ## Print the setup of a Google Cloud project: PROJECT_ID=… REGION=… [DOMAIN=…] [EPHEMERAL_PROJECT_ID=…] [DATASTORE_DATABASE=saga]; execute it: EXECUTE=1

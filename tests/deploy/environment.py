@@ -13,6 +13,9 @@ from tests.support.manifests import Container, Manifests
 LIBRARIES = ("OTEL_", "GRPC_", "PYTHON")
 """Prefixes of variables that libraries read themselves."""
 
+WITHOUT_BACKEND = ("seed", "load")
+"""Commands that call a service or the gateway only."""
+
 EXPECTED = {
     "gke": {
         "backend": "gcp",
@@ -67,12 +70,15 @@ def _valid_variables(container: Container) -> set[str]:
         command = sagactl.get_command(click.Context(sagactl), name)
         if command is None:
             raise click.UsageError(f"unknown command: {name}")
-        command.make_context(name, list(arguments))
-        known |= {each.envvar for each in command.params if isinstance(each.envvar, str)}
+        context = command.make_context(name, list(arguments))
+        for each in command.params:
+            if isinstance(each.envvar, str):
+                known.add(each.envvar)
+                each.process_value(context, container.environ.get(each.envvar))
         if any(each.name == "stock_address" for each in command.params):
             # Not by click: it counts after the suite that runs on this machine.
             known.add("STOCK_ADDRESS")
-        settings += [] if name == "seed" else [BackendSettings]
+        settings += [] if name in WITHOUT_BACKEND else [BackendSettings]
     for each in settings:
         each.from_environ(container.environ)
         known |= {variable.name for variable in variables(each)}

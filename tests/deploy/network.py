@@ -7,7 +7,7 @@ from typing import Literal
 from contract.topology import TOPOLOGY
 from tests.support.manifests import Document, Manifests, Workload, selects
 
-GRPC, HTTP, METRICS = 50051, 8080, 9464
+GRPC, HTTP, METRICS, OTLP = 50051, 8080, 9464, 4317
 Direction = Literal["ingress", "egress"]
 
 
@@ -28,6 +28,14 @@ COLLECTORS = ("gmp-system", "gke-gmp-system")
 """The namespaces of Google's managed collection: the second on Autopilot."""
 NAMESPACE = "namespace/"
 METADATA = (("169.254.169.254/32", 80), ("169.254.169.252/32", 988))
+MEASURED = (*TOPOLOGY.names, "gateway")
+COMPONENTS = {
+    "load-generator": {Edge("load-generator", "gateway", HTTP)},
+    "collector": {Edge("collector", "jaeger", OTLP), *(Edge(each, "collector", OTLP) for each in MEASURED)},
+    "prometheus": {Edge("prometheus", each, METRICS) for each in MEASURED},
+    "grafana": {Edge("grafana", "prometheus", 9090), Edge("grafana", "jaeger", 16686)},
+}
+"""Further connections, for each workload of a component."""
 
 
 def call_graph(overlay: str) -> set[Edge]:
@@ -49,6 +57,8 @@ def call_graph(overlay: str) -> set[Edge]:
 
 def check(manifests: Manifests) -> Iterator[str]:
     wanted = call_graph(manifests.overlay)
+    for workload in manifests.workloads:
+        wanted |= COMPONENTS.get(workload.name, set())
     for side, allowed, needed in (
         ("from", _outgoing(manifests), {edge for edge in wanted if "/" not in edge.source}),
         ("to", _incoming(manifests), {edge for edge in wanted if "/" not in edge.target}),

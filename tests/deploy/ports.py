@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from tests.support.manifests import Container, Document, Manifests, Workload
 
-ADDRESS = re.compile(r"(?:dns:///)?(?P<host>[a-z][a-z0-9-]*):(?P<port>[0-9]+)")
+ADDRESS = re.compile(r"(?:dns:///|http://)?(?P<host>[a-z][a-z0-9-]*):(?P<port>[0-9]+)")
 
 
 def check(manifests: Manifests) -> Iterator[str]:

@@ -30,8 +30,10 @@ def _pod(workload: Workload) -> Iterator[str]:
     if workload.pod.get("enableServiceLinks") is not False:
         yield "Services add variables to its environment"
     for volume in workload.pod.get("volumes", ()):
+        if volume.keys() == {"name", "configMap"}:
+            continue
         if "emptyDir" not in volume or "sizeLimit" not in volume["emptyDir"]:
-            yield f"volume {volume['name']} is not an emptyDir with a limit"
+            yield f"volume {volume['name']} is neither an emptyDir with a limit nor a ConfigMap"
 
 
 def _container(container: Container) -> Iterator[str]:

@@ -50,7 +50,7 @@ def _workload(manifests: Manifests, workload: Workload) -> Iterator[str]:
 
 
 def _selects_one(manifests: Manifests, document: Document, selector: Document) -> Iterator[str]:
-    name = document["metadata"]["name"]
+    name = document["metadata"]["name"].removesuffix("-metrics")
     selected = [workload.name for workload in manifests.selected(selector)]
     if selected != [name]:
         yield f"{document['kind']} {name} selects the pods of {selected}"

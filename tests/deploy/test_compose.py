@@ -1,12 +1,13 @@
 """compose.yaml configures every process as its settings require and as the manifests do."""
 
 import re
+from pathlib import Path
 
 import pytest
 import yaml
 
 from contract.topology import TOPOLOGY
-from tests.deploy import contracts
+from tests.deploy import components, contracts
 from tests.deploy.environment import problems_of
 from tests.deploy.ports import ADDRESS
 from tests.support.manifests import ROOT, Container, rendered
@@ -14,6 +15,7 @@ from tests.support.manifests import ROOT, Container, rendered
 COMPOSE = yaml.safe_load((ROOT / "compose.yaml").read_text())
 SERVICES = COMPOSE["services"]
 OURS = sorted(name for name, service in SERVICES.items() if "build" in service)
+OBSERVABILITY = sorted(name for name, each in SERVICES.items() if each.get("profiles") == ["observability"])
 LISTENING = {"firestore": 8081, "pubsub": 8085} | {
     name: int(SERVICES[name]["environment"]["PORT"]) for name in (*TOPOLOGY.names, "gateway")
 }
@@ -68,6 +70,46 @@ def test_emulator_runs_as_in_the_cluster(name: str):
     assert SERVICES[name]["user"] == f"{context['runAsUser']}:{context['runAsGroup']}"
     in_cluster = {each["name"]: each["value"] for each in workload.containers[0].spec["env"]}
     assert SERVICES[name]["environment"].items() <= in_cluster.items()
+
+
+def test_profile_has_the_workloads_of_the_component():
+    assert OBSERVABILITY == ["collector", "grafana", "jaeger", "prometheus"]
+
+
+@pytest.mark.parametrize("name", OBSERVABILITY)
+def test_process_of_the_profile_is_configured_as_in_the_cluster(name: str):
+    service = SERVICES[name]
+    (workload,) = (each for each in rendered("components").workloads if each.name == name)
+    in_cluster = workload.containers[0]
+    context = workload.pod["securityContext"]
+
+    assert service["image"] == in_cluster.spec["image"]
+    assert service.get("command", []) == in_cluster.spec.get("args", [])
+    assert service.get("environment", {}) == in_cluster.environ
+    assert service["user"] == f"{context['runAsUser']}:{context['runAsGroup']}"
+    assert all(port.startswith("127.0.0.1:") for port in service.get("ports", ()))
+    mounted = dict(each.removesuffix(":ro").split(":") for each in service.get("volumes", ()))
+    files = {
+        str(Path(target) / path.relative_to(ROOT / source)): path.read_text()
+        for source, target in mounted.items()
+        for path in ([ROOT / source] if (ROOT / source).is_file() else (ROOT / source).iterdir())
+    }
+    assert files == components.mounted(rendered("components"), workload)
+
+
+def test_prometheus_finds_every_process_by_a_name_of_the_network():
+    (scraping,) = yaml.safe_load((ROOT / "deploy/monitoring/prometheus.yaml").read_text())["scrape_configs"]
+    (discovery,) = scraping["dns_sd_configs"]
+    aliases = {
+        alias
+        for service in SERVICES.values()
+        for network in service.get("networks", {}).values()
+        for alias in network["aliases"]
+    }
+
+    assert set(discovery["names"]) <= SERVICES.keys() | aliases
+    for name in (*TOPOLOGY.names, "gateway"):
+        assert SERVICES[name]["environment"]["METRICS_PORT"] == str(discovery["port"])
 
 
 @pytest.mark.parametrize("name", SERVICES)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.manifests import K8S, OVERLAYS, ROOT, kustomize
+from tests.support.manifests import K8S, RENDERED, ROOT, kustomize, kustomize_overlay
 
 CHECKOV = ROOT / ".venv" / "checkov" / "bin" / "checkov"
 """Installed separately, because it pins a hundred packages (`make .venv/.checkov`)."""
@@ -35,8 +35,8 @@ def run_checkov(checkov: Path, *files: Path) -> subprocess.CompletedProcess[str]
 
 
 def test_checkov_accepts_the_manifests(checkov: Path, tmp_path: Path):
-    for overlay in OVERLAYS:
-        (tmp_path / f"{overlay}.yaml").write_text(kustomize(K8S / "overlays" / overlay))
+    for overlay in RENDERED:
+        (tmp_path / f"{overlay}.yaml").write_text(kustomize_overlay(overlay))
 
     done = run_checkov(checkov, *tmp_path.iterdir())
 
@@ -59,8 +59,12 @@ def test_overlays_render_the_same_with_other_kubectl_versions():
     kubectls = sorted(
         Path(shutil.which("gcloud") or sys.executable).resolve().parent.glob("kubectl.1.[0-9]*")
     )
-    for overlay in OVERLAYS:
-        expected = kustomize(K8S / "overlays" / overlay)
+    for overlay in RENDERED:
+        expected = kustomize_overlay(overlay)
         for kubectl in kubectls:
-            argv = [kubectl, "kustomize", K8S / "overlays" / overlay]
-            assert subprocess.run(argv, capture_output=True, text=True, check=True).stdout == expected
+
+            def render(directory: Path, kubectl: Path = kubectl) -> str:
+                argv = [kubectl, "kustomize", directory]
+                return subprocess.run(argv, capture_output=True, text=True, check=True).stdout
+
+            assert kustomize_overlay(overlay, render) == expected

@@ -181,6 +181,34 @@ def test_value_can_be_another_one_than_the_default(given: str, variable: str, de
         assert [each[variable] for each in data if variable in each] == [expected]
 
 
+@pytest.mark.usefixtures("kubectl")
+def test_components_are_added_with_the_images_tag_and_waited_for(machine: Machine):
+    both = {"COMPONENTS": "load-generator observability", "TAG": "v7"}
+
+    documents = list(yaml.safe_load_all(machine.run("deploy/k8s/apply", "local", RENDER="1", **both).stdout))
+    assert machine.run("deploy/k8s/apply", "local", **both).returncode == 0
+
+    (job,) = (each for each in documents if each["kind"] == "Job")
+    assert job["spec"]["template"]["spec"]["containers"][0]["image"] == "localhost/saga/sagactl:v7"
+    applied = {each["metadata"]["name"] for each in documents if each["kind"] == "Deployment"}
+    waited_for = {call.rpartition("/")[2] for call in machine.calls if " rollout " in call}
+    assert {"collector", "jaeger", "prometheus", "grafana"} < waited_for == applied
+
+
+@pytest.mark.usefixtures("kubectl")
+@pytest.mark.parametrize(
+    ("overlay", "components"), [("local", "load-generators"), ("local", "../base"), ("gke", "load-generator")]
+)
+def test_unknown_component_is_an_error_before_anything_is_applied(
+    overlay: str, components: str, machine: Machine
+):
+    done = machine.run("deploy/k8s/apply", overlay, COMPONENTS=components, **MINE)
+
+    assert done.returncode == 2
+    assert f'COMPONENTS has "{components}"' in done.stderr
+    assert machine.calls == []
+
+
 SERVED = [f"deployment/{name}" for name in IMAGES if name != "sagactl"]
 
 

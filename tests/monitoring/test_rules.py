@@ -61,6 +61,10 @@ def test_promtool_accepts_the_rules():
     rules.promtool("check", "rules", str(rules.FILE))
 
 
+def test_promtool_accepts_the_configuration_of_prometheus():
+    rules.promtool("check", "config", str(rules.MONITORING / "prometheus.yaml"))
+
+
 def test_missing_promtool_fails_the_test(monkeypatch):
     monkeypatch.setenv("PATH", "")
 

@@ -1,9 +1,11 @@
 """Rendered manifests, with Kubernetes' selection of pods and the environment of containers."""
 
 import copy
+import os
 import shutil
 import subprocess
-from collections.abc import Iterator, Mapping
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -15,6 +17,10 @@ import yaml
 ROOT = Path(__file__).parents[2]
 K8S = ROOT / "deploy" / "k8s"
 OVERLAYS = ("gke", "local")
+COMPONENTS = ("load-generator", "observability")
+WITH_COMPONENTS = "components"
+"""An overlay of one's own: the local one, with every component."""
+RENDERED = (*OVERLAYS, WITH_COMPONENTS)
 
 Document = dict[str, Any]
 
@@ -30,14 +36,31 @@ def kustomize(directory: Path) -> str:
     return done.stdout
 
 
+def kustomize_overlay(name: str, kustomize: Callable[[Path], str] = kustomize) -> str:
+    """Return the rendered manifests of one of RENDERED."""
+    if name != WITH_COMPONENTS:
+        return kustomize(K8S / "overlays" / name)
+    with tempfile.TemporaryDirectory() as directory:
+        up = Path(os.path.relpath(K8S, Path(directory).resolve()))
+        own = {
+            "kind": "Kustomization",
+            "namespace": "saga",
+            "resources": [str(up / "overlays/local")],
+            "components": [str(up / "components" / each) for each in COMPONENTS],
+        }
+        (Path(directory) / "kustomization.yaml").write_text(yaml.safe_dump(own))
+        return kustomize(Path(directory))
+
+
 @cache
 def _rendered(overlay: str) -> list[Document]:
-    return list(yaml.safe_load_all(kustomize(K8S / "overlays" / overlay)))
+    return list(yaml.safe_load_all(kustomize_overlay(overlay)))
 
 
 def rendered(overlay: str) -> "Manifests":
     """Return a copy, so that tests can change it."""
-    return Manifests(overlay, copy.deepcopy(_rendered(overlay)))
+    based_on = "local" if overlay == WITH_COMPONENTS else overlay
+    return Manifests(based_on, copy.deepcopy(_rendered(overlay)))
 
 
 @dataclass(frozen=True, slots=True)
