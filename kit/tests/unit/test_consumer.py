@@ -184,6 +184,16 @@ async def test_pull_delays_grow_to_a_few_seconds(harness: ConsumerHarness):
         assert 2 * 100 / 5 <= a_while <= 2 * 100
 
 
+async def test_pull_that_lasted_a_while_is_opened_again_soon(harness: ConsumerHarness):
+    """However often a stream was reset before."""
+    async with harness.running():
+        for number in range(20):
+            await harness.clock.advance(60)
+            harness.pull.end(Unavailable("the stream was reset"))
+            await harness.clock.advance(0.5)
+            assert len(harness.pulls()) == number + 2
+
+
 async def test_stop_waits_for_events_in_flight(harness: ConsumerHarness):
     applied = asyncio.Event()
     harness.handle = lambda _: until(applied)

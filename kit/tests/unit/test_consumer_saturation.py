@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from sagakit.consumer import MAX_OUTSTANDING, SATURATION_WINDOW_SECONDS
+from sagakit.consumer import MAX_OUTSTANDING, SATURATION_WINDOW_SECONDS, Outcome
 from sagakit.errors import Unavailable
 from sagakit.testing.clock import settled
 from tests.support.harness import OTHER_SUBSCRIPTION, ConsumerHarness, a_message, raises, until
@@ -76,6 +76,7 @@ async def test_consumer_is_saturated_at_the_limit_and_a_while_longer(harness: Co
 async def test_idle_since_is_the_last_progress_while_events_are_in_flight(harness: ConsumerHarness):
     hung = asyncio.Event()
     async with harness.running():
+        await harness.clock.advance(100)
         idle = harness.consumer.idle_since
         harness.handle = lambda _: until(hung)
         began = harness.clock.monotonic()
@@ -87,3 +88,17 @@ async def test_idle_since_is_the_last_progress_while_events_are_in_flight(harnes
 
     assert (idle, busy, harness.consumer.idle_since) == (None, began, None)
     assert first.settled == second.settled == ["ack"]
+
+
+async def test_each_settled_delivery_is_progress(harness: ConsumerHarness):
+    hung = asyncio.Event()
+    harness.handle = lambda event: until(hung) if event.eventid == "e1" else Outcome.APPLIED
+    async with harness.running():
+        harness.pull.deliver(a_message())
+        await harness.clock.advance(10)
+        later = harness.clock.monotonic()
+        harness.pull.deliver(a_message(eventid="e2"))
+        await harness.clock.advance(10)
+
+        assert harness.consumer.idle_since == later
+        hung.set()

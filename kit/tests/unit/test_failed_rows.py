@@ -20,7 +20,7 @@ from sagakit.sweeper import (
     TRAILING_SECONDS,
     Expiry,
 )
-from sagakit.tables import DUE, Entity, Insert, Key, Mutation, Row, Update
+from sagakit.tables import DUE, Delete, Entity, Insert, Key, Mutation, Row, Update
 from sagakit.testing.clock import Clock
 from sagakit.testing.tables import MemoryTables
 from tests.support.counter import OUTBOX, an_event
@@ -139,6 +139,36 @@ async def test_repaired_row_is_claimed_at_once(harness: RemindersHarness):
     await harness.sweep_after(1)
 
     assert harness.sent(odd) == 1
+
+
+async def test_capacity_is_kept_after_a_row_was_repaired(harness: RemindersHarness):
+    odd, one, two = in_shard("e", 3)
+    broken, claimed, capacity = {odd}, list[str](), 0
+
+    async def claim(key: Key, row: Row) -> bool:
+        if key.name in broken:
+            raise ValueError("a defect")
+        await harness.memory.commit([Delete(key)])
+        claimed.append(key.name)
+        return True
+
+    sweeper = harness.a_sweeper(WAITING, claim, lambda: capacity - len(claimed))
+    await harness.waits(odd, seconds=0)
+    await harness.clock.advance(1)
+    capacity = 1
+    await sweeper.visit(SHARD)
+    broken.clear()
+    await harness.memory.commit(
+        [Update(Key(WAITING, odd), harness.row(odd).entity, harness.row(odd).version)]
+    )
+    await sweeper.visit(SHARD)
+    await harness.waits(one, two, seconds=0)
+    await harness.clock.advance(1)
+
+    capacity = 2
+    await sweeper.visit(SHARD)
+
+    assert claimed == [odd, one]
 
 
 async def test_sweeper_remembers_a_limited_number_of_failed_rows():

@@ -9,7 +9,7 @@ from sagakit.errors import OutcomeUnknown, Poison
 from sagakit.events import Event
 from sagakit.observer import Observer
 from sagakit.outbox import RELAY_GRACE_SECONDS, Outbox
-from sagakit.relay import MAX_BATCH, MAX_WAITING, Relay
+from sagakit.relay import DELETE_LINGER_SECONDS, MAX_BATCH, MAX_WAITING, Relay
 from sagakit.runtime import Runtime
 from sagakit.tables import MAX_MUTATIONS
 from sagakit.testing.clock import settled
@@ -193,6 +193,35 @@ async def test_drained_waits_until_events_are_published_and_deleted(harness: Har
         assert harness.in_outbox == {}
 
 
+async def test_idle_since_is_the_last_progress_while_events_are_unfinished(harness: Harness):
+    harness.bus.open.clear()
+    async with background(harness.relay.run()):
+        await harness.clock.advance(100)
+        idle, began = harness.relay.idle_since, harness.clock.monotonic()
+        harness.relay.enqueue(events(1, "first"))
+        await harness.clock.advance(10)
+        harness.relay.enqueue(events(1, "second"))
+        await harness.clock.advance(10)
+        busy = harness.relay.idle_since
+
+        harness.bus.open.set()
+        await harness.clock.advance(1)
+
+        assert (idle, busy, harness.relay.idle_since) == (None, began, None)
+
+
+async def test_each_deleted_event_is_progress(harness: Harness):
+    async with background(harness.relay.run()):
+        began = harness.clock.monotonic()
+        await harness.commit_and_enqueue(an_event("published"))
+        await settled()
+        harness.bus.open.clear()
+        harness.relay.enqueue([an_event("stuck")])
+        await harness.clock.advance(10)
+
+        assert harness.relay.idle_since == pytest.approx(began + DELETE_LINGER_SECONDS)
+
+
 @pytest.mark.parametrize("error", [OutcomeUnknown("no answer"), Poison("unstorable")])
 async def test_failed_delete_is_left_to_the_sweeper(harness: Harness, error):
     async with background(harness.relay.run()) as task:
@@ -234,6 +263,22 @@ async def test_one_of_two_processes_takes_a_row_over(harness: Harness):
         await harness.clock.advance(1)
 
     assert harness.bus.eventids == ["e0"]
+
+
+async def test_observer_learns_how_often_a_row_was_claimed(harness: Harness):
+    claims: list[int] = []
+
+    class Enqueued(Observer):
+        def enqueued(self, topic: str, event: Event, claims_of_row: int) -> None:
+            claims.append(claims_of_row)
+
+    harness = Harness(observer=Enqueued())
+    await harness.commit(an_event("e0"))
+    for _ in range(2):
+        await harness.clock.advance(120)
+        await harness.outbox_sweeper().sweep()
+
+    assert claims == [1, 2]
 
 
 async def test_deletes_keep_pace_with_published_events():

@@ -4,7 +4,7 @@ import pytest
 
 from sagakit.reminders import MAX_UNANSWERED
 from sagakit.store import Changes
-from sagakit.tables import DUE, Entity, Key
+from sagakit.tables import DUE, Delete, Entity, Key, Update
 from tests.support.counter import an_event
 from tests.support.harness import WAITING, RemindersHarness, remind
 
@@ -52,6 +52,18 @@ async def test_replies_make_room_for_more_reminders(harness: RemindersHarness):
     assert len(harness.events) == MAX_UNANSWERED + min(left, MAX_UNANSWERED)
 
 
+async def test_deleted_entities_make_room_for_more_reminders(harness: RemindersHarness):
+    names = [str(number) for number in range(150)]
+    await harness.waits(*names, seconds=0)
+    await harness.sweep_after(1)
+    await harness.memory.commit([Delete(Key(WAITING, name)) for name in names])
+    await harness.waits("new", seconds=0)
+
+    await harness.sweep_after(1)
+
+    assert len(harness.events) == MAX_UNANSWERED + 1
+
+
 async def test_unanswered_reminders_are_repeated_in_turn_and_no_others_sent(harness: RemindersHarness):
     """They may be lost, rather than queued."""
     names = [str(number) for number in range(150)]
@@ -79,6 +91,22 @@ async def test_participant_that_does_not_reply_delays_no_reminder_to_another(har
 
     events = len(harness.events)
     assert (harness.sent("lost"), events) == (1, MAX_UNANSWERED + 1)
+
+
+async def test_entity_that_awaits_another_by_now_is_not_held_back(harness: RemindersHarness):
+    """The window is that of the participant whose reply had arrived when the reminder was due."""
+    names = [str(number) for number in range(150)]
+    await harness.waits(*names, seconds=0, awaits="stock")
+    for _ in range(2):
+        await harness.sweep_after(1)
+    await harness.waits("moved", seconds=0, awaits="stock")
+    await harness.clock.advance(1)
+    row, key = harness.row("moved"), Key(WAITING, "moved")
+    await harness.memory.commit([Update(key, {**row.entity, "awaits": "delivery"}, row.version)])
+
+    await harness.reminders.claim(key, row)
+
+    assert len(harness.events) == MAX_UNANSWERED + 1
 
 
 async def test_unanswered_reminders_are_limited_for_each_participant(harness: RemindersHarness):

@@ -133,6 +133,26 @@ async def test_low_water_mark_does_not_pass_rows_left_for_lack_of_capacity(harne
     assert set(harness.claimed) == set(names)
 
 
+async def test_low_water_mark_does_not_pass_a_row_left_on_an_earlier_page(harness: SweeperHarness):
+    left, *others = in_one_shard(PAGE + 1)
+    for number, name in enumerate((left, *others)):
+        await harness.put(name, harness.clock.now() - 10 * TRAILING_SECONDS + number)
+    can_claim = {*others}
+
+    async def claim(key: Key, row: Row) -> bool:
+        return key.name in can_claim and await harness.claim(key, row)
+
+    sweeper = harness.a_sweeper(OUTBOX, claim)
+    await sweeper.visit(3)
+    assert sorted(harness.claimed) == sorted(others)
+
+    can_claim.add(left)
+    await harness.clock.advance(1)
+    await sweeper.visit(3)
+
+    assert harness.claimed[-1] == left
+
+
 async def test_queries_start_behind_the_low_water_mark(harness: SweeperHarness):
     await harness.sweeper.visit(3)
     first_visit = harness.clock.now()
