@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help run clean check check-newest remake lint types imports proto-check fast-tests slow-tests test ci simulate soak model fuzz bench dist docs site screenshots swagger-ui generate proto proto-release lock chaos upgrade overload release \
+.PHONY: help run clean check check-newest remake lint types imports proto-check fast-tests slow-tests test ci simulate soak model fuzz bench dist docs site screenshots swagger-ui generate proto proto-release lock chaos upgrade overload game-day release \
 	manifests images sbom push deploy project project-teardown test-cloud
 
 PYTHON ?= python3
@@ -73,7 +73,7 @@ proto-check: $(VENV)/.dev ## Lint the protos, find breaking changes, compare the
 test: $(VENV)/.dev ## Run every test suite; without gcloud or chromium, skip what needs emulators or a browser
 	$(BIN)/python -m pytest
 
-ci: check check-newest $(VENV)/.checkov slow-tests simulate chaos upgrade overload ## Exactly what CI runs
+ci: check check-newest $(VENV)/.checkov slow-tests simulate chaos upgrade game-day ## Exactly what CI runs
 	$(MAKE) upgrade FROM=future BACKEND=embedded
 	$(MAKE) bench QUICK=1
 
@@ -103,6 +103,10 @@ upgrade: $(VENV)/.dev ## Replace a release by this version under load, back, and
 overload: $(VENV)/.dev ## Apply ten times the load that saturates the suite: [SECONDS=20] [SEED=1] [BACKEND=embedded]
 	GRPC_ENABLE_FORK_SUPPORT=0 $(BIN)/python -m tests.chaos --overload $(or $(SECONDS),20) --seed $(or $(SEED),1) \
 		--backend $(or $(BACKEND),embedded)
+
+game-day: $(VENV)/.dev ## Perform the experiments of docs/game-day.md, here or on a cluster: [EXPERIMENT="pod-killed …"] [DURATION=seconds] [BACKEND=embedded] [GATEWAY=URL]
+	GRPC_ENABLE_FORK_SUPPORT=0 $(BIN)/python -m tests.chaos.game_day $(EXPERIMENT) $(if $(DURATION),--seconds $(DURATION)) \
+		--backend $(or $(BACKEND),embedded) --seed $(or $(SEED),1) $(if $(GATEWAY),--gateway $(GATEWAY))
 
 bench: $(VENV)/.dev ## Measure latency, throughput and cost, next to what the backend allows: [BACKEND=emulators] [QUICK=1 | LADDER=1 [RATES="25 50 …"] [RUNG_SECONDS=30] [SEED=1] [ITEM=red]] [RECORD=1: keep in bench/results]
 	GRPC_ENABLE_FORK_SUPPORT=0 $(BIN)/python -m bench --backend $(or $(BACKEND),emulators) \

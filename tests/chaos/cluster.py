@@ -98,18 +98,40 @@ class Cluster:
         A gateway is called no more before it is stopped, as behind a load balancer.
         """
         for process in self._processes.find(""):
-            url = self._urls.get(process.program.name)
-            if url is not None:
-                self.gateways.remove(url)
-            await process.stop(GRACE_SECONDS)
-            process.program = version.of(process.program)
-            process.start()
-            if url is None:
-                await _wait_until_serving(process.program)
-            else:
-                await wait_until_responds(f"{url}/readyz?all=true", READY_SECONDS)
-                self.gateways.append(url)
+            async with self.stopped([process], version):
+                pass
             yield
+
+    def replicas(self, service: str = "", number: int | None = None) -> list[SupervisedProcess]:
+        """Return the processes of a service, or all; of each the one with that number, or all."""
+        found = self._processes.find(service)
+        return [each for each in found if number is None or each.program.name.endswith(f"-{number}")]
+
+    @asynccontextmanager
+    async def stopped(
+        self, processes: Sequence[SupervisedProcess], version: Version | None = None
+    ) -> AsyncIterator[None]:
+        """Drain the processes; start them again after the block, of `version` if there is one."""
+        await asyncio.gather(*map(self._stop, processes))
+        yield
+        for process in processes:
+            process.program = version.of(process.program) if version else process.program
+            process.start()
+        await asyncio.gather(*map(self._until_ready, processes))
+
+    async def _stop(self, process: SupervisedProcess) -> None:
+        url = self._urls.get(process.program.name)
+        if url is not None:
+            self.gateways.remove(url)
+        await process.stop(GRACE_SECONDS)
+
+    async def _until_ready(self, process: SupervisedProcess) -> None:
+        url = self._urls.get(process.program.name)
+        if url is None:
+            await _wait_until_serving(process.program)
+        else:
+            await wait_until_responds(f"{url}/readyz?all=true", READY_SECONDS)
+            self.gateways.append(url)
 
     def memory(self) -> dict[str, float]:
         """Return the memory of each process, in MB."""

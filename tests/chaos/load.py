@@ -4,7 +4,7 @@ import asyncio
 import json
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import count
 from random import Random
 from typing import Any
@@ -24,7 +24,14 @@ MAX_CONNECTING = 100
 class LoadGenerator:
     """Customers that order as fast as the suite accepts."""
 
-    def __init__(self, gateways: list[str], customers: Customers, seed: int) -> None:
+    def __init__(
+        self,
+        gateways: list[str],
+        customers: Customers,
+        seed: int,
+        baskets: Sequence[Mapping[str, int]] = BASKETS,
+    ) -> None:
+        self._baskets = baskets
         self._gateways = gateways
         self._customers = customers
         self._random = Random(seed)
@@ -50,7 +57,7 @@ class LoadGenerator:
         connection.close()
 
     async def _order(self, connection: Connection, cartid: str) -> None:
-        basket = self._random.choice(BASKETS)
+        basket = self._random.choice(self._baskets)
         cart = {"cartid": cartid}
         calls = [
             ("create_cart", cart),

@@ -41,7 +41,7 @@ class ChaosRun:
 
     def __init__(self, seed: int, backend: str) -> None:
         """`backend`: emulators, or embedded, on which no faults are injected."""
-        self._seed = seed
+        self.seed = seed
         self._backend = {"emulators": emulators, "embedded": embedded}[backend]
         self._faults = Faults(seed)
         self.logs = Path(tempfile.mkdtemp(prefix="chaos-"))
@@ -57,8 +57,8 @@ class ChaosRun:
         `mixed`: the version of half of the processes, if it is another one.
         """
         versions = [CURRENT, version(mixed, self.logs)] if mixed else [CURRENT]
-        async with self._suite(QUICK_REMINDERS, versions=versions) as (cluster, _):
-            schedule = FaultSchedule(cluster, self._faults, self._seed)
+        async with self.suite(QUICK_REMINDERS, versions=versions) as (cluster, _):
+            schedule = FaultSchedule(cluster, self._faults, self.seed)
             await schedule.run(kills)
             self.figures |= {
                 "kills": dict(sorted(schedule.kills.items())),
@@ -69,8 +69,8 @@ class ChaosRun:
 
     async def recovery(self, kills: int) -> None:
         """Kill processes and restart the broker one at a time; measure how long recovery takes."""
-        async with self._suite({}) as (cluster, load):
-            recovery = Recovery(cluster, FaultSchedule(cluster, self._faults, self._seed), load)
+        async with self.suite({}) as (cluster, load):
+            recovery = Recovery(cluster, FaultSchedule(cluster, self._faults, self.seed), load)
             self.figures |= {
                 "recovery from a kill": _quantiles(await recovery.from_kills(kills)),
                 "recovery from an empty broker": _quantiles(await recovery.from_empty_brokers(kills // 5)),
@@ -83,7 +83,7 @@ class ChaosRun:
         """
         old, current = version(other, self.logs), planted(bug) if bug else CURRENT
         started_at = time.monotonic()
-        async with self._suite(DRAINING, versions=[old]) as (cluster, load):
+        async with self.suite(DRAINING, versions=[old]) as (cluster, load):
             replaced = 0
             for each in (current, old, current):
                 async for _ in cluster.upgrade(each):
@@ -114,8 +114,8 @@ class ChaosRun:
 
     async def overload(self, seconds: float) -> None:
         """Run ten times the customers that keep the suite busy for `seconds`."""
-        async with self._suite({}, customers=0) as (cluster, load):
-            overload = Overload(cluster, load, self._seed)
+        async with self.suite({}, customers=0) as (cluster, load):
+            overload = Overload(cluster, load, self.seed)
             self.figures |= await overload.figures(seconds, SETTLE_SECONDS + BACKLOG_FACTOR * seconds)
             reminders = self._logged("reminder published")
             self.figures["reminders"] = reminders
@@ -127,19 +127,25 @@ class ChaosRun:
         return sum(log.read_text().count(f'"message": "{event}"') for log in self.logs.glob("*.log"))
 
     @asynccontextmanager
-    async def _suite(
+    async def suite(
         self,
         environ: Mapping[str, str],
         customers: int = CUSTOMERS,
         versions: Sequence[Version] = (CURRENT,),
+        *,
+        removing: bool = True,
     ) -> AsyncIterator[tuple[Cluster, Customers]]:
-        """Start a suite under load; check it afterwards."""
+        """Start a suite under load; check it afterwards. `removing`: whether customers remove items."""
         started_at = time.monotonic()
         async with (
             self._backend(self.logs, self._faults) as backend,
             running_cluster(self.logs, backend, environ, self.problems, versions) as cluster,
             open_customers(
-                cluster.gateways, cluster.environ, self._seed, customers, removing=FUTURE not in versions
+                cluster.gateways,
+                cluster.environ,
+                self.seed,
+                customers,
+                removing=removing and FUTURE not in versions,
             ) as load,
         ):
             yield cluster, load

@@ -81,6 +81,7 @@ class ShopHistory:
         self._statuses: dict[str, str] = {}
         """The last status that a customer saw, by orderid."""
         self._received: dict[str, list[frozenset[str]]] = defaultdict(list)
+        self._put_back: set[str] = set()
         """The events of each stream that has ended, by orderid."""
 
     def check_cart(self, cartid: str) -> None:
@@ -127,9 +128,14 @@ class ShopHistory:
             if recorded != seen and not follows(recorded, seen):
                 yield f"order {orderid} was {seen} for a customer, and is {recorded} on record"
 
+    def forget_records(self, orderids: Iterable[str]) -> None:
+        """Compare the streams of these orders with no records, because the records were put back."""
+        self._put_back |= {*orderids}
+
     def stream_problems(self, records: Mapping[str, Collection[str]]) -> Iterator[str]:
         """Yield what ended streams lack of the events on record (by orderid), and have in excess."""
-        for orderid, streams in self._received.items():
+        for orderid in self._received.keys() - self._put_back:
+            streams = self._received[orderid]
             recorded = {*records.get(orderid, ())}
             for received in streams:
                 untold = {event for event, taken in UNTOLD.items() if taken not in recorded} - received

@@ -1,0 +1,127 @@
+"""The experiments of a game day on a cluster: kubectl's current one, with `sagactl load` as its customers."""
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+from sagactl.project import PROJECT
+from tests.chaos.stage import Stage
+
+RATE = 3.0
+"""Orders a second."""
+NAMESPACE = ("--namespace", "saga")
+ROLLOUT_TIMEOUT = "--timeout=600s"
+AUDIT_WAIT_SECONDS = 120
+IMPOSSIBLE = {
+    "clock-skewed": "the clock of a node cannot be set from here",
+    "restore": "a backup is restored by hand: docs/restore.md",
+}
+
+
+class ClusterStage(Stage):
+    """A cluster; the environment names its backend to sagactl, as docs/deploy.md tells."""
+
+    retried = 0
+    """`sagactl load` retries requests, and counts those that were not accepted."""
+
+    def __init__(self, gateway: str) -> None:
+        super().__init__({"RUN_DIR": "none"})
+        self._gateway = gateway
+
+    @asynccontextmanager
+    async def load(self, rate: float) -> AsyncIterator[None]:
+        """Place orders during the block, once it is under way; whatever is lost is a problem."""
+        argv = ("load", "--gateway", self._gateway, "--rate", f"{rate:g}", "--wait", "60", "--interval", "1")
+        self.say(f"$ sagactl {' '.join(argv)} &")
+        pipe = asyncio.subprocess.PIPE
+        process = await asyncio.create_subprocess_exec(sys.executable, "-m", "sagactl", *argv, stdout=pipe)
+        assert process.stdout is not None
+        await process.stdout.readline()
+        reading = asyncio.create_task(process.stdout.read())
+        try:
+            yield
+        finally:
+            if process.returncode is None:
+                process.send_signal(signal.SIGTERM)
+            for line in (await reading).decode().splitlines()[-2:]:
+                self.say(line)
+            if status := await process.wait():
+                self.problems.append(f"sagactl load: exit status {status}")
+
+    async def open_orders(self) -> int:
+        return len((await self.sagactl("pending")).splitlines())
+
+    async def hot_load(self, customers: int, _: Mapping[str, int], seconds: float) -> Mapping[str, int]:
+        async with self.load(customers):
+            await asyncio.sleep(seconds)
+        return {}
+
+    async def recover(self, _: float) -> None:
+        """Leave it to the load, which waits for its orders, and to the audit without load."""
+
+    async def audit(self) -> None:
+        """Wait until everything balances; if that takes too long, what does not is a problem."""
+        status, found = await self._run(
+            sys.executable, "-m", "sagactl", "audit", "--wait", str(AUDIT_WAIT_SECONDS)
+        )
+        self.problems += found.splitlines() if status else []
+
+    async def kill(self, service: str) -> None:
+        pod, *_ = (await self.kubectl(*_pods(service), "--output", "name")).split() or [f"pod/{service}"]
+        await self.kubectl("delete", pod, "--grace-period=0", "--force")
+
+    @asynccontextmanager
+    async def drained_node(self) -> AsyncIterator[None]:
+        node = await self.kubectl(*_pods("purchase"), "--output", "jsonpath={.items[0].spec.nodeName}")
+        await self.kubectl("drain", node, "--ignore-daemonsets", "--delete-emptydir-data", ROLLOUT_TIMEOUT)
+        try:
+            yield
+        finally:
+            await self.kubectl("uncordon", node)
+
+    async def empty_broker(self) -> None:
+        await self.kubectl("delete", "pod", "--selector", "app.kubernetes.io/name=pubsub")
+        await self.kubectl("rollout", "status", "deployment/pubsub", ROLLOUT_TIMEOUT)
+
+    @asynccontextmanager
+    async def half_rolled_out(self) -> AsyncIterator[None]:
+        deployments = [f"deployment/{name}" for name in PROJECT.programs]
+        await self.kubectl("rollout", "restart", *deployments)
+        try:
+            yield
+        finally:
+            await self.kubectl("rollout", "undo", *deployments)
+            for each in deployments:
+                await self.kubectl("rollout", "status", each, ROLLOUT_TIMEOUT)
+
+    async def kubectl(self, *argv: str) -> str:
+        """Run kubectl; a failure is a problem."""
+        status, output = await self._run("kubectl", *NAMESPACE, *argv)
+        if status:
+            self.problems.append(f"kubectl {' '.join(argv)}: exit status {status}")
+        return output.strip()
+
+
+async def on_cluster(
+    gateway: str, names: Sequence[str], perform: Callable[[Any, str], Awaitable[None]]
+) -> list[str]:
+    """Perform the experiments under load; return what is wrong."""
+    if not os.environ.get("GOOGLE_CLOUD_PROJECT"):
+        return ["GOOGLE_CLOUD_PROJECT is not set: sagactl acts on the backend that the environment names"]
+    stage = ClusterStage(gateway)
+    for name in names:
+        if name in IMPOSSIBLE:
+            print(f"{name} is skipped: {IMPOSSIBLE[name]}")
+            continue
+        async with stage.load(RATE):
+            await perform(stage, name)
+        await stage.audit()
+    return stage.problems
+
+
+def _pods(service: str) -> tuple[str, ...]:
+    return "get", "pods", "--selector", f"app.kubernetes.io/name={service}"

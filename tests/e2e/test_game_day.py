@@ -1,0 +1,73 @@
+"""`make game-day GATEWAY=…` under real load, with a fake kubectl."""
+
+import os
+import subprocess
+import sys
+from itertools import chain
+from pathlib import Path
+
+from tests.support.local_suite import ready_suite
+
+ROOT = Path(__file__).parents[2]
+KUBECTL = """#!/bin/sh
+echo "$*" >>"$CALLS"
+case "$*" in
+*jsonpath*) echo node-1 ;;
+*"--output name"*) echo pod/victim ;;
+*"$FAILS"*) exit 1 ;;
+esac
+"""
+SERVICES = ("purchase", "stock", "payment", "delivery", "gateway")
+DEPLOYMENTS = " ".join(f"deployment/{name}" for name in SERVICES)
+
+
+def test_experiments_on_a_cluster_cause_faults_by_kubectl_and_end_with_the_audit(tmp_path: Path):
+    tool = tmp_path / "kubectl"
+    tool.write_text(KUBECTL)
+    tool.chmod(0o755)
+    with ready_suite(tmp_path) as local:
+        calls = tmp_path / "calls"
+        environ = {
+            **os.environ,
+            "PATH": f"{tmp_path}:{os.environ['PATH']}",
+            "CALLS": str(calls),
+            "GOOGLE_CLOUD_PROJECT": "none",
+            "BACKEND": "embedded",
+            "EMBEDDED_FILE": str(local.run_dir / "embedded.sqlite3"),
+        }
+
+        def game_day(*names: str, fails: str = "nothing") -> subprocess.CompletedProcess[str]:
+            argv = (*names, "--gateway", local.facts["gateway"], "--seconds", "1")
+            return subprocess.run(
+                [sys.executable, "-m", "tests.chaos.game_day", *argv],
+                cwd=ROOT,
+                env={**environ, "FAILS": fails},
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=120,
+            )
+
+        done = game_day("pod-killed", "node-drained", "poison-published", "rollback", "restore")
+        seen = calls.read_text().splitlines()
+        failed = game_day("rollback", fails="undo")
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "restore is skipped: a backup is restored by hand" in done.stdout
+    assert "3 dead letters" in done.stdout
+    get = "--namespace saga get pods --selector app.kubernetes.io/name"
+    killed = [
+        (f"{get}={name} --output name", "--namespace saga delete pod/victim --grace-period=0 --force")
+        for name in SERVICES
+    ]
+    assert seen == [
+        *chain.from_iterable(killed),
+        f"{get}=purchase --output jsonpath={{.items[0].spec.nodeName}}",
+        "--namespace saga drain node-1 --ignore-daemonsets --delete-emptydir-data --timeout=600s",
+        "--namespace saga uncordon node-1",
+        f"--namespace saga rollout restart {DEPLOYMENTS}",
+        f"--namespace saga rollout undo {DEPLOYMENTS}",
+        *(f"--namespace saga rollout status deployment/{name} --timeout=600s" for name in SERVICES),
+    ]
+    assert failed.returncode == 1
+    assert failed.stdout.splitlines()[-1] == f"  kubectl rollout undo {DEPLOYMENTS}: exit status 1"
