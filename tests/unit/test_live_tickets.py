@@ -15,7 +15,9 @@ from sagakit.fanout import (
     CHECK_INTERVAL_SECONDS,
     EPHEMERAL_PREFIX,
     EXPIRES_AFTER_SECONDS,
+    RECONNECT_BACKOFF,
     RENEW_INTERVAL_SECONDS,
+    STABLE_AFTER_SECONDS,
 )
 from sagakit.runtime import Runtime
 from tests.support.eventually import eventually
@@ -188,6 +190,28 @@ async def test_unavailable_broker_is_retried_with_growing_delays(gateway: Gatewa
     assert len(pauses) == 13
     assert 0.1 <= pauses[0] <= 0.4
     assert all(2.5 <= pause <= 5 for pause in pauses[6:])
+
+
+async def test_subscription_that_lasted_is_replaced_soon(gateway: Gateway):
+    """However often it was lost before."""
+    for number in range(8):
+        gateway.seconds += STABLE_AFTER_SECONDS + 1
+        gateway.pull("stock").end(Unavailable("the stream was reset"))
+        await eventually(lambda count=number: len(gateway.bus.pulls) == len(TOPOLOGY.topics) + count + 1)
+
+    assert len(gateway.slept) == 8
+    assert max(gateway.slept) <= RECONNECT_BACKOFF.max_delay(0)
+
+
+async def test_nothing_is_received_after_the_end():
+    gateway = Gateway()
+    task = asyncio.create_task(gateway.subscriber.run())
+    await eventually(lambda: gateway.subscriber.is_receiving)
+
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+    assert not gateway.subscriber.is_receiving
 
 
 async def test_subscription_whose_topic_was_deleted_is_replaced(gateway: Gateway):

@@ -6,7 +6,7 @@ from contextlib import AsyncExitStack
 import pytest
 
 from sagakit.errors import Contention, OutcomeUnknown, Unavailable
-from sagakit.store import Changes, Snapshot
+from sagakit.store import MAX_UNKNOWN_OUTCOMES, Changes, Snapshot
 from sagakit.tables import Insert, Key, Tables
 from sagakit.testing.clock import impatient
 from sagakit.testing.contracts import OpenTables
@@ -137,6 +137,14 @@ async def test_unknown_outcome_of_a_blind_insert_is_looked_up(tables: Tables, ap
 
     assert changes.result == ("there" if applied else "made")
     assert await count_in(tables) == 1
+
+
+async def test_last_of_the_retries_of_unknown_outcomes_may_succeed(tables: Tables):
+    lossy = LostResponseTables(tables, applied=False, count=MAX_UNKNOWN_OUTCOMES)
+
+    changes = await a_store(lossy).transact([COUNTER], once("e1", counting()))
+
+    assert (changes.result, lossy.left) == (1, 0)
 
 
 async def test_unknown_outcomes_are_retried_a_few_times_only(tables: Tables):

@@ -120,6 +120,34 @@ async def test_conflict_of_one_fails_no_other(slow: SlowTables):
     assert {A, B, C} == slow.rows.keys()
 
 
+async def test_commit_whose_caller_has_ended_is_not_repeated(slow: SlowTables):
+    slow.rows = {B: Row(ONE, 1)}
+    tables = batched(slow)
+    first, conflicting, ended = await started(*(tables.commit([Insert(key, ONE)]) for key in (A, B, C)))
+    await slow.release()
+
+    ended.cancel()
+    await slow.release(times=2)
+
+    assert slow.commits == [[A], [B, C], [B]]
+    await first
+    with pytest.raises(Contention):
+        await conflicting
+
+
+async def test_deletes_that_have_waited_long_enough_are_next(slow: SlowTables):
+    tables = batched(slow, transactions=1)
+    calls = await started(
+        tables.commit([Insert(A, ONE)]), tables.commit([Delete(B)]), tables.commit([Insert(C, ONE)])
+    )
+
+    await asyncio.sleep(PATIENCE_SECONDS)
+    await slow.release(times=3)
+
+    assert slow.commits == [[A], [B], [C]]
+    await asyncio.gather(*calls)
+
+
 @pytest.mark.parametrize("error", [Poison("unstorable: too big"), TypeError("set cannot be stored")])
 async def test_unstorable_entity_fails_no_other(slow: SlowTables, error: Exception):
     tables = batched(slow)
@@ -254,6 +282,21 @@ async def test_closing_ends_calls_in_flight(slow: SlowTables):
     await first
     with pytest.raises(OutcomeUnknown):
         await second
+
+
+async def test_closing_ends_calls_that_wait_for_those_in_flight(slow: SlowTables):
+    async with batched(slow) as tables:
+        first, *others = await started(
+            tables.commit([Insert(A, ONE)]),
+            tables.commit([Insert(B, ONE)]),
+            tables.commit([Update(B, ONE, 1)]),
+        )
+        await slow.release()
+
+    await first
+    async with asyncio.timeout(MAX_SECONDS / 2):
+        ended = await asyncio.gather(*others, return_exceptions=True)
+    assert [type(each) for each in ended] == [OutcomeUnknown, OutcomeUnknown]
 
 
 async def test_calls_are_counted_with_what_they_carry(slow: SlowTables):

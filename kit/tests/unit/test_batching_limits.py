@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from sagakit.shared_calls import MAX_LOOKED_AT
 from sagakit.tables import Delete, Insert, Key
 from tests.support.slow_tables import ONE, A, B, C, D, E, SlowTables, batched, started
 
@@ -44,6 +45,30 @@ async def test_commit_carries_no_more_than_its_limits(slow: SlowTables, limits, 
     await asyncio.gather(*calls)
 
 
+@pytest.mark.parametrize(
+    "entity",
+    [{"blob": b"12345"}, {"list": ["123", "45"]}, {"nested": {"text": "12345"}}, {"list": [{"n": "12345"}]}],
+)
+async def test_text_and_bytes_count_at_any_depth(slow: SlowTables, entity):
+    tables = batched(slow, bytes=10)
+
+    calls = await started(*(tables.commit([Insert(key, entity)]) for key in (A, B, C, D)))
+    await slow.release(times=3)
+
+    assert slow.commits == [[A], [B, C], [D]]
+    await asyncio.gather(*calls)
+
+
+async def test_deletes_that_fit_into_no_other_commit_do_not_wait(slow: SlowTables):
+    tables = batched(slow, mutations=3)
+
+    (deletes,) = await started(tables.commit([Delete(A), Delete(B)]))
+
+    assert slow.commits == [[A, B]]
+    await slow.release()
+    await deletes
+
+
 async def test_lookup_beyond_the_limit_is_made_alone(slow: SlowTables):
     tables = batched(slow, keys=2)
 
@@ -78,6 +103,17 @@ async def test_steady_stream_of_small_requests_delays_a_large_one_by_one_call(sl
 
     assert [mutation.key for mutation in wide] in slow.commits[:3]
     await slow.release(times=3)
+    await asyncio.gather(*calls)
+
+
+async def test_request_without_room_keeps_its_place_in_a_queue_of_any_length(slow: SlowTables):
+    tables = batched(slow, keys=2)
+    small = [[Key("Small", str(number))] for number in range(2 * MAX_LOOKED_AT)]
+
+    calls = await started(*(tables.lookup(keys) for keys in ([A], [B, C], [D, E], *small)))
+    await slow.release(times=3 + MAX_LOOKED_AT)
+
+    assert [[*keys] for keys in slow.lookups[:3]] == [[A], [B, C], [D, E]]
     await asyncio.gather(*calls)
 
 

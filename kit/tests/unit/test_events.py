@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from sagakit.bus import Message
 from sagakit.errors import Poison
-from sagakit.events import EVENTID_MAX_LENGTH, Event, timestamp
+from sagakit.events import EVENTID_MAX_LENGTH, Event, published_at, timestamp
 
 texts = st.text(st.characters(codec="utf-8"), max_size=200)
 attributes = st.dictionaries(texts, texts, max_size=5)
@@ -61,3 +61,10 @@ def test_reading_an_event_does_not_change_the_message():
 )
 def test_times_are_published_in_utc_with_milliseconds(now: float, text: str):
     assert timestamp(now) == text
+
+
+@pytest.mark.parametrize(
+    "text", ["", "yesterday", "2026-11-21T12:00:00"], ids=["none", "malformed", "no zone"]
+)
+def test_time_that_is_no_moment_is_ignored(text: str):
+    assert published_at({"time": text}) is None

@@ -70,6 +70,17 @@ async def test_every_scheduled_call_gets_its_turn():
     assert system.called == [f"e{number}" for number in range(MAX_SCHEDULED)]
 
 
+async def test_nothing_is_scheduled_after_the_end():
+    system = OtherSystem()
+    async with side_effects(system) as effects:
+        pass
+
+    effects.schedule("late")
+    await settled()
+
+    assert system.called == []
+
+
 async def test_failed_calls_are_logged_and_stop_no_other():
     def respond(name: str) -> None:
         if name != "good":
