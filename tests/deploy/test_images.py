@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import re
+import time
 import tomllib
 from collections.abc import Iterator
 from importlib.metadata import distributions
@@ -26,6 +27,8 @@ from tests.support.pods import Pods
 
 TAG = "ci"
 PROCESSES = (*TOPOLOGY.names, "gateway")
+LATE_SECONDS = float(os.environ.get("LATE_SECONDS", "10"))
+"""How late backends come in their test: by hand 180."""
 MAX_MEGABYTES = 150
 """Maximum size of an image on top of its base."""
 
@@ -193,4 +196,46 @@ def test_images_run_and_stop_as_the_local_overlay_specifies(built, tmp_path: Pat
             *PROCESSES
         }
 
+        pods.start("load-generator")
+        pods.until_printed("load-generator", "approved")
+        assert pods.stop("load-generator") == {"load-generator": 0}, pods.output("load-generator")
+        assert "nothing is lost" in pods.output("load-generator")
+
         assert set(pods.stop().values()) == {0}
+
+
+@pytest.mark.timeout(600 + 5 * LATE_SECONDS)
+def test_images_wait_for_dns_then_the_broker_then_the_database_then_a_service(built, tmp_path: Path):
+    """Each comes LATE_SECONDS after the one before. No process ends: in a cluster it would be restarted."""
+    with Pods(built, "local", tmp_path, ready_seconds=60 + LATE_SECONDS) as pods:
+        pods.resolve_by_dns()
+        first = [name for name in PROCESSES if name != "stock"]
+        for name in PROCESSES:
+            pods.start(name, "provisioned")
+        for name in (*first, "provision"):
+            pods.start(name)
+        pods.start("seed", "seeded")
+
+        for appear in (
+            lambda: pods.add_names("firestore", "pubsub", *first),
+            lambda: pods.start_emulators("pubsub"),
+            lambda: pods.start_emulators("firestore"),
+            lambda: (pods.add_names("stock"), pods.start("stock")),
+        ):
+            wait(pods, LATE_SECONDS)
+            appear()
+
+        for name in PROCESSES:
+            pods.finish(name, "provisioned")
+        pods.until_ready(*PROCESSES)
+        pods.finish("seed", "seeded")
+        asyncio.run(run_scenarios(pods.address("gateway"), print))
+        pods.check_running()
+
+
+def wait(pods: Pods, seconds: float) -> None:
+    """Let the time pass while every process keeps running."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        pods.check_running()
+        time.sleep(0.2)

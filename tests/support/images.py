@@ -29,7 +29,7 @@ _SUDO = () if os.geteuid() == 0 else ("sudo", "-n")
 _ENTER = """
 mount --bind "$ROOTFS" "$ROOTFS"
 for path in dev proc; do mount --rbind "/$path" "$ROOTFS/$path"; done
-mount --bind "$HOSTS" "$ROOTFS/etc/hosts"
+for name in hosts resolv.conf; do mount --bind "$ETC/$name" "$ROOTFS/etc/$name"; done
 for path in $WRITABLE; do mount -t tmpfs -o mode=1777 tmpfs "$ROOTFS$path"; done
 mount -o remount,bind,ro "$ROOTFS"
 exec chroot --userspec="$OWNER" "$ROOTFS" "$@"
@@ -88,9 +88,12 @@ class Image:
         return dict(entry.split("=", 1) for entry in self.config["Env"])
 
     def start(
-        self, workload: Workload, container: Container, environ: Mapping[str, str], hosts: Path, log: Path
+        self, workload: Workload, container: Container, environ: Mapping[str, str], etc: Path, log: Path
     ) -> subprocess.Popen[bytes]:
-        """Start the container's process with the manifest's user, arguments and volumes."""
+        """Start the container's process with the manifest's user, arguments and volumes.
+
+        `etc` has its `hosts` and `resolv.conf`.
+        """
         context = workload.pod["securityContext"]
         assert container.spec["securityContext"]["readOnlyRootFilesystem"]
         mounts = [mount["mountPath"] for mount in container.spec.get("volumeMounts", ())]
@@ -99,7 +102,7 @@ class Image:
         argv = [*self.config["Entrypoint"], *container.spec.get("args", ())]
         settings = {
             "ROOTFS": str(self.rootfs),
-            "HOSTS": str(hosts),
+            "ETC": str(etc),
             "WRITABLE": " ".join(mounts),
             "OWNER": f"{context['runAsUser']}:{context['runAsGroup']}",
         }
@@ -113,6 +116,11 @@ class Image:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
+
+
+def start_as_root(*argv: str) -> subprocess.Popen[bytes]:
+    """Start a process that needs a port below 1024."""
+    return subprocess.Popen([*_SUDO, *argv], cwd=ROOT, start_new_session=True)
 
 
 def terminate(process: subprocess.Popen[bytes]) -> None:
@@ -134,7 +142,7 @@ def opened(names: Sequence[str], tag: str) -> Iterator[dict[str, Image]]:
             container = run("buildah", "from", "--pull-never", image)
             containers.append(container)
             rootfs = Path(run("buildah", "mount", container))
-            run("touch", str(rootfs / "etc/hosts"))
+            run("touch", str(rootfs / "etc/hosts"), str(rootfs / "etc/resolv.conf"))
             images[name] = _image(name, image, rootfs)
         yield images
     finally:
