@@ -121,6 +121,7 @@ async def test_answer_to_an_order_that_awaits_none_changes_nothing():
         ("stock", "stock-granted", False),
         ("payment", "payment-failed", True),
         ("pay", "payment-failed", False),
+        ("reserve", "reserve-failed", False),
         ("purchase-audit", "purchase-audit-done", True),
     ],
 )

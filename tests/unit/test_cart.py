@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contract.fields import MAX_ITEMS_PER_CART
+from contract.fields import MAX_COUNT, MAX_ITEMS_PER_CART
 from contract.tickets import CartItem
-from sagakit.errors import FailedPrecondition
-from services.purchase.cart import CLOSED, Cart, add, check_out, put, remove
+from sagakit.errors import FailedPrecondition, InvalidArgument
+from services.purchase.cart import CHECKED_OUT, CLOSED, Cart, add, check_out, close, put, remove
 
 BLUE_3 = CartItem("blue", 3)
 RED_2 = CartItem("red", 2)
@@ -57,6 +57,47 @@ def test_put_keeps_the_position_of_an_item():
     assert put(cart, "blue", 1).items == (CartItem("blue", 1), RED_2)
     assert put(cart, "gold", 1).items == (BLUE_3, RED_2, CartItem("gold", 1))
     assert put(cart, "blue", 3) == cart
+
+
+def test_units_of_an_item_are_limited_however_they_were_added():
+    cart = add(Cart("c"), "blue", MAX_COUNT)
+
+    with pytest.raises(InvalidArgument):
+        add(cart, "blue", 1)
+
+
+def test_cart_is_closed_once_and_then_stays_as_it_is():
+    closed = close(Cart("c", items=(BLUE_3,)))
+    checked_out = check_out(closed, "o")
+
+    assert closed.status == CLOSED
+    assert close(closed) is closed
+    assert close(checked_out) is checked_out
+
+
+@pytest.mark.parametrize("status", [CLOSED, CHECKED_OUT])
+def test_only_an_open_cart_is_filled(status):
+    cart = Cart("c", status, (BLUE_3,))
+
+    for change in (lambda: add(cart, "red", 1), lambda: put(cart, "blue", 1), lambda: remove(cart, "blue")):
+        with pytest.raises(FailedPrecondition) as rejected:
+            change()
+        assert rejected.value.reason == "cart-not-open"
+
+
+@pytest.mark.parametrize(
+    ("cart", "reason"),
+    [
+        (Cart("c", items=(BLUE_3,)), "cart-not-closed"),
+        (Cart("c", CHECKED_OUT, (BLUE_3,), "o-1"), "cart-not-closed"),
+        (Cart("c", CLOSED), "cart-empty"),
+    ],
+)
+def test_only_a_closed_cart_with_items_is_checked_out(cart: Cart, reason: str):
+    with pytest.raises(FailedPrecondition) as rejected:
+        check_out(cart, "o-2")
+
+    assert rejected.value.reason == reason
 
 
 @given(st.lists(st.tuples(st.sampled_from(["blue", "red", "gold"]), st.integers(1, 1000)), max_size=30))

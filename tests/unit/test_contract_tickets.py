@@ -13,6 +13,7 @@ from contract.reactions import Reaction
 from contract.tickets import (
     APPROVED,
     CAUSES,
+    MAX_STATUS_LENGTH,
     ORDER_TICKET,
     PRE_APPROVED,
     PUBLISHED_BY,
@@ -21,6 +22,7 @@ from contract.tickets import (
     TERMINAL,
     CartItem,
     TicketMessage,
+    must_agree,
 )
 from contract.topology import TOPOLOGY
 from sagaclient import models
@@ -31,6 +33,7 @@ from services.payment.usecases import REACTIONS as PAYMENT
 from services.purchase.ticket import TRANSITIONS
 from services.stock.usecases import REACTIONS as STOCK
 
+BLUE = CartItem("blue", 3)
 ids = st.from_regex(ID_PATTERN, fullmatch=True, alphabet="ABCxyz019._~-")
 words = st.text(st.characters(codec="utf-8"), min_size=1, max_size=50)
 items = st.builds(CartItem, ids, st.integers(1, MAX_COUNT))
@@ -117,6 +120,23 @@ def test_hostile_body_is_poison(body: bytes):
 
 def test_long_reason_is_cut():
     assert read(a_body(reason="r" * 1_000_000)).reason == "r" * 1_000
+
+
+def test_status_may_have_a_limited_length():
+    longest = "x" * MAX_STATUS_LENGTH
+
+    assert read(a_body(status=longest)).status == longest
+    with pytest.raises(Poison, match="status is too long"):
+        read(a_body(status=f"{longest}x"))
+
+
+@pytest.mark.parametrize(
+    ("listed", "amount", "on_record", "recorded"),
+    [((), None, (BLUE,), 300), ((BLUE,), 300, (), None), ((BLUE,), 300, (BLUE,), 300)],
+    ids=["event has neither", "record has neither", "both have both"],
+)
+def test_only_what_event_and_record_both_have_is_compared(listed, amount, on_record, recorded):
+    must_agree(TicketMessage("o-1", APPROVED, listed, amount), on_record, recorded)
 
 
 def test_body_follows_the_wire_contract():

@@ -2,7 +2,15 @@
 
 import pytest
 
-from contract.tickets import CANCELED, PAID, PAYMENT_FAILED, RESERVE_FAILED, RESERVED, CartItem
+from contract.tickets import (
+    CANCELED,
+    DELIVERY_ARRANGED,
+    PAID,
+    PAYMENT_FAILED,
+    RESERVE_FAILED,
+    RESERVED,
+    CartItem,
+)
 from sagakit.tables import Key
 from sagakit.telemetry.metrics import OTHER
 from services.payment.charge import NO_AMOUNT
@@ -33,7 +41,7 @@ async def test_approved_order_counts_once_with_its_duration(shop: PurchaseHarnes
     await shop.clock.advance(2)
     await shop.report(RESERVED, "e1")
     await shop.clock.advance(3)
-    for status, eventid in ((PAID, "e2"), (PAID, "e2"), (RESERVED, "e3")):
+    for status, eventid in ((PAID, "e2"), (PAID, "e2"), (RESERVED, "e3"), (DELIVERY_ARRANGED, "e4")):
         await shop.report(status, eventid)
 
     assert ended(shop, outcome="approved", reason="") == ended(shop) == 1

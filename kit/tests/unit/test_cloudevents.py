@@ -186,3 +186,5 @@ async def test_dead_letter_of_a_cloud_event_can_be_traced_to_it():
     (letter,) = harness.bus.messages
     assert letter.attributes.items() >= THEIRS.items()
     assert eventid_of(letter) == eventid_of(reduced(letter)) == ID
+    identity = {"ce-id", "ce-source", "ce-type"}
+    assert identity <= reduced(letter).attributes.keys()

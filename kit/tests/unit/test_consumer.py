@@ -1,6 +1,7 @@
 """The consumer acknowledges an event after its commit, never before, and no event stops it."""
 
 import asyncio
+import gc
 
 import pytest
 
@@ -135,6 +136,8 @@ async def test_all_events_in_flight_are_nacked_in_an_outage(harness: ConsumerHar
         await gate.wait()
         raise Unavailable("gone")
 
+    defects: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: defects.append(context))
     harness.handle = lambda _: gone()
     async with harness.running():
         deliveries = [harness.pull.deliver(a_message(eventid=str(number))) for number in range(5)]
@@ -144,6 +147,8 @@ async def test_all_events_in_flight_are_nacked_in_an_outage(harness: ConsumerHar
 
         assert [delivery.settled for delivery in deliveries] == [["nack"]] * 5
         assert len(harness.pulls()) == 1
+    gc.collect()
+    assert defects == []
 
 
 async def test_consumer_waits_for_a_store_that_is_unavailable_at_start(harness: ConsumerHarness):
