@@ -162,6 +162,15 @@ async def test_feed_of_a_failed_order_of_which_a_service_has_no_record_ends_afte
         assert (too_early, after_an_open_charge, feed.is_settled) == (False, False, True)
 
 
+async def test_records_from_before_the_end_do_not_reopen_an_order():
+    async with followed(snapshot("pre-approved")) as (records, feeds, feed):
+        feeds.receive("purchase", ticket("canceled"), moment(1), False)
+        await eventually(lambda: len(records.reads) > 1)
+        await idle()
+
+        assert (feed.status, feed.is_terminal) == ("canceled", True)
+
+
 async def test_open_order_is_not_read_without_events():
     async with followed(snapshot("pre-approved", "reserved", reservation=RESERVED)) as (records, _, _):
         await asyncio.sleep(0.5)

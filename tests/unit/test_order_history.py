@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from contract.order_history import OrderSnapshot
+from contract.order_history import OrderEvent, OrderSnapshot
+from contract.tickets import TicketMessage
 from rpc.delivery_pb2 import Shipment
 from rpc.payment_pb2 import Charge
 from rpc.purchase_pb2 import OrderHistoryEntry
@@ -186,3 +187,20 @@ def test_order_is_settled_once_nothing_is_reserved_or_charged(found: OrderSnapsh
 )
 def test_failed_order_is_released_once_nothing_on_record_is_open(found: OrderSnapshot, is_released: bool):
     assert found.is_released is is_released
+
+
+@pytest.mark.parametrize(
+    ("service", "status", "expected"),
+    [
+        ("stock", "reserved", {"amount": 300, "reason": "why"}),
+        ("payment", "payment-failed", {"amount": 300, "reason": "why"}),
+        ("purchase", "payment-failed", {}),
+        ("purchase", "approved", {}),
+        ("purchase", "canceled", {"reason": "why"}),
+    ],
+)
+def test_amount_and_reason_are_those_of_the_service_that_decided(service: str, status: str, expected):
+    """Purchase only passes on the others' amounts and reasons."""
+    ticket = TicketMessage("o-1", status, (), 300, "why")
+
+    assert OrderEvent.from_event(service, ticket, "t") == OrderEvent(service, status, "t", **expected)
