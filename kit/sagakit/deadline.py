@@ -1,6 +1,9 @@
-"""The deadline of the current call, which bounds every call that is made on its behalf."""
+"""The deadline of the current call, which bounds every call that is made on its behalf.
 
-import time
+Its time is that of the running event loop, as of `asyncio.timeout`: virtual in simulations.
+"""
+
+import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -11,7 +14,7 @@ _deadline: ContextVar[float | None] = ContextVar("deadline", default=None)
 def remaining(max_seconds: float) -> float:
     """Return the seconds until the deadline, capped at `max_seconds`; 0 if it has passed."""
     deadline = _deadline.get()
-    return max_seconds if deadline is None else max(0.0, min(max_seconds, deadline - time.monotonic()))
+    return max_seconds if deadline is None else max(0.0, min(max_seconds, deadline - _now()))
 
 
 def extend(seconds: float) -> None:
@@ -24,8 +27,12 @@ def extend(seconds: float) -> None:
 @contextmanager
 def set_deadline(seconds: float) -> Iterator[None]:
     """Set a deadline of `seconds` from now for the body of the `with` block."""
-    before = _deadline.set(time.monotonic() + seconds)
+    before = _deadline.set(_now() + seconds)
     try:
         yield
     finally:
         _deadline.reset(before)
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

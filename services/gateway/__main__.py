@@ -57,7 +57,7 @@ async def _run(settings: Settings, listener: socket.socket) -> None:
             log.warning("no event streams", reason="neither BACKEND nor GOOGLE_CLOUD_PROJECT is set")
         else:
             messages = await stack.enter_async_context(open_broker(settings.messages, Runtime()))
-            await stack.enter_async_context(receiving(messages, feeds))
+            await stack.enter_async_context(receiving(messages, feeds, Runtime()))
         if settings.auth is None:
             log.warning("authentication disabled", reason="AUTH_ISSUER is not set")
         lifecycle = Lifecycle()
@@ -93,9 +93,9 @@ def middleware_config(settings: Settings, metrics: Metrics, tracer: Tracer | Non
 
 
 @asynccontextmanager
-async def receiving(messages: Broker, feeds: OrderFeeds) -> AsyncIterator[None]:
+async def receiving(messages: Broker, feeds: OrderFeeds, runtime: Runtime) -> AsyncIterator[None]:
     """Context manager: pass published events on to the feeds inside the block, while there are any."""
-    subscriber = ticket_subscriber(messages, feeds.receive, feeds.refresh, Runtime())
+    subscriber = ticket_subscriber(messages, feeds.receive, feeds.refresh, runtime)
     feeds.is_receiving = lambda: subscriber.is_receiving
     task = asyncio.create_task(_receive_while_followed(subscriber, feeds))
     task.add_done_callback(_drain_if_failed)

@@ -53,9 +53,17 @@ class Clients:
     """
 
     def __init__(
-        self, targets: Mapping[str, str], timeout_seconds: float, tracer: Tracer | None = None
+        self,
+        targets: Mapping[str, str],
+        timeout_seconds: float,
+        tracer: Tracer | None = None,
+        connect: Callable[[str], grpc.aio.Channel] | None = None,
     ) -> None:
-        """`targets`: gRPC targets by the names of SERVICES. `timeout_seconds`: the most a call takes."""
+        """`targets`: gRPC targets by the names of SERVICES. `timeout_seconds`: the most a call takes.
+
+        `connect` returns a channel to a service, for tests; None: one to its target.
+        """
+        self._connect = connect or self._connect_to_target
         self._targets = targets
         self._timeout_seconds = timeout_seconds
         tracing = TracingClientInterceptor(tracer, message_attributes) if tracer else None
@@ -94,7 +102,7 @@ class Clients:
         serving = await asyncio.gather(*(self._serves(name) for name in names))
         return [name for name, serves in zip(names, serving, strict=True) if not serves]
 
-    def _connect(self, name: str) -> grpc.aio.Channel:
+    def _connect_to_target(self, name: str) -> grpc.aio.Channel:
         options = channel_options(*TOPOLOGY.service(name).grpc_services)
         return grpc.aio.insecure_channel(self._targets[name], options, interceptors=self._interceptors)
 

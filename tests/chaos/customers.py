@@ -18,9 +18,9 @@ from sagakit.runtime import Runtime
 from sagakit.settings import BackendSettings
 from sagakit.tables import Tables
 from services.purchase.storage import ticket_key
-from tests.chaos import requests
-from tests.chaos.calls import ANSWER_TIMEOUT_SECONDS, Caller, Request
-from tests.chaos.parties import Parties
+from tests.support.customers import requests
+from tests.support.customers.calls import ANSWER_TIMEOUT_SECONDS, Caller, Request
+from tests.support.customers.parties import Parties
 from tests.support.shop_history import Seen, ShopHistory
 
 BASKETS: tuple[Mapping[str, int], ...] = (

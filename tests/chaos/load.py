@@ -10,8 +10,8 @@ from random import Random
 from typing import Any
 
 from bench.http import Connection
-from tests.chaos.calls import RETRY_TIMEOUT_SECONDS
 from tests.chaos.customers import BASKETS, AcceptedOrder, Customers
+from tests.support.customers.calls import RETRY_TIMEOUT_SECONDS
 
 RETRY_SECONDS = (0.05, 0.2)
 OK = 200

@@ -182,7 +182,7 @@ async def gateway(
     async with AsyncExitStack() as stack:
         if settings.messages is not None:
             messages = await stack.enter_async_context(open_broker(settings.messages, Runtime()))
-            await stack.enter_async_context(receiving(messages, feeds))
+            await stack.enter_async_context(receiving(messages, feeds, Runtime()))
         app = create_app(
             clients,
             Lifecycle(draining),

@@ -18,6 +18,10 @@ class ShopFaults(FaultRates):
     """Half of the replicas are of a newer release, which writes what this version does not know."""
     redrives_per_minute: float = 0.0
     """How often the operator redrives the dead letters."""
+    through_gateway: float = 0.0
+    """Share of clients that order through the gateway, and follow their orders there."""
+    gateway_restarts_per_minute: float = 0.0
+    """How often a gateway dies, or drains, and starts again."""
     provisions_per_minute: float = 0.0
     """How often the operator creates or updates topics and subscriptions."""
     late_repeats: float = 0.0
@@ -50,6 +54,8 @@ STRICKEN = replace(
     clock_jumps_per_minute=6,
 )
 """One replica of each service is lost for good, edges are clogged, and clocks drift and jump."""
+FOLLOWED = replace(UNRELIABLE, through_gateway=0.3, gateway_restarts_per_minute=4)
+"""Some clients use the gateway, which restarts now and then."""
 FORGING = replace(UNRELIABLE, forged=0.2)
 CONTRADICTING = replace(UNRELIABLE, contradicted=0.3)
 SKEWED = replace(MIXED, skew_seconds=60)

@@ -50,6 +50,7 @@ from services.stock.inventory import REFUSED, RELEASED, RESERVED
 from services.stock.storage import RESERVATION, reservation_key
 from services.stock.usecases import UseCases as Stock
 from tests.simulation import (  # noqa: F401  they register their own
+    planted_gateway_bugs,
     planted_operation_bugs,
     planted_partition_bugs,
 )

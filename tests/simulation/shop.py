@@ -39,6 +39,7 @@ from tests.simulation.operator import Operator
 from tests.simulation.reached import Places
 from tests.simulation.recorded import RecordedCalls
 from tests.simulation.releases import observed
+from tests.simulation.visitors import Visitors
 from tests.support.ledger import differences
 from tests.support.newer_release import NEW_STATUS, NewerRelease, lost_properties
 from tests.support.suite import BUILDERS
@@ -84,6 +85,7 @@ class Shop(Scenario):
         self._rejected = 0
         """Cancellations that came too late."""
         self.operator = Operator(world)
+        self.visitors = Visitors(world) if self._faults.through_gateway else None
 
     def connect(self, process: SimulatedProcess, backend: Backend) -> Backend:
         """Every other replica is of the newer release; a rolling restart brings the other one, or it back."""
@@ -92,9 +94,13 @@ class Shop(Scenario):
 
     async def prepare(self) -> None:
         await self._shopkeeper.offer()
+        if self.visitors is not None:
+            self.visitors.start()
 
     def injections(self) -> Sequence[Coroutine[Any, Any, None]]:
+        restarts = self._faults.gateway_restarts_per_minute
         return [
+            *([self.visitors.restart_at_times(restarts)] if self.visitors is not None else []),
             self._shopkeeper.change_items(),
             self._shopkeeper.disturb_provider(),
             self.operator.redrive_at_times(self._faults.redrives_per_minute),
@@ -114,6 +120,11 @@ class Shop(Scenario):
 
     async def _buy(self, number: int) -> None:
         basket = self._habits.basket(self.world.random)
+        if self.visitors is not None and self.world.fails("through_gateway"):
+            orderid, basket = await self.visitors.order(f"cart-{number}", basket)
+            self._accepted[orderid] = basket
+            await self.visitors.follow(orderid)
+            return
         calls, responses = _calls(f"cart-{number}", basket), []
         if self.world.happens(self._habits.abandoned):
             calls[0][1].commandid = "0"
@@ -129,6 +140,8 @@ class Shop(Scenario):
     def committed(self, commit: Commit) -> Iterable[str]:
         self._places.committed(commit)
         self._contradict(commit)
+        if self.visitors is not None:
+            self.visitors.committed(commit)
         self.observer.committed(commit.mutations)
         found, self.observer.problems = self.observer.problems, []
         yield from found
@@ -167,8 +180,9 @@ class Shop(Scenario):
         rejected = Counter({"cancellation rejected": self._rejected})
         unverified = await self.operator.redrive() if self._faults.redrives_per_minute else []
         self.world.counts = statuses + rejected + self.observer.new_events + self.operator.redriven
+        unseen = await self.visitors.problems() if self.visitors is not None else []
         of_clients = [*self.client_problems(), *self.history_problems()]
-        return [*await self.record_problems(records), *of_clients, *unverified]
+        return [*await self.record_problems(records), *of_clients, *unverified, *unseen]
 
     async def record_problems(self, records: Records) -> list[str]:
         """Return what is wrong in the records of the services."""

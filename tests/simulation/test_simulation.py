@@ -8,6 +8,7 @@ from contract.topology import TOPOLOGY
 from sagakit.inbox import inbox_kind
 from tests.simulation.bug import Bug
 from tests.simulation.faults import (
+    FOLLOWED,
     FORGING,
     MIXED,
     NO_MESSAGE_LOSS,
@@ -33,8 +34,18 @@ The smallest come first: most bugs show in them.
 @pytest.mark.parametrize("seed", range(2))
 @pytest.mark.parametrize(
     "faults",
-    [UNRELIABLE, SKEWED, VERY_SKEWED, FORGING, MIXED, PAYMENT_DIES, OPERATED, STRICKEN],
-    ids=["unreliable", "skewed", "very-skewed", "forging", "mixed", "payment-dies", "operated", "stricken"],
+    [UNRELIABLE, SKEWED, VERY_SKEWED, FORGING, MIXED, PAYMENT_DIES, OPERATED, STRICKEN, FOLLOWED],
+    ids=[
+        "unreliable",
+        "skewed",
+        "very-skewed",
+        "forging",
+        "mixed",
+        "payment-dies",
+        "operated",
+        "stricken",
+        "followed",
+    ],
 )
 def test_every_saga_ends_and_everything_balances(faults, seed: int):
     outcome = simulate(seed, RUN_SAGAS, faults)
@@ -53,7 +64,7 @@ def test_without_message_loss_no_reminders_are_needed(seed: int):
     assert simulate(seed, RUN_SAGAS, NO_MESSAGE_LOSS, reminders=False).problems == []
 
 
-@pytest.mark.parametrize("faults", [OPERATED, STRICKEN], ids=["operated", "stricken"])
+@pytest.mark.parametrize("faults", [OPERATED, STRICKEN, FOLLOWED], ids=["operated", "stricken", "followed"])
 def test_a_seed_replays_a_run_exactly(faults):
     digests = {simulate(7, 100, faults).digest for _ in range(3)}
     other = simulate(8, 100, faults).digest
@@ -77,6 +88,13 @@ def test_operators_redrive_and_restart_and_what_expires_is_deleted():
     assert outcome.drains > 30
     assert outcome.counts["redriven"] > 10
     assert set(outcome.expired) >= {inbox_kind(service) for service in TOPOLOGY.names}
+
+
+def test_some_clients_order_through_the_gateway():
+    outcome = simulate(1, 100, FOLLOWED)
+
+    assert outcome.problems == []
+    assert outcome.reached["fault through_gateway"] > 15
 
 
 def test_without_message_loss_what_a_defect_made_a_dead_letter_is_only_redriven():

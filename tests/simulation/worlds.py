@@ -46,6 +46,10 @@ MISFORTUNES: Mapping[str, Any] = {
 }
 
 
+THROUGH_GATEWAY = 0.1
+"""Share of clients that use the gateway, in worlds that have one: a party costs ten times another client."""
+
+
 def _drawn_faults(faults: ShopFaults, random: Random) -> ShopFaults:
     if random.random() < 0.15:
         # Payment dies and loses its messages after a commit of its provider, before it records it.
@@ -55,6 +59,10 @@ def _drawn_faults(faults: ShopFaults, random: Random) -> ShopFaults:
         faults = replace(faults, **OPERATORS)
     if random.random() < 0.35:
         faults = replace(faults, **MISFORTUNES)
+    # A party does not expect its cart to expire.
+    if random.random() < 0.5 and not faults.expiry_speedup:
+        restarts = random.choice([0, 4])
+        faults = replace(faults, through_gateway=THROUGH_GATEWAY, gateway_restarts_per_minute=restarts)
     return replace(
         faults,
         missing_seconds=random.choice([1, 5, 20]),

@@ -6,6 +6,8 @@ import selectors
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+MIN_DELAY_SECONDS = 1e-9
+
 
 class Deadlock(Exception):
     """Every task waits, and no timer is pending."""
@@ -51,6 +53,17 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
     def time(self) -> float:
         return self._virtual.now
+
+    def call_later(  # type: ignore[override]  # its arguments belong together, which Any cannot say
+        self,
+        delay: float,
+        callback: Callable[..., object],
+        *args: Any,
+        context: contextvars.Context | None = None,
+    ) -> asyncio.TimerHandle:
+        """Let time pass: a rest of 1e-14 s would be rounded away, and a loop that waits for it never ends."""
+        passes = max(delay, MIN_DELAY_SECONDS) if delay > 0 else delay
+        return super().call_later(passes, callback, *args, context=context)
 
     def call_soon(  # type: ignore[override]  # its arguments belong together, which Any cannot say
         self, callback: Callable[..., object], *args: Any, context: contextvars.Context | None = None

@@ -13,7 +13,7 @@ from sagakit.errors import Poison
 from sagakit.events import Event
 from sagakit.service import Kit, Service
 from sagakit.testing import FaultRates, SimulationFailed, World
-from sagakit.testing.loop import Group, VirtualLoop, owner
+from sagakit.testing.loop import Group, VirtualLoop, owner, run
 from sagakit.testing.simulation import play
 from sagakit.testing.swarm import EXTREME, draw_world
 from sagakit.topology import ServiceDeclaration, Topology
@@ -22,6 +22,16 @@ from tests.support.mails import MAILS, NOTHING, Mails, mailing
 
 def test_promises_are_kept_under_faults():
     MAILS.check(sagas=150)
+
+
+def test_wait_for_a_tiny_rest_of_time_ends():
+    async def wait() -> float:
+        loop = asyncio.get_running_loop()
+        await asyncio.sleep(1_000)
+        await asyncio.sleep(1e-14)
+        return loop.time()
+
+    assert run(wait) > 1_000
 
 
 def test_same_seed_gives_the_same_run():

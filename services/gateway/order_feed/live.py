@@ -109,10 +109,11 @@ class LiveOrders:
     async def _events(
         self, feeds: OrderFeeds, orderid: str, credentials: Credentials, seen: list[str]
     ) -> AsyncGenerator[str, None]:
-        ends_at = time.monotonic() + min(self._limits.stream_seconds, credentials.expires_at - time.time())
+        now = asyncio.get_running_loop().time
+        ends_at = now() + min(self._limits.stream_seconds, credentials.expires_at - time.time())
         yield f"retry: {RECONNECT_MILLISECONDS}\n\n"
         async with feeds.follow(orderid, credentials) as feed:
-            while not feed.closed and time.monotonic() < ends_at:
+            while not feed.closed and now() < ends_at:
                 for event in _unseen(feed, seen):
                     seen.append(event.key)
                     data = {name: value for name, value in asdict(event).items() if value is not None}

@@ -10,10 +10,10 @@ from typing import Any
 
 import httpx
 
-from tests.chaos import requests
-from tests.chaos.calls import ANSWER_TIMEOUT_SECONDS, Caller, Request
-from tests.chaos.requests import Tags
 from tests.support import shop_history, sse
+from tests.support.customers import requests
+from tests.support.customers.calls import ANSWER_TIMEOUT_SECONDS, Caller, Request
+from tests.support.customers.requests import Tags
 from tests.support.shop_history import END, FINAL
 from tests.support.sse import Sent
 
@@ -70,9 +70,28 @@ class Parties:
     def follow(self, orderid: str, *also: Coroutine[Any, Any, None]) -> None:
         """Begin to follow an order, while `also` is done to it; check it afterwards."""
         guests = GUESTS[:2] if len(self._following) < FOLLOWED_ORDERS else ()
-        task = asyncio.create_task(self._follow(orderid, guests, also))
+        task = asyncio.create_task(self.followed(orderid, guests, also))
         self._following.add(task)
         task.add_done_callback(self._ended)
+
+    async def followed(
+        self,
+        orderid: str,
+        guests: Sequence[str] = GUESTS[:2],
+        also: Iterable[Coroutine[Any, Any, None]] = (),
+    ) -> None:
+        """Follow an order to its end by polls and by a stream for each guest; check what they saw."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                for each in also:
+                    group.create_task(each)
+                for guest in guests:
+                    group.create_task(self._poll(guest, orderid))
+                    group.create_task(self._stream(guest, orderid))
+        finally:
+            for guest in guests:
+                self._history.check_stream(orderid, guest)
+            self._history.check_order(orderid)
 
     async def close(self) -> None:
         """Wait until the orders that are followed have ended, or for LAST_SECONDS."""
@@ -108,21 +127,6 @@ class Parties:
             await asyncio.sleep(self._random.uniform(0, 0.05))
         return made
 
-    async def _follow(
-        self, orderid: str, guests: Sequence[str], also: Iterable[Coroutine[Any, Any, None]]
-    ) -> None:
-        try:
-            async with asyncio.TaskGroup() as group:
-                for each in also:
-                    group.create_task(each)
-                for guest in guests:
-                    group.create_task(self._poll(guest, orderid))
-                    group.create_task(self._stream(guest, orderid))
-        finally:
-            for guest in guests:
-                self._history.check_stream(orderid, guest)
-            self._history.check_order(orderid)
-
     async def _poll(self, guest: str, orderid: str) -> None:
         """Read the order until its status is final, and once more."""
         tags: Tags = {}
@@ -149,6 +153,7 @@ class Parties:
             await asyncio.sleep(self._random.uniform(0, RECONNECT_SECONDS))
         status = 0
         while status not in {httpx.codes.OK, httpx.codes.NO_CONTENT}:
+            await asyncio.sleep(self._random.uniform(0, RECONNECT_SECONDS))
             status = await self._receive(orderid, last_id, [])
         if status != httpx.codes.NO_CONTENT:
             self._history.problems.append(f"order {orderid}: a stream continued after its end, with {status}")

@@ -6,9 +6,9 @@ from typing import Any
 
 import httpx
 
-from tests.chaos.calls import Request
 from tests.support import shop_history
 from tests.support.cart_model import CHECKED_OUT, Cart, CartCall
+from tests.support.customers.calls import Request
 from tests.support.shop_history import GET, Seen
 
 OLDER = "/purchase/api"

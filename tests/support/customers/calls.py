@@ -1,7 +1,6 @@
 """Calls of customers to any of the gateways, sent until they are answered; every attempt is recorded."""
 
 import asyncio
-import time
 from collections import Counter
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
@@ -45,9 +44,16 @@ class Request:
 class Caller:
     """Sends requests and records them."""
 
-    def __init__(self, gateways: list[str], history: ShopHistory, random: Random) -> None:
-        """`gateways`: URLs, which may change."""
+    def __init__(
+        self,
+        gateways: list[str],
+        history: ShopHistory,
+        random: Random,
+        retry_seconds: float = RETRY_TIMEOUT_SECONDS,
+    ) -> None:
+        """`gateways`: URLs, which may change. `retry_seconds`: how long a call is retried."""
         self._gateways = gateways
+        self._retry_seconds = retry_seconds
         self._random = random
         self.history = history
         self.requests = 0
@@ -63,16 +69,17 @@ class Caller:
     async def call(self, client: str, http: httpx.AsyncClient, request: Request) -> Any:
         """Return the answer; a rejection, if the request may be rejected, is its reason, a string.
 
-        Raises TimeoutError if there is none for RETRY_TIMEOUT_SECONDS.
+        Raises TimeoutError if it gets none for as long as calls are retried.
         """
-        deadline, last = time.monotonic() + RETRY_TIMEOUT_SECONDS, ""
-        while time.monotonic() < deadline:
+        now = asyncio.get_running_loop().time
+        deadline, last = now() + self._retry_seconds, ""
+        while now() < deadline:
             answered, last = await self._attempt(client, http, request)
             if answered:
                 return last
             await asyncio.sleep(self._random.uniform(0.05, 0.5))
         what = f"{request.method} {request.path}"
-        raise TimeoutError(f"{what} got no answer for {RETRY_TIMEOUT_SECONDS:g} s; last: {last!r}")
+        raise TimeoutError(f"{what} got no answer for {self._retry_seconds:g} s; last: {last!r}")
 
     async def _attempt(self, client: str, http: httpx.AsyncClient, request: Request) -> tuple[bool, Any]:
         """Return whether there is an answer, and the answer, or the failure."""
