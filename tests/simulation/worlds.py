@@ -68,7 +68,8 @@ def _drawn_faults(faults: ShopFaults, random: Random) -> ShopFaults:
         missing_seconds=random.choice([1, 5, 20]),
         mixed_versions=random.random() < 0.5,
         forged=random.choice([0, 0, 0.2]),
-        contradicted=random.choice([0, 0, 0.3, 0.9]),
+        # A stream shows what was published: also the contradiction that is not on record.
+        contradicted=0.0 if faults.through_gateway else random.choice([0, 0, 0.3, 0.9]),
     )
 
 
