@@ -54,7 +54,7 @@ STRICKEN = replace(
     clock_jumps_per_minute=6,
 )
 """One replica of each service is lost for good, edges are clogged, and clocks drift and jump."""
-FOLLOWED = replace(UNRELIABLE, through_gateway=0.3, gateway_restarts_per_minute=4)
+FOLLOWED = replace(UNRELIABLE, through_gateway=0.3, gateway_restarts_per_minute=1)
 """Some clients use the gateway, which restarts now and then."""
 FORGING = replace(UNRELIABLE, forged=0.2)
 CONTRADICTING = replace(UNRELIABLE, contradicted=0.3)

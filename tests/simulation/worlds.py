@@ -61,7 +61,7 @@ def _drawn_faults(faults: ShopFaults, random: Random) -> ShopFaults:
         faults = replace(faults, **MISFORTUNES)
     # A party does not expect its cart to expire.
     if random.random() < 0.5 and not faults.expiry_speedup:
-        restarts = random.choice([0, 4])
+        restarts = random.choice([0, 1])
         faults = replace(faults, through_gateway=THROUGH_GATEWAY, gateway_restarts_per_minute=restarts)
     return replace(
         faults,
