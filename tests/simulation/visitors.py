@@ -7,6 +7,7 @@ from typing import cast
 
 import httpx
 
+from sagactl.inspect.order_records import order_keys, order_records
 from sagakit.testing.backends import Commit
 from sagakit.testing.world import World
 from services.delivery.storage import DELIVERY
@@ -72,9 +73,11 @@ class Visitors:
         with suppress(TimeoutError):
             async with asyncio.timeout(FOLLOWED_SECONDS):
                 await self._parties.followed(orderid)
+        snapshot = order_records(orderid, self._world.tables.find(order_keys(orderid))).snapshot
         late_seconds = asyncio.get_running_loop().time() - self._changed_at[orderid]
+        has_ended = snapshot.is_settled or snapshot.is_released
         restarts = cast("ShopFaults", self._world.simulation.faults).gateway_restarts_per_minute
-        if late_seconds > (MAX_LATE_RESTARTED_SECONDS if restarts else MAX_LATE_SECONDS):
+        if has_ended and late_seconds > (MAX_LATE_RESTARTED_SECONDS if restarts else MAX_LATE_SECONDS):
             self._world.problems.append(f"order {orderid}: its end was not seen for {late_seconds:.0f} s")
 
     def committed(self, commit: Commit) -> None:
