@@ -171,6 +171,25 @@ async def test_records_from_before_the_end_do_not_reopen_an_order():
         assert (feed.status, feed.is_terminal) == ("canceled", True)
 
 
+async def test_feed_of_a_failed_order_ends_although_a_service_was_unavailable_meanwhile():
+    time = 1_000.0
+    records = Records(snapshot("pre-approved", "canceled", reservation=RELEASED))
+    feeds = OrderFeeds(records.fetch, Runtime(monotonic=lambda: time))
+
+    async with feeds.follow("o-1", ME) as feed:
+        await eventually(lambda: feed.events)
+        known = records.found
+        records.found = replace(known, complete=False)
+        await read_again(records, feeds)
+        time += RECORDS_TIMEOUT_SECONDS
+        await read_again(records, feeds)
+        too_early = feed.is_settled
+        records.found = known
+        await read_again(records, feeds)
+
+        assert (too_early, feed.is_settled) == (False, True)
+
+
 async def test_open_order_is_not_read_without_events():
     async with followed(snapshot("pre-approved", "reserved", reservation=RESERVED)) as (records, _, _):
         await asyncio.sleep(0.5)

@@ -124,6 +124,8 @@ class OrderFeed:
 
     def _records_timed_out(self, snapshot: OrderSnapshot) -> bool:
         """Whether the order has held nothing for long enough, although a service has no record of it."""
+        if not snapshot.complete:
+            return False
         if not snapshot.is_released:
             self._released_at = None
             return False
