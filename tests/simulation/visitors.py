@@ -31,8 +31,8 @@ MAX_LATE_SECONDS = 150.0
 
 A feed notices a lost event after up to 60 s, and waits as long for a service that has no record of a failure.
 """
-MAX_LATE_RESTARTED_SECONDS = 1_800.0
-"""The same where gateways restart: each begins to wait anew."""
+MAX_LATE_DISTURBED_SECONDS = 1_800.0
+"""The same where gateways restart, each of which begins to wait anew, or where calls pass after a while."""
 RECORDS = {TICKET, RESERVATION, PAYMENT, DELIVERY}
 
 
@@ -76,8 +76,9 @@ class Visitors:
         snapshot = order_records(orderid, self._world.tables.find(order_keys(orderid))).snapshot
         late_seconds = asyncio.get_running_loop().time() - self._changed_at[orderid]
         has_ended = snapshot.is_settled or snapshot.is_released
-        restarts = cast("ShopFaults", self._world.simulation.faults).gateway_restarts_per_minute
-        if has_ended and late_seconds > (MAX_LATE_RESTARTED_SECONDS if restarts else MAX_LATE_SECONDS):
+        faults = cast("ShopFaults", self._world.simulation.faults)
+        is_disturbed = faults.gateway_restarts_per_minute or faults.clogs_per_minute
+        if has_ended and late_seconds > (MAX_LATE_DISTURBED_SECONDS if is_disturbed else MAX_LATE_SECONDS):
             self._world.problems.append(f"order {orderid}: its end was not seen for {late_seconds:.0f} s")
 
     def committed(self, commit: Commit) -> None:
