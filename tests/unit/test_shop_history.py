@@ -218,6 +218,22 @@ def test_release_of_what_was_never_taken_may_come_after_the_end(customer, told):
     assert list(customer.history.stream_problems({"o": recorded})) == []
 
 
+def test_all_events_of_a_service_may_come_after_the_end_of_a_canceled_order(customer):
+    recorded = ("purchase.pre-approved", "purchase.canceled", "stock.reserve-failed", "payment.canceled")
+    customer.receives((*recorded[:2], "payment.canceled", END))
+
+    assert list(customer.history.stream_problems({"o": recorded})) == []
+
+
+def test_event_of_a_service_that_the_stream_has_heard_must_not_come_after_the_end(customer):
+    recorded = ("purchase.pre-approved", "purchase.canceled", "stock.reserved", "stock.released")
+    customer.receives((*recorded[:3], END))
+
+    (problem,) = customer.history.stream_problems({"o": recorded})
+
+    assert problem == "stream of order o: event stock.released never came"
+
+
 def test_only_what_is_unfinished_is_kept(customer):
     for number in range(100):
         calls = customer.history.calls
