@@ -10,7 +10,8 @@ from bench.figures import as_run, at_most, store
 from bench.releases import draw_releases, keep, releases, runs_in, series, version_order
 from bench.usage import Usage, Use, usage_figures
 
-FACTS = ("commit", "time", "machine", "load_average", "results", "targets")
+FACTS = ("commit", "time", "machine", "load_average", "results")
+"""What every kept run has; a ladder has no targets."""
 
 
 def a_run(version="0.1.0", backend="emulators", scenarios="full", rate=100.0):
@@ -77,6 +78,7 @@ def test_kept_results_are_complete():
     for version, runs in releases():
         assert all(run["version"] == version for run in runs)
         assert [fact for run in runs for fact in FACTS if not run[fact]] == []
+        assert all(run["targets"] or run["scenarios"].startswith("ladder") for run in runs)
 
 
 def test_results_are_stored_as_json(tmp_path):
