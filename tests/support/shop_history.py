@@ -157,8 +157,8 @@ def _untold(recorded: Collection[str], received: Collection[str]) -> set[str]:
     """
     untold = {event for event, taken in UNTOLD.items() if taken not in recorded}
     if f"purchase.{CANCELED}" in recorded:
-        heard = {event.partition(".")[0] for event in received}
-        untold |= {event for event in recorded if event.partition(".")[0] not in heard}
+        shown = {event.partition(".")[0] for event in received}
+        untold |= {event for event in recorded if event.partition(".")[0] not in shown}
     return untold - {*received}
 
 

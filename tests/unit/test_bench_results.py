@@ -11,7 +11,7 @@ from bench.releases import draw_releases, keep, releases, runs_in, series, versi
 from bench.usage import Usage, Use, usage_figures
 
 FACTS = ("commit", "time", "machine", "load_average", "results")
-"""What every kept run has; a ladder has no targets."""
+"""Those of every kept run; a ladder has no targets."""
 
 
 def a_run(version="0.1.0", backend="emulators", scenarios="full", rate=100.0):

@@ -225,7 +225,7 @@ def test_all_events_of_a_service_may_come_after_the_end_of_a_canceled_order(cust
     assert list(customer.history.stream_problems({"o": recorded})) == []
 
 
-def test_event_of_a_service_that_the_stream_has_heard_must_not_come_after_the_end(customer):
+def test_event_of_a_service_that_the_stream_has_events_of_must_not_come_after_the_end(customer):
     recorded = ("purchase.pre-approved", "purchase.canceled", "stock.reserved", "stock.released")
     customer.receives((*recorded[:3], END))
 
