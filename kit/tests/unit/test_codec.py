@@ -124,6 +124,15 @@ def test_rewrite_keeps_what_only_a_newer_version_knows_at_any_depth():
     assert entity == {**NEWER, "status": "sent", "parts": parts}
 
 
+def test_rewrite_keeps_a_newer_versions_property_with_the_name_of_a_given_field():
+    stored = {"parcelid": "another", "status": "packed", "parts": [], "repeats": 0}
+
+    read = from_entity(Parcel, stored, rename=RENAME, parcelid="p")
+
+    assert read.parcelid == "p"
+    assert to_entity(read, exclude=("parcelid",), rename=RENAME) == stored
+
+
 def test_properties_that_the_kit_writes_anew_are_not_kept():
     read = from_entity(Part, {"partid": "a", "due": "1", "expires_at": 0, "traceparent": "00"})
 
