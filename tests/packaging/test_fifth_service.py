@@ -41,6 +41,8 @@ GENERATED = {
     "deploy/k8s/overlays/gke/backlog/loyalty-points.yaml",
     *(f"deploy/k8s/overlays/gke/{name}.yaml" for name in ("kustomization", "monitoring", "network", "rules")),
     *(f"deploy/k8s/overlays/local/{name}.yaml" for name in ("kustomization", "network")),
+    "deploy/k8s/components/observability/network.yaml",
+    "deploy/monitoring/prometheus.yaml",
     "deploy/monitoring/rules.yaml",
     "docs/architecture.md",
     "docs/configuration.md",
