@@ -11,6 +11,7 @@ import httpx
 import structlog
 from fastapi import FastAPI
 from grpc.aio import AioRpcError, Metadata
+from grpc_status import rpc_status
 
 from contract.shop import SHOP
 from sagakit.backends import Broker
@@ -34,7 +35,6 @@ log = structlog.get_logger()
 
 ATTEMPTS = 5
 """As the service config of real channels has it."""
-_CODES = {code.value[0]: code for code in grpc.StatusCode}
 
 
 class SimulatedChannel:
@@ -77,9 +77,8 @@ class SimulatedChannel:
 
 
 def _rpc_error(error: SagaError) -> AioRpcError:
-    status = status_of(error, SHOP.error_domain)
-    details = Metadata(("grpc-status-details-bin", status.SerializeToString()))
-    return AioRpcError(_CODES[status.code], Metadata(), details, status.message)
+    status = rpc_status.to_status(status_of(error, SHOP.error_domain))
+    return AioRpcError(status.code, Metadata(), Metadata(*status.trailing_metadata), status.details)
 
 
 @cache
