@@ -1,5 +1,6 @@
 """Simulations: services run from a seed on virtual time, under faults of every kind."""
 
+import gc
 import logging
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -23,6 +24,8 @@ from sagakit.topology import Topology
 SMALL_RUNS = {1: 40, 2: 20, 3: 13, 5: 8, 8: 5, 13: 3, 21: 2, 34: 2, 55: 2, 89: 1, 144: 1}
 """Numbers of sagas, and the seeds that are tried with each, to find a small run that fails as well."""
 MAX_PROBLEMS = 10
+ALLOCATIONS = 100_000
+"""Net allocations between two garbage collections of a run: most of its objects live as long as a saga."""
 UNUSED = {"BACKEND": "embedded", "EMBEDDED_FILE": "unused", "PORT": "0"}
 """Settings that must be there, and that a simulated process does not use."""
 
@@ -211,9 +214,19 @@ class Simulation:
 
 def play(world: World) -> Outcome:
     """Run a world on virtual time."""
-    with _errors_are_noted(world):
+    with _errors_are_noted(world), _garbage_is_collected_rarely():
         outcome: Outcome = run(world.run)
     return outcome
+
+
+@contextmanager
+def _garbage_is_collected_rarely() -> Iterator[None]:
+    usual = gc.get_threshold()
+    gc.set_threshold(ALLOCATIONS, *usual[1:])
+    try:
+        yield
+    finally:
+        gc.set_threshold(*usual)
 
 
 @contextmanager

@@ -261,10 +261,13 @@ class World:
         deadline = loop.time() + SETTLE_SECONDS
         while True:
             await asyncio.sleep(CHECK_INTERVAL_SECONDS)
-            found = [*await self.scenario.problems(), *self._unpublished()]
-            is_quiet = not self.broker.in_flight and not self.broker.unavailable
-            if (not found and is_quiet) or loop.time() > deadline:
-                return found
+            is_late = loop.time() > deadline
+            is_quiet = not (self.broker.in_flight or self.broker.unavailable or self._unpublished())
+            # To ask the scenario takes longer.
+            if is_quiet or is_late:
+                found = [*await self.scenario.problems(), *self._unpublished()]
+                if not found or is_late:
+                    return found
 
     def _unpublished(self) -> list[str]:
         rows = (key for key in self.tables.rows if key.kind in self._outboxes)

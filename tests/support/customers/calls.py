@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any
@@ -13,6 +13,8 @@ from tests.support.shop_history import ShopHistory
 
 ANSWER_TIMEOUT_SECONDS = 10.0
 RETRY_TIMEOUT_SECONDS = 120.0
+FIRST_PAUSE_SECONDS = 0.2
+"""Before a request is sent again; it doubles, up to a sixtieth of the time for which calls are retried."""
 SUCCESSFUL = frozenset({200, 201, 202, 304})
 RETRIED = frozenset({409, 429, 503, 504})
 """Statuses after which a call is retried, unless it is rejected for the state of the cart or order."""
@@ -66,18 +68,25 @@ class Caller:
         self.requests += 1
         return self._gateways[self.requests % len(self._gateways)]
 
+    def pauses(self) -> Iterator[float]:
+        """Yield the seconds to wait before a request is sent again, each time it is."""
+        pause = FIRST_PAUSE_SECONDS
+        while True:
+            yield self._random.uniform(pause / 2, pause)
+            pause = min(2 * pause, self._retry_seconds / 60)
+
     async def call(self, client: str, http: httpx.AsyncClient, request: Request) -> Any:
         """Return the answer; a rejection, if the request may be rejected, is its reason, a string.
 
         Raises TimeoutError if it gets none for as long as calls are retried.
         """
         now = asyncio.get_running_loop().time
-        deadline, last = now() + self._retry_seconds, ""
+        deadline, last, pauses = now() + self._retry_seconds, "", self.pauses()
         while now() < deadline:
             answered, last = await self._attempt(client, http, request)
             if answered:
                 return last
-            await asyncio.sleep(self._random.uniform(0.05, 0.5))
+            await asyncio.sleep(next(pauses))
         what = f"{request.method} {request.path}"
         raise TimeoutError(f"{what} got no answer for {self._retry_seconds:g} s; last: {last!r}")
 

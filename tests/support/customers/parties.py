@@ -20,8 +20,6 @@ from tests.support.sse import Sent
 GUESTS = ("ada", "ben", "eve")
 CHANGES = (2, 4)
 """How many calls each of them makes while the cart is filled, at least and at most."""
-POLLING_SECONDS = (0.2, 2.0)
-"""The pause between two reads of an order; it doubles."""
 LONG_POLL_SECONDS = 2.0
 BREAKS_OFF = 0.3
 """How often a follower drops the connection after an event, to continue at another gateway."""
@@ -130,14 +128,13 @@ class Parties:
     async def _poll(self, guest: str, orderid: str) -> None:
         """Read the order until its status is final, and once more."""
         tags: Tags = {}
-        pause, longest = POLLING_SECONDS
+        pauses = self._caller.pauses()
         is_final = False
         while not is_final:
             wait = self._random.choice([0, 0, LONG_POLL_SECONDS])
             seen = await self._call(guest, requests.get_order(orderid, tags, wait))
             is_final = getattr(seen, "status", "") in FINAL
-            await asyncio.sleep(self._random.uniform(pause / 2, pause))
-            pause = min(2 * pause, longest)
+            await asyncio.sleep(next(pauses))
         await self._call(guest, requests.get_order(orderid, tags))
 
     async def _stream(self, guest: str, orderid: str) -> None:
