@@ -1,6 +1,7 @@
 """The event-driven half of a service's process: consumer, relay, sweepers and reminders, wired together."""
 
 import asyncio
+from collections.abc import Iterator
 from contextlib import suppress
 from functools import partial
 from typing import Protocol
@@ -20,7 +21,7 @@ from sagakit.store import Store
 from sagakit.sweeper import Expiry, Sweeper
 from sagakit.tables import Key
 from sagakit.tasks import Tasks
-from sagakit.telemetry.recorder import recorder_of
+from sagakit.telemetry.recorder import Recorder, recorder_of
 
 CALLS_DRAIN_TIMEOUT_SECONDS = 8.0
 EVENTS_DRAIN_TIMEOUT_SECONDS = 8.0
@@ -65,23 +66,28 @@ class Messaging:
         handlers = by_name(self.service.handlers)
         consuming = (handlers, settings.dead_letter_topic, self._check_backends, runtime)
         self._consumer = Consumer(backend.bus, topics, *consuming, ignores=self.service.ignores)
+        self._sweepers = [*self._sweeping(settings, outbox, store)]
+        self._tasks = Tasks(self.service.tasks, runtime)
+        self._expiry = Expiry(backend.tables, runtime)
+        self._observed_by(recorder)
+        self._working: list[asyncio.Task[None]] = []
+        """The parts that commit events: they end before the relay does."""
+
+    def _observed_by(self, recorder: Recorder) -> None:
         recorder.observe_consumer(self._consumer)
         recorder.overdue.waiting_since.update(self.service.waiting_since)
-        sweeping = partial(Sweeper, backend.tables, runtime=runtime, pass_seconds=settings.sweep_seconds)
-        self._sweepers: list[Sweeper] = []
-        if settings.publish_topic:
-            relaying = sweeping(outbox.kind, self._relay.take_over, capacity=lambda: self._relay.capacity)
-            self._sweepers.append(relaying)
-        for kind, remind in self.service.reminders.items():
-            reminders = Reminders(store, remind, runtime, lambda: self._consumer.is_saturated)
-            self._sweepers.append(sweeping(kind, reminders.claim, capacity=reminders.capacity))
         recorder.observe_kinds(sweeper.kind for sweeper in self._sweepers)
         recorder.observe_reasons(self.service.dead_letter_reasons)
         recorder.observe_tasks(self.service.tasks)
-        self._tasks = Tasks(self.service.tasks, runtime)
-        self._expiry = Expiry(backend.tables, runtime)
-        self._working: list[asyncio.Task[None]] = []
-        """The parts that commit events: they end before the relay does."""
+
+    def _sweeping(self, settings: ServiceSettings, outbox: Outbox, store: Store) -> Iterator[Sweeper]:
+        runtime = self._runtime
+        sweeping = partial(Sweeper, self._tables, runtime=runtime, pass_seconds=settings.sweep_seconds)
+        if settings.publish_topic:
+            yield sweeping(outbox.kind, self._relay.take_over, capacity=lambda: self._relay.capacity)
+        for kind, remind in self.service.reminders.items():
+            reminders = Reminders(store, remind, runtime, lambda: self._consumer.is_saturated)
+            yield sweeping(kind, reminders.claim, capacity=reminders.capacity)
 
     async def run(self) -> None:
         """Run all parts until cancelled. Raises if one of them fails, which only a defect causes."""

@@ -3,17 +3,13 @@
 An application adds settings of its own in the same way; `variables` lists them for its documentation.
 """
 
-import re
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from dataclasses import replace
-from ipaddress import IPv6Address
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, TypeVar, get_args
 from urllib.parse import urlsplit
 
 from pydantic import (
-    AfterValidator,
     BeforeValidator,
     ConfigDict,
     Field,
@@ -24,12 +20,12 @@ from pydantic import (
 from pydantic.dataclasses import dataclass, is_pydantic_dataclass
 from pydantic.fields import FieldInfo
 
+from sagakit.addresses import MAX_PORT, EmulatorHost
+
 CONFIG = ConfigDict(
     use_attribute_docstrings=True, validate_by_alias=True, validate_by_name=True, allow_inf_nan=False
 )
 """Configuration of every settings dataclass."""
-
-MAX_PORT = 65_535
 
 T = TypeVar("T")
 
@@ -122,39 +118,9 @@ def _split(value: Any) -> Any:
     return entries
 
 
-def host_and_port(address: str) -> str:
-    """Return the `host:port` of an emulator, from any form in which tools print it.
-
-    IPv6 addresses may lack their brackets (`::1:8081`, as gcloud prints it), `http://` and a slash at the end
-    are removed, and an address to listen at stands for the loopback address. Raises ValueError.
-    """
-    plain = re.sub("^http://", "", address.strip(), flags=re.IGNORECASE).removesuffix("/")
-    match = re.fullmatch(r"(?:\[(?P<v6>.+)\]|(?P<host>.+)):(?P<port>[0-9]{1,5})", plain)
-    host = match and (match["v6"] or match["host"])
-    if not match or not host or not 0 < int(match["port"]) <= MAX_PORT or not _is_host(host, match["v6"]):
-        raise ValueError(f"must be host:port, not {address!r}")
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104  nothing listens there
-    return f"[{host}]:{match['port']}" if ":" in host else f"{host}:{match['port']}"
-
-
-def _is_host(host: str, bracketed: str | None) -> bool:
-    if bracketed or ":" in host:
-        with suppress(ValueError):
-            return bool(IPv6Address(host))
-        return False
-    return re.fullmatch("[A-Za-z0-9._-]+", host) is not None
-
-
-def _emulator(address: str) -> str:
-    return host_and_port(address) if address else ""
-
-
-EmulatorHost = Annotated[str, AfterValidator(_emulator)]
 Texts = Annotated[tuple[str, ...], BeforeValidator(_split)]
 """A comma-separated list with at least one entry."""
 Environment = Literal["development", "production"]
-
-
 FAULTS_ALLOWED = "FAULTS_ALLOWED"
 
 

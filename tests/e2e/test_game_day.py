@@ -55,12 +55,19 @@ def test_experiments_on_a_cluster_cause_faults_by_kubectl_and_end_with_the_audit
     assert done.returncode == 0, done.stdout + done.stderr
     assert "restore is skipped: a backup is restored by hand" in done.stdout
     assert "3 dead letters" in done.stdout
+    assert seen == calls_of_kubectl()
+    assert failed.returncode == 1
+    assert failed.stdout.splitlines()[-1] == f"  kubectl rollout undo {DEPLOYMENTS}: exit status 1"
+
+
+def calls_of_kubectl() -> list[str]:
+    """Return the calls for the experiments pod-killed, node-drained and rollback."""
     get = "--namespace saga get pods --selector app.kubernetes.io/name"
     killed = [
         (f"{get}={name} --output name", "--namespace saga delete pod/victim --grace-period=0 --force")
         for name in SERVICES
     ]
-    assert seen == [
+    return [
         *chain.from_iterable(killed),
         f"{get}=purchase --output jsonpath={{.items[0].spec.nodeName}}",
         "--namespace saga drain node-1 --ignore-daemonsets --delete-emptydir-data --timeout=600s",
@@ -69,5 +76,3 @@ def test_experiments_on_a_cluster_cause_faults_by_kubectl_and_end_with_the_audit
         f"--namespace saga rollout undo {DEPLOYMENTS}",
         *(f"--namespace saga rollout status deployment/{name} --timeout=600s" for name in SERVICES),
     ]
-    assert failed.returncode == 1
-    assert failed.stdout.splitlines()[-1] == f"  kubectl rollout undo {DEPLOYMENTS}: exit status 1"

@@ -43,13 +43,13 @@ from services.payment.charge import CHARGING
 from services.payment.simulated import LEDGER
 from services.payment.storage import PAYMENT
 from services.purchase import storage as purchase_storage
-from services.purchase.commands import IdempotentCommands
 from services.purchase.ticket import TRANSITIONS, Transition
 from services.stock import usecases as stock_usecases
 from services.stock.inventory import REFUSED, RELEASED, RESERVED
 from services.stock.storage import RESERVATION, reservation_key
 from services.stock.usecases import UseCases as Stock
 from tests.simulation import (  # noqa: F401  they register their own
+    planted_command_bugs,
     planted_gateway_bugs,
     planted_operation_bugs,
     planted_partition_bugs,
@@ -281,21 +281,3 @@ def stock_releases_sold_units() -> Planted:
     return patch.object(
         stock_usecases.inventory, "settled", lambda entry, _, now: original(entry, RESERVED, now)
     )
-
-
-@bug()
-def a_repeated_command_runs_again() -> Planted:
-    async def run(self: IdempotentCommands, command: Any, *how: Any, **options: Any) -> Any:
-        return await original(self, replace(command, commandid=""), *how, **options)
-
-    original = IdempotentCommands.execute
-    return patch.object(IdempotentCommands, "execute", run)
-
-
-@bug()
-def a_command_without_changes_is_not_recorded() -> Planted:
-    def once(self: Inbox, *how: Any, **options: Any) -> Any:
-        return original(self, *how, **{**options, "always": False})
-
-    original = Inbox.once
-    return patch.object(Inbox, "once", once)

@@ -27,10 +27,11 @@ from sagakit.events import Event
 from sagakit.tables import Update
 from sagakit.testing.backends import Commit
 from sagakit.testing.defects import POISONED
+from sagakit.testing.outboxes import MAX_CLAIM_SKEW_SECONDS
 from sagakit.testing.process import SimulatedProcess
 from sagakit.testing.scenario import Outcome, Scenario
 from sagakit.testing.simulation import Simulation
-from sagakit.testing.world import MAX_CLAIM_SKEW_SECONDS, World
+from sagakit.testing.world import World
 from services.purchase.storage import CART, TICKET, to_ticket
 from tests.simulation.faults import ShopFaults
 from tests.simulation.habits import USUAL, Habits, Shopkeeper

@@ -23,17 +23,6 @@ def _policy(*roles: str) -> list[dict[str, Any]]:
 def answers() -> dict[str, Any]:
     """Return the parsed output of each command, by its words before the options; text if it is not JSON."""
     quotas = {"CPUS": 24, "IN_USE_ADDRESSES": 8, "SSD_TOTAL_GB": 500}
-    cluster = {
-        "status": "RUNNING",
-        "currentMasterVersion": "1.33.5-gke.1201000",
-        "workloadIdentityConfig": {"workloadPool": "my-proj.svc.id.goog"},
-        "autopilot": {"enabled": True},
-        "networkConfig": {
-            "datapathProvider": "ADVANCED_DATAPATH",
-            "gatewayApiConfig": {"channel": "CHANNEL_STANDARD"},
-        },
-        "monitoringConfig": {"managedPrometheusConfig": {"enabled": True}},
-    }
     return {
         "auth list": [{"account": ME, "status": "ACTIVE"}],
         **{f"projects describe {name}": {"projectId": name, "lifecycleState": "ACTIVE"} for name in PROJECTS},
@@ -52,7 +41,7 @@ def answers() -> dict[str, Any]:
                 {"metric": "STATIC_ADDRESSES", "limit": 8, "usage": 1},
             ]
         },
-        "container clusters describe saga": cluster,
+        "container clusters describe saga": CLUSTER,
         f"artifacts docker images list {REGISTRY}": [
             {"package": f"{REGISTRY}/{name}", "tags": "v6,v7"}
             for name in (*TOPOLOGY.names, "gateway", "sagactl")
@@ -68,6 +57,17 @@ def answers() -> dict[str, Any]:
     }
 
 
+CLUSTER = {
+    "status": "RUNNING",
+    "currentMasterVersion": "1.33.5-gke.1201000",
+    "workloadIdentityConfig": {"workloadPool": "my-proj.svc.id.goog"},
+    "autopilot": {"enabled": True},
+    "networkConfig": {
+        "datapathProvider": "ADVANCED_DATAPATH",
+        "gatewayApiConfig": {"channel": "CHANNEL_STANDARD"},
+    },
+    "monitoringConfig": {"managedPrometheusConfig": {"enabled": True}},
+}
 PROJECTS = ("my-proj", "my-proj-ephemeral")
 
 

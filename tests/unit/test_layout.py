@@ -1,6 +1,7 @@
-"""The tests of kit and client belong to their source distributions: they import nothing from around them."""
+"""Where code belongs: the tests of kit and client to their distributions; and how long a file may be."""
 
 import ast
+import subprocess
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -51,3 +52,33 @@ def test_tests_import_nothing_from_around_their_distribution(distribution: str):
 def test_what_is_around_a_distribution_is_found(name: str):
     assert find_spec(name.split(".", maxsplit=1)[0])
     assert is_elsewhere("kit", name)
+
+
+MAX_LINES, MAX_FUNCTION_LINES = 300, 40
+GENERATED = ("rpc/", "tests/compatibility/0")
+
+
+def too_long(name: str, source: str) -> Iterator[str]:
+    """Yield the file, and each of its functions, that is longer than it may be."""
+    if source.count("\n") > MAX_LINES:
+        yield name
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            assert node.end_lineno is not None
+            if node.end_lineno - node.lineno >= MAX_FUNCTION_LINES:
+                yield f"{name}: {node.name}"
+
+
+def test_no_file_and_no_function_is_too_long():
+    listed = subprocess.run(["git", "ls-files", "*.py"], cwd=ROOT, capture_output=True, text=True, check=True)
+    files = [name for name in listed.stdout.splitlines() if not name.startswith(GENERATED)]
+
+    assert len(files) > 100
+    assert [each for name in files for each in too_long(name, (ROOT / name).read_text())] == []
+
+
+def test_what_is_too_long_is_found():
+    function = "def long():\n" + "    pass\n" * MAX_FUNCTION_LINES
+
+    assert list(too_long("a.py", function)) == ["a.py: long"]
+    assert list(too_long("a.py", "\n" * (MAX_LINES + 1))) == ["a.py"]

@@ -1,6 +1,5 @@
 """Text from outside cannot forge a line of any command's output, nor control the terminal."""
 
-import ast
 import asyncio
 import json
 import subprocess
@@ -289,17 +288,3 @@ def test_line_is_one_line(err: bool, capsys: pytest.CaptureFixture[str]):
     output = "".join(capsys.readouterr())
     assert output.count("\n") == 1
     assert_safe(output)
-
-
-def test_commands_print_with_echo_only():
-    """Text that is printed without it is not escaped."""
-    calls = [
-        f"{file.relative_to(ROOT)}:{node.lineno}"
-        for file in sorted([*(ROOT / "sagactl").rglob("*.py"), *(ROOT / "kit/sagakit/ctl").rglob("*.py")])
-        if file.name != "text.py"
-        for node in ast.walk(ast.parse(file.read_text()))
-        if isinstance(node, ast.Attribute | ast.Name)
-        and ast.unparse(node) in {"click.echo", "click.secho", "sys.stdout.write", "print"}
-    ]
-
-    assert calls == []

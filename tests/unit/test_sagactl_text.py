@@ -1,7 +1,9 @@
 """Coloured output, at terminals that want it only."""
 
+import ast
 import os
 import pty
+from pathlib import Path
 
 import click
 import pytest
@@ -11,6 +13,7 @@ from sagactl.project import PROJECT
 from sagakit.ctl import text
 from sagakit.ctl.text import Highlighter
 
+ROOT = Path(__file__).parents[2]
 LEVELS = ("debug", "info", "warning", "error")
 LINE = "2026-01-02T03:04:05.678901Z [info     ] event applied      orderid=o-1 status=approved attempt=1"
 
@@ -70,3 +73,17 @@ def test_without_colours_nothing_changes():
 @pytest.mark.parametrize("line", ["", "  File x, line 3", '{"severity": "INFO"}', "[info] no time"])
 def test_other_lines_are_not_changed(line):
     assert Highlighter(PROJECT, enabled=True).line(line) == line
+
+
+def test_commands_print_with_echo_only():
+    """Text that is printed without it is not escaped."""
+    calls = [
+        f"{file.relative_to(ROOT)}:{node.lineno}"
+        for file in sorted([*(ROOT / "sagactl").rglob("*.py"), *(ROOT / "kit/sagakit/ctl").rglob("*.py")])
+        if file.name != "text.py"
+        for node in ast.walk(ast.parse(file.read_text()))
+        if isinstance(node, ast.Attribute | ast.Name)
+        and ast.unparse(node) in {"click.echo", "click.secho", "sys.stdout.write", "print"}
+    ]
+
+    assert calls == []

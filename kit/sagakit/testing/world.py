@@ -12,14 +12,13 @@ from sagakit.backends import Backend
 from sagakit.bus import Message, SubscriptionSpec, subscription_name
 from sagakit.errors import Contention, Rejected, SagaError, Unavailable
 from sagakit.events import Event
-from sagakit.outbox import outbox_kind
-from sagakit.tables import Insert, Mutation, Update
+from sagakit.tables import Mutation
 from sagakit.testing.backends import Commit, FaultyBus, FaultyTables, FaultyTransport, IndexedTables
 from sagakit.testing.broker import MemoryBroker
 from sagakit.testing.expiry import Expiries
 from sagakit.testing.injections import injections
+from sagakit.testing.outboxes import Outboxes
 from sagakit.testing.process import START, Died, SimulatedProcess
-from sagakit.testing.reached import TAKEN_OVER
 from sagakit.testing.scenario import Outcome
 from sagakit.testing.story import Story
 
@@ -33,13 +32,6 @@ MIN_FAULTY_SECONDS = 60.0
 SETTLE_SECONDS = 2 * 3600.0
 """Maximum time until everything has settled, once no more faults are injected."""
 CHECK_INTERVAL_SECONDS = 30.0
-MAX_PUBLISHED = 60
-"""Maximum publications of one event: after a crash its row is claimed with exponential backoff."""
-MAX_CLAIMS = 12
-"""Maximum claims of an outbox row. With exponential backoff an outage of an hour takes this many."""
-MAX_CLAIM_SKEW_SECONDS = 150.0
-"""Maximum clock skew with which claims are counted. With clocks that differ by more than five minutes, the
-`due` of a claim may be past for another process, or implausibly far ahead (`due.MAX_AHEAD_SECONDS`)."""
 CLIENT_ATTEMPTS = 400
 """How often a client calls; with pauses that grow to 10 s, for half an hour. A service with one process that
 dies every few seconds makes little progress, and that is no broken promise."""
@@ -79,11 +71,7 @@ class World:
             for service in topology.names
             for replica in range(simulation.processes()[service])
         ]
-        self._outboxes = {outbox_kind(service) for service in topology.names}
-        self._claims: Counter[str] = Counter()
-        self._published: Counter[str] = Counter()
-        self._committed_by: dict[str, str] = {}
-        """The process that committed an event, by eventid."""
+        self._outboxes = Outboxes(topology.names, self.reached, simulation.faults.skew_seconds)
         self._outcome = Outcome(seed, sagas, self.problems)
 
     def now(self) -> float:
@@ -150,23 +138,15 @@ class World:
 
     def committed(self, commit: Commit) -> None:
         """Check a commit."""
-        for each in commit.mutations:
-            if isinstance(each, Insert) and each.key.kind in self._outboxes:
-                self._committed_by[each.key.name] = commit.process
-            if isinstance(each, Update) and each.key.kind in self._outboxes:
-                self.reached[TAKEN_OVER] += self._committed_by.get(each.key.name) != commit.process
-                self._claims[each.key.name] += 1
-                is_skewed = self.simulation.faults.skew_seconds > MAX_CLAIM_SKEW_SECONDS
-                if self._claims[each.key.name] == MAX_CLAIMS + 1 and not is_skewed:
-                    what = f"event {each.key.name} of {each.key.kind}"
-                    self.problems.append(f"{what} was claimed {MAX_CLAIMS + 1} times")
+        self.problems += self._outboxes.committed(commit)
         self.problems += self.scenario.committed(commit)
 
     def published(self, name: str, topic: str, messages: Sequence[Message]) -> None:
         """Accept messages from a process."""
-        for message in messages:
-            self._published[message.attributes.get("eventid", "")] += topic != self.topology.dead_letter_topic
-            if self.story is not None:
+        if topic != self.topology.dead_letter_topic:
+            self._outboxes.published(messages)
+        if self.story is not None:
+            for message in messages:
                 self.story.message(name, "publishes", message)
         self.scenario.published(topic, messages)
         self.broker.publish(topic, messages)
@@ -262,16 +242,13 @@ class World:
         while True:
             await asyncio.sleep(CHECK_INTERVAL_SECONDS)
             is_late = loop.time() > deadline
-            is_quiet = not (self.broker.in_flight or self.broker.unavailable or self._unpublished())
+            unpublished = self._outboxes.left(self.tables.rows)
+            is_quiet = not (self.broker.in_flight or self.broker.unavailable or unpublished)
             # To ask the scenario takes longer.
             if is_quiet or is_late:
-                found = [*await self.scenario.problems(), *self._unpublished()]
+                found = [*await self.scenario.problems(), *self._outboxes.left(self.tables.rows)]
                 if not found or is_late:
                     return found
-
-    def _unpublished(self) -> list[str]:
-        rows = (key for key in self.tables.rows if key.kind in self._outboxes)
-        return [f"event {key.name} stays in the outbox {key.kind}" for key in rows]
 
     @property
     def dead_letters(self) -> Collection[Message]:
@@ -284,9 +261,8 @@ class World:
             for message in self.dead_letters
             if not self.scenario.expects(message)
         )
-        often = {eventid: n for eventid, n in self._published.items() if n > MAX_PUBLISHED}
         return [
-            *(f"event {eventid} was published {n} times" for eventid, n in often.items()),
+            *self._outboxes.problems(),
             *(f"{count} dead letters: {reason}" for reason, count in reasons.items()),
         ]
 

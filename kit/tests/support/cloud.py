@@ -10,11 +10,11 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
+from sagakit.addresses import host_and_port
 from sagakit.backends.gcp.datastore import open_datastore
 from sagakit.backends.gcp.provision import open_pubsub_provisioner
 from sagakit.backends.gcp.pubsub import open_pubsub
 from sagakit.bus import Bus, Delivery, Message, Provisioner, Subscription, SubscriptionSpec
-from sagakit.settings import host_and_port
 from sagakit.tables import Key, Mutation, Row, Tables
 
 CLOUD = "cloud"

@@ -1,6 +1,7 @@
 """The parts of a service's messaging over tables in memory, and a bus and a clock that tests control."""
 
 import asyncio
+import itertools
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -8,6 +9,7 @@ from typing import Any
 
 from sagakit.bus import Message
 from sagakit.consumer import Consumer, Outcome
+from sagakit.due import encode_due, shard_of
 from sagakit.errors import Unavailable
 from sagakit.events import Event
 from sagakit.ignored import Ignored
@@ -36,6 +38,16 @@ async def background(work: Coroutine[Any, Any, None]) -> AsyncIterator[asyncio.T
         await asyncio.gather(task, return_exceptions=True)
 
 
+SHARD = 3
+"""Of an index of rows by when they are due."""
+
+
+def in_shard(prefix: str, count: int) -> list[str]:
+    """Return names of rows in SHARD."""
+    names = (f"{prefix}{number}" for number in itertools.count())
+    return list(itertools.islice((name for name in names if shard_of(name) == SHARD), count))
+
+
 @dataclass
 class Harness:
     """One process: a store with its outbox and relay. Others share its clock, bus and memory."""
@@ -60,6 +72,11 @@ class Harness:
 
     def outbox_sweeper(self) -> Sweeper:
         return self.a_sweeper(OUTBOX, self.relay.take_over, lambda: self.relay.capacity)
+
+    async def put(self, kind: str, name: str, entity: Entity, seconds: float = 0) -> None:
+        """Store an entity, whatever it is, that is due in `seconds`."""
+        due = {DUE: encode_due(name, self.clock.now() + seconds)}
+        await self.memory.commit([Insert(Key(kind, name), {**entity, **due})])
 
     async def commit(self, *events: Event) -> None:
         """Commit events, as a process that crashes before it publishes them."""

@@ -1,6 +1,5 @@
 """A row that cannot be processed stops no other: it is logged, counted, left, and tried again later."""
 
-import itertools
 from bisect import bisect_left
 from collections.abc import Iterator, MutableMapping
 from typing import Any
@@ -8,7 +7,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from sagakit.due import MAX_AHEAD_SECONDS, encode_due, shard_of
+from sagakit.due import encode_due
 from sagakit.errors import Poison
 from sagakit.observer import NO_KIND, Observer
 from sagakit.reminders import due_property
@@ -20,13 +19,11 @@ from sagakit.sweeper import (
     TRAILING_SECONDS,
     Expiry,
 )
-from sagakit.tables import DUE, Delete, Entity, Insert, Key, Mutation, Row, Update
+from sagakit.tables import DUE, Delete, Entity, Key, Mutation, Row, Update
 from sagakit.testing.clock import Clock
 from sagakit.testing.tables import MemoryTables
 from tests.support.counter import OUTBOX, an_event
-from tests.support.harness import WAITING, Harness, RemindersHarness, background
-
-SHARD = 3
+from tests.support.harness import SHARD, WAITING, Harness, RemindersHarness, background, in_shard
 
 
 class FailedRows(Observer):
@@ -48,16 +45,6 @@ def logs() -> Iterator[list[MutableMapping[str, Any]]]:
         yield entries
 
 
-def in_shard(prefix: str, count: int) -> list[str]:
-    names = (f"{prefix}{number}" for number in itertools.count())
-    return list(itertools.islice((name for name in names if shard_of(name) == SHARD), count))
-
-
-async def put(harness: Harness, kind: str, name: str, entity: Entity, seconds: float = 0) -> None:
-    due = {DUE: encode_due(name, harness.clock.now() + seconds)}
-    await harness.memory.commit([Insert(Key(kind, name), {**entity, **due})])
-
-
 def failures(harness: Harness) -> list[str]:
     assert isinstance(harness.observer, FailedRows)
     return harness.observer.kinds
@@ -65,7 +52,7 @@ def failures(harness: Harness) -> list[str]:
 
 async def test_reminders_of_other_entities_are_sent_although_one_row_is_odd(harness: RemindersHarness, logs):
     odd, *good = in_shard("e", 4)
-    await put(harness, WAITING, odd, {"nothing": "of what is expected"})
+    await harness.put(WAITING, odd, {"nothing": "of what is expected"})
     await harness.waits(*good, seconds=1)
 
     await harness.sweep_after(2)
@@ -80,7 +67,7 @@ async def test_reminders_of_other_entities_are_sent_although_one_row_is_odd(harn
 async def test_pages_of_odd_rows_do_not_hide_the_rows_behind_them(harness: RemindersHarness):
     odd = in_shard("odd", 3 * PAGE)
     for name in odd:
-        await put(harness, WAITING, name, {})
+        await harness.put(WAITING, name, {})
     (good,) = in_shard("good", 1)
     await harness.waits(good, seconds=1)
 
@@ -93,9 +80,9 @@ async def test_pages_of_odd_rows_do_not_hide_the_rows_behind_them(harness: Remin
 async def test_odd_rows_use_up_no_capacity(harness: RemindersHarness):
     """While the broker is unavailable, the relay takes over one row at a time."""
     for name in in_shard("odd", 30):
-        await put(harness, OUTBOX, name, {"claims": 0, "body": b"no more"})
+        await harness.put(OUTBOX, name, {"claims": 0, "body": b"no more"})
     (good,) = in_shard("good", 1)
-    await put(harness, OUTBOX, good, harness.outbox.inserts([an_event(good)])[0].entity, seconds=1)
+    await harness.put(OUTBOX, good, harness.outbox.inserts([an_event(good)])[0].entity, seconds=1)
     taken: list[str] = []
 
     async def take_over(key: Key, row: Row) -> bool:
@@ -113,7 +100,7 @@ async def test_odd_rows_use_up_no_capacity(harness: RemindersHarness):
 async def test_odd_row_costs_little_more_than_being_found(harness: RemindersHarness):
     """It is claimed at growing intervals, and the low-water mark moves past it."""
     (odd,) = in_shard("odd", 1)
-    await put(harness, WAITING, odd, {})
+    await harness.put(WAITING, odd, {})
     await harness.clock.advance(1)
     found = []
 
@@ -131,7 +118,7 @@ async def test_odd_row_costs_little_more_than_being_found(harness: RemindersHarn
 
 async def test_repaired_row_is_claimed_at_once(harness: RemindersHarness):
     (odd,) = in_shard("odd", 1)
-    await put(harness, WAITING, odd, {})
+    await harness.put(WAITING, odd, {})
     await harness.sweep_after(1)
     row = harness.row(odd)
     await harness.memory.commit([Update(Key(WAITING, odd), {**row.entity, "reminders": 0}, row.version)])
@@ -230,7 +217,7 @@ async def test_row_that_cannot_be_stored_any_more_stops_no_other(harness: Remind
     ],
 )
 async def test_odd_outbox_row_stops_no_other_event(harness: RemindersHarness, odd: Entity):
-    await put(harness, OUTBOX, "odd", odd, seconds=-1)
+    await harness.put(OUTBOX, "odd", odd, seconds=-1)
     await harness.commit(an_event("good"))
 
     async with background(harness.relay.run()) as relay, background(harness.outbox_sweeper().run()):
@@ -292,54 +279,3 @@ async def test_sweeper_and_expiry_survive_whatever_the_tables_raise(harness: Rem
 
     assert harness.sent("a") >= 1
     assert harness.memory.expired
-
-
-@pytest.mark.parametrize("ahead", [MAX_AHEAD_SECONDS + 1, 3600, 10 * 365 * 86_400])
-async def test_due_too_far_ahead_is_found(harness: RemindersHarness, ahead: float):
-    """It was written by a process whose clock was fast."""
-    await harness.waits("a", seconds=ahead)
-    await put(harness, OUTBOX, "e", harness.outbox.inserts([an_event("e")])[0].entity, seconds=ahead)
-    sweeper = harness.outbox_sweeper()
-
-    await harness.sweep_after(1)
-    await sweeper.sweep()
-    await harness.sweep_after(16)
-
-    assert harness.sent("a") == 1, "and it is due again after an interval by the right clock"
-    assert harness.in_outbox["e"].entity["claims"] == 1
-    await harness.sweep_after(30)
-    assert harness.sent("a") == 2
-
-
-async def test_due_that_may_be_right_is_waited_for(harness: RemindersHarness):
-    await harness.sweep_after(1)
-    await harness.waits("a", seconds=600)
-
-    for _ in range(59):
-        await harness.sweep_after(10)
-
-    assert harness.sent("a") == 0
-
-
-async def test_every_row_ahead_is_found_however_many_there_are(harness: RemindersHarness):
-    names = in_shard("e", 12 * PAGE)
-    for name in names:
-        await put(harness, OUTBOX, name, harness.outbox.inserts([an_event(name)])[0].entity, seconds=3600)
-    sweeper = harness.outbox_sweeper()
-
-    for _ in range(3):
-        await sweeper.visit(SHARD)
-
-    assert {row.entity["claims"] for row in harness.in_outbox.values()} == {1}
-
-
-async def test_rows_ahead_cost_one_query_a_shard_in_ten_minutes(harness: RemindersHarness):
-    await harness.sweeper.sweep()
-    harness.tables.ranges.clear()
-
-    for _ in range(int(FULL_SCAN_INTERVAL_SECONDS / 10)):
-        await harness.sweep_after(10)
-
-    ahead = [start for start, end in harness.tables.ranges if end > start[:3] + "1"]
-    assert len(ahead) == 16
-    assert len(harness.tables.ranges) == 16 * 61

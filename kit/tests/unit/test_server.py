@@ -16,7 +16,7 @@ from structlog.testing import capture_logs
 from sagakit import deadline, errors
 from sagakit.application import Application
 from sagakit.grpc.errors import DEFAULT_DEADLINE_SECONDS
-from sagakit.grpc.server import MAX_MESSAGE_BYTES, GrpcServer
+from sagakit.grpc.server import GrpcServer
 from tests.support.grpcserver import registering
 
 PARCELS = "com.example.Parcels"
@@ -245,12 +245,6 @@ async def test_call_without_a_deadline_gets_the_default():
         seconds = float(await call(channel, timeout=None))
 
     assert DEFAULT_DEADLINE_SECONDS - 1 < seconds <= DEFAULT_DEADLINE_SECONDS
-
-
-async def test_message_above_the_size_limit_is_rejected():
-    raised = await failure(echo, request=b"x" * (MAX_MESSAGE_BYTES + 1))
-
-    assert raised.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
 
 
 async def test_port_in_use_is_an_error():

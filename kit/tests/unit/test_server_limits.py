@@ -9,7 +9,7 @@ import grpc
 import pytest
 
 from sagakit.descriptors import RESERVED_DESCRIPTORS
-from sagakit.grpc.server import MAX_METADATA_BYTES, GrpcServer
+from sagakit.grpc.server import MAX_MESSAGE_BYTES, MAX_METADATA_BYTES, GrpcServer
 from tests.support.grpcserver import registering
 
 WAIT_SECONDS = 20
@@ -80,3 +80,11 @@ def test_connections_fit_into_the_descriptors_after_the_soft_limit_is_raised(sof
 
     assert done.stdout.endswith(str(connections))
     assert ("fewer connections than configured" in done.stdout) is (connections < 1_000)
+
+
+async def test_message_above_the_size_limit_is_rejected():
+    async with a_server() as server, channel(server) as connected:
+        with pytest.raises(grpc.aio.AioRpcError) as raised:
+            await connected.unary_unary("/test.Echo/Do")(b"x" * (MAX_MESSAGE_BYTES + 1), timeout=WAIT_SECONDS)
+
+    assert raised.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED

@@ -23,63 +23,63 @@ from sagakit.runtime import Runtime
 from sagakit.telemetry.instruments import Metrics
 from sagakit.telemetry.prometheus import serve_metrics
 
+_SECONDS, _ABOVE_ZERO = click.FloatRange(0), click.FloatRange(0, min_open=True)
+_SLICING = (
+    click.option(
+        "--slices",
+        type=click.IntRange(1),
+        help="Check only one of this many slices of the records, by the time.",
+    ),
+    click.option(
+        "--every",
+        type=_ABOVE_ZERO,
+        default=3600,
+        show_default=True,
+        metavar="SECONDS",
+        help="The next slice has its turn after this many seconds.",
+    ),
+    click.option(
+        "--settled",
+        type=_SECONDS,
+        default=3600,
+        show_default=True,
+        metavar="SECONDS",
+        help="Leave out orders opened in the last seconds, which may be in progress.",
+    ),
+    click.option(
+        "--limit",
+        type=click.IntRange(1),
+        default=1_000_000,
+        show_default=True,
+        help="Entities of the slice that are read, at most.",
+    ),
+    click.option(
+        "--seconds",
+        type=_ABOVE_ZERO,
+        default=900,
+        show_default=True,
+        help="Read the slice for at most this many seconds.",
+    ),
+    click.option(
+        "--linger",
+        type=_SECONDS,
+        default=0,
+        metavar="SECONDS",
+        help="Serve the slice's metrics this long, if there is a METRICS_PORT.",
+    ),
+    click.option(
+        "--metrics-port",
+        type=click.IntRange(1, 65535),
+        envvar="METRICS_PORT",
+        help="Port of the slice's metrics.",
+    ),
+    click.option("--host", default=LOOPBACK, envvar="HOST", show_default=True, help="Address of the port."),
+)
+"""The options of a scheduled run, which checks one slice of the records."""
+
 
 def _slicing(command: Callable[..., None]) -> Callable[..., None]:
-    """Add the options of a scheduled run, which checks one slice of the records."""
-    seconds, above_zero = click.FloatRange(0), click.FloatRange(0, min_open=True)
-    for option in (
-        click.option(
-            "--slices",
-            type=click.IntRange(1),
-            help="Check only one of this many slices of the records, by the time.",
-        ),
-        click.option(
-            "--every",
-            type=above_zero,
-            default=3600,
-            show_default=True,
-            metavar="SECONDS",
-            help="The next slice has its turn after this many seconds.",
-        ),
-        click.option(
-            "--settled",
-            type=seconds,
-            default=3600,
-            show_default=True,
-            metavar="SECONDS",
-            help="Leave out orders opened in the last seconds, which may be in progress.",
-        ),
-        click.option(
-            "--limit",
-            type=click.IntRange(1),
-            default=1_000_000,
-            show_default=True,
-            help="Entities of the slice that are read, at most.",
-        ),
-        click.option(
-            "--seconds",
-            type=above_zero,
-            default=900,
-            show_default=True,
-            help="Read the slice for at most this many seconds.",
-        ),
-        click.option(
-            "--linger",
-            type=seconds,
-            default=0,
-            metavar="SECONDS",
-            help="Serve the slice's metrics this long, if there is a METRICS_PORT.",
-        ),
-        click.option(
-            "--metrics-port",
-            type=click.IntRange(1, 65535),
-            envvar="METRICS_PORT",
-            help="Port of the slice's metrics.",
-        ),
-        click.option(
-            "--host", default=LOOPBACK, envvar="HOST", show_default=True, help="Address of the port."
-        ),
-    ):
+    for option in _SLICING:
         command = option(command)
     return command
 

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
+from sagakit.addresses import host_and_port
 from sagakit.ctl.errors import CommandError
 from sagakit.ctl.local import programs
 from sagakit.ctl.local.emulators import FIRESTORE, PUBSUB, Emulator, why_unavailable
 from sagakit.ctl.local.ports import LOOPBACK, check_free, free_ports
 from sagakit.ctl.project import Addresses, Project
-from sagakit.settings import host_and_port
 
 PROJECT = "saga-local"
 AUTO, EMULATORS, EMBEDDED = "auto", "emulators", "embedded"
