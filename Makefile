@@ -13,7 +13,7 @@ MERMAID ?= 12.3.0
 MERMAID_SHA512 ?= 4113TdXeLAsMruJ79OpFL5O8+LTFXhQqZ260rF3tgUmiNAtRm4Uume04I+65PRN6yZ69J4f8rVYWW8zRk65UYw==
 FAST_SUITES := kit/tests client/tests tests/unit tests/contract tests/service tests/golden
 CPU_SUITES := tests/simulation tests/model
-# A process for each CPU runs tests that need no emulators.
+# A process for each CPU, with emulators of its own.
 WORKERS := -n auto --dist
 LAST_RELEASE = $(notdir $(lastword $(sort $(wildcard tests/compatibility/[0-9]*))))
 VENV := .venv
@@ -48,9 +48,10 @@ fast-tests: $(VENV)/.dev
 	$(BIN)/python -m pytest -q $(WORKERS) loadscope -m "not emulators" $(FAST_SUITES)
 
 slow-tests: $(VENV)/.dev
-	$(BIN)/python -m pytest -q -m emulators $(FAST_SUITES)
+	$(BIN)/python -m pytest -q $(WORKERS) loadscope -m emulators $(FAST_SUITES)
 	$(BIN)/python -m pytest -q $(WORKERS) worksteal $(CPU_SUITES)
-	$(BIN)/python -m pytest -q $(addprefix --ignore=,$(FAST_SUITES) $(CPU_SUITES)) tests
+	$(BIN)/python -m pytest -q $(WORKERS) loadscope -m "not alone" $(addprefix --ignore=,$(FAST_SUITES) $(CPU_SUITES)) tests
+	$(BIN)/python -m pytest -q -m alone tests
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

@@ -3,6 +3,8 @@
 import os
 import uuid
 from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,6 +21,28 @@ collect_ignore = ["tests/fifth_service"]
 def pytest_configure() -> None:
     # Set before gRPC is imported: its fork handlers sometimes abort a child that a `sagactl` test starts.
     os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
+
+
+STARTS_SUITES = frozenset({"browser", "docs", "e2e", "fuzz", "packaging"})
+"""Folders with tests that start suites of processes."""
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """With `--dist loadscope` a single worker runs all tests that start suites of processes.
+
+    Two suites that start at once may find the same port free: the second one to listen there fails.
+    """
+    if config.getoption("dist") != "loadscope":
+        return None
+    from xdist.scheduler import LoadScopeScheduling  # noqa: PLC0415  not every environment has it
+
+    class Scheduling(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            starts_suites = Path(nodeid.partition("::")[0]).parent.name in STARTS_SUITES
+            return "suites" if starts_suites else super()._split_scope(nodeid)
+
+    return Scheduling(config, log)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -77,6 +77,7 @@ def test_canceled_scenario_holds_payment_until_its_order_is_canceled(visit):
     expect(visitor.button("Stop payment")).to_be_visible()
 
 
+@pytest.mark.alone
 def test_order_approved_before_its_cancellation_stays_approved(visit):
     visitor = visit()
     visitor.expected_errors = {409}

@@ -55,6 +55,7 @@ def test_orders_survive_a_restart_and_each_start_prints_a_new_cart(tmp_path):
     assert len(carts) == 2
 
 
+@pytest.mark.alone
 def test_suite_is_ready_within_three_seconds_and_sigterm_ends_every_process(tmp_path):
     with suite(tmp_path, "--backend", "embedded") as local:
         # Twice the documented time, because other processes may slow the machine down.
@@ -159,6 +160,7 @@ def order(client, cartid):
     ]
 
 
+@pytest.mark.alone
 def test_rolling_restart_under_load_fails_no_request(tmp_path):
     with ready_suite(tmp_path, "--replicas", "2") as local:
         statuses, stopping = [], threading.Event()
