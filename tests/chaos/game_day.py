@@ -11,13 +11,12 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from sagactl.project import PROJECT
 from sagakit.ctl.local.emulators import FIRESTORE, PUBSUB, why_unavailable
 from tests.chaos.on_cluster import on_cluster
 from tests.chaos.run import DRAINING, QUICK_REMINDERS, ChaosRun
-from tests.chaos.stage import LocalStage, NotPossibleError
+from tests.chaos.stage import LocalStage, NotPossibleError, Stage
 from tests.chaos.versions import CURRENT
 from tests.support.wall_clock import COMPILER, WallClock
 
@@ -30,18 +29,18 @@ CLUSTER_SECONDS = 60.0
 FIGURES = ("orders accepted", "endings", "overloaded", "afterwards", "MB at most")
 
 
-async def pod_killed(stage: Any, seconds: float) -> None:
+async def pod_killed(stage: Stage, seconds: float) -> None:
     for service in PROJECT.programs:
         await stage.kill(service)
         await asyncio.sleep(seconds / len(PROJECT.programs))
 
 
-async def node_drained(stage: Any, seconds: float) -> None:
+async def node_drained(stage: Stage, seconds: float) -> None:
     async with stage.drained_node():
         await asyncio.sleep(seconds)
 
 
-async def broker_emptied(stage: Any, seconds: float) -> None:
+async def broker_emptied(stage: Stage, seconds: float) -> None:
     # So that messages wait there, and their loss is felt.
     await stage.sagactl("faults", "set", "--pause", "stock")
     try:
@@ -51,7 +50,7 @@ async def broker_emptied(stage: Any, seconds: float) -> None:
         await stage.sagactl("faults", "set", "--resume", "stock")
 
 
-async def provider_away(stage: Any, seconds: float) -> None:
+async def provider_away(stage: Stage, seconds: float) -> None:
     await stage.sagactl("faults", "set", "--provider-unavailable")
     try:
         await asyncio.sleep(seconds)
@@ -60,7 +59,7 @@ async def provider_away(stage: Any, seconds: float) -> None:
         await stage.sagactl("faults", "clear")
 
 
-async def poison_published(stage: Any, seconds: float) -> None:
+async def poison_published(stage: Stage, seconds: float) -> None:
     await stage.sagactl("faults", "set", "--dead-letters", str(POISON))
     try:
         await asyncio.sleep(seconds)
@@ -72,28 +71,28 @@ async def poison_published(stage: Any, seconds: float) -> None:
         await stage.sagactl("faults", "clear")
 
 
-async def clock_skewed(stage: Any, seconds: float) -> None:
+async def clock_skewed(stage: Stage, seconds: float) -> None:
     for skew in (SKEW_SECONDS, -SKEW_SECONDS):
         async with stage.skewed(skew):
             await asyncio.sleep(seconds / 2)
 
 
-async def hot_item(stage: Any, seconds: float) -> None:
+async def hot_item(stage: Stage, seconds: float) -> None:
     answers = await stage.hot_load(HOT_CUSTOMERS, {"blue": 1}, seconds)
     stage.say(f"{HOT_CUSTOMERS} customers order nothing but blue; answers: {dict(sorted(answers.items()))}")
 
 
-async def overload(stage: Any, seconds: float) -> None:
+async def overload(stage: Stage, seconds: float) -> None:
     """Overload a cluster; on this machine `ChaosRun.overload` does that, and measures more."""
     await stage.hot_load(OVERLOAD_CUSTOMERS, {"blue": 1}, seconds)
 
 
-async def rolled_back(stage: Any, seconds: float) -> None:
+async def rolled_back(stage: Stage, seconds: float) -> None:
     async with stage.half_rolled_out():
         await asyncio.sleep(seconds)
 
 
-async def restored(stage: Any, seconds: float) -> None:
+async def restored(stage: Stage, seconds: float) -> None:
     async with stage.restored("payment"):
         await asyncio.sleep(seconds)
     for _ in range(2):
@@ -106,7 +105,7 @@ async def restored(stage: Any, seconds: float) -> None:
 class Experiment:
     """An experiment of the page."""
 
-    run: Callable[[Any, float], Awaitable[None]]
+    run: Callable[[Stage, float], Awaitable[None]]
     expect: str
     alarms: Sequence[str]
     """That may fire if it lasts as long as in production (deploy/monitoring/rules.yaml)."""
@@ -142,7 +141,7 @@ EXPERIMENTS: Mapping[str, Experiment] = {
 }
 
 
-async def perform(stage: Any, name: str, seconds: float | None) -> None:
+async def perform(stage: Stage, name: str, seconds: float | None) -> None:
     """Perform an experiment on a suite under load, and wait until what it delayed has ended."""
     experiment, since = EXPERIMENTS[name], time.monotonic()
     announce(name, duration := experiment.seconds if seconds is None else seconds)

@@ -5,8 +5,9 @@ import os
 import sqlite3
 import sys
 import time
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager, closing
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing
 from typing import Any
 
 from sagactl.inspect.records import every
@@ -26,13 +27,54 @@ class NotPossibleError(Exception):
     """This suite does not allow the experiment; the message has the reason."""
 
 
-class Stage:
+class Stage(ABC):
     """The suite of an experiment: what is done to it is printed, and what is wrong is kept."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         """`environ` names the backend to sagactl."""
         self._environ = environ
         self.problems: list[str] = []
+
+    @property
+    @abstractmethod
+    def retried(self) -> int:
+        """Requests that failed, so that customers retried them."""
+
+    @abstractmethod
+    async def open_orders(self) -> int:
+        """Return how many orders have not ended."""
+
+    @abstractmethod
+    async def hot_load(self, customers: int, basket: Mapping[str, int], seconds: float) -> Mapping[str, int]:
+        """Run customers without think time for `seconds`; return the answers by their status."""
+
+    @abstractmethod
+    async def recover(self, since: float) -> None:
+        """Wait until all orders that were accepted up to now have ended; `since`: when the fault began."""
+
+    @abstractmethod
+    async def kill(self, service: str) -> None:
+        """Kill a process of the service."""
+
+    @abstractmethod
+    def drained_node(self) -> AbstractAsyncContextManager[None]:
+        """Stop the processes of one node during the block."""
+
+    @abstractmethod
+    async def empty_broker(self) -> None:
+        """Let the broker lose every message."""
+
+    @abstractmethod
+    def half_rolled_out(self) -> AbstractAsyncContextManager[None]:
+        """Begin to roll a version out, and roll back after the block."""
+
+    def skewed(self, seconds: int) -> AbstractAsyncContextManager[None]:
+        """Step the clocks of some processes during the block."""
+        raise NotPossibleError("the clock of a node cannot be set from here")
+
+    def restored(self, service: str) -> AbstractAsyncContextManager[None]:
+        """Put the records of the service back, after the block, to the moment before it."""
+        raise NotPossibleError("a backup is restored by hand: docs/restore.md")
 
     def say(self, line: str) -> None:
         print(f"  {line}", flush=True)
@@ -67,20 +109,17 @@ class LocalStage(Stage):
 
     @property
     def retried(self) -> int:
-        """Requests that failed, so that customers retried them."""
         return sum(self._load.failed.values())
 
     async def open_orders(self) -> int:
         return sum(order.ended_at is None for order in self._load.ledger.values())
 
     async def hot_load(self, customers: int, basket: Mapping[str, int], seconds: float) -> Mapping[str, int]:
-        """Run customers without think time for `seconds`; return the answers by their status."""
         flood = LoadGenerator(self._cluster.gateways, self._load, self._seed, [basket])
         await flood.run(customers, seconds)
         return flood.answers
 
     async def recover(self, since: float) -> None:
-        """Wait until all orders that were accepted up to now have ended, and say how long that took."""
         began_at, open_orders = time.monotonic(), await self.open_orders()
         known = list(self._load.ledger.values())
         while any(order.ended_at is None for order in known):
@@ -137,14 +176,12 @@ class LocalStage(Stage):
 
     @asynccontextmanager
     async def restored(self, service: str) -> AsyncIterator[None]:
-        """Put the records of the service back, after the block, to the moment before it."""
         tables = self._load.tables
         before = {kind: {name: row async for name, row in every(tables, kind)} for kind in KINDS[service]}
         yield
         self.say(f"{service} is stopped, its records are put back, and it is started again")
         async with self._cluster.stopped(self._cluster.replicas(service)):
-            await _put_back(tables, before)
-        self._load.history.forget_records(self._load.ledger)
+            self._load.history.forget_records(await _put_back(tables, before))
 
 
 def _delete_messages(file: str) -> None:
@@ -152,10 +189,15 @@ def _delete_messages(file: str) -> None:
         database.execute("DELETE FROM message")
 
 
-async def _put_back(tables: Tables, before: Mapping[str, Mapping[str, Any]]) -> None:
+async def _put_back(tables: Tables, before: Mapping[str, Mapping[str, Any]]) -> set[str]:
+    """Return the names of what has changed meanwhile."""
+    changed: set[str] = set()
     for kind, entities in before.items():
-        gone: list[Mutation] = [Delete(Key(kind, name)) async for name, _ in every(tables, kind)]
+        now = {name: entity async for name, entity in every(tables, kind)}
+        changed |= {name for name in now if now[name] != entities.get(name)}
+        gone: list[Mutation] = [Delete(Key(kind, name)) for name in now]
         old: list[Mutation] = [Insert(Key(kind, name), entity) for name, entity in entities.items()]
         for mutations in (gone, old):
             for start in range(0, len(mutations), MAX_MUTATIONS):
                 await tables.commit(mutations[start : start + MAX_MUTATIONS])
+    return changed

@@ -53,7 +53,7 @@ def test_experiments_on_a_cluster_cause_faults_by_kubectl_and_end_with_the_audit
         failed = game_day("rollback", fails="undo")
 
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "restore is skipped: a backup is restored by hand" in done.stdout
+    assert "skipped: a backup is restored by hand" in done.stdout
     assert "3 dead letters" in done.stdout
     assert seen == calls_of_kubectl()
     assert failed.returncode == 1
