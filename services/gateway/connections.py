@@ -17,6 +17,8 @@ from services.gateway.errors import Problem
 log = structlog.get_logger()
 
 MAX_HEADER_BYTES = 32 * 1024
+LINGER_SECONDS = 2.0
+"""How long a client whose request was rejected may take to receive the answer, and continue to send."""
 LOG_INTERVAL_SECONDS = 10.0
 _HEADER_OVERHEAD = len(b": \r\n")
 _DETAILS = {
@@ -77,6 +79,8 @@ class GatewayProtocol(H11Protocol):
         self._connections = connections
         self._arrival_seconds = arrival_seconds
         self._arrival_timer: asyncio.TimerHandle | None = None
+        self._is_lingering = False
+        """Whether its last answer is sent, and what still arrives is ignored."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as in uvicorn
         super().connection_made(transport)
@@ -87,6 +91,10 @@ class GatewayProtocol(H11Protocol):
         self._connections.discard(self)
         self._stop_timer()
         super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if not self._is_lingering:
+            super().data_received(data)
 
     def handle_events(self) -> None:
         super().handle_events()
@@ -104,6 +112,8 @@ class GatewayProtocol(H11Protocol):
 
     def _update(self) -> None:
         """Adapt to what the client is doing: waiting for its response, sending, or nothing."""
+        if self._is_lingering:
+            return
         if self.transport.is_closing():
             self._stop_timer()
             return
@@ -138,16 +148,30 @@ class GatewayProtocol(H11Protocol):
 
     def _reject(self, problem: Problem) -> None:
         """Answer, if no response has begun, and close."""
-        if self.conn.our_state in {h11.IDLE, h11.SEND_RESPONSE}:
-            response, phrase = problem.response(), STATUS_PHRASES[problem.status_code]
-            headers = [*response.raw_headers, (b"connection", b"close")]
-            for event in (
-                h11.Response(status_code=problem.status_code, headers=headers, reason=phrase),
-                h11.Data(bytes(response.body)),
-                h11.EndOfMessage(),
-            ):
-                self.transport.write(self.conn.send(event) or b"")
-        self.transport.close()
+        if self.conn.our_state not in {h11.IDLE, h11.SEND_RESPONSE}:
+            self.transport.close()
+            return
+        response, phrase = problem.response(), STATUS_PHRASES[problem.status_code]
+        headers = [*response.raw_headers, (b"connection", b"close")]
+        for event in (
+            h11.Response(status_code=problem.status_code, headers=headers, reason=phrase),
+            h11.Data(bytes(response.body)),
+            h11.EndOfMessage(),
+        ):
+            self.transport.write(self.conn.send(event) or b"")
+        self._close_in_stages()
+
+    def _close_in_stages(self) -> None:
+        """Close when the client does: while it sends, that would reset the connection and lose the answer.
+
+        https://www.rfc-editor.org/rfc/rfc9112#section-9.6-8
+        """
+        self._is_lingering = True
+        self._stop_timer()
+        self._unset_keepalive_if_required()
+        self._connections.set_idle(self, True)
+        self._arrival_timer = self.loop.call_later(LINGER_SECONDS, self.transport.close)
+        self.transport.write_eof()
 
 
 class _Connection(h11.Connection):

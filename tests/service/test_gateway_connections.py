@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 
 from contract.topology import TOPOLOGY
 from rpc import purchase_pb2
-from services.gateway.connections import MAX_HEADER_BYTES
+from services.gateway.connections import LINGER_SECONDS, MAX_HEADER_BYTES
 from services.gateway.server import AcceptErrors
 from tests.service.gateway_harness import WAIT_SECONDS, fakes
 from tests.service.gateway_process import answer, connection, running
@@ -53,6 +53,29 @@ async def test_trickled_headers_do_not_extend_their_time():
                 await asyncio.sleep(0.05)
 
     assert is_problem(answered.result(), 408)
+
+
+async def test_client_that_still_sends_gets_its_rejection_and_is_not_waited_for():
+    async def send(seconds):
+        async with asyncio.timeout(seconds):
+            while True:
+                writer.write(b"more")
+                await writer.drain()
+                await asyncio.sleep(0.05)
+
+    async with running() as (_, client), connection(client, b"no HTTP\r\n\r\n") as (reader, writer):
+        rejection = await reader.readuntil(b"}")
+        started = asyncio.get_running_loop().time()
+        with pytest.raises(TimeoutError):
+            await send(seconds=LINGER_SECONDS / 4)
+        rest = await reader.read()
+        with pytest.raises(ConnectionError):
+            await send(seconds=WAIT_SECONDS)
+        seconds = asyncio.get_running_loop().time() - started
+
+    assert is_problem(rejection, 400)
+    assert rest == b""
+    assert seconds > LINGER_SECONDS - 0.1
 
 
 async def test_idle_connection_is_kept_between_requests():
