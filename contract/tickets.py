@@ -141,7 +141,7 @@ class TicketMessage:
             )
         except InvalidArgument as error:
             raise Poison(f"malformed-ticket: {error}") from error
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError) as error:
             raise Poison("malformed-ticket") from error
 
 

@@ -113,7 +113,7 @@ class UseCases:
         Raises Unavailable if the provider does not respond.
         """
         intended = await self._read(orderid)
-        if intended is None or intended.status != CHARGING:
+        if intended is None:
             return
         fresh, replyid = await self._decided(intended), self._runtime.new_id()
 
