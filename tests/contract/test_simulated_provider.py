@@ -7,11 +7,12 @@ import pytest
 from sagakit.errors import Contention, Unavailable
 from sagakit.runtime import Runtime
 from sagakit.tables import Key, Tables
-from sagakit.testing.clock import Clock, impatient
+from sagakit.testing.clock import Clock
 from sagakit.testing.contracts import OpenTables
 from sagakit.testing.tables import CountedTables
 from services.payment.provider import Canceled, Charged, Declined
 from services.payment.simulated import (
+    CONFLICT_BACKOFF,
     LEDGER,
     Entry,
     FaultSettings,
@@ -130,9 +131,11 @@ async def test_dropped_response_leaves_a_decision_that_a_retry_returns(tables: T
     assert await load_faults(tables) == FaultSettings(drop_responses=True)
 
 
-async def test_cancellation_overtakes_a_slow_charge(tables: Tables):
+@pytest.mark.parametrize("drop_responses", [False, True])
+async def test_cancellation_overtakes_a_slow_charge(tables: Tables, drop_responses: bool):
+    """Only the response to a charge is lost: one that was overtaken charges nothing."""
     clock = Clock()
-    await save_faults(tables, FaultSettings(delay_seconds=5))
+    await save_faults(tables, FaultSettings(delay_seconds=5, drop_responses=drop_responses))
     charge = asyncio.create_task(provider(tables, clock.runtime()).charge("o", 300))
     await eventually(lambda: clock.sleepers)
 
@@ -173,9 +176,16 @@ async def test_endless_conflicts_are_reported_as_unavailable(tables: Tables):
         async def commit(self, mutations) -> None:
             raise Contention("another writer committed first")
 
-    busy = provider(ConflictingTables(tables), impatient())
+    pauses: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+
+    busy = provider(ConflictingTables(tables), Runtime(sleep=sleep))
 
     for call in (busy.charge("o", 300), busy.cancel("o")):
         with pytest.raises(Unavailable):
             await call
     assert await ledger(tables) is None
+    # A charge without a delay sleeps for 0 s.
+    assert len([each for each in pauses if each > 0]) == 2 * CONFLICT_BACKOFF.attempts

@@ -10,6 +10,7 @@ from contract.tickets import (
     PAID,
     RESERVED,
     TicketMessage,
+    answered_by,
     may_publish,
     ticket_event,
 )
@@ -110,6 +111,21 @@ async def test_answer_to_an_order_that_awaits_none_changes_nothing():
 
     assert await receive(shop, an_answer(shop)) is Outcome.IGNORED
     assert await shop.ticket() == before
+
+
+async def test_answer_before_the_approval_is_not_the_one_awaited():
+    shop = await PurchaseHarness(also_awaits=("loyalty",)).check_out()
+    before = await shop.ticket()
+
+    assert await receive(shop, an_answer(shop)) is Outcome.IGNORED
+    assert await shop.ticket() == before
+
+
+@pytest.mark.parametrize(
+    ("status", "service"), [(DELIVERY_ARRANGED, "delivery"), (APPROVED, None), ("teleported", None)]
+)
+def test_status_that_is_no_answer_has_no_service(status: str, service: str | None):
+    assert answered_by(status) == service
 
 
 @pytest.mark.parametrize(

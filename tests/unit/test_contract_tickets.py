@@ -82,7 +82,7 @@ def a_body(**fields: object) -> dict[str, object]:
 def test_ticket_survives_encoding_and_decoding(ticket: TicketMessage):
     event = ticket.to_event("e1", {"time": "now"})
 
-    assert event.type == ORDER_TICKET
+    assert (event.type, event.about) == (ORDER_TICKET, {"orderid": ticket.orderid})
     assert TicketMessage.from_event(event) == ticket
 
 

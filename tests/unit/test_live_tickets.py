@@ -11,6 +11,7 @@ from contract.topology import TOPOLOGY
 from sagakit.backends import Broker
 from sagakit.bus import Message, SubscriptionSpec
 from sagakit.errors import Unavailable
+from sagakit.events import Event
 from sagakit.fanout import (
     CHECK_INTERVAL_SECONDS,
     EPHEMERAL_PREFIX,
@@ -56,13 +57,14 @@ class Gateway:
         self.bus, self.provisioned = ManualBus(), RecordingProvisioner()
         self.received: list[tuple[str, str, str, bool]] = []
         self.traces: list[str | None] = []
+        self.others: list[tuple[str, str]] = []
         self.caught_up = 0
         self.slept: list[float] = []
         self.seconds = 0.0
         self._next_check = asyncio.Event()
         runtime = Runtime(sleep=self._sleep, monotonic=lambda: self.seconds)
         self.subscriber = ticket_subscriber(
-            Broker(self.bus, self.provisioned), self._receive, self._catch_up, runtime
+            Broker(self.bus, self.provisioned), self._receive, self._catch_up, runtime, self._receive_other
         )
 
     def _receive(self, service, ticket, time, again, trace_id) -> None:
@@ -70,6 +72,9 @@ class Gateway:
             raise ValueError("a defect")
         self.received.append((service, ticket.status, time, again))
         self.traces.append(trace_id)
+
+    def _receive_other(self, service: str, event: Event) -> None:
+        self.others.append((service, event.type))
 
     def _catch_up(self) -> None:
         self.caught_up += 1
@@ -164,6 +169,12 @@ async def test_malformed_message_is_acknowledged_and_ignored(gateway: Gateway, m
 
     assert gateway.received == []
     assert delivery.settled == ["ack"]
+
+
+async def test_event_that_is_no_ticket_is_received_as_what_it_is(gateway: Gateway):
+    gateway.pull("stock").deliver(Message(b"{}", {"eventid": "e", "type": "loyalty.Granted"}))
+
+    assert (gateway.others, gateway.received) == ([("stock", "loyalty.Granted")], [])
 
 
 async def test_lost_subscription_is_replaced_and_followed_by_catch_up(gateway: Gateway):

@@ -134,6 +134,8 @@ def test_replies_are_in_the_trace_of_the_checkout_and_settling_in_that_of_the_te
     assert traces(reservation=RELEASED, charge=REFUNDED) == {**purchase, **late}
     early = {"stock.released": "b", "payment.canceled": "b"}
     assert traces(reservation=NEVER_RESERVED, charge=NEVER_CHARGED) == {**purchase, **early}
+    waived = {"stock.paid": "a", "stock.sold": "b"}
+    assert traces(reservation=WAIVED) == {**purchase, **waived}
     rejected = {"stock.reserve-failed": "a", "payment.payment-failed": "a"}
     assert traces(reservation=REJECTED, charge=DECLINED) == {**purchase, **rejected}
 

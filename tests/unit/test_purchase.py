@@ -14,10 +14,12 @@ from contract.tickets import (
     RESERVE_FAILED,
     RESERVED,
     CartItem,
+    TicketMessage,
+    ticket_event,
 )
 from sagakit.consumer import Outcome
 from sagakit.errors import FailedPrecondition, NotFound, OutcomeUnknown, Poison
-from sagakit.events import timestamp
+from sagakit.events import Event, timestamp
 from sagakit.sweeper import Expiry
 from sagakit.tables import Mutation, Tables
 from sagakit.testing.clock import START
@@ -192,6 +194,27 @@ async def test_failed_ticket_answers_reports_that_contradict_it(shop: PurchaseHa
     assert shop.statuses == [PRE_APPROVED, CANCELED, CANCELED, CANCELED]
 
 
+async def receive(shop: PurchaseHarness, ticket: TicketMessage, *, is_reminder: bool = False) -> Outcome:
+    event = ticket_event(ticket, shop.runtime.new_id(), 0, is_reminder=is_reminder)
+    received = Event.from_message(event.to_message(), "stock")
+    return await shop.purchase.handlers({"stock": "stock"})[received.type](received)
+
+
+async def test_event_is_checked_with_its_items(shop: PurchaseHarness):
+    with pytest.raises(Poison, match="contradicts-record: items"):
+        await receive(shop, TicketMessage(shop.orderid, RESERVED, OTHER_ITEMS))
+
+
+async def test_approved_ticket_answers_an_event_only_if_it_is_a_reminder(shop: PurchaseHarness):
+    paid = TicketMessage(shop.orderid, PAID, ())
+    await receive(shop, paid)
+
+    outcomes = [await receive(shop, paid), await receive(shop, paid, is_reminder=True)]
+
+    assert outcomes == [Outcome.IGNORED, Outcome.APPLIED]
+    assert shop.statuses == [PRE_APPROVED, APPROVED, APPROVED]
+
+
 async def test_items_in_another_order_or_in_parts_do_not_contradict(shop: PurchaseHarness):
     await shop.report(RESERVED, items=(CartItem("blue", 1), CartItem("blue", 2)))
 
@@ -208,6 +231,17 @@ async def test_add_without_a_commandid_is_not_retried(shop: PurchaseHarness, app
 
     items = (await shop.purchase.get_cart("another")).items
     assert items == ((CartItem("blue", 3),) if applied else ())
+
+
+@pytest.mark.parametrize("applied", [True, False])
+async def test_set_without_a_commandid_is_retried(shop: PurchaseHarness, applied):
+    await shop.purchase.create_cart("another")
+    purchase = shop.process(tables=LostResponseTables(shop.tables, applied=applied))
+
+    cart = await purchase.set_item("another", "blue", 3, "")
+
+    assert cart == await shop.purchase.get_cart("another")
+    assert cart.items == (CartItem("blue", 3),)
 
 
 async def test_events_carry_the_time_of_publication(shop: PurchaseHarness):

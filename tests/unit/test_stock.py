@@ -133,7 +133,7 @@ async def test_reminder_repeats_the_reply_with_growing_intervals(shop: StockHarn
     (after,) = once.writes.values()
     twice = shop.stock.remind("o", after, before["time"], "r2")
 
-    assert once.result
+    assert once.result == "purchase", "the service whose reply it waits for"
     (event,) = once.events
     ticket = TicketMessage.from_event(event)
     assert (ticket.status, ticket.amount, event.eventid) == (*reply, "r1")
