@@ -47,6 +47,7 @@ def test_running_emulators_are_used_and_left_running(tmp_path, named):
         pass
 
 
+@pytest.mark.alone
 @pytest.mark.usefixtures("named")
 def test_own_emulators_are_ready_in_time_and_end_with_the_suite(tmp_path):
     with suite(tmp_path, "--backend", "auto") as local:
