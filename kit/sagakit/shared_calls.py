@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from sagakit import deadline
-from sagakit.errors import OutcomeUnknown, SagaError, Unavailable
+from sagakit.errors import SagaError, Unavailable
 
 Request = TypeVar("Request")
 Response = TypeVar("Response")
@@ -152,7 +152,7 @@ class SharedCalls(Generic[Request, Response]):
     async def _send(self, batch: Sequence[_Waiting[Request, Response]]) -> None:
         try:
             responses = await self.together([waiting.request for waiting in batch])
-        except (Unavailable, OutcomeUnknown) as error:
+        except Unavailable as error:
             for waiting in batch:
                 waiting.fail(type(error)(*error.args))
         except Exception:  # noqa: BLE001  that of one of them: its own call raises it

@@ -6,6 +6,8 @@ from contextlib import AsyncExitStack
 import pytest
 
 from sagakit.errors import Contention, OutcomeUnknown, Unavailable
+from sagakit.observer import Observer
+from sagakit.runtime import Runtime
 from sagakit.store import MAX_UNKNOWN_OUTCOMES, Changes, Snapshot
 from sagakit.tables import Insert, Key, Tables
 from sagakit.testing.clock import impatient
@@ -15,6 +17,7 @@ from tests.support.counter import (
     COUNTER,
     INBOX_ROW,
     OUTBOX_ROW,
+    TOPIC,
     a_store,
     an_event,
     count_in,
@@ -47,6 +50,16 @@ async def test_transactions_of_one_process_queue_up_without_conflicts(tables: Ta
 
     assert await count_in(tables) == 20
     assert counted.calls == {"lookup": 20, "commit": 20}
+
+
+async def test_what_was_committed_is_returned(tables: Tables):
+    class Annotates(Observer):
+        def annotate(self, topic, writes, events):
+            return {key: {**entity, "annotated": topic} for key, entity in writes.items()}, events
+
+    changes = await a_store(tables, Runtime(observer=Annotates())).transact([COUNTER], counting())
+
+    assert changes.writes == await entities(tables, COUNTER) == {COUNTER: {"n": 1, "annotated": TOPIC}}
 
 
 async def test_conflict_is_decided_again_on_fresh_reads(tables: Tables, rival):

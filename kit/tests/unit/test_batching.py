@@ -73,9 +73,22 @@ async def test_deletes_that_no_commit_carries_are_committed_alone(slow: SlowTabl
 
     await asyncio.sleep(PATIENCE_SECONDS)
     await slow.release()
-
-    assert slow.commits == [[A]]
     await delete
+    (insert,) = await started(tables.commit([Insert(B, ONE)]))
+    await slow.release()
+
+    assert slow.commits == [[A], [B]]
+    await insert
+
+
+async def test_deletes_beside_writes_do_not_wait(slow: SlowTables):
+    tables = batched(slow)
+
+    (both,) = await started(tables.commit([Insert(A, ONE), Delete(B)]))
+
+    assert slow.commits == [[A, B]]
+    await slow.release()
+    await both
 
 
 async def test_lookup_joins_no_call_that_was_sent_before(slow: SlowTables):
@@ -171,7 +184,8 @@ async def test_unknown_outcome_is_unknown_for_each_and_nothing_is_repeated(slow:
     slow.failures = [OutcomeUnknown("the connection broke")]
     await slow.release()
 
-    errors = await asyncio.gather(*calls, return_exceptions=True)
+    async with asyncio.timeout(MAX_SECONDS / 2):
+        errors = await asyncio.gather(*calls, return_exceptions=True)
     assert [type(error) for error in errors] == [type(None), OutcomeUnknown, OutcomeUnknown]
     assert errors[1] is not errors[2]
     assert slow.commits == [[A], [B, C]]

@@ -26,11 +26,26 @@ async def test_no_more_calls_than_allowed_are_in_flight(slow: SlowTables):
     await asyncio.gather(*calls)
 
 
+async def test_calls_without_room_for_all_that_wait_follow_one_another(slow: SlowTables):
+    tables = batched(slow, transactions=1)
+
+    calls = await started(*(tables.commit([Insert(key, ONE)]) for key in (A, B, C)))
+    await slow.release()
+    assert slow.commits == [[A], [B]]
+    await slow.release(times=2)
+    calls += await started(*(tables.commit([Insert(key, ONE)]) for key in (D, E)))
+
+    assert slow.commits == [[A], [B], [C], [D]]
+    await slow.release(times=2)
+    await asyncio.gather(*calls)
+
+
 @pytest.mark.parametrize(
     ("limits", "commits"),
     [
         ({"transactions": 2}, [[A], [B, C], [D]]),
         ({"mutations": 1}, [[A], [B], [C], [D]]),
+        ({"mutations": 2}, [[A], [B, C], [D]]),
         ({"bytes": 5}, [[A], [B], [C], [D]]),
         ({"bytes": 10}, [[A], [B, C], [D]]),
     ],

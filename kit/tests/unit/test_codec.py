@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Optional
 
 import pytest
 
@@ -90,6 +91,20 @@ class Lenient:
 
 def test_whole_seconds_are_a_float_and_unchecked_types_pass():
     assert from_entity(Lenient, {"seconds": 3, "ok": True, "anything": 3}) == Lenient(3, True, 3)
+    assert from_entity(Lenient, {"anything": True}) == Lenient(anything=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Flags:
+    unknown: bool
+    old: Optional[bool] = None  # noqa: UP045  what older code spells so is checked as well
+
+
+def test_flags_are_checked_and_a_field_may_be_named_unknown():
+    assert to_entity(from_entity(Flags, {"unknown": False})) == {"unknown": False, "old": None}
+    for entity in ({"unknown": 1}, {"unknown": True, "old": 1}):
+        with pytest.raises(Poison, match="its type is int"):
+            from_entity(Flags, entity)
 
 
 @dataclass(frozen=True, slots=True)
