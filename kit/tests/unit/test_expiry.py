@@ -4,8 +4,9 @@ from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
 
 import pytest
+from structlog.testing import capture_logs
 
-from sagakit.sweeper import MAX_EXPIRED_ROWS, Expiry
+from sagakit.sweeper import EXPIRY_INTERVAL_SECONDS, MAX_EXPIRED_ROWS, Expiry
 from sagakit.tables import EXPIRES_AT, Insert, Key
 from sagakit.testing.clock import Clock
 from sagakit.testing.tables import MemoryTables
@@ -47,9 +48,28 @@ async def test_many_expired_entities_are_deleted_in_batches(clock: Clock, tables
     for number in range(3 * MAX_EXPIRED_ROWS):
         await tables.commit([Insert(Key("Thing", str(number)), {EXPIRES_AT: past})])
     async with expiring(clock, tables):
-        await clock.advance(1300)
+        with capture_logs() as logs:
+            await clock.advance(1300)
 
-        assert tables.rows == {}
+    assert tables.rows == {}
+    assert [entry["count"] for entry in logs] == [MAX_EXPIRED_ROWS] * 3
+
+
+async def test_expired_entities_are_looked_for_at_intervals(clock: Clock):
+    class CountedExpiry(MemoryTables):
+        calls = 0
+
+        async def expire(self, now: float, limit: int) -> int:
+            self.calls += 1
+            return await super().expire(now, limit)
+
+    tables = CountedExpiry()
+    async with expiring(clock, tables):
+        for number in range(100):
+            assert tables.calls <= number + 15
+            await clock.advance(EXPIRY_INTERVAL_SECONDS)
+
+    assert tables.calls >= 85
 
 
 async def test_expiry_is_retried_after_an_outage(clock: Clock, tables: MemoryTables):
@@ -57,7 +77,11 @@ async def test_expiry_is_retried_after_an_outage(clock: Clock, tables: MemoryTab
     await tables.commit([Insert(Key("Thing", "a"), {EXPIRES_AT: past})])
     tables.unavailable = True
     async with expiring(clock, tables):
-        await clock.advance(3600)
+        with capture_logs() as logs:
+            await clock.advance(3600)
+        assert {(entry["event"], entry["log_level"]) for entry in logs} == {
+            ("expiry failed, will retry", "warning")
+        }
 
         tables.unavailable = False
         await clock.advance(1300)

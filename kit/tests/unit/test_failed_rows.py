@@ -97,7 +97,7 @@ async def test_odd_rows_use_up_no_capacity(harness: RemindersHarness):
     assert taken == [good]
 
 
-async def test_odd_row_costs_little_more_than_being_found(harness: RemindersHarness):
+async def test_odd_row_costs_little_more_than_being_found(harness: RemindersHarness, logs):
     """It is claimed at growing intervals, and the low-water mark moves past it."""
     (odd,) = in_shard("odd", 1)
     await harness.put(WAITING, odd, {})
@@ -111,6 +111,8 @@ async def test_odd_row_costs_little_more_than_being_found(harness: RemindersHarn
         found.append(harness.tables.found - before)
 
     assert 5 <= len(failures(harness)) <= 9, "after 1, 2, 4, 8 minutes and then every 10, in an hour"
+    counted = [entry["failures"] for entry in logs if entry["event"] == "row failed"]
+    assert counted == [number + 1 for number in range(len(failures(harness)))]
     assert sum(found[: int(TRAILING_SECONDS / 10)]) == TRAILING_SECONDS / 10
     assert sum(found[int(TRAILING_SECONDS / 10) + 1 :]) <= 3600 / FULL_SCAN_INTERVAL_SECONDS
     assert harness.tables.calls["lookup"] == 0
@@ -229,14 +231,17 @@ async def test_odd_outbox_row_stops_no_other_event(harness: RemindersHarness, od
     assert list(harness.in_outbox) == ["odd"]
 
 
-async def test_event_that_cannot_be_encoded_is_left_and_the_rest_of_its_batch_published(
-    harness: RemindersHarness,
+@pytest.mark.parametrize(
+    ("error", "is_defect"), [(TypeError("not a message"), True), (Poison("too large"), False)]
+)
+async def test_event_that_cannot_be_published_is_left_and_the_rest_of_its_batch_published(
+    harness: RemindersHarness, logs, error: Exception, is_defect: bool
 ):
     """The broker's client may raise any exception for it."""
 
     def reject(message) -> bool:
         if message.attributes["eventid"] == "odd":
-            raise TypeError("not a message")
+            raise error
         return False
 
     harness.bus.unpublishable = reject
@@ -248,6 +253,8 @@ async def test_event_that_cannot_be_encoded_is_left_and_the_rest_of_its_batch_pu
     assert sorted(harness.bus.eventids) == ["one", "two"]
     assert failures(harness) == [OUTBOX]
     assert list(harness.in_outbox) == ["odd"]
+    (entry,) = [each for each in logs if each["log_level"] == "error"]
+    assert bool(entry["exc_info"]) == is_defect
 
 
 async def test_sweeper_and_expiry_survive_whatever_the_tables_raise(harness: RemindersHarness):

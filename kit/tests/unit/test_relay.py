@@ -4,19 +4,15 @@ import asyncio
 
 import pytest
 
-from sagakit.batching import BatchedTables, BatchLimits
 from sagakit.errors import OutcomeUnknown, Poison
 from sagakit.events import Event
 from sagakit.observer import Observer
-from sagakit.outbox import RELAY_GRACE_SECONDS, Outbox
-from sagakit.relay import DELETE_LINGER_SECONDS, MAX_BATCH, MAX_WAITING, Relay
-from sagakit.runtime import Runtime
+from sagakit.outbox import RELAY_GRACE_SECONDS
+from sagakit.relay import DELETE_LINGER_SECONDS, MAX_BATCH, MAX_WAITING
 from sagakit.tables import MAX_MUTATIONS
 from sagakit.testing.clock import settled
-from sagakit.testing.tables import MemoryTables
-from tests.support.counter import COUNTER, OUTBOX, TOPIC, a_store, an_event, counting
+from tests.support.counter import COUNTER, TOPIC, a_store, an_event, counting
 from tests.support.harness import Harness, background
-from tests.support.manual_bus import ManualBus
 
 
 def events(count: int, prefix: str = "e") -> list[Event]:
@@ -93,17 +89,6 @@ async def test_batches_and_commits_stay_within_their_limits(harness: Harness):
     assert len(set(harness.bus.eventids)) == 3 * MAX_BATCH + 1
     assert max(len(mutations) for mutations in harness.tables.committed) == MAX_MUTATIONS
     assert harness.in_outbox == {}
-
-
-async def test_deletes_share_commits(harness: Harness):
-    async with background(harness.relay.run()):
-        for event in events(20):
-            await harness.commit_and_enqueue(event)
-            await settled()
-        await harness.clock.advance(1)
-
-    assert harness.in_outbox == {}
-    assert harness.tables.calls["commit"] <= 2
 
 
 async def test_short_broker_outage_is_retried(harness: Harness):
@@ -279,19 +264,3 @@ async def test_observer_learns_how_often_a_row_was_claimed(harness: Harness):
         await harness.outbox_sweeper().sweep()
 
     assert claims == [1, 2]
-
-
-async def test_deletes_keep_pace_with_published_events():
-    """Known mistake: each commit of deletes waits for another one, so rows become due before their turn."""
-    async with BatchedTables(MemoryTables(), BatchLimits(), Observer()) as tables:
-        runtime = Runtime()
-        outbox = Outbox(OUTBOX, runtime)
-        relay = Relay(tables, ManualBus(), TOPIC, outbox, runtime)
-        async with background(relay.run()):
-            for number in range(40):
-                some = events(20, f"e{number}-")
-                await tables.commit(outbox.inserts(some))
-                relay.enqueue(some)
-            await asyncio.wait_for(relay.drained(), 3)
-
-        assert await tables.page(OUTBOX, "", 1) == []

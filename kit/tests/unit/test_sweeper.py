@@ -1,11 +1,13 @@
 """The sweeper: finds entities past their `due`, and several sweepers claim each once."""
 
 import asyncio
+from contextlib import AbstractContextManager, nullcontext
 
 import pytest
 
 from sagakit.due import END_OF_TIME, MAX_AHEAD_SECONDS, SHARDS, due_bound, encode_due, shard_of
 from sagakit.errors import Contention, Unavailable
+from sagakit.observer import Observer
 from sagakit.sweeper import (
     FULL_SCAN_INTERVAL_SECONDS,
     PAGE,
@@ -98,6 +100,27 @@ async def test_full_page_is_followed_by_the_next(harness: SweeperHarness):
     await harness.sweeper.visit(3)
 
     assert sorted(harness.claimed) == sorted(names)
+
+
+async def test_row_that_is_left_is_tried_once_in_a_visit():
+    """Although each page begins where the one before ended, as several rows may be due at one time."""
+    found: list[int] = []
+
+    class Sweeps(Observer):
+        def sweep(self, kind: str, count: int) -> AbstractContextManager[None]:
+            found.append(count)
+            return nullcontext()
+
+    async def leave(key: Key, row: Row) -> bool:
+        return False
+
+    harness = SweeperHarness(observer=Sweeps())
+    for number, name in enumerate(in_one_shard(3 * PAGE)):
+        await harness.put(name, harness.clock.now() - 3600 + number)
+
+    await harness.a_sweeper(OUTBOX, leave).visit(3)
+
+    assert found == [PAGE, PAGE, PAGE, 0, 0], "the last one is of rows that are due far ahead"
 
 
 async def test_capacity_limits_the_claims(harness: SweeperHarness):
