@@ -8,9 +8,7 @@ from typing import Any
 
 import grpc
 import pytest
-from httpx import Response
 
-from contract.tickets import TicketMessage
 from rpc import purchase_pb2, stock_pb2
 from sagakit.runtime import Runtime
 from services.gateway.app import Lifecycle, create_app
@@ -31,6 +29,9 @@ NO_STOCK = ["purchase.pre-approved", "stock.reserve-failed", "purchase.reserve-f
 
 def noon(second: int) -> str:
     return f"2026-11-21T12:00:0{second}.000Z"
+
+
+REFUSED = stock_pb2.GetReservationResponse(reservation={"status": "refused", "time": noon(1)})
 
 
 def history(*statuses: str) -> purchase_pb2.GetOrderHistoryResponse:
@@ -144,14 +145,24 @@ async def test_stream_ends_after_its_maximum_duration_and_can_be_resumed():
 async def test_resumed_stream_sends_what_the_last_id_does_not_name(seen: str, expected: list[str]):
     answers = {
         "GetOrderHistory": [history("pre-approved", "reserve-failed")],
-        "GetReservation": [
-            stock_pb2.GetReservationResponse(reservation={"status": "refused", "time": noon(1)})
-        ],
+        "GetReservation": [REFUSED],
     }
     async with gateway(**answers) as (client, _, _):
         sent = await follow(client, "o-1", seen)
 
     assert [each.key for each in sent] == expected
+
+
+async def test_stream_ends_once_the_order_is_settled_although_no_event_is_new():
+    answers = {
+        "GetOrderHistory": [history("pre-approved", "reserve-failed")],
+        "GetReservation": [Failure(grpc.StatusCode.INTERNAL), REFUSED],
+    }
+    async with gateway(StreamLimits(heartbeat_seconds=60), **answers) as (client, _, _):
+        async with asyncio.timeout(20):
+            sent = await follow(client, "o-1", ",".join(NO_STOCK[:-1]))
+
+    assert [each.key for each in sent] == ["end"]
 
 
 async def test_followers_over_the_limit_are_rejected_until_one_leaves():
@@ -226,40 +237,3 @@ async def test_gateway_without_broker_has_no_streams_and_does_not_wait():
     assert_problem(streamed, 501, "streams-unavailable")
     assert polled.status_code == 200
     assert time.monotonic() - began < 10
-
-
-async def waiting(client, feeds) -> "asyncio.Task[Response]":
-    """A long poll that follows the order."""
-    task = asyncio.create_task(client.get("/v1/orders/o-1", params={"wait": 60}))
-    await eventually(lambda: feeds._feeds)
-    return task
-
-
-async def test_long_poll_is_answered_as_soon_as_the_order_has_ended():
-    async with gateway() as (client, feeds, _):
-        poll = await waiting(client, feeds)
-
-        await eventually(lambda: feeds._feeds["o-1"].status == "pre-approved")
-        assert not poll.done()
-        feeds.receive("purchase", TicketMessage("o-1", "canceled", ()), noon(2), is_reminder=False)
-
-        async with asyncio.timeout(5):
-            assert (await poll).status_code == 200
-        assert not feeds._feeds
-
-
-async def test_long_poll_is_answered_when_the_gateway_stops():
-    async with gateway() as (client, feeds, _):
-        poll = await waiting(client, feeds)
-
-        feeds.close()
-
-        async with asyncio.timeout(5):
-            assert (await poll).status_code == 200
-
-
-async def test_long_poll_gives_its_place_to_the_next():
-    async with gateway(StreamLimits(max_streams=1)) as (client, _, _):
-        answers = [await client.get("/v1/orders/o-1", params={"wait": 0.02}) for _ in range(3)]
-
-    assert [each.status_code for each in answers] == [200] * 3

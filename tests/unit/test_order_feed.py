@@ -62,6 +62,16 @@ async def test_two_services_may_publish_the_same_status():
         assert keys(feed)[1:] == ["payment.payment-failed", "purchase.payment-failed"]
 
 
+async def test_status_is_terminal_once_purchase_has_published_it_and_never_changes_again():
+    async with followed(snapshot("pre-approved")) as (_, feeds, feed):
+        feeds.receive("payment", ticket("payment-failed"), moment(1), False)
+        is_early = feed.is_terminal
+        feeds.receive("purchase", ticket("payment-failed"), moment(2), False)
+        feeds.receive("purchase", ticket("pre-approved"), moment(0), False)
+
+        assert (is_early, feed.status) == (False, "payment-failed")
+
+
 async def test_events_of_other_orders_are_ignored():
     async with followed(snapshot("pre-approved")) as (records, feeds, feed):
         feeds.receive("stock", replace(ticket("reserved"), orderid="o-2"), moment(1), False)
@@ -126,6 +136,17 @@ async def test_terminal_order_is_read_until_it_is_settled():
         await idle()
         assert len(records.reads) == reads
         assert {"stock.sold", "payment.settled"} <= set(keys(feed))
+
+
+async def test_order_is_read_at_once_when_only_the_records_show_what_follows():
+    clock, records = Clock(), Records(snapshot("pre-approved"))
+    feeds = OrderFeeds(records.fetch, clock.runtime())
+    async with feeds.follow("o-1", ME) as feed:
+        await eventually(lambda: feed.events)
+
+        feeds.receive("purchase", ticket("approved"), moment(1), False)
+
+        await eventually(lambda: len(records.reads) == 2)
 
 
 async def test_order_without_stock_is_read_until_purchase_has_recorded_it():

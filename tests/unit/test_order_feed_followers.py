@@ -9,11 +9,8 @@ from sagakit.runtime import Runtime
 from services.gateway.auth import Credentials
 from services.gateway.order_feed.feed import OrderFeeds
 from tests.support.eventually import eventually
-from tests.support.order_feed import ME, Records, followed, idle, ticket
-from tests.unit.test_order_history import (
-    moment,
-    snapshot,
-)
+from tests.support.order_feed import ME, Records, followed, idle, keys, ticket
+from tests.unit.test_order_history import moment, snapshot
 
 
 async def test_followers_share_reads_with_the_latest_ones_token():
@@ -26,6 +23,18 @@ async def test_followers_share_reads_with_the_latest_ones_token():
             await eventually(lambda: records.reads == ["token", "other"])
         feed.wake()
         await eventually(lambda: records.reads == ["token", "other", "token"])
+
+
+async def test_followers_learn_of_an_event_when_it_is_received():
+    async with followed(snapshot("pre-approved")) as (records, feeds, feed):
+        waiting = asyncio.create_task(feed.until(lambda: "stock.reserved" in keys(feed)))
+        await idle()
+
+        feeds.receive("stock", ticket("reserved"), moment(1), False)
+
+        async with asyncio.timeout(5):
+            await waiting
+        assert len(records.reads) == 1
 
 
 async def test_feed_ends_with_its_last_follower():

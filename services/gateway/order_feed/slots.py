@@ -19,7 +19,7 @@ class FollowerSlots:
 
         Raises Problem: 429 if the client has too many, 503 if all clients together have.
         """
-        if self._taken.get(client, 0) >= self._limits.max_streams_per_client:
+        if self._taken[client] >= self._limits.max_streams_per_client:
             message = "This client has too many event streams open; close one, or try again."
             raise Problem(429, "too-many-streams", message)
         if self._taken.total() >= self._limits.max_streams:
