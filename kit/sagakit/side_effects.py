@@ -50,7 +50,7 @@ class SideEffects:
         task.add_done_callback(lambda _: self._scheduled.pop(name))
 
     async def run(self) -> None:
-        """Wait until cancelled; then cancel what is scheduled."""
+        """Wait until cancelled; then cancel what is scheduled, and return when it has ended."""
         try:
             await asyncio.Event().wait()
         finally:

@@ -273,6 +273,7 @@ async def test_expiry_is_renewed_at_an_interval(gateway: Gateway):
     assert len(gateway.provisioned.ensured) == len(TOPOLOGY.topics)
 
     await gateway.check(RENEW_INTERVAL_SECONDS)
+    await gateway.check()
 
     assert (
         gateway.provisioned.ensured[: len(TOPOLOGY.topics)]

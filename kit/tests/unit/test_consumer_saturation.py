@@ -49,6 +49,8 @@ async def test_flow_control_limit_is_per_subscription(harness: ConsumerHarness):
         await settled()
 
         assert not harness.consumer.is_saturated
+        await harness.deliver(a_message(eventid="one more"))
+        assert harness.consumer.is_saturated
         stuck.set()
 
 

@@ -19,10 +19,14 @@ async def test_poison_becomes_a_dead_letter_with_its_reason(harness: ConsumerHar
     harness.handle = raises(Poison("unknown-parcel: 4711"))
     message = a_message(googclient_x="1", goog_y="2", again="1")
 
-    async with harness.running():
-        delivery = await harness.deliver(message)
+    with structlog.testing.capture_logs([structlog.contextvars.merge_contextvars]) as logs:
+        async with harness.running():
+            delivery = await harness.deliver(message)
 
     assert delivery.settled == ["ack"]
+    (entry,) = [each for each in logs if each["event"] == "event dead-lettered"]
+    logged = (entry["eventid"], entry["subscription"], entry["reason"])
+    assert logged == ("e1", SUBSCRIPTION, "unknown-parcel: 4711")
     [(topic, [dead_letter])] = harness.bus.published
     assert topic == DEAD_LETTERS
     assert dead_letter.data == b"body"
@@ -56,12 +60,12 @@ async def test_message_without_a_valid_eventid_is_dead_lettered(harness: Consume
 
 
 async def test_long_reason_is_cut_to_the_limit_of_an_attribute(harness: ConsumerHarness):
-    harness.handle = raises(Poison("ü" * 2_000))
+    harness.handle = raises(Poison("x" + "ü" * 2_000))
 
     async with harness.running():
         await harness.deliver(a_message())
 
-    assert len(harness.bus.messages[0].attributes["dead_letter_reason"].encode()) == 1024
+    assert harness.bus.messages[0].attributes["dead_letter_reason"] == "x" + "ü" * 511, "1023 bytes"
 
 
 async def test_dead_letter_that_the_broker_rejects_is_published_reduced(harness: ConsumerHarness):

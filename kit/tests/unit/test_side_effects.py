@@ -70,6 +70,24 @@ async def test_every_scheduled_call_gets_its_turn():
     assert system.called == [f"e{number}" for number in range(MAX_SCHEDULED)]
 
 
+async def test_end_of_canceled_calls_is_awaited():
+    """They may still use what is closed next."""
+    ended: list[str] = []
+
+    async def closes(name: str) -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await settled()
+            ended.append(name)
+
+    async with side_effects(OtherSystem(closes)) as effects:
+        effects.schedule("a")
+        await settled()
+
+    assert ended == ["a"]
+
+
 async def test_nothing_is_scheduled_after_the_end():
     system = OtherSystem()
     async with side_effects(system) as effects:
@@ -108,9 +126,13 @@ async def test_call_that_hangs_ends_after_the_timeout():
     system = OtherSystem(hangs)
     effects = SideEffects(system.call, timeout_seconds=0.01)
 
-    async with background(effects.run()):
-        effects.schedule("a")
-        await eventually(lambda: system.canceled == ["a"], seconds=5)
+    with structlog.testing.capture_logs() as logs:
+        async with background(effects.run()):
+            effects.schedule("a")
+            await eventually(lambda: system.canceled == ["a"], seconds=5)
+            await settled()
+
+    assert [(entry["name"], entry["log_level"]) for entry in logs] == [("a", "warning")]
 
 
 async def test_system_that_hangs_delays_neither_the_sweeper_nor_reminders():
