@@ -109,6 +109,7 @@ async def gateway():
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
     assert {spec.name for spec in gateway.provisioned.ensured} <= set(gateway.provisioned.removed)
+    assert all(pull.closed for pulls in gateway.bus.pulls.values() for pull in pulls)
 
 
 def ticket(status: str, **attributes: str) -> Message:

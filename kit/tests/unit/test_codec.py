@@ -92,6 +92,8 @@ class Lenient:
 def test_whole_seconds_are_a_float_and_unchecked_types_pass():
     assert from_entity(Lenient, {"seconds": 3, "ok": True, "anything": 3}) == Lenient(3, True, 3)
     assert from_entity(Lenient, {"anything": True}) == Lenient(anything=True)
+    with pytest.raises(Poison, match="its type is str"):
+        from_entity(Lenient, {"seconds": "3"})
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ import asyncio
 import gc
 
 import pytest
+from structlog.testing import capture_logs
 
 from sagakit.bus import SubscriptionSpec
 from sagakit.consumer import PULL_BACKOFF, UNKNOWN_ATTEMPTS, Outcome
@@ -47,9 +48,12 @@ async def test_event_is_acknowledged_after_it_was_applied_and_not_before(harness
 async def test_duplicate_or_irrelevant_event_is_acknowledged(harness: ConsumerHarness, type, outcome):
     harness.handle = lambda _: outcome
 
-    async with harness.running():
-        delivery = await harness.deliver(a_message(type))
+    with capture_logs() as logs:
+        async with harness.running():
+            delivery = await harness.deliver(a_message(type))
 
+    is_ignored = outcome is Outcome.IGNORED or type != "thing"
+    assert [entry["log_level"] for entry in logs] == ["debug" if is_ignored else "info"]
     assert delivery.settled == ["ack"]
     assert len(harness.handled) == (type == "thing")
     assert harness.bus.messages == []

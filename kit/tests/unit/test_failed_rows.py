@@ -130,6 +130,17 @@ async def test_repaired_row_is_claimed_at_once(harness: RemindersHarness):
     assert harness.sent(odd) == 1
 
 
+async def test_failures_of_a_row_are_counted_anew_once_it_has_changed(harness: RemindersHarness, logs):
+    (odd,) = in_shard("odd", 1)
+    await harness.put(WAITING, odd, {})
+    for changed in (False, False, True):
+        row = harness.row(odd)
+        await harness.memory.commit([Update(Key(WAITING, odd), row.entity, row.version)] * changed)
+        await harness.sweep_after(61)
+
+    assert [entry["failures"] for entry in logs if entry["event"] == "row failed"] == [1, 2, 1]
+
+
 async def test_capacity_is_kept_after_a_row_was_repaired(harness: RemindersHarness):
     odd, one, two = in_shard("e", 3)
     broken, claimed, capacity = {odd}, list[str](), 0

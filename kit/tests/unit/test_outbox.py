@@ -84,3 +84,16 @@ def test_claim_changes_only_due_and_claims():
 
     assert update.version == 7
     assert update.entity == {**insert.entity, "claims": 1, DUE: encode_due("e1", START + 30)}
+
+
+@pytest.mark.parametrize(
+    ("odd", "error"),
+    [({"body": "text"}, ValueError), ({"attributes": {"time": 1.5}}, ValueError), (None, LookupError)],
+)
+def test_row_that_holds_no_event_raises_a_value_or_lookup_error(odd, error: type[Exception]):
+    outbox = Outbox("OutboxRow", Clock().runtime())
+    [insert] = outbox.inserts([an_event("e1")])
+    entity = {} if odd is None else {**insert.entity, **odd}
+
+    with pytest.raises(error):
+        outbox.event(insert.key, Row(entity, 1))

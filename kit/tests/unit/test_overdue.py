@@ -3,7 +3,7 @@
 import pytest
 
 from sagakit.store import Changes
-from sagakit.tables import Key
+from sagakit.tables import Delete, Key
 from sagakit.telemetry.overdue import SLACK_SECONDS
 from sagakit.telemetry.recorder import Recorder
 from sagakit.testing.clock import START
@@ -66,6 +66,20 @@ async def test_entity_written_by_this_process_is_no_longer_counted(harness: Over
     key = Key(WAITING, "a")
 
     await harness.store.transact([key], lambda _: Changes(None, {key: {"status": "approved"}}))
+
+    assert harness.counts() == {}
+
+
+@pytest.mark.parametrize("deleted", [False, True], ids=["settled", "deleted"])
+async def test_entity_that_a_claim_finds_without_need_of_a_reminder_is_no_longer_counted(
+    harness: OverdueHarness, deleted: bool
+):
+    await harness.opened("a")
+    await harness.counts_after(20)
+    row, key = harness.row("a"), Key(WAITING, "a")
+    await (harness.memory.commit([Delete(key)]) if deleted else harness.settle("a"))
+
+    await harness.reminders.claim(key, row)
 
     assert harness.counts() == {}
 
