@@ -230,6 +230,11 @@ def test_invalid_ticket_is_poison(body):
         read(body)
 
 
+def test_reason_names_the_invalid_amount():
+    with pytest.raises(Poison, match="malformed-ticket: amount must be from 0"):
+        read(a_body(amount=-1))
+
+
 REACTIONS: Mapping[str, Mapping[str, Reaction]] = {"stock": STOCK, "payment": PAYMENT, "delivery": DELIVERY}
 
 

@@ -1,5 +1,7 @@
 """Token buckets, how clients are told apart, and the slots of followers."""
 
+import weakref
+
 import pytest
 
 from services.gateway.errors import Problem
@@ -129,3 +131,23 @@ def test_all_clients_together_have_a_limited_number_of_slots():
     slots.acquire("d")
 
     assert (rejected.value.status_code, rejected.value.reason) == (503, "too-many-streams")
+
+
+def test_client_is_forgotten_with_its_last_follower():
+    class Client(str):
+        """A name of which one can tell whether anything still refers to it."""
+
+        __slots__ = ("__weakref__",)
+
+    slots, client = FollowerSlots(StreamLimits()), Client("a")
+    known = weakref.ref(client)
+    releases = [slots.acquire(client) for _ in range(2)]
+    del client
+
+    releases.pop()()
+    while_following = known()
+    releases.pop()()
+
+    assert while_following == "a"
+    del while_following
+    assert known() is None

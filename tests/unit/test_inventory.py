@@ -96,6 +96,15 @@ def test_order_reserves_from_its_home_shard(home):
 
 
 @pytest.mark.parametrize("home", range(4))
+def test_home_shard_with_just_enough_units_is_preferred_to_a_fuller_one(home):
+    shards = {number: Shard(3 if number == home else 4) for number in range(4)}
+
+    reservation = reserve(AT_HOME[home], [CartItem("hot", 3)], KNOWN, {"hot": shards}, NOW)
+
+    assert reservation.allocations == (Allocation("hot", home, 3),)
+
+
+@pytest.mark.parametrize("home", range(4))
 def test_one_sufficient_shard_is_preferred_to_several(home):
     other = (home + 2) % 4
     shards = {number: Shard(4 if number == other else 3) for number in range(4)}

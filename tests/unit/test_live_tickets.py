@@ -62,7 +62,7 @@ class Gateway:
         self.slept: list[float] = []
         self.seconds = 0.0
         self._next_check = asyncio.Event()
-        runtime = Runtime(sleep=self._sleep, monotonic=lambda: self.seconds)
+        runtime = Runtime(now=lambda: 0.0, sleep=self._sleep, monotonic=lambda: self.seconds)
         self.subscriber = ticket_subscriber(
             Broker(self.bus, self.provisioned), self._receive, self._catch_up, runtime, self._receive_other
         )
@@ -144,6 +144,12 @@ async def test_message_is_received_and_acknowledged(gateway: Gateway):
 
     assert gateway.received == [("stock", "reserved", "2026-11-21T12:00:00.000Z", True)]
     assert delivery.settled == ["ack"]
+
+
+async def test_ticket_without_a_time_has_that_of_its_arrival(gateway: Gateway):
+    gateway.pull("stock").deliver(ticket("reserved"))
+
+    assert gateway.received == [("stock", "reserved", "1970-01-01T00:00:00.000Z", False)]
 
 
 async def test_message_is_received_with_its_trace_id_if_valid(gateway: Gateway):

@@ -5,7 +5,9 @@ import asyncio
 from structlog.testing import capture_logs
 
 from contract.order_history import OrderSnapshot
+from sagakit import deadline
 from sagakit.runtime import Runtime
+from sagakit.testing.clock import Clock
 from services.gateway.auth import Credentials
 from services.gateway.order_feed.feed import OrderFeeds
 from tests.support.eventually import eventually
@@ -41,30 +43,19 @@ async def test_feed_ends_with_its_last_follower():
     async with followed(snapshot("pre-approved")) as (records, feeds, feed):
         pass
 
-    feeds.receive("stock", ticket("reserved"), moment(1), True)
-    feed.wake()
-    await idle()
+    with capture_logs() as logs:
+        feeds.receive("stock", ticket("reserved"), moment(1), True)
+        feed.wake()
+        await idle()
 
-    assert len(records.reads) == 1
+    assert (len(records.reads), logs) == (1, [])
     async with feeds.follow("o-1", ME) as another:
         assert another is not feed
 
 
-class Clock:
-    """Time that passes while something sleeps."""
-
-    def __init__(self) -> None:
-        self.seconds = 0.0
-
-    async def sleep(self, seconds: float) -> None:
-        self.seconds += seconds
-        await asyncio.sleep(0)
-
-
 async def test_orders_are_unfollowed_a_while_after_the_last_follower():
     clock = Clock()
-    records = Records(snapshot("pre-approved"))
-    feeds = OrderFeeds(records.fetch, Runtime(monotonic=lambda: clock.seconds, sleep=clock.sleep))
+    feeds = OrderFeeds(Records(snapshot("pre-approved")).fetch, clock.runtime())
     first = asyncio.create_task(feeds.followed())
     await idle()
     assert not first.done()
@@ -72,17 +63,29 @@ async def test_orders_are_unfollowed_a_while_after_the_last_follower():
     async with feeds.follow("o-1", ME):
         await first
         unfollowed = asyncio.create_task(feeds.unfollowed(60))
-        await idle()
-        assert clock.seconds > 60
+        await clock.advance(60.5)
         assert not unfollowed.done()
-        left_at = clock.seconds
-    await eventually(unfollowed.done, pause=0)
+    await clock.advance(59.75)
+    is_early = unfollowed.done()
+    await clock.advance(0.25)
 
-    assert clock.seconds - left_at >= 60
+    assert (is_early, unfollowed.done()) == (False, True)
     again = asyncio.create_task(feeds.followed())
     await idle()
     assert not again.done()
     again.cancel()
+
+
+async def test_feed_outlives_the_deadline_of_the_request_that_started_it():
+    allowed = asyncio.Queue[float]()
+
+    async def fetch(orderid: str, credentials: Credentials) -> OrderSnapshot:
+        allowed.put_nowait(deadline.remaining(60))
+        return snapshot("pre-approved")
+
+    with deadline.set_deadline(5):
+        async with OrderFeeds(fetch, Runtime()).follow("o-1", ME):
+            assert await asyncio.wait_for(allowed.get(), 10) == 60
 
 
 async def test_followers_are_disconnected_when_the_process_stops():

@@ -15,11 +15,12 @@ from sagakit.errors import Unavailable
 from services.gateway.auth import Credentials
 from services.gateway.order_feed.snapshot import SnapshotReader
 
+ORDERID = "o-1"
 HISTORY = GetOrderHistoryResponse(history=[OrderHistoryEntry(status="pre-approved")])
 
 
 class Service:
-    """Answers each method with one response, or raises it."""
+    """Answers each method with one response, or raises it; there are no records of other orders."""
 
     def __init__(self, **answers: Any) -> None:
         for name, answer in answers.items():
@@ -27,7 +28,9 @@ class Service:
 
     @staticmethod
     def _method(answer: Any) -> Any:
-        async def method(_: Any) -> Any:
+        async def method(request: Any) -> Any:
+            if request.orderid != ORDERID:
+                raise failure(grpc.StatusCode.NOT_FOUND)
             if isinstance(answer, Exception):
                 raise answer
             return answer
@@ -50,7 +53,7 @@ class Services:
         clients.stock = Service(GetReservation=self.reservation)
         clients.payment = Service(GetPayment=self.payment)
         clients.delivery = Service(GetDelivery=self.delivery)
-        return await SnapshotReader(clients).read("o-1", Credentials())
+        return await SnapshotReader(clients).read(ORDERID, Credentials())
 
 
 def failure(code: grpc.StatusCode) -> AioRpcError:

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from contract.tickets import (
     APPROVED,
     CANCELED,
+    CONTRADICTS_RECORD,
     DELIVERY_ARRANGED,
     FAILED,
     OPEN,
@@ -17,7 +18,7 @@ from contract.tickets import (
     RESERVED,
     CartItem,
 )
-from sagakit.errors import FailedPrecondition
+from sagakit.errors import FailedPrecondition, Poison
 from services.purchase.ticket import (
     CANCELLATION,
     CLIENT,
@@ -28,6 +29,7 @@ from services.purchase.ticket import (
     Report,
     Ticket,
     cancel,
+    check,
     opened,
     reminded,
     reported,
@@ -174,6 +176,21 @@ def test_statuses_that_await_a_reply():
 
     assert awaiting == {PRE_APPROVED, APPROVED}
     assert not arranged.awaits_reply
+    assert [a_ticket(status).awaits_reply_of for status in (PRE_APPROVED, APPROVED)] == ["stock", "delivery"]
+
+
+@pytest.mark.parametrize("status", [RESERVED, DELIVERY_ARRANGED])
+def test_report_that_would_advance_an_order_must_agree_with_its_ticket(status):
+    report = a_report(status, items=(CartItem("blue", 4),))
+
+    with pytest.raises(Poison, match=CONTRADICTS_RECORD):
+        check(a_ticket(), report)
+
+
+@pytest.mark.parametrize("status", [RESERVE_FAILED, PAYMENT_FAILED])
+def test_report_of_a_failure_need_not_agree_with_its_ticket(status):
+    """The order fails in any case, and services that hold something of it compensate."""
+    check(a_ticket(), a_report(status, items=(CartItem("blue", 4),)))
 
 
 reports = st.builds(
