@@ -11,6 +11,7 @@ from pydantic.dataclasses import dataclass
 
 from contract.calls import grpc_target
 from contract.topology import TOPOLOGY
+from sagakit.addresses import MAX_PORT
 from sagakit.settings import (
     CONFIG,
     AuthSettings,
@@ -105,9 +106,9 @@ class Settings:
     addresses: Addresses
     host: Annotated[str, variable("HOST")] = "127.0.0.1"
     """Address to listen at, for HTTP and metrics."""
-    port: Annotated[int, variable("PORT", low=0, high=65_535)] = 8080
+    port: Annotated[int, variable("PORT", low=0, high=MAX_PORT)] = 8080
     """HTTP port; 0: any free one."""
-    metrics_port: Annotated[int | None, variable("METRICS_PORT", low=0, high=65_535)] = None
+    metrics_port: Annotated[int | None, variable("METRICS_PORT", low=0, high=MAX_PORT)] = None
     """Port of the Prometheus endpoint `/metrics`; if it is unset, nothing is measured."""
     environment: Annotated[Environment, variable("ENVIRONMENT")] = "development"
     """`production` requires authentication, tells browsers to use HTTPS only and forbids CONTROL_SOCKET."""

@@ -1,4 +1,4 @@
-"""Coloured output, at terminals that want it only."""
+"""Output: coloured at terminals that want it only, and printed where it is escaped."""
 
 import ast
 import os

@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from sagakit.addresses import MAX_PORT
 from sagakit.audits import Audit, AuditReport, outboxes, run_all
 from sagakit.ctl.cli import options
 from sagakit.ctl.inspect.audit_metrics import record
@@ -69,7 +70,7 @@ _SLICING = (
     ),
     click.option(
         "--metrics-port",
-        type=click.IntRange(1, 65535),
+        type=click.IntRange(1, MAX_PORT),
         envvar="METRICS_PORT",
         help="Port of the slice's metrics.",
     ),

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 
+from sagakit.addresses import MAX_PORT
 from sagakit.ctl.cli import options
 from sagakit.ctl.local import runfile
 from sagakit.ctl.local.child import end_with_parent
@@ -31,7 +32,7 @@ from sagakit.ctl.project import Project, Running
 )
 @click.option(
     "--port",
-    type=click.IntRange(0, 65_535),
+    type=click.IntRange(0, MAX_PORT),
     default=8080,
     envvar="PORT",
     show_default=True,
