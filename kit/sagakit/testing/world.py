@@ -242,13 +242,15 @@ class World:
         while True:
             await asyncio.sleep(CHECK_INTERVAL_SECONDS)
             is_late = loop.time() > deadline
-            unpublished = self._outboxes.left(self.tables.rows)
-            is_quiet = not (self.broker.in_flight or self.broker.unavailable or unpublished)
-            # To ask the scenario takes longer.
-            if is_quiet or is_late:
+            # To ask the scenario takes longer, and what it does then may have to settle, too.
+            if is_late or self._is_quiet():
                 found = [*await self.scenario.problems(), *self._outboxes.left(self.tables.rows)]
-                if not found or is_late:
+                if is_late or (not found and self._is_quiet()):
                     return found
+
+    def _is_quiet(self) -> bool:
+        is_busy = self.broker.in_flight or self.broker.unavailable
+        return not is_busy and not self._outboxes.left(self.tables.rows)
 
     @property
     def dead_letters(self) -> Collection[Message]:
