@@ -3,7 +3,7 @@
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 from contract.reactions import NOT_PUBLISHED_BY
@@ -45,12 +45,22 @@ from tests.support.ledger import differences
 from tests.support.newer_release import NEW_STATUS, NewerRelease, lost_properties
 from tests.support.suite import BUILDERS
 
-MAX_LATE_SECONDS = 120.0
-"""How late a client repeats a call at most: while its idempotency key is remembered, see `OPERATED`."""
+MAX_LATE_SECONDS = 240.0
+"""How long after a call a client repeats it at most: `OPERATED` remembers idempotency keys for 360 s."""
 FORGED = "forged-"
 
 Calls = Sequence[tuple[str, Any]]
 """Names of RPCs, with their requests."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """A client's call that was answered."""
+
+    method: str
+    request: Any
+    response: Any
+    called_at: float
 
 
 def shop(
@@ -126,17 +136,18 @@ class Shop(Scenario):
             self._accepted[orderid] = basket
             await self.visitors.follow(orderid)
             return
-        calls, responses = _calls(f"cart-{number}", basket), []
+        calls = _calls(f"cart-{number}", basket)
         if self.world.happens(self._habits.abandoned):
             calls[0][1].commandid = "0"
             await self._call(*calls[0])
             return
-        orderid = await self._order(basket, calls, responses)
+        answered: list[Answered] = []
+        orderid = await self._order(basket, calls, answered)
         if self.world.happens(self._habits.canceled):
             await self._cancel(orderid)
         if self.world.fails("late_repeats"):
-            await asyncio.sleep(self.world.random.uniform(0, MAX_LATE_SECONDS))
-            await self._repeat(calls, responses)
+            await asyncio.sleep(self.world.random.uniform(0, MAX_LATE_SECONDS / 2))
+            await self._repeat(answered)
 
     def committed(self, commit: Commit) -> Iterable[str]:
         self._places.committed(commit)
@@ -225,35 +236,43 @@ class Shop(Scenario):
                 self._places.published(event.eventid, ticket.orderid, status)
                 self.world.broker.publish(TOPOLOGY.topics["stock"], [event.to_message()])
 
-    async def _order(self, basket: Mapping[str, int], calls: Calls, responses: list[Any]) -> str:
+    async def _order(self, basket: Mapping[str, int], calls: Calls, answered: list[Answered]) -> str:
         """Place an order, and note each response. Each call is retried until it succeeds."""
         for number, (method, request) in enumerate(calls):
             request.commandid = str(number)
-            responses.append(await self._call(method, request))
+            answered.append(await self._answer(method, request))
             if self.world.happens(self._habits.repeated):
-                await self._repeat(calls[: number + 1], responses)
-        orderid = str(responses[-1].order_ticket.orderid)
+                await self._repeat(answered)
+        orderid = str(answered[-1].response.order_ticket.orderid)
         self._accepted[orderid] = basket
         return orderid
 
-    async def _repeat(self, calls: Calls, responses: Sequence[Any]) -> None:
-        """Check that a repeated call returns the first response and changes nothing."""
-        number = self.world.random.randrange(len(calls))
-        self.world.reached[f"{calls[number][0]} is repeated"] += 1
-        if await self._call(*calls[number]) != responses[number]:
-            self.world.problems.append(f"a repeated {calls[number][0]} returned another response")
+    async def _answer(self, method: str, request: Any) -> Answered:
+        called_at = asyncio.get_running_loop().time()
+        return Answered(method, request, await self._call(method, request), called_at)
+
+    async def _repeat(self, answered: Sequence[Answered]) -> None:
+        """Check that one of the calls, repeated, returns the first response and changes nothing."""
+        earliest = asyncio.get_running_loop().time() - MAX_LATE_SECONDS
+        remembered = [each for each in answered if each.called_at > earliest]
+        if not remembered:
+            return
+        first = self.world.random.choice(remembered)
+        self.world.reached[f"{first.method} is repeated"] += 1
+        if await self._call(first.method, first.request) != first.response:
+            self.world.problems.append(f"a repeated {first.method} returned another response")
 
     async def _cancel(self, orderid: str) -> None:
         # Soon, or when orders that no fault delayed are final.
         await asyncio.sleep(self.world.random.expovariate(self.world.random.choice([5, 0.5])))
         request = purchase_pb2.CancelOrderRequest(orderid=orderid, commandid="cancel")
         try:
-            response = await self._call("CancelOrder", request)
+            answered = await self._answer("CancelOrder", request)
         except FailedPrecondition:
             self._rejected += 1
         else:
             if self.world.happens(self._habits.repeated):
-                await self._repeat([("CancelOrder", request)], [response])
+                await self._repeat([answered])
 
 
 def _calls(cartid: str, basket: Mapping[str, int]) -> Calls:
