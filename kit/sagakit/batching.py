@@ -123,12 +123,13 @@ class _Commits(SharedCalls[Sequence[Mutation], None]):
 
         def fits(request: Sequence[Mutation]) -> bool:
             nonlocal transactions, size
+            limits = self._limits
+            if transactions == limits.transactions:
+                return False
             own = {mutation.key for mutation in request}
             own_size = sum(_size(each.entity) for each in request if not isinstance(each, Delete))
-            limits = self._limits
             if transactions and (
-                transactions == limits.transactions
-                or len(keys) + len(own) > limits.mutations
+                len(keys) + len(own) > limits.mutations
                 or size + own_size > limits.bytes
                 or not keys.isdisjoint(own)
             ):

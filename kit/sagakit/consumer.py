@@ -145,7 +145,7 @@ class Consumer:
                 lasted = self._runtime.monotonic() - started
                 failures = 1 if lasted > PULL_BACKOFF.cap_seconds else failures + 1
                 log.warning("pulling paused", subscription=name, error=str(error))
-                delay = self._runtime.random.uniform(0, PULL_BACKOFF.max_delay(failures))
+                delay = self._runtime.random.uniform(0, PULL_BACKOFF.max_delay(failures - 1))
                 await first_completed(self._runtime.sleep(delay), self._stopping.wait())
 
     async def _pull(self, name: str) -> None:

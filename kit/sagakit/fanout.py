@@ -88,10 +88,10 @@ class FanoutSubscriber:
                 await self._subscribe(source, topic)
             except Unavailable as error:
                 self._set_receiving(source, receiving=False)
-                failures = 0 if self._runtime.monotonic() - began > STABLE_AFTER_SECONDS else failures + 1
+                failures = 1 if self._runtime.monotonic() - began > STABLE_AFTER_SECONDS else failures + 1
                 log.warning("ephemeral subscription lost", topic=topic, error=str(error))
             await self._runtime.sleep(
-                self._runtime.random.uniform(0.5, 1) * RECONNECT_BACKOFF.max_delay(failures)
+                self._runtime.random.uniform(0.5, 1) * RECONNECT_BACKOFF.max_delay(failures - 1)
             )
 
     async def _subscribe(self, source: str, topic: str) -> None:

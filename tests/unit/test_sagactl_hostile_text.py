@@ -201,6 +201,15 @@ def test_no_dead_letter_hides_another(file: Path):
     assert dropped.stdout.endswith(f"{count} dropped\n")
 
 
+@pytest.mark.parametrize("command", [["list"], ["show"], ["redrive"], ["drop", "--execute"]])
+def test_selection_of_no_dead_letter_prints_how_many_there_are(file: Path, command: list[str]):
+    """A mistyped name is not taken for an empty queue."""
+    result = sagactl("dlq", *command, "--subscription", "stok-service.purchase", file=file)
+
+    assert result.stderr.endswith(f"\nnot selected: {len(dead_letters())}\n")
+    assert "no dead letters" not in result.stdout
+
+
 def test_corrupt_faults_of_the_provider_are_an_error(file: Path):
     async def write() -> None:
         database = Database(file)

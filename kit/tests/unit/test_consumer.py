@@ -124,6 +124,18 @@ async def test_nothing_is_pulled_while_the_store_is_unavailable(harness: Consume
         assert not harness.pull.closed
 
 
+async def test_first_pause_is_short(harness: ConsumerHarness):
+    harness.handle = raises(Unavailable("gone"))
+    async with harness.running():
+        for count in range(1, 11):
+            await harness.deliver(a_message())
+            assert len(harness.pulls()) == count
+            await harness.clock.advance(PULL_BACKOFF.first_seconds)
+
+            assert len(harness.pulls()) == count + 1
+            await harness.clock.advance(PULL_BACKOFF.cap_seconds + 1)
+
+
 async def test_pause_of_one_subscription_does_not_affect_others(harness: ConsumerHarness):
     harness.handle = raises(Unavailable("gone"))
     async with harness.running():

@@ -89,9 +89,11 @@ def drop(run_dir: Path, execute: bool, **selection: Any) -> None:
 def _read(run_dir: Path, wanted: Filter, describe: Callable[[DeadLetter], Sequence[str]]) -> None:
     """Print the dead letters once all are read: a slow reader of the output must not hold them for long."""
     lines: list[str] = []
-    _run(run_dir, lambda queue: queue.read(wanted, lambda letter: lines.extend(describe(letter))))
-    for line in lines or ["no dead letters"]:
+    others = _run(run_dir, lambda queue: queue.read(wanted, lambda letter: lines.extend(describe(letter))))
+    for line in lines:
         echo(line)
+    if not lines and not others:
+        echo("no dead letters")
 
 
 def _plan(
@@ -139,13 +141,17 @@ class _Outcome:
             echo(f"{len(letters)} {self._not_done}: {why}")
 
 
-def _run(run_dir: Path, work: Callable[[DeadLetterQueue], Awaitable[None]]) -> None:
+def _run(run_dir: Path, work: Callable[[DeadLetterQueue], Awaitable[None]]) -> int:
+    """Work, and return how many dead letters were not selected."""
     project = options.project()
 
-    async def run() -> None:
+    async def run() -> int:
         async with open_dead_letters(project, run_dir) as queue:
             await work(queue)
+            if queue.unwanted:
+                echo(f"not selected: {queue.unwanted}", err=True)
             if not queue.is_complete:
                 echo(f"ended after {MAX_HELD} dead letters that stay: there may be more")
+            return queue.unwanted
 
-    asyncio.run(run())
+    return asyncio.run(run())

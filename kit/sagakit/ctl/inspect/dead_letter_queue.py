@@ -58,6 +58,8 @@ class DeadLetterQueue:
         """`bus` publishes what is redriven; `tables` has the records that dead letters are compared with."""
         self.is_complete = True
         """Whether the last call went through all dead letters, instead of leaving MAX_HELD and ending."""
+        self.unwanted = 0
+        """How many dead letters of the last call were not wanted."""
         self._subscription = subscription
         self._bus = bus
         self._tables = tables
@@ -129,11 +131,13 @@ class DeadLetterQueue:
 
     async def _go_through(self, wanted: Wanted, act: Callable[[list[DeadLetter]], Awaitable[None]]) -> None:
         """Call `act` with the wanted dead letters of each page, and leave the others."""
-        self._extended_at, self.is_complete = self._monotonic(), True
+        self._extended_at, self.is_complete, self.unwanted = self._monotonic(), True, 0
         try:
             while page := await self._pull():
                 letters = await self._verified([DeadLetter(each, self._project) for each in page])
-                self._hold([letter for letter in letters if not wanted(letter)])
+                unwanted = [letter for letter in letters if not wanted(letter)]
+                self._hold(unwanted)
+                self.unwanted += len(unwanted)
                 if chosen := [letter for letter in letters if wanted(letter)]:
                     await act(chosen)
                 if len(self._held) >= MAX_HELD:
