@@ -26,10 +26,11 @@ RETRY_SECONDS = 1_800.0
 """How long a call is retried: through everything that is broken on purpose."""
 FOLLOWED_SECONDS = 3_600.0
 """How long customers follow an order, at most."""
-MAX_LATE_SECONDS = 150.0
+MAX_LATE_SECONDS = 600.0
 """How long after its last change followers see the end of an order, at most.
 
 A feed notices a lost event after up to 60 s, and waits as long for a service that has no record of a failure.
+The rest is for reads that find a service killed or frozen: its only replica may be so half of the time.
 """
 MAX_LATE_DISTURBED_SECONDS = 1_800.0
 """The same where gateways restart, each of which begins to wait anew, or where calls pass after a while."""
