@@ -84,7 +84,7 @@ class OrderSnapshot:
     def is_settled(self) -> bool:
         """Whether nothing more will happen: reservation and charge are settled, released or refunded."""
         if self.status == APPROVED:
-            return self._holds_nothing and self.shipment is not None
+            return self._holds_nothing and self._has_all_records
         if not self.is_released or self.reservation is None:
             return False
         # Stock and payment record a failure when they receive it; payment does not if stock reported it.
@@ -98,6 +98,16 @@ class OrderSnapshot:
         repeated, because nothing waits for a reply.
         """
         return self.status in FAILED and self._holds_nothing
+
+    @property
+    def _has_all_records(self) -> bool:
+        """Whether each service has the record that an approved order has.
+
+        Services answer at different moments: one without the record may have answered before it was made.
+        """
+        if self.reservation is None or self.shipment is None:
+            return False
+        return self.reservation.waives_payment or self.charge is not None
 
     @property
     def _holds_nothing(self) -> bool:

@@ -151,6 +151,9 @@ def test_untraced_events_have_no_trace():
     [
         (snapshot(*APPROVED, reservation=SOLD, charge=SETTLED, shipment=SHIPPED), True),
         (snapshot(*APPROVED, reservation=SOLD, charge=SETTLED), False),
+        # Payment or stock answered before purchase, when it had no record yet.
+        (snapshot(*APPROVED, reservation=SOLD, shipment=SHIPPED), False),
+        (snapshot(*APPROVED, charge=SETTLED, shipment=SHIPPED), False),
         (snapshot(*APPROVED, reservation=RESERVED, charge=SETTLED, shipment=SHIPPED), False),
         (snapshot(*APPROVED, reservation=SOLD, charge=CHARGED, shipment=SHIPPED), False),
         (snapshot(*APPROVED, reservation=SOLD, charge=CHARGING, shipment=SHIPPED), False),
