@@ -12,7 +12,15 @@ from services.payment.simulated import LEDGER, Entry, to_entry
 from services.payment.storage import payment_key, to_charge
 from services.purchase.storage import TICKET, to_ticket
 from services.stock.inventory import RESERVED, SOLD, Shard
-from services.stock.storage import ITEM, SHARD, reservation_key, to_reservation, to_shard
+from services.stock.storage import (
+    ITEM,
+    RESERVATION,
+    SHARD,
+    reservation_key,
+    shard_key,
+    to_reservation,
+    to_shard,
+)
 from tests.model.world import State, World
 
 Records = Mapping[Key, Entity]
@@ -102,14 +110,28 @@ class _Order:
 
 def _units(records: Records) -> str | None:
     items: dict[str, Shard] = {}
+    held = _held(records)
     for key, entity in records.items():
         if key.kind == SHARD:
             shard = to_shard(entity)
             if min(shard.available, shard.reserved, shard.sold) < 0:
                 return f"shard {key.name} has a negative count"
+            if (shard.reserved, shard.sold) != (held[key, RESERVED], held[key, SOLD]):
+                return f"shard {key.name} does not have the units of its orders"
             itemid = key.name.partition(":")[0]
             items[itemid] = items.get(itemid, Shard()) + shard
     for itemid, units in items.items():
         if units.available + units.reserved + units.sold != records[Key(ITEM, itemid)]["stock"]:
             return f"the shards of {itemid} do not sum up to its stock"
     return None
+
+
+def _held(records: Records) -> Counter[tuple[Key, str]]:
+    """Return the units of each shard that orders have, by the status of their reservation."""
+    held: Counter[tuple[Key, str]] = Counter()
+    for key, entity in records.items():
+        if key.kind == RESERVATION:
+            reservation = to_reservation(key.name, entity)
+            for each in reservation.allocations:
+                held[shard_key(each.itemid, each.shard), reservation.status] += each.count
+    return held

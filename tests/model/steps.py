@@ -1,7 +1,8 @@
 """Run a use case one atomic step at a time: each transaction, read or call of the provider is one step.
 
-Transactions check the versions of what they read, so each takes effect at its commit, at once. What another
-process does can only come between two steps, and a process can only die there.
+A transaction commits only if what it writes is still as it was read, so it takes effect at its commit, at
+once; see `World` for what it reads and does not write. What another process does can only come between two
+steps, and a process can only die there.
 """
 
 import itertools

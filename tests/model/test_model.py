@@ -1,6 +1,6 @@
 """Every reachable state of an order keeps the promises; and planted bugs, each of which must be found."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 from unittest.mock import patch
@@ -9,12 +9,15 @@ import pytest
 
 from contract.tickets import APPROVED, CANCELED, PAID, PRE_APPROVED, RESERVED
 from sagakit.store import Changes
-from sagakit.tables import Mutation
+from sagakit.tables import Entity, Key, Mutation
 from sagakit.testing.tables import MemoryTables
 from services.payment.charge import CHARGING
 from services.payment.storage import PAYMENT
 from services.payment.usecases import UseCases as Payment
 from services.purchase.ticket import TRANSITIONS, Transition
+from services.stock import inventory
+from services.stock import usecases as stock
+from services.stock.inventory import Allocation, Shard
 from services.stock.usecases import UseCases as Stock
 from tests.model.shops import STARTS, Start, explore
 from tests.simulation.planted_bugs import BUGS, inserts
@@ -47,6 +50,21 @@ def _charges_without_an_intention() -> AbstractContextManager[Any]:
     return patch.object(MemoryTables, "commit", commit)
 
 
+def _reserves_what_it_does_not_have() -> AbstractContextManager[Any]:
+    def allocate(itemid: str, count: int, _: int, shards: Mapping[int, Shard]) -> list[Allocation]:
+        return [Allocation(itemid, number, count) for number in [*shards][:1]]
+
+    return patch.object(inventory, "_allocate", allocate)
+
+
+def _changes_one_shard_only() -> AbstractContextManager[Any]:
+    def changed(*args: Any) -> dict[Key, Entity]:
+        return dict([*original(*args).items()][:1])
+
+    original = stock._changed
+    return patch.object(stock, "_changed", changed)
+
+
 PLANTED = {
     "a charge without a record of the intention": _charges_without_an_intention,
     "paid approves a failed ticket": SIMULATED["paid_approves_a_failed_ticket"],
@@ -64,6 +82,11 @@ PLANTED = {
     ),
     "stock sends no reminders": lambda: _sends_no_reminders(Stock),
     "payment sends no reminders": lambda: _sends_no_reminders(Payment),
+    "released units are gone": lambda: patch.object(inventory, "released", inventory.sold),
+}
+SHARDED = {
+    "stock reserves what it does not have": _reserves_what_it_does_not_have,
+    "stock changes only one shard of an order": _changes_one_shard_only,
 }
 
 
@@ -74,6 +97,12 @@ def test_planted_bug_is_found(bug: str):
         found = (explore(start, max_running) for max_running in (1, 2) for start in STARTS[:2])
 
         assert any(each.violation for each in found)
+
+
+@pytest.mark.parametrize("bug", SHARDED)
+def test_planted_bug_of_two_orders_is_found(bug: str):
+    with SHARDED[bug]():
+        assert explore(STARTS[-1], max_running=1).violation
 
 
 def test_violation_comes_with_the_shortest_path_to_it():

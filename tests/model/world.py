@@ -7,8 +7,19 @@ What is left out, and why nothing is lost by it:
 - Only all messages are lost at once. A state with fewer messages allows less, so losing some of them reaches
   no other records, and an end that can be reached without any message can be reached with some.
 - Reminders are not counted and time does not pass: what is due may happen at any moment, any number of times.
-- A transaction is one step, as its commit checks the versions of all it has read. Of each service, at most
-  `max_running` operations are between two steps; further ones wait, as behind a flow-control limit.
+- A transaction is one step, although its commit checks only the versions of what it writes. Stock alone
+  decides about something that it reads and does not write, when it refuses an order because its shards have
+  too few units. Whatever else is decided about that order writes its reservation and makes the commit fail.
+  So the refusal is as good as committed when the shards were read.
+- A provider that does not answer is a process that dies: payment changes nothing then, and the event is
+  redelivered.
+- Outbox rows are messages at once; that they are published is the kit's promise. Nothing expires, no item
+  changes.
+- Orders meet only in the shards of an item, so two that waive payment show all that one can do to another.
+
+What is bounded: of each service, at most `max_running` operations are between two steps; further ones wait,
+as behind a flow-control limit. Payment alone has operations of several steps. That a third one at a time
+reaches something new is not excluded by this; docs/reliability.md has the figures with three.
 """
 
 from collections.abc import Hashable, Iterator, Mapping, Sequence
