@@ -8,9 +8,9 @@ What is left out, and why nothing is lost by it:
   no other records, and an end that can be reached without any message can be reached with some.
 - Reminders are not counted and time does not pass: what is due may happen at any moment, any number of times.
 - A transaction is one step, although its commit checks only the versions of what it writes. Stock alone
-  decides about something that it reads and does not write, when it refuses an order because its shards have
+  decides about something that it reads and does not write, when it rejects an order because its shards have
   too few units. Whatever else is decided about that order writes its reservation and makes the commit fail.
-  So the refusal is as good as committed when the shards were read.
+  So the rejection is as good as committed when the shards were read.
 - A provider that does not answer is a process that dies: payment changes nothing then, and the event is
   redelivered.
 - Outbox rows are messages at once; that they are published is the kit's promise. Nothing expires, no item
