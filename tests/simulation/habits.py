@@ -10,12 +10,13 @@ from sagakit.testing.world import World
 from services.payment.simulated import FaultSettings, save_faults
 from services.stock.inventory import MAX_SHARDS
 
-PROVIDER_FAULTS = (
-    FaultSettings(unavailable=True),
-    FaultSettings(delay_seconds=3),
-    FaultSettings(delay_seconds=15),
-    FaultSettings(drop_responses=True),
-)
+PROVIDER_FAULTS = {
+    "the provider is unavailable": FaultSettings(unavailable=True),
+    "the provider is slow": FaultSettings(delay_seconds=3),
+    "the provider is too slow": FaultSettings(delay_seconds=15),
+    "the provider drops a response": FaultSettings(drop_responses=True),
+}
+"""By the names under which runs count them (`World.reached`)."""
 PRICES = (100, 100, 100, 1, 0, 40_000, 1_000_000)
 """Of which the second last is above the payment limit if three units are bought, and the last always."""
 
@@ -122,8 +123,9 @@ class Shopkeeper:
         try:
             while rate := self._habits.provider_faults_per_minute:
                 await asyncio.sleep(random.expovariate(rate / 60))
-                faults = random.choice(PROVIDER_FAULTS)
+                name, faults = random.choice([*PROVIDER_FAULTS.items()])
                 await self._set(faults)
+                self._world.reached[name] += 1
                 self._world.tell("provider", f"behaves badly: {faults}")
                 await asyncio.sleep(random.expovariate(2 * rate / 60))
                 await self._set(FaultSettings())

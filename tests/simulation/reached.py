@@ -7,11 +7,12 @@ from typing import Any, NamedTuple
 
 from contract.tickets import APPROVED, CANCELED, ORDER_TICKET, PRE_APPROVED, RESERVED
 from contract.topology import TOPOLOGY
+from sagakit.consumer import NACKED, PAUSED, Outcome
 from sagakit.inbox import inbox_kind
 from sagakit.outbox import outbox_kind
 from sagakit.tables import Entity, Insert, Key, Mutation, Row, Update
 from sagakit.testing.backends import Commit
-from sagakit.testing.reached import HALF_FAILED, TAKEN_OVER
+from sagakit.testing.reached import HALF_FAILED, REMINDERS_PAUSED, TAKEN_OVER
 from services.delivery.storage import DELIVERY
 from services.delivery.usecases import REACTIONS as SHIPMENTS
 from services.payment.charge import CANCELED as REFUNDED
@@ -25,6 +26,7 @@ from services.stock.inventory import RELEASED
 from services.stock.storage import RESERVATION, SHARD, reservation_key
 from services.stock.usecases import REACTIONS as RESERVATIONS
 from tests.simulation.faults import ShopFaults
+from tests.simulation.habits import PROVIDER_FAULTS
 
 REACTIONS = {"stock": RESERVATIONS, "payment": CHARGES, "delivery": SHIPMENTS}
 COMMANDS = ("CreateCart", "AddItem", "SetItem", "RemoveItem", "CloseCart", "Checkout", "CancelOrder")
@@ -56,12 +58,9 @@ def _cell(status: str, report: str) -> str:
 
 
 def _outcomes() -> list[str]:
-    """Return the names of what can become of a delivery; `failed` would be a defect."""
-    known = ("applied", "duplicate", "ignored", "nacked", "paused", "unknown")
-    return [
-        *(f"{service}: event {outcome}" for service in TOPOLOGY.topics for outcome in known),
-        "purchase: event dead_lettered",
-    ]
+    """Return the names of what can become of a delivery; FAILED would be a defect."""
+    known = [*(each.label for each in Outcome), NACKED, PAUSED]
+    return [f"{service}: event {outcome}" for service in TOPOLOGY.topics for outcome in known]
 
 
 def _conflicts() -> list[str]:
@@ -82,8 +81,10 @@ MUST_REACH = (
     *ShopFaults.names(),
     *(f"{command} is repeated" for command in COMMANDS),
     *OWN,
+    *PROVIDER_FAULTS,
     TAKEN_OVER,
     HALF_FAILED,
+    REMINDERS_PAUSED,
 )
 """Names in `World.reached`, which the runs of a campaign must reach together."""
 

@@ -61,7 +61,6 @@ class Soak:
     done: Tally = Tally()
     """The sums over the runs of this soak."""
     failures: list[Path] = field(default_factory=list)
-    memory_megabytes: float = 0.0
     stopping: bool = False
     """Whether it was asked to end."""
 
@@ -75,11 +74,15 @@ class Soak:
     def add(self, ended: Ended) -> None:
         """Count a run, and keep it if it has failed."""
         outcome = ended.outcome
-        broken = int(ended.failure is not None)
         self.done += Tally(
-            outcome.sagas, 1, outcome.deliveries, outcome.kills, ended.cpu_seconds / 3600, broken
+            sagas=outcome.sagas,
+            seeds=1,
+            deliveries=outcome.deliveries,
+            kills=outcome.kills,
+            cpu_hours=ended.cpu_seconds / 3600,
+            broken=int(ended.failure is not None),
+            memory_megabytes=ended.memory_megabytes,
         )
-        self.memory_megabytes = max(self.memory_megabytes, ended.memory_megabytes)
         if ended.failure is None:
             self.campaign.add(outcome)
         else:
@@ -142,19 +145,19 @@ def main() -> None:
     finally:
         tally.save(before + soak.done)
     print(_summary(soak))
-    sys.exit(_verdict(soak))
+    sys.exit(verdict(soak))
 
 
 def _summary(soak: Soak) -> str:
     done = soak.done
     return (
         f"{done.sagas:,} sagas, {done.seeds:,} worlds, {done.deliveries:,} deliveries, {done.kills:,} kills, "
-        f"{done.cpu_hours:.2f} h of CPU, at most {soak.memory_megabytes:.0f} MB a process; "
+        f"{done.cpu_hours:.2f} h of CPU, at most {done.memory_megabytes:.0f} MB a process; "
         f"broken {done.broken}"
     )
 
 
-def _verdict(soak: Soak) -> int:
+def verdict(soak: Soak) -> int:
     """Print what is wrong; return the exit status."""
     for path in soak.failures:
         print(f"kept: {path}")

@@ -22,10 +22,13 @@ class Tally:
     """Time of processors, also of those that worked side by side."""
     broken: int = 0
     """Runs in which a promise was broken."""
+    memory_megabytes: float = 0.0
+    """The most memory that a process of them has had."""
 
     def __add__(self, other: "Tally") -> "Tally":
         sums = {name: value + getattr(other, name) for name, value in asdict(self).items()}
-        return replace(self, **sums)
+        most = max(self.memory_megabytes, other.memory_megabytes)
+        return replace(self, **{**sums, "memory_megabytes": most})
 
     def table(self) -> str:
         """Return the rows of the table."""
@@ -34,6 +37,7 @@ class Tally:
             f"| worlds, each drawn from a seed of its own | {self.seeds:,} |\n"
             f"| messages delivered, processes killed | {self.deliveries:,}, {self.kills:,} |\n"
             f"| hours of one processor | {self.cpu_hours:.1f} |\n"
+            f"| most memory of a process, MB | {self.memory_megabytes:.0f} |\n"
             f"| runs in which a promise was broken | {self.broken:,} |\n"
         )
 

@@ -5,9 +5,11 @@ from dataclasses import replace
 from itertools import count
 from pathlib import Path
 
-from tests.simulation.soak import Ended, Soak
+import pytest
+
+from tests.simulation.soak import Ended, Soak, verdict
 from tests.simulation.tally import Tally, regenerated
-from tests.simulation.worlds import CAMPAIGN
+from tests.simulation.worlds import CAMPAIGN, REACHING_SAGAS
 
 HEAD = "| simulated to date by `make soak` | |\n|---|---|\n"
 
@@ -21,7 +23,7 @@ def test_runs_are_counted_in_several_processes_until_enough_sagas_have_ended():
     assert soak.failures == []
     assert soak.campaign.sagas == 23
     assert soak.campaign.reached["fault conflict"]
-    assert 20 < soak.memory_megabytes < 400
+    assert 20 < soak.done.memory_megabytes < 400
 
 
 def test_interrupted_soak_ends_after_the_runs_in_progress():
@@ -49,7 +51,22 @@ def test_failing_run_is_kept_with_its_report(tmp_path: Path):
     assert path.name == "3-3-2.json"
     assert (kept["world"], kept["seed"], kept["sagas"]) == (3, 3, 2)
     assert "broken: order 1 is late" in kept["report"]
-    assert soak.done == Tally(2, 1, failed.deliveries, failed.kills, 0.01, 1)
+    assert soak.done == Tally(2, 1, failed.deliveries, failed.kills, 0.01, 1, 100.0)
+    assert verdict(soak) == 1
+
+
+def test_soak_that_never_reaches_something_fails(capsys: pytest.CaptureFixture[str]):
+    soak = Soak(replace(CAMPAIGN, must_reach=["a place that is not there"]))
+    soak.done = Tally(sagas=REACHING_SAGAS - 1)
+    short = verdict(soak)
+    soak.done = Tally(sagas=REACHING_SAGAS)
+
+    assert (short, verdict(soak)) == (0, 1)
+    assert "- a place that is not there\n" in capsys.readouterr().out
+
+
+def test_most_memory_counts():
+    assert (Tally(memory_megabytes=3) + Tally(memory_megabytes=2)).memory_megabytes == 3
 
 
 def test_rows_of_the_page_are_replaced():

@@ -21,8 +21,7 @@ from contract.topology import TOPOLOGY
 from rpc import purchase_pb2 as pb
 from rpc.stock_pb2 import PutItemRequest
 from sagakit.events import Event
-from sagakit.testing import Left, ServiceProcess
-from sagakit.testing.enumerated import Act, Check
+from sagakit.testing import Act, Check, Left, ServiceProcess
 from services.delivery.storage import DELIVERY
 from services.payment.charge import CANCELED as REFUNDED
 from services.payment.charge import CHARGED, DECLINED, SETTLED

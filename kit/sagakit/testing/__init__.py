@@ -8,6 +8,7 @@
 | choose what fails                            | `FaultRates`, `UNRELIABLE`, `NO_MESSAGE_LOSS`              |
 | draw another world for each run               | `draw_world`                                               |
 | count what was reached                       | `World.reached`, `Simulation.must_reach`                   |
+| demand that the kit's own counts are reached | `TAKEN_OVER`, `HALF_FAILED`, `REMINDERS_PAUSED`            |
 | check each commit                            | `Commit`                                                   |
 | read the result                              | `Outcome`, `Failure`, `SimulationFailed`                   |
 | let each call of a handler or RPC fail       | `each_await_fails`, `Fault`                                |
@@ -17,6 +18,7 @@
 | check it: statuses, ETags                    | `progress_violations`, `version_violations`                |
 | check it: event streams                      | `stream_violations`                                        |
 | name the service, act, and check             | `ServiceUnderTest`, `ServiceProcess`, `Left`               |
+| annotate what acts, and what checks          | `Act`, `Check`                                             |
 | run services in one process, without faults  | `running_suite`, `SagaSuite`, `MemoryBackend`              |
 | test without a backend                       | `MemoryTables`, `MemoryBroker`, `MemoryBus`                |
 | pull by hand                                 | `MemoryPullSubscription`                                   |
@@ -33,6 +35,8 @@ from sagakit.testing.broker import MemoryBroker
 from sagakit.testing.bus import MemoryBus, MemoryPullSubscription
 from sagakit.testing.clock import Clock, impatient, settled
 from sagakit.testing.enumerated import (
+    Act,
+    Check,
     Fault,
     Left,
     ServiceProcess,
@@ -51,6 +55,7 @@ from sagakit.testing.history import (
     version_violations,
 )
 from sagakit.testing.linearizable import Undecided, linearizability_violation
+from sagakit.testing.reached import HALF_FAILED, REMINDERS_PAUSED, TAKEN_OVER
 from sagakit.testing.scenario import Outcome, Scenario
 from sagakit.testing.simulation import Failure, Simulation, SimulationFailed
 from sagakit.testing.suite import MemoryBackend, SagaSuite, running_suite
@@ -59,9 +64,14 @@ from sagakit.testing.tables import ConflictingTables, CountedTables, LostRespons
 from sagakit.testing.world import World
 
 __all__ = [
+    "HALF_FAILED",
     "NO_MESSAGE_LOSS",
+    "REMINDERS_PAUSED",
+    "TAKEN_OVER",
     "UNRELIABLE",
+    "Act",
     "Call",
+    "Check",
     "Clock",
     "Commit",
     "ConflictingTables",

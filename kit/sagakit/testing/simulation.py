@@ -81,7 +81,7 @@ class Simulation:
     must_reach: Collection[str] = ()
     """Names that the runs of `check` must reach together (`World.reached`): the scenario's own, and what
     every simulation counts, which is `fault NAME` (`FaultRates.names()` has all), `SERVICE: event OUTCOME`,
-    `conflict on KIND`, and the constants of `sagakit.testing.reached`."""
+    `conflict on KIND`, `expiry of KIND`, TAKEN_OVER, HALF_FAILED and REMINDERS_PAUSED."""
     draw: "Callable[[Simulation, Random], Simulation] | None" = None
     """Draws the world of each run from its seed, such as `draw_world`: faults, replicas, limits, settings,
     scenario. None: every run is as stated here."""
