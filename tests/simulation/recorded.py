@@ -7,7 +7,7 @@ from typing import Any
 from rpc import purchase_pb2 as pb
 from sagakit.errors import NotFound, Rejected, SagaError
 from sagakit.testing.world import World
-from services.purchase.storage import TICKET
+from services.purchase.storage import TICKET, cart_key
 from tests.support import shop_history
 from tests.support.cart_model import CHECKED_OUT, Cart, CartCall
 from tests.support.shop_history import FINAL, GET, Seen, ShopHistory
@@ -26,12 +26,14 @@ class RecordedCalls:
 
     def __init__(self, world: World) -> None:
         self._world = world
-        self.expiring = bool(getattr(world.faults, "expiry_speedup", 0))
-        """Whether a cart or an order may expire while a customer waits for an answer about it."""
         self.history = ShopHistory(lambda: asyncio.get_running_loop().time())
         self._guests: dict[str, asyncio.Task[None] | None] = {}
         """The second customer of each cart that was created, if it has one."""
         self._readers: set[asyncio.Task[None]] = set()
+
+    def has_expired(self, cartid: str) -> bool:
+        """Return whether a cart has expired, perhaps while a customer waited for an answer about it."""
+        return cart_key(cartid) in self._world.expired
 
     async def call(self, method: str, request: Any) -> Any:
         """Return the response. Raises as `World.call`."""
@@ -67,7 +69,7 @@ class RecordedCalls:
         try:
             response = await self._world.call("purchase", method, request)
         except NotFound as error:
-            if self.expiring:
+            if self.has_expired(getattr(request, "cartid", "")):
                 calls.failed(call)
             else:
                 calls.ok(call, error.reason)
@@ -103,7 +105,7 @@ class RecordedCalls:
                     return
                 await asyncio.sleep(self._world.random.expovariate(1 / pause_seconds))
         except (SagaError, TimeoutError) as error:
-            if self.expiring and isinstance(error, NotFound):
+            if isinstance(error, NotFound) and self.has_expired(getattr(request, "cartid", "")):
                 return
             self._world.problems.append(f"client {customer}: {error}")
 

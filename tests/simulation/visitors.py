@@ -73,7 +73,10 @@ class Visitors:
         """Follow an order to its end, which must be seen soon after the last change of its records."""
         with suppress(TimeoutError):
             async with asyncio.timeout(FOLLOWED_SECONDS):
-                await self._parties.followed(orderid)
+                try:
+                    await self._parties.followed(orderid)
+                except* TimeoutError as unanswered:
+                    self._world.problems += map(str, unanswered.exceptions)
         snapshot = order_records(orderid, self._world.tables.find(order_keys(orderid))).snapshot
         late_seconds = asyncio.get_running_loop().time() - self._changed_at[orderid]
         has_ended = snapshot.is_settled or snapshot.is_released

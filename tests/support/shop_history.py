@@ -81,12 +81,13 @@ class ShopHistory:
         self._statuses: dict[str, str] = {}
         """The last status that a customer saw, by orderid."""
         self._received: dict[str, list[frozenset[str]]] = defaultdict(list)
-        self._put_back: set[str] = set()
         """The events of each stream that has ended, by orderid."""
+        self._put_back: set[str] = set()
 
     def check_cart(self, cartid: str) -> None:
         """Check the calls about a cart; no more will follow."""
-        calls = self._take(cart(cartid), "carts")
+        calls = self._take(cart(cartid))
+        self.checked["carts"] += 1
         try:
             violation = linearizability_violation(calls, cart_model.apply, NO_CART)
         except Undecided as error:
@@ -95,7 +96,8 @@ class ShopHistory:
 
     def check_order(self, orderid: str) -> None:
         """Check the calls about an order; no more will follow."""
-        calls = self._take(order(orderid), "orders")
+        calls = self._take(order(orderid))
+        self.checked["orders"] += 1
         reads = [each for each in calls if isinstance(each.answer, Seen)]
         other = [each for each in calls if each.request == GET and isinstance(each.answer, str)]
         self.problems += [f"order {orderid}: {each}" for each in other]
@@ -109,7 +111,7 @@ class ShopHistory:
 
     def check_stream(self, orderid: str, follower: str) -> None:
         """Check the connections of a follower; no more will follow."""
-        calls = self._take(stream(orderid, follower), "streams")
+        calls = self._take(stream(orderid, follower))
         connections = [each.answer for each in calls if each.result == "ok"]
         self.problems += (
             f"stream of order {orderid}: {each}" for each in stream_violations(connections, end=END)
@@ -117,6 +119,7 @@ class ShopHistory:
         received = frozenset(event for each in connections for event in each)
         if END in received:
             self._received[orderid].append(received)
+        self.checked["streams" if END in received else "streams without their end"] += 1
 
     def status_problems(self, records: Mapping[str, str]) -> Iterator[str]:
         """Yield the orders whose records, by orderid, say less than a customer has seen.
@@ -143,8 +146,7 @@ class ShopHistory:
                 for each in stream_violations([events], recorded - untold, END):
                     yield f"stream of order {orderid}: {each}"
 
-    def _take(self, resource: Hashable, what: str) -> list[Call]:
-        self.checked[what] += 1
+    def _take(self, resource: Hashable) -> list[Call]:
         calls = self.calls.take(resource)
         self.problems += repeat_violations(calls)
         return calls

@@ -122,7 +122,7 @@ class FaultyTables:
         await self._call()
         expired = expiries.past(now, limit)
         self.world.tables.apply([Delete(key) for key in expired])
-        self.world.expired.update(key.kind for key in expired)
+        self.world.expired.update(expired)
         self.world.reached["fault expiry_speedup"] += len(expired)
         self.world.reached.update(f"expiry of {key.kind}" for key in expired)
         return len(expired)

@@ -12,7 +12,7 @@ from sagakit.backends import Backend
 from sagakit.bus import Message, SubscriptionSpec, subscription_name
 from sagakit.errors import Contention, Rejected, SagaError, Unavailable
 from sagakit.events import Event
-from sagakit.tables import Mutation
+from sagakit.tables import Key, Mutation
 from sagakit.testing.backends import Commit, FaultyBus, FaultyTables, FaultyTransport, IndexedTables
 from sagakit.testing.broker import MemoryBroker
 from sagakit.testing.expiry import Expiries
@@ -57,8 +57,8 @@ class World:
         """The scenario's figures."""
         self.reached: Counter[str] = Counter()
         """Names of what the run has reached, with counts; see `Simulation.must_reach`."""
-        self.expired: Counter[str] = Counter()
-        """How many entities of each kind have expired."""
+        self.expired: set[Key] = set()
+        """The entities that have expired."""
         self.tables = IndexedTables(Expiries(self.now, self.faults.expiry_speedup))
         self.broker = MemoryBroker(FaultyTransport(self), self.random)
         self.at_least_once = simulation.at_least_once()
@@ -273,7 +273,7 @@ class World:
         outcome.counts, outcome.reached = self.counts, self.reached
         outcome.deliveries, outcome.lost = broker.delivered, broker.lost
         outcome.drains = sum(process.drains for process in self.processes)
-        outcome.expired = self.expired
+        outcome.expired = Counter(key.kind for key in self.expired)
         outcome.kills = sum(process.kills for process in self.processes)
         entities = [(key, row.entity) for key, row in sorted(self.tables.rows.items())]
         trace = (asyncio.get_running_loop().time(), outcome.deliveries, outcome.kills, entities)
