@@ -98,7 +98,9 @@ class Caller:
         try:
             response = await http.request(request.method, f"{gateway}{request.path}", **sent)
         except httpx.TransportError as error:
-            history.unknown(call)
+            # Without a connection nothing was sent.
+            fails = history.failed if isinstance(error, httpx.ConnectError) else history.unknown
+            fails(call)
             self.failed[type(error).__name__] += 1
             return False, repr(error)
         if response.status_code in SUCCESSFUL:
