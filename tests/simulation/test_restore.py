@@ -25,16 +25,17 @@ LOST_FOR_GOOD = {
 }
 
 
-def played(kinds: Sequence[str], **options: Any) -> tuple[RestoredShop, Outcome]:
+def played(kinds: Sequence[str], seed: int = 1, **options: Any) -> tuple[RestoredShop, Outcome]:
     """Run the shop with a restore of these kinds; return what it saw, and the outcome."""
     simulation = shop(UNRELIABLE, scenario=lambda world: RestoredShop(world, kinds, **options))
-    world = World(replace(simulation, interval_seconds=INTERVAL_SECONDS), 1, SAGAS)
+    world = World(replace(simulation, interval_seconds=INTERVAL_SECONDS), seed, SAGAS)
     return world.scenario, play(world)
 
 
+@pytest.mark.parametrize("seed", [1, 2, 3])
 @pytest.mark.parametrize("services", [*((each,) for each in OWNED), tuple(OWNED)], ids="+".join)
-def test_every_order_ends_or_is_listed(services: Sequence[str]):
-    simulation, outcome = played(own_kinds(services))
+def test_every_order_ends_or_is_listed(services: Sequence[str], seed: int):
+    simulation, outcome = played(own_kinds(services), seed)
 
     assert outcome.problems == []
     assert simulation.promised, "no order had ended before the restore"
