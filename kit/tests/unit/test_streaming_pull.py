@@ -73,6 +73,23 @@ async def test_messages_beyond_the_limit_are_held_until_others_are_settled():
     assert sorted(id_ for ids in broker.acknowledged for id_ in ids) == ["1", "2", "3"]
 
 
+async def test_messages_of_a_large_response_that_are_settled_at_once_arrive_in_order():
+    ids = [str(n) for n in range(500)]
+    broker, arrived = ScriptedBroker({each: each.encode() for each in ids}), list[str]()
+
+    def receive(delivery: Delivery) -> None:
+        delivery.ack()
+        arrived.append(delivery.message.data.decode())
+
+    async with broker.serving() as address, open_pubsub("a-project", address) as bus:
+        pull = bus.subscribe(NAME, receive, max_outstanding=1000)
+        await eventually(lambda: len(arrived) == len(ids) or pull.done.done(), RECEIVE_TIMEOUT_SECONDS)
+        await bus.close()
+
+    assert arrived == ids
+    assert sorted(id_ for settled in broker.acknowledged for id_ in settled) == sorted(ids)
+
+
 async def test_messages_settled_together_are_settled_by_one_call():
     broker, deliveries = ScriptedBroker({str(n): b"" for n in range(50)}), asyncio.Queue[Delivery]()
     async with broker.serving() as address, open_pubsub("a-project", address) as bus:

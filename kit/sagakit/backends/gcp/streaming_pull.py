@@ -55,6 +55,7 @@ class PubsubSubscription:
         self._held: deque[Any] = deque()
         """Received beyond `max_outstanding`: the broker's limit is for one stream, and only nearly exact."""
         self._unsettled = 0
+        self._passing_on = False
         self._drained = asyncio.Event()
         self._drained.set()
         self._closing = asyncio.Event()
@@ -152,10 +153,18 @@ class PubsubSubscription:
         self._pass_on()
 
     def _pass_on(self) -> None:
-        while self._held and self._unsettled < self._max_outstanding and not self._closing.is_set():
-            self._unsettled += 1
-            self._drained.clear()
-            self._receive(PubsubDelivery(self._held.popleft(), self))
+        # A receiver may settle at once. The next message is passed on by the outer call then: nested, a large
+        # response would exceed the recursion limit, and arrive in reverse order.
+        if self._passing_on:
+            return
+        self._passing_on = True
+        try:
+            while self._held and self._unsettled < self._max_outstanding and not self._closing.is_set():
+                self._unsettled += 1
+                self._drained.clear()
+                self._receive(PubsubDelivery(self._held.popleft(), self))
+        finally:
+            self._passing_on = False
 
 
 class PubsubDelivery:
