@@ -69,6 +69,9 @@ class Delete:
 
 Mutation = Insert | Update | Delete
 
+UNSTORABLE = "unstorable"
+"""Reason of the Poison that `Tables.commit` raises; details may follow after a colon."""
+
 MAX_MUTATIONS = 25
 """Mutations in a commit that every backend accepts: the Datastore emulator's limit; others accept 500."""
 
@@ -82,9 +85,9 @@ class Tables(Protocol):
     async def commit(self, mutations: Sequence[Mutation]) -> None:
         """Apply all mutations, or none.
 
-        Raises Contention if the condition of one does not hold, and Poison if an entity can never be
-        stored, for example because of its size: nothing was applied. Raises OutcomeUnknown if the
-        database did not answer: all or nothing was applied.
+        Raises Contention if the condition of one does not hold, and Poison, reason UNSTORABLE, if an entity
+        can never be stored, for example because of its size: nothing was applied. Raises OutcomeUnknown if
+        the database did not answer: all or nothing was applied.
         """
 
     async def due(self, kind: str, start: str, end: str, limit: int) -> list[tuple[Key, Row]]:

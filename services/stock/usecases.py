@@ -16,7 +16,7 @@ from sagakit.inbox import Inbox
 from sagakit.reminders import ReminderSchedule
 from sagakit.runtime import Runtime
 from sagakit.store import Changes, Decide, Snapshot, Store
-from sagakit.tables import Entity, Key
+from sagakit.tables import UNSTORABLE, Entity, Key
 from services.stock import inventory
 from services.stock.inventory import REFUSED, RELEASED, SOLD, Allocation, Item, Reservation, Shard
 from services.stock.shards import ShardHints, itemids_of, known, seen, shards_of
@@ -81,7 +81,9 @@ class UseCases:
         keys = self._shard_hints.preferred_keys(ticket)
         try:
             changes = await self._store.transact(keys, decide, read_only=[item_key(each) for each in itemids])
-        except Poison:
+        except Poison as poison:
+            if poison.reason.partition(":")[0] != UNSTORABLE:
+                raise  # A corrupt item or shard: the order can be reserved once that is repaired.
             # Some databases accept fewer entities in a commit: the Datastore emulator 25.
             return await self._reject(eventid, ticket, TOO_MANY_ITEMS)
         self._shard_hints.update(changes.result.items.values())

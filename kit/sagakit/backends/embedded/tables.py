@@ -9,7 +9,19 @@ from typing import Any
 
 from sagakit.backends.embedded.database import Database
 from sagakit.errors import Contention, Poison
-from sagakit.tables import DUE, EXPIRES_AT, UNREADABLE, Delete, Entity, Insert, Key, Mutation, Row, Update
+from sagakit.tables import (
+    DUE,
+    EXPIRES_AT,
+    UNREADABLE,
+    UNSTORABLE,
+    Delete,
+    Entity,
+    Insert,
+    Key,
+    Mutation,
+    Row,
+    Update,
+)
 
 MAX_ENTITY_BYTES = 1024 * 1024
 
@@ -99,7 +111,7 @@ def _expiry(entity: Entity) -> float | None:
 def _dump(entity: Entity) -> str:
     body = json.dumps(entity, default=_tagged)
     if len(body) > MAX_ENTITY_BYTES:
-        raise Poison(f"unstorable: an entity of {len(body)} bytes")
+        raise Poison(f"{UNSTORABLE}: an entity of {len(body)} bytes")
     return body
 
 

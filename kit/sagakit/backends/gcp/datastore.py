@@ -16,7 +16,7 @@ from sagakit.backends.gcp.channels import RawUnaryCall, aio_channel
 from sagakit.backends.gcp.errors import describe, to_unavailable, translated
 from sagakit.backends.gcp.values import fill, from_entity, from_key, to_key
 from sagakit.errors import Contention, OutcomeUnknown, Poison, SagaError, Unavailable
-from sagakit.tables import DUE, Delete, Insert, Key, Mutation, Row, Update
+from sagakit.tables import DUE, UNSTORABLE, Delete, Insert, Key, Mutation, Row, Update
 
 CALL_TIMEOUT_SECONDS = 5.0
 DEFERRED_ROUNDS = 10
@@ -150,7 +150,7 @@ def _commit_error(error: Exception) -> SagaError:
         case exceptions.GoogleAPICallError() if isinstance(error, _CONFLICTS):
             return Contention(str(error.message))
         case exceptions.InvalidArgument():
-            return Poison(f"unstorable: {error.message}")
+            return Poison(f"{UNSTORABLE}: {error.message}")
         case _ if isinstance(error, _NOT_APPLIED):
             return to_unavailable(error)
     return OutcomeUnknown(describe(error))
