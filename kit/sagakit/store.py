@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Generic, TypeVar
 
-from sagakit.errors import Contention, OutcomeUnknown
+from sagakit.errors import Contention, OutcomeUnknown, Unavailable
 from sagakit.events import Event
 from sagakit.locks import KeyedLocks
 from sagakit.outbox import Outbox
@@ -93,6 +93,15 @@ Decide = Callable[[Snapshot], Changes[R]]
 """Returns what to commit, from what was read. Must be pure: it runs again after each conflict."""
 
 
+@dataclass(slots=True)
+class _Unanswered:
+    """The commits of one transaction, over all its rounds, whose outcome is unknown."""
+
+    limit: int
+    """How many are followed by another attempt."""
+    commits: int = 0
+
+
 class Store:
     """A service's own entities, committed together with the events that announce their changes."""
 
@@ -148,15 +157,23 @@ class Store:
         NoTopicError if there are events and the service has no topic, and whatever `decide` raises;
         nothing is committed then. A commit without an answer is tried again if `retry_unknown`, which is
         correct only if `decide` finds out that it was applied: by an inbox row, or because applying it
-        twice changes nothing. Else, and after MAX_UNKNOWN_OUTCOMES, it raises OutcomeUnknown.
+        twice changes nothing. Else, after MAX_UNKNOWN_OUTCOMES, and instead of Contention and Unavailable
+        from then on, it raises OutcomeUnknown. Any other error of a retry is about what `decide` read by
+        then: the commit without an answer may have been applied all the same.
         """
+        unanswered = _Unanswered(MAX_UNKNOWN_OUTCOMES if retry_unknown else 0)
         with self._observer.transaction() as report:
-            changes = await self._rounds(keys, decide, read_only, retry_unknown)
+            try:
+                changes = await self._rounds(keys, decide, read_only, unanswered)
+            except (Contention, Unavailable) as error:
+                if not unanswered.commits or isinstance(error, OutcomeUnknown):
+                    raise
+                raise OutcomeUnknown(f"a commit was not answered, and then: {error}") from error
             report(not changes.unchanged)
             return changes
 
     async def _rounds(
-        self, keys: Sequence[Key], decide: Decide[R], read_only: Sequence[Key], retry_unknown: bool
+        self, keys: Sequence[Key], decide: Decide[R], read_only: Sequence[Key], unanswered: _Unanswered
     ) -> Changes[R]:
         wanted = tuple(keys)
         for _ in range(MAX_KEY_ROUNDS):
@@ -164,14 +181,13 @@ class Store:
                 # All locks are released before a round that needs more: taken one by one while holding
                 # others, two transactions could each wait for the other's.
                 async with self._locks.hold(wanted):
-                    return await self._attempts((*read_only, *wanted), decide, retry_unknown)
+                    return await self._attempts((*read_only, *wanted), decide, unanswered)
             except MissingKeys as missing:
                 wanted = (*wanted, *missing.keys)
         raise Contention("a transaction kept requiring more keys")
 
-    async def _attempts(self, keys: Sequence[Key], decide: Decide[R], retry_unknown: bool) -> Changes[R]:
+    async def _attempts(self, keys: Sequence[Key], decide: Decide[R], unanswered: _Unanswered) -> Changes[R]:
         wanted = tuple(keys)
-        unknown_outcomes = 0
         for attempt, delay in enumerate(CONFLICT_BACKOFF.delays(self._runtime.random), 1):
             self._observer.attempt(attempt)
             changes, mutations = await self._decided(wanted, decide)
@@ -180,8 +196,8 @@ class Store:
             try:
                 await self._tables.commit(mutations)
             except OutcomeUnknown:
-                unknown_outcomes += 1
-                if not retry_unknown or unknown_outcomes > MAX_UNKNOWN_OUTCOMES:
+                unanswered.commits += 1
+                if unanswered.commits > unanswered.limit:
                     raise
             except Contention:
                 self._observer.conflict()

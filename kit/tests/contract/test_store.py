@@ -201,3 +201,59 @@ async def test_unavailable_store_raises_unavailable(tables: Tables):
         await a_store(Unreachable(tables)).transact([COUNTER], counting())
 
     assert await count_in(tables) == 0
+
+
+class Failing(CountedTables):
+    """Raises an error at each commit after the first; if it is Unavailable, at each lookup, too."""
+
+    def __init__(self, tables: Tables, error: Exception) -> None:
+        super().__init__(tables)
+        self._error = error
+
+    async def lookup(self, keys):
+        if self.calls["commit"] and isinstance(self._error, Unavailable):
+            raise self._error
+        return await super().lookup(keys)
+
+    async def commit(self, mutations) -> None:
+        if self.calls["commit"]:
+            raise self._error
+        await super().commit(mutations)
+
+
+@pytest.mark.parametrize("error", [Contention("others were faster"), Unavailable("gone")])
+async def test_error_after_an_unknown_outcome_leaves_it_unknown(tables: Tables, error: Exception):
+    """Neither error would be true: both mean that nothing was changed."""
+    failing = Failing(LostResponseTables(tables, applied=True), error)
+
+    with pytest.raises(OutcomeUnknown):
+        await a_store(failing, impatient()).transact([COUNTER], counting())
+
+    assert await count_in(tables) == 1
+
+
+async def test_outcome_stays_unknown_if_the_transaction_requires_more_keys(tables: Tables):
+    more = Key("Counter", "b")
+
+    def decide(found: Snapshot) -> Changes[int]:
+        if found.get(COUNTER):
+            found.require([more])
+        return counting()(found)
+
+    failing = LostResponseTables(Unreadable(tables, more), applied=True)
+
+    with pytest.raises(OutcomeUnknown):
+        await a_store(failing, impatient()).transact([COUNTER], decide)
+
+
+class Unreadable(CountedTables):
+    """Raises Unavailable for one key."""
+
+    def __init__(self, tables: Tables, key: Key) -> None:
+        super().__init__(tables)
+        self._key = key
+
+    async def lookup(self, keys):
+        if self._key in keys:
+            raise Unavailable("gone")
+        return await super().lookup(keys)
