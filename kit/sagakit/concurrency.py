@@ -1,7 +1,8 @@
-"""Waiting for the first of several awaitables."""
+"""Waiting for the first of several awaitables, and cancellations by others than the caller."""
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -21,3 +22,23 @@ async def first_completed(*awaitables: Awaitable[T]) -> T:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def is_cancelled() -> bool:
+    """Whether the current task is being cancelled, so that a CancelledError must end it.
+
+    gRPC also raises CancelledError to a caller whose channel was closed.
+    """
+    task = asyncio.current_task()
+    return task is None or task.cancelling() > 0
+
+
+@contextmanager
+def only_cancelled_by_callers() -> Iterator[None]:
+    """Context manager: raise RuntimeError for a CancelledError, unless the current task is cancelled."""
+    try:
+        yield
+    except asyncio.CancelledError as error:
+        if is_cancelled():
+            raise
+        raise RuntimeError("a call was cancelled, and not by its caller") from error

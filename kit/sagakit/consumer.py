@@ -8,7 +8,7 @@ from enum import StrEnum
 import structlog
 
 from sagakit.bus import Bus, Delivery
-from sagakit.concurrency import first_completed
+from sagakit.concurrency import first_completed, only_cancelled_by_callers
 from sagakit.dead_letters import publish_dead_letter
 from sagakit.errors import Contention, Poison, Unavailable
 from sagakit.events import Event, eventid_of
@@ -199,7 +199,8 @@ class Consumer:
         structlog.contextvars.bind_contextvars(eventid=eventid, subscription=subscription)
         with self._runtime.observer.delivery(subscription, delivery) as report:
             try:
-                outcome, poison = await self._outcome(subscription, delivery)
+                with only_cancelled_by_callers():
+                    outcome, poison = await self._outcome(subscription, delivery)
             except Unavailable as error:
                 # Pull no further: each delivery counts, and too many make healthy events dead letters.
                 delivery.nack()

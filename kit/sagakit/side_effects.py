@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 
 import structlog
 
+from sagakit.concurrency import only_cancelled_by_callers
 from sagakit.errors import SagaError
 
 log = structlog.get_logger()
@@ -63,8 +64,9 @@ class SideEffects:
     async def _call(self, name: str) -> None:
         async with self._turns:
             try:
-                async with asyncio.timeout(self._timeout_seconds):
-                    await self._repeat(name)
+                with only_cancelled_by_callers():
+                    async with asyncio.timeout(self._timeout_seconds):
+                        await self._repeat(name)
             except (SagaError, TimeoutError) as error:
                 log.warning("side effect failed", name=name, error=repr(error))
             except Exception:

@@ -6,6 +6,7 @@ from typing import Any
 
 import structlog
 
+from sagakit.concurrency import only_cancelled_by_callers
 from sagakit.errors import Contention, Unavailable
 from sagakit.runtime import Backoff, Runtime
 
@@ -55,7 +56,8 @@ class Tasks:
         while not self._stopping:
             started = self._runtime.monotonic()
             try:
-                await work()
+                with only_cancelled_by_callers():
+                    await work()
             except Exception as error:
                 if self._runtime.monotonic() - started >= STABLE_AFTER_SECONDS:
                     failures = defects = 0

@@ -161,7 +161,7 @@ def a_message(type: str = "thing", **attributes: str) -> Message:
     return Message(b"body", {"eventid": "e1", "type": type, **attributes})
 
 
-def raises(error: Exception) -> Callable[[Event], Any]:
+def raises(error: BaseException) -> Callable[[Event], Any]:
     def handle(_: Event) -> Outcome:
         raise error
 

@@ -60,10 +60,14 @@ async def test_duplicate_or_irrelevant_event_is_acknowledged(harness: ConsumerHa
 
 
 @pytest.mark.parametrize(
-    "error", [RuntimeError("a defect"), Contention("lost"), KeyError("x"), TimeoutError()]
+    "error",
+    [RuntimeError("a defect"), Contention("lost"), KeyError("x"), TimeoutError(), asyncio.CancelledError()],
 )
-async def test_failed_event_is_nacked_and_others_continue(harness: ConsumerHarness, error: Exception):
-    """Known mistakes: acknowledging on an exception, exiting on one."""
+async def test_failed_event_is_nacked_and_others_continue(harness: ConsumerHarness, error: BaseException):
+    """Known mistakes: acknowledging on an exception, exiting on one.
+
+    gRPC raises CancelledError to a caller whose channel was closed.
+    """
     harness.handle = raises(error)
     async with harness.running() as task:
         failed = await harness.deliver(a_message())

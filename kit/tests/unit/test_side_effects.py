@@ -59,6 +59,20 @@ async def test_system_that_hangs_is_called_for_a_few_entities_at_a_time_and_for_
     assert system.canceled == system.called, "a process that stops cancels its calls"
 
 
+async def test_call_that_another_system_cancelled_is_logged():
+    """gRPC raises CancelledError to a caller whose channel was closed."""
+
+    async def closed() -> None:
+        raise asyncio.CancelledError
+
+    with structlog.testing.capture_logs() as logs:
+        async with side_effects(OtherSystem(lambda _: closed())) as effects:
+            effects.schedule("e1")
+            await settled()
+
+    assert [(each["event"], each["name"]) for each in logs] == [("side effect failed", "e1")]
+
+
 async def test_every_scheduled_call_gets_its_turn():
     system = OtherSystem()
 

@@ -64,7 +64,7 @@ class Harness:
             await asyncio.gather(task, return_exceptions=True)
 
 
-def failing(*errors: Exception, started: list[str]) -> Task:
+def failing(*errors: BaseException, started: list[str]) -> Task:
     """A task that raises these errors, one at each start, and then waits."""
     left = list(errors)
 
@@ -77,9 +77,11 @@ def failing(*errors: Exception, started: list[str]) -> Task:
     return work
 
 
-async def test_failed_task_is_restarted_and_counted_and_others_continue():
+@pytest.mark.parametrize("error", [ValueError("a defect"), asyncio.CancelledError()], ids=repr)
+async def test_failed_task_is_restarted_and_counted_and_others_continue(error: BaseException):
+    """gRPC raises CancelledError to a caller whose channel was closed."""
     harness, started, others = Harness(), [], []
-    tasks = {"one": failing(ValueError("a defect"), started=started), "other": failing(started=others)}
+    tasks = {"one": failing(error, started=started), "other": failing(started=others)}
     with capture_logs() as logs:
         async with harness.running(tasks) as service:
             assert (len(started), len(others)) == (1, 1)

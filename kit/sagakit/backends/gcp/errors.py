@@ -8,6 +8,7 @@ import grpc
 from google.api_core import exceptions
 from google.auth.exceptions import GoogleAuthError
 
+from sagakit.concurrency import is_cancelled
 from sagakit.errors import SagaError, Unavailable
 
 VENDOR_ERRORS: tuple[type[Exception], ...] = (
@@ -46,8 +47,6 @@ def translated(translate: Translate = to_unavailable) -> Iterator[None]:
     except VENDOR_ERRORS as error:
         raise translate(error) from error
     except asyncio.CancelledError as error:
-        # gRPC also raises it to a caller whose channel was closed; a cancelled task must end.
-        task = asyncio.current_task()
-        if task is None or task.cancelling():
+        if is_cancelled():
             raise
         raise translate(exceptions.from_grpc_status(grpc.StatusCode.CANCELLED, "")) from error  # type: ignore[no-untyped-call]

@@ -13,7 +13,7 @@ from sagakit.backends.gcp.channels import RawStreamCall
 from sagakit.backends.gcp.errors import translated
 from sagakit.backends.gcp.leases import Leases
 from sagakit.bus import Delivery, Message
-from sagakit.concurrency import first_completed
+from sagakit.concurrency import first_completed, is_cancelled
 from sagakit.errors import SagaError, Unavailable
 
 HEARTBEAT_SECONDS = 30.0
@@ -118,7 +118,7 @@ class PubsubSubscription:
             return error
         except asyncio.CancelledError:
             # Its own cancellation of a stream that the broker did not end in time.
-            if not self._closing.is_set() or _is_cancelled():
+            if not self._closing.is_set() or is_cancelled():
                 raise
         return Unavailable("the broker ended the stream")
 
@@ -181,8 +181,3 @@ class PubsubDelivery:
 
     def nack(self) -> None:
         self._pull.settle(self._ack_id, acked=False)
-
-
-def _is_cancelled() -> bool:
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
