@@ -1,14 +1,18 @@
 """The event-driven half of a service's process: consumer, relay, sweepers and reminders, wired together."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
 from functools import partial
 from typing import Protocol
 
+import structlog
+
 from sagakit.backends import Backend
 from sagakit.bus import subscription_name
+from sagakit.concurrency import only_cancelled_by_callers
 from sagakit.consumer import Consumer
+from sagakit.errors import Unavailable
 from sagakit.event_types import by_name
 from sagakit.inbox import Inbox, inbox_kind
 from sagakit.outbox import Outbox, outbox_kind
@@ -23,9 +27,12 @@ from sagakit.tables import Key
 from sagakit.tasks import Tasks
 from sagakit.telemetry.recorder import Recorder, recorder_of
 
+log = structlog.get_logger()
+
 CALLS_DRAIN_TIMEOUT_SECONDS = 8.0
 EVENTS_DRAIN_TIMEOUT_SECONDS = 8.0
 OUTBOX_DRAIN_TIMEOUT_SECONDS = 5.0
+HEALTH_CHECK_TIMEOUT_SECONDS = 10.0
 STALL_TIMEOUT_SECONDS = 60.0
 """Time without progress after which something hangs: longer than any call or event may take."""
 
@@ -132,7 +139,23 @@ class Messaging:
     async def _check_backends(self) -> None:
         await self._tables.lookup([Key(self._inbox.kind, "health-check")])
         for check in self.service.health_checks:
-            await check()
+            await _pass(check)
+
+
+async def _pass(check: Callable[[], Awaitable[None]]) -> None:
+    """Run a health check. Raises Unavailable however it fails, and if it takes too long."""
+    try:
+        with only_cancelled_by_callers():
+            async with asyncio.timeout(HEALTH_CHECK_TIMEOUT_SECONDS):
+                await check()
+    except Unavailable:
+        raise
+    except TimeoutError as error:
+        raise Unavailable("a health check took too long") from error
+    except Exception as error:
+        # A defect in what only asks must not end the process, and do so again after each restart.
+        log.exception("health check failed")
+        raise Unavailable(f"a health check failed: {error!r}") from error
 
 
 class Server(Protocol):

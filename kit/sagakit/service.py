@@ -64,7 +64,8 @@ class Service:
     health_checks: Sequence[Callable[[], Awaitable[None]]] = ()
     """Each raises Unavailable if something that handlers need, beside the store, cannot be reached.
 
-    Events are pulled only while all of them return."""
+    Events are pulled only while all of them return. One that takes more than 10 s has failed, and one that
+    raises anything else, too; that is logged as a defect."""
     tasks: Mapping[str, Task] = field(default_factory=dict)
     """Work beside the events, such as `SideEffects.run`, by a name for logs and metrics."""
 

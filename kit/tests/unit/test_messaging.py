@@ -1,6 +1,7 @@
 """The messaging of a process as a whole: hangs are noticed, and steps of the wall clock change nothing."""
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
 import pytest
@@ -8,7 +9,7 @@ import pytest
 from sagakit.backends import Backend
 from sagakit.bus import Delivery
 from sagakit.consumer import Outcome
-from sagakit.errors import Unavailable
+from sagakit.errors import Poison, Unavailable
 from sagakit.messaging import STALL_TIMEOUT_SECONDS, Messaging
 from sagakit.outbox import Outbox
 from sagakit.reminders import RemindFn, due_property
@@ -17,6 +18,7 @@ from sagakit.settings import ServiceSettings
 from sagakit.store import Changes
 from sagakit.tables import Entity, Insert, Key
 from sagakit.testing.clock import Clock
+from sagakit.testing.loop import run
 from sagakit.testing.tables import MemoryTables
 from tests.support.counter import COUNTER, ENVIRON, OUTBOX, an_event, counting, once
 from tests.support.harness import WAITING, a_message, background, remind
@@ -31,6 +33,7 @@ class CounterService:
     bus: ManualBus = field(default_factory=ManualBus)
     tables: MemoryTables = field(default_factory=MemoryTables)
     remind: RemindFn = remind
+    health_checks: Sequence[Callable[[], Awaitable[None]]] = ()
 
     def __post_init__(self) -> None:
         settings = ServiceSettings.from_environ(ENVIRON)
@@ -44,7 +47,9 @@ class CounterService:
             return Outcome.DUPLICATE if changes.unchanged else Outcome.APPLIED
 
         self.kit = kit
-        return Service([], [], {"thing": count}, reminders={WAITING: self.remind})
+        return Service(
+            [], [], {"thing": count}, reminders={WAITING: self.remind}, health_checks=self.health_checks
+        )
 
     async def leave_behind(self, name: str) -> None:
         """Store what a crashed process leaves: an unpublished event, and an entity that is due a reminder."""
@@ -116,3 +121,45 @@ async def test_deadlines_are_kept_and_reminders_pause_while_a_subscription_is_mi
 
     assert "canceled late" in service.bus.eventids
     assert service.tables.rows[Key(WAITING, "waiting")].entity["reminders"] == 0
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ConnectionError("of a library"),
+        TimeoutError(),
+        Poison("corrupt-entity: Settings"),
+        asyncio.CancelledError(),
+        Unavailable("gone"),
+    ],
+    ids=repr,
+)
+async def test_health_check_that_fails_in_any_way_pauses_pulling_until_it_returns(error: BaseException):
+    """Raised, it would end the process, and again after each restart; or silently the subscription."""
+    failures = [error] * 3
+
+    async def check() -> None:
+        if failures:
+            raise failures.pop()
+
+    service = CounterService(health_checks=[check])
+    async with background(service.messaging.run()) as running:
+        pulls = service.bus.pulls.get("counter-service.things", [])
+        await service.clock.advance(60)
+
+        assert pulls == []
+        assert (failures, running.done()) == ([], False)
+        assert len(service.bus.pulls["counter-service.things"]) == 1
+
+
+def test_health_check_that_never_returns_has_failed():
+    async def check() -> None:
+        await asyncio.Event().wait()
+
+    async def main() -> float:
+        service = CounterService(health_checks=[check])
+        with pytest.raises(Unavailable):
+            await service.messaging._check_backends()
+        return asyncio.get_running_loop().time()
+
+    assert run(main) == pytest.approx(10)
