@@ -13,7 +13,7 @@ from typing import Any, Self
 from sagakit.errors import OutcomeUnknown, SagaError, Unavailable
 from sagakit.observer import Observer
 from sagakit.shared_calls import SharedCalls
-from sagakit.tables import MAX_MUTATIONS, Delete, Key, Mutation, Row, Tables
+from sagakit.tables import MAX_LOOKUP_KEYS, MAX_MUTATIONS, Delete, Key, Mutation, Row, Tables
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,8 +22,8 @@ class BatchLimits:
 
     in_flight: int = 1
     """Lookups, and likewise commits, at a time: further ones wait, and share the next call."""
-    keys: int = 1000
-    """Keys in a lookup (https://cloud.google.com/datastore/docs/concepts/limits)."""
+    keys: int = MAX_LOOKUP_KEYS
+    """Keys in a lookup."""
     transactions: int = 25
     """Transactions in a commit: if one conflicts, all are repeated one by one."""
     mutations: int = MAX_MUTATIONS

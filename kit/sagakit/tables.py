@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
+from sagakit.errors import Poison
+
 DUE = "due"
 """The only property that is indexed, in entities that have it."""
 
@@ -70,7 +72,27 @@ class Delete:
 Mutation = Insert | Update | Delete
 
 UNSTORABLE = "unstorable"
-"""Reason of the Poison that `Tables.commit` raises; details may follow after a colon."""
+"""Reason of the Poison that `Tables` raise; details may follow after a colon."""
+MAX_NAME_BYTES = 1_500
+"""Of a key, in UTF-8 (https://cloud.google.com/datastore/docs/concepts/limits)."""
+MAX_LOOKUP_KEYS = 1_000
+"""Keys in a lookup, from the same page."""
+
+
+def check_name(name: str) -> None:
+    """Raise Poison, reason UNSTORABLE, if no entity can have that name."""
+    size = len(name.encode())
+    if not 0 < size <= MAX_NAME_BYTES:
+        raise Poison(f"{UNSTORABLE}: a name of {size} bytes")
+
+
+def check_lookup(keys: Sequence[Key]) -> None:
+    """Raise Poison, reason UNSTORABLE, if no lookup can have these keys."""
+    if len(keys) > MAX_LOOKUP_KEYS:
+        raise Poison(f"{UNSTORABLE}: a lookup of {len(keys)} keys")
+    for key in keys:
+        check_name(key.name)
+
 
 MAX_MUTATIONS = 25
 """Mutations in a commit that every backend accepts: the Datastore emulator's limit; others accept 500."""
@@ -80,7 +102,11 @@ class Tables(Protocol):
     """A database of entities. Every method raises Unavailable if it cannot be reached."""
 
     async def lookup(self, keys: Sequence[Key]) -> dict[Key, Row]:
-        """Return the entities that exist, each as of its latest commit (strongly consistent)."""
+        """Return the entities that exist, each as of its latest commit (strongly consistent).
+
+        Raises Poison, reason UNSTORABLE, for more than MAX_LOOKUP_KEYS keys, or a name that is empty or has
+        more than MAX_NAME_BYTES, as `commit` does: an event that causes it can never be applied.
+        """
 
     async def commit(self, mutations: Sequence[Mutation]) -> None:
         """Apply all mutations, or none.

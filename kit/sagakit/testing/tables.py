@@ -5,7 +5,20 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from sagakit.errors import Contention, OutcomeUnknown, Unavailable
-from sagakit.tables import DUE, EXPIRES_AT, Delete, Entity, Insert, Key, Mutation, Row, Tables, Update
+from sagakit.tables import (
+    DUE,
+    EXPIRES_AT,
+    Delete,
+    Entity,
+    Insert,
+    Key,
+    Mutation,
+    Row,
+    Tables,
+    Update,
+    check_lookup,
+    check_name,
+)
 
 
 class MemoryTables:
@@ -22,6 +35,7 @@ class MemoryTables:
 
     async def lookup(self, keys: Sequence[Key]) -> dict[Key, Row]:
         await self._call()
+        check_lookup(keys)
         return self.find(keys)
 
     async def commit(self, mutations: Sequence[Mutation]) -> None:
@@ -54,8 +68,9 @@ class MemoryTables:
         return {key: self.rows[key] for key in keys if key in self.rows}
 
     def apply(self, mutations: Sequence[Mutation]) -> None:
-        """Do what `commit` does, at once. Raises Contention."""
+        """Do what `commit` does, at once. Raises Contention, and Poison for a name that is too long."""
         for mutation in mutations:
+            check_name(mutation.key.name)
             if self.conflicts(mutation):
                 raise Contention(str(mutation.key))
         self._version += 1

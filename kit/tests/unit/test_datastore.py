@@ -223,3 +223,17 @@ def test_only_due_is_indexed():
 def test_unsupported_type_is_rejected():
     with pytest.raises(TypeError, match="object cannot be stored"):
         to_entity(to_key(Partition(), A), {"value": object()})
+
+
+@pytest.mark.parametrize(
+    "name", ["", "x" * 1_501, "__" + "x" * 1_498], ids=["empty", "long", "long if escaped"]
+)
+async def test_name_that_datastore_rejects_is_poison_and_is_not_sent(name: str):
+    """The server's INVALID_ARGUMENT could also mean a project that is misspelled: no event's fault."""
+    key = Key("Thing", name)
+    async with scripted(failing(grpc.StatusCode.INVALID_ARGUMENT)) as tables:
+        for call in (tables.lookup([A, key]), tables.commit([Insert(key, {})])):
+            with pytest.raises(Poison, match="unstorable: a name of"):
+                await call
+        with pytest.raises(Unavailable):
+            await tables.lookup([A])

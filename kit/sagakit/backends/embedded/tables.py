@@ -21,6 +21,8 @@ from sagakit.tables import (
     Mutation,
     Row,
     Update,
+    check_lookup,
+    check_name,
 )
 
 MAX_ENTITY_BYTES = 1024 * 1024
@@ -33,6 +35,8 @@ class EmbeddedTables:
         self._database = database
 
     async def lookup(self, keys: Sequence[Key]) -> dict[Key, Row]:
+        check_lookup(keys)
+
         def work(connection: sqlite3.Connection) -> dict[Key, Row]:
             found = {}
             for key in keys:
@@ -83,6 +87,7 @@ class EmbeddedTables:
 
 def _apply(connection: sqlite3.Connection, mutation: Mutation, version: int) -> None:
     kind, name = mutation.key
+    check_name(name)
     match mutation:
         case Insert(_, entity):
             changed = connection.execute(

@@ -16,7 +16,7 @@ from sagakit.backends.gcp.channels import RawUnaryCall, aio_channel
 from sagakit.backends.gcp.errors import describe, to_unavailable, translated
 from sagakit.backends.gcp.values import fill, from_entity, from_key, to_key
 from sagakit.errors import Contention, OutcomeUnknown, Poison, SagaError, Unavailable
-from sagakit.tables import DUE, UNSTORABLE, Delete, Insert, Key, Mutation, Row, Update
+from sagakit.tables import DUE, UNSTORABLE, Delete, Insert, Key, Mutation, Row, Update, check_lookup
 
 CALL_TIMEOUT_SECONDS = 5.0
 DEFERRED_ROUNDS = 10
@@ -72,6 +72,7 @@ class DatastoreTables:
         )
 
     async def lookup(self, keys: Sequence[Key]) -> dict[Key, Row]:
+        check_lookup(keys)
         found: dict[Key, Row] = {}
         wanted = [to_key(self._partition, key) for key in keys]
         for _ in range(DEFERRED_ROUNDS):

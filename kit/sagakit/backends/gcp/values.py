@@ -6,7 +6,7 @@ from typing import Any
 
 from google.cloud.datastore_v1 import types
 
-from sagakit.tables import DUE, Entity, Key
+from sagakit.tables import DUE, Entity, Key, check_name
 
 KeyPb: Any = types.Key.pb()
 
@@ -14,6 +14,7 @@ KeyPb: Any = types.Key.pb()
 def to_key(partition: Any, key: Key) -> Any:
     # Datastore reserves names such as __this__; ids from clients may look like that.
     name = f"~{key.name}" if _looks_reserved(key.name) else key.name
+    check_name(name)
     return KeyPb(partition_id=partition, path=[KeyPb.PathElement(kind=key.kind, name=name)])
 
 

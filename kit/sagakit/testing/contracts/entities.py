@@ -257,3 +257,33 @@ class EntitiesContract:
             await tables.commit([Insert(A, {"value": b"x" * max_entity_bytes}), Insert(B, {"n": 1})])
 
         assert await tables.lookup([A, B]) == {}
+
+    @pytest.mark.parametrize("name", ["", "x" * 1_501, "é" * 751], ids=["empty", "long", "long in UTF-8"])
+    async def test_name_that_no_entity_can_have_is_poison(self, tables: Tables, name: str) -> None:
+        """As Unavailable, one such event would stop its subscription, and fail what shares its lookup."""
+        key = Key("Thing", name)
+        await tables.commit([Insert(A, {"n": 1})])
+
+        odd, other = await asyncio.gather(tables.lookup([key]), tables.lookup([A]), return_exceptions=True)
+        with pytest.raises(Poison, match="unstorable"):
+            await tables.commit([Insert(B, {"n": 1}), Insert(key, {})])
+
+        assert isinstance(odd, Poison)
+        assert odd.reason.startswith("unstorable")
+        assert isinstance(other, dict)
+        assert await tables.lookup([A, B]) == other != {}
+
+    async def test_longest_name_can_be_stored(self, tables: Tables) -> None:
+        key = Key("Thing", "é" * 750)
+
+        await tables.commit([Insert(key, {"n": 1})])
+
+        assert await entity_of(tables, key) == {"n": 1}
+
+    async def test_lookup_of_too_many_keys_is_poison(self, tables: Tables) -> None:
+        keys = [Key("Thing", str(number)) for number in range(1_001)]
+
+        with pytest.raises(Poison, match="unstorable"):
+            await tables.lookup(keys)
+
+        assert await tables.lookup(keys[1:]) == {}
