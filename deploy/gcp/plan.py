@@ -7,7 +7,7 @@ from contract.topology import TOPOLOGY
 from deploy.gcp import access
 from deploy.gcp.steps import NUMBER, Step, gcloud
 from sagakit.backends.gcp.filters import filter_of
-from sagakit.backends.gcp.provision import MESSAGE_RETENTION_SECONDS
+from sagakit.backends.gcp.provision import retention_seconds
 from sagakit.bus import SubscriptionSpec
 from sagakit.ctl.load import provisioned
 from sagakit.inbox import inbox_kind
@@ -113,7 +113,7 @@ def _settings(spec: SubscriptionSpec) -> list[str]:
     """Return the settings that `sagactl provision` uses."""
     settings = [
         f"--ack-deadline={spec.ack_deadline_seconds}",
-        f"--message-retention-duration={MESSAGE_RETENTION_SECONDS}s",
+        f"--message-retention-duration={retention_seconds(spec)}s",
         "--expiration-period=never",
         f"--min-retry-delay={spec.min_retry_seconds:g}s",
         f"--max-retry-delay={spec.max_retry_seconds:g}s",

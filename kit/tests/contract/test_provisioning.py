@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -45,6 +46,31 @@ async def test_labels_that_others_added_are_kept():
     existing.labels["team"] = "shop"
 
     assert await provisioner._update(existing, provisioner._subscription(SPEC)) == ""
+
+
+class Updates:
+    """A subscriber client that records updates."""
+
+    def __init__(self) -> None:
+        self.requests: list[Any] = []
+
+    async def update_subscription(self, request: Any, **_: Any) -> None:
+        self.requests.append(request)
+
+
+async def test_dead_letters_are_kept_for_as_long_as_pubsub_allows_also_by_an_existing_subscription():
+    clients: Any = Updates()
+    provisioner = PubsubProvisioner(clients, clients, "project", ("message_retention_duration",))
+    dead = SubscriptionSpec("dead-letters", DEAD, None)
+    wanted, existing = provisioner._subscription(dead), provisioner._subscription(dead)
+    existing.message_retention_duration = timedelta(days=7)
+
+    changed = await provisioner._update(existing, wanted)
+
+    assert changed == "updated message_retention_duration"
+    (request,) = clients.requests
+    assert request.subscription.message_retention_duration == timedelta(days=31)
+    assert provisioner._subscription(SPEC).message_retention_duration == timedelta(days=7)
 
 
 @pytest.mark.emulators

@@ -25,6 +25,9 @@ from sagakit.errors import Unavailable, Unchangeable
 CALL_TIMEOUT_SECONDS = 30.0
 MESSAGE_RETENTION_SECONDS = 7 * 24 * 3600
 """How long an unacknowledged message is kept; the inbox's retention is much longer."""
+DEAD_LETTER_RETENTION_SECONDS = 31 * 24 * 3600
+"""The same for a subscription that has no dead-letter topic, as that of the dead letters: Pub/Sub's maximum.
+Nothing else has what it loses."""
 EPHEMERAL_RETENTION_SECONDS = 600
 """The same for an ephemeral subscription: Pub/Sub's minimum."""
 DEAD_AFTER_SECONDS = 1800
@@ -38,6 +41,13 @@ _NOT_IN_THE_EMULATOR = ("expiration_policy", "labels")
 _FIXED = ("topic", "filter", "enable_message_ordering")
 _ROUNDS = 5
 """Attempts to create or update a subscription that other processes create and delete at the same time."""
+
+
+def retention_seconds(spec: SubscriptionSpec) -> int:
+    """Return how long a subscription keeps a message that is not acknowledged."""
+    if spec.expires_after_seconds is not None:
+        return EPHEMERAL_RETENTION_SECONDS
+    return DEAD_LETTER_RETENTION_SECONDS if spec.dead_letter_topic is None else MESSAGE_RETENTION_SECONDS
 
 
 class PubsubProvisioner:
@@ -63,6 +73,7 @@ class PubsubProvisioner:
         self.now: Callable[[], float] = time.time
         self.filters = True
         """Whether new subscriptions get filters."""
+        self.max_retention_seconds = DEAD_LETTER_RETENTION_SECONDS
 
     async def ensure_topic(self, topic: str) -> None:
         with translated(), suppress(exceptions.AlreadyExists):
@@ -159,13 +170,12 @@ class PubsubProvisioner:
         )
 
     def _lifetime(self, spec: SubscriptionSpec) -> dict[str, Any]:
+        retention = min(retention_seconds(spec), self.max_retention_seconds)
+        kept = {"message_retention_duration": Duration(seconds=retention)}
         if spec.expires_after_seconds is None:
-            return {
-                "message_retention_duration": Duration(seconds=MESSAGE_RETENTION_SECONDS),
-                "expiration_policy": types.ExpirationPolicy(),  # empty: never
-            }
+            return {**kept, "expiration_policy": types.ExpirationPolicy()}  # empty: never
         return {
-            "message_retention_duration": Duration(seconds=EPHEMERAL_RETENTION_SECONDS),
+            **kept,
             "expiration_policy": types.ExpirationPolicy(ttl=Duration(seconds=spec.expires_after_seconds)),
             "labels": {_ENSURED: str(int(self.now()))},
         }
@@ -209,8 +219,10 @@ async def open_pubsub_provisioner(
             _CHANGEABLE if emulator else (*_CHANGEABLE, *_NOT_IN_THE_EMULATOR),
             subscription_project,
         )
-        # An emulator accepts filters, and ignores them.
-        provisioner.filters = not emulator
+        if emulator:
+            # It accepts filters, and ignores them; it rejects a retention of more than 7 days.
+            provisioner.filters = False
+            provisioner.max_retention_seconds = MESSAGE_RETENTION_SECONDS
         yield provisioner
     finally:
         await publisher.close()
