@@ -60,6 +60,9 @@ EVERY_SERVICE = dict.fromkeys((*TOPOLOGY.names, "gateway"), "1x20")
 
 PROBLEMS, COMPLETE = 'saga_audit_problems{service="audit"}', 'saga_audit_complete{service="audit"}'
 """Of a run that serves its result for two minutes."""
+SCHEDULED_UP = 'up{service="purchase",instance="i",namespace="saga"}'
+SCHEDULED = {SCHEDULED_UP: "1x300"}
+"""A cluster with Managed Prometheus."""
 
 CASES = (
     Case("LateOrdersFastBurn", "two in a hundred are late", ended("0+98x120", "0+2x120"), "1h", {}),
@@ -187,7 +190,15 @@ CASES = (
     Case("AuditUnbalanced", "it was found long ago", {PROBLEMS: "2 2 stale _x57 0 0 stale"}, "150m"),
     Case("AuditIncomplete", "a run stopped early", {COMPLETE: "0 0 stale"}, "30m", {"service": "audit"}),
     Case("AuditIncomplete", "runs end", {COMPLETE: "1 1 stale _x57 1 1 stale"}, "90m"),
-    Case("AuditNotRunning", "the last run is long ago", {COMPLETE: "1 1 stale"}, "4h", {"service": "audit"}),
-    Case("AuditNotRunning", "a run was missed", {COMPLETE: "1 1 stale"}, "2h"),
-    Case("AuditNotRunning", "there is no schedule", {}, "4h"),
+    Case("AuditNotRunning", "no run ever had a result", SCHEDULED, "3h", {}),
+    Case("AuditNotRunning", "the last result is old", {**SCHEDULED, COMPLETE: "1 1 stale"}, "5h", {}),
+    Case(
+        "AuditNotRunning",
+        "each hour has a result",
+        {**SCHEDULED, COMPLETE: "1 1 stale" + " _x57 1 1 stale" * 4},
+        "5h",
+    ),
+    Case("AuditNotRunning", "the first run of a new cluster is not due yet", SCHEDULED, "90m"),
+    Case("AuditNotRunning", "there is no schedule", up(purchase="1x300"), "5h"),
+    Case("AuditNotRunning", "the suite was removed", {SCHEDULED_UP: "1x60 stale"}, "5h"),
 )
