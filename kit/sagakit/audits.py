@@ -7,9 +7,10 @@ which one it is follows from the time, so that nothing has to be stored between 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Protocol
 
 from sagakit.outbox import outbox_kind
-from sagakit.tables import Entity, Key, Tables
+from sagakit.tables import Entity, Key, Row, Tables
 from sagakit.topology import Topology
 
 PAGE = 300
@@ -60,6 +61,16 @@ class Slice:
 
 
 _SLICE_BITS = 32
+
+
+class Reads(Protocol):
+    """The part of `Tables` that the check of a slice uses. Every method raises Unavailable."""
+
+    async def lookup(self, keys: Sequence[Key]) -> dict[Key, Row]:
+        """Return the entities that exist, each as of its latest commit."""
+
+    async def page(self, kind: str, after: str, limit: int) -> list[tuple[Key, Row]]:
+        """Return the first `limit` entities of a kind whose names sort after `after`."""
 
 
 @dataclass(slots=True)
@@ -123,7 +134,7 @@ async def run_all(tables: Tables, audits: Mapping[str, Audit]) -> AuditReport:
 
 
 async def check_slice(
-    tables: Tables, sliced: SlicedCheck, part: Slice, before: float, stop: Callable[[int], bool]
+    tables: Reads, sliced: SlicedCheck, part: Slice, before: float, stop: Callable[[int], bool]
 ) -> SliceReport:
     """Return what disagrees in a slice, of records that began before `before` (seconds since the epoch).
 
@@ -145,7 +156,7 @@ async def check_slice(
 
 
 async def check_names(
-    tables: Tables, sliced: SlicedCheck, names: Sequence[str], before: float
+    tables: Reads, sliced: SlicedCheck, names: Sequence[str], before: float
 ) -> dict[str, Sequence[str]]:
     """Return what disagrees now in the records with these names, each as of its latest commit."""
     problems: dict[str, Sequence[str]] = {}
@@ -157,7 +168,7 @@ async def check_names(
 
 
 async def _together(
-    tables: Tables, kinds: Sequence[str], part: Slice
+    tables: Reads, kinds: Sequence[str], part: Slice
 ) -> AsyncIterator[tuple[str, Mapping[str, Entity]]]:
     """Yield the names in a slice in their order, with their entities by kind. Holds a page of each kind."""
     streams = {kind: _from(tables, kind, part.after) for kind in kinds}
@@ -175,7 +186,7 @@ async def _together(
                 del heads[kind]
 
 
-async def _from(tables: Tables, kind: str, after: str) -> AsyncIterator[tuple[str, Entity]]:
+async def _from(tables: Reads, kind: str, after: str) -> AsyncIterator[tuple[str, Entity]]:
     while page := await tables.page(kind, after, PAGE):
         for key, row in page:
             yield key.name, row.entity

@@ -1,12 +1,14 @@
 """A run of an audit in slices: its turn, its limits, and a second look at what disagrees."""
 
+from collections import Counter
 from dataclasses import replace
 
 import pytest
 
 from sagakit.audits import Audit, AuditReport, Slice, SlicedCheck
 from sagakit.ctl.inspect.audit_metrics import record
-from sagakit.ctl.inspect.audit_slice import SliceOptions, audit_slice, lines
+from sagakit.ctl.inspect.audit_slice import READ_BACKOFF, SliceOptions, audit_slice, lines
+from sagakit.errors import Unavailable
 from sagakit.runtime import Runtime
 from sagakit.tables import Insert, Key
 from sagakit.telemetry.instruments import Metrics
@@ -89,6 +91,51 @@ async def test_second_look_ends(tables):
 
     assert [*report.problems] == ["1"]
     assert clock.slept == 3
+
+
+class FailingTables(MemoryTables):
+    """Every read fails `failures_each` times before it succeeds."""
+
+    def __init__(self, failures_each: int) -> None:
+        super().__init__()
+        self.failures_each = failures_each
+        self.failed: Counter[str] = Counter()
+
+    async def lookup(self, keys):
+        self._fail(f"lookup {keys}")
+        return await super().lookup(keys)
+
+    async def page(self, kind, after, limit):
+        self._fail(f"page {kind} {after}")
+        return await super().page(kind, after, limit)
+
+    def _fail(self, read: str) -> None:
+        self.failed[read] += 1
+        if self.failed[read] <= self.failures_each:
+            raise Unavailable(read)
+
+
+async def test_failed_read_is_repeated():
+    """Known fault: one failed read ended the run, and its slice was not checked until the next day."""
+    tables = FailingTables(failures_each=2)
+    await tables.commit([Insert(Key("One", name), {}) for name in ("1", "2")])
+    await tables.commit([Insert(Key("Two", "2"), {})])
+
+    (report,) = await audit_slice(tables, AUDITS, replace(OPTIONS, wait=30), Clock(FIRST).runtime)
+
+    assert report.problems == {"1": ["1 before -600"]}
+    assert {"page One ", "page Two ", "page One 2", "page Two 2"} < tables.failed.keys()
+
+
+@pytest.mark.parametrize("wait", [0, 30])
+async def test_read_that_fails_for_longer_ends_the_run(wait: int, tables):
+    tables.unavailable = True
+    clock = Clock(FIRST)
+
+    with pytest.raises(Unavailable):
+        await audit_slice(tables, AUDITS, replace(OPTIONS, wait=wait), clock.runtime)
+
+    assert wait - READ_BACKOFF.cap_seconds <= clock.slept <= wait
 
 
 @pytest.mark.parametrize("limits", [{"limit": 1}, {"seconds": 0.0}])

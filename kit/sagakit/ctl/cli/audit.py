@@ -86,7 +86,7 @@ def _slicing(command: Callable[..., None]) -> Callable[..., None]:
 
 
 @click.command()
-@options.wait("Retry for up to this many seconds until all records agree.")
+@options.wait("Retry for up to this many seconds until all records agree; with --slices also a failed read.")
 @_slicing
 @options.suite
 def audit(

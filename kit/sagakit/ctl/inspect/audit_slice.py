@@ -1,14 +1,21 @@
 """One run of an audit in slices, within limits."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
 
-from sagakit.audits import Audit, Slice, SlicedCheck, SliceReport, check_names, check_slice
-from sagakit.runtime import Runtime
-from sagakit.tables import Tables
+from sagakit.audits import Audit, Reads, Slice, SlicedCheck, SliceReport, check_names, check_slice
+from sagakit.errors import Unavailable
+from sagakit.runtime import Backoff, Runtime
+from sagakit.tables import Key, Row, Tables
+
+Result = TypeVar("Result")
 
 RETRY_INTERVAL_SECONDS = 1.0
 """Time between two checks of what disagrees."""
+READ_BACKOFF = Backoff(first_seconds=1, cap_seconds=10, attempts=1 << 30)
+"""A slice has its turn once a day: one failed read must not end its run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,19 +33,46 @@ class SliceOptions:
     seconds: float
     """How long records are read, at most."""
     wait: float
-    """How long what disagrees is checked again, until it agrees, in seconds."""
+    """How long what disagrees is checked again until it agrees, and a failed read repeated, in seconds."""
 
 
 async def audit_slice(
     tables: Tables, audits: Mapping[str, Audit], options: SliceOptions, runtime: Runtime
 ) -> list[SliceReport]:
-    """Check the slice whose turn it is. Raises Unavailable if the database cannot be reached."""
+    """Check the slice whose turn it is. Raises Unavailable if a read failed for `wait`."""
     checks = [audit.sliced for audit in audits.values() if audit.sliced is not None]
-    return [await _checked(tables, each, options, runtime) for each in checks]
+    reads = _RepeatedReads(tables, options.wait, runtime)
+    return [await _checked(reads, each, options, runtime) for each in checks]
+
+
+@dataclass(frozen=True, slots=True)
+class _RepeatedReads:
+    """Repeats a read that is Unavailable, for `wait` seconds."""
+
+    tables: Tables
+    wait: float
+    runtime: Runtime
+
+    async def lookup(self, keys: Sequence[Key]) -> dict[Key, Row]:
+        return await self._repeat(partial(self.tables.lookup, keys))
+
+    async def page(self, kind: str, after: str, limit: int) -> list[tuple[Key, Row]]:
+        return await self._repeat(partial(self.tables.page, kind, after, limit))
+
+    async def _repeat(self, read: Callable[[], Awaitable[Result]]) -> Result:
+        deadline = self.runtime.monotonic() + self.wait
+        for delay in READ_BACKOFF.delays(self.runtime.random):
+            try:
+                return await read()
+            except Unavailable:
+                if self.runtime.monotonic() + delay >= deadline:
+                    raise
+            await self.runtime.sleep(delay)
+        return await read()
 
 
 async def _checked(
-    tables: Tables, sliced: SlicedCheck, options: SliceOptions, runtime: Runtime
+    tables: Reads, sliced: SlicedCheck, options: SliceOptions, runtime: Runtime
 ) -> SliceReport:
     now, started = runtime.now(), runtime.monotonic()
     part, before = Slice.due(now, options.every, options.slices), now - options.settled
