@@ -1,5 +1,6 @@
 """Lifecycle: rollouts, evictions, scaling and drains that fail no request."""
 
+import math
 from collections.abc import Iterator
 
 from contract.topology import TOPOLOGY
@@ -25,6 +26,9 @@ AGE_JITTER = 1.1
 MAX_NEW_REPLICA_SECONDS = 60
 
 
+MIN_WAIT_SECONDS = 3000
+"""Backends, roles, images and nodes may come this late, at least."""
+
 EMULATORS = "google-cloud-cli"
 START_SECONDS = {EMULATORS: 15.0}
 """Ordinary start until the startup probe succeeds, 6 s if not listed: an earlier probe is a Warning event."""
@@ -44,6 +48,7 @@ def check(manifests: Manifests) -> Iterator[str]:
                 yield from _disruption(manifests, workload)
     for workload in manifests.workloads:
         yield from _job(workload)
+        yield from _waiting(workload)
         yield from _quiet_start(workload)
         yield from _emulator(workload)
 
@@ -105,6 +110,18 @@ def _of(manifests: Manifests, kind: str, name: str) -> list[Document]:
 def _job(workload: Workload) -> Iterator[str]:
     if workload.kind == "Job" and "ttlSecondsAfterFinished" not in workload.spec:
         yield f"Job {workload.name} is never deleted, and cannot be applied again with another image"
+
+
+def _waiting(workload: Workload) -> Iterator[str]:
+    for container in workload.all_containers:
+        arguments = container.spec.get("args", ())
+        if container.program != "sagactl" or "--wait" not in arguments or workload.kind == "CronJob":
+            continue
+        seconds = float(arguments[arguments.index("--wait") + 1])
+        if seconds < MIN_WAIT_SECONDS:
+            yield f"{workload.name}: {container.name} gives up after {seconds:.0f} s"
+        if seconds >= workload.spec.get("activeDeadlineSeconds", math.inf):
+            yield f"{workload.name}: {container.name} is ended while it waits"
 
 
 def _quiet_start(workload: Workload) -> Iterator[str]:

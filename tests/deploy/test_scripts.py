@@ -118,7 +118,8 @@ def test_missing_build_tool_is_an_error(machine: Machine):
 def kubectl(machine: Machine) -> None:
     """A kubectl that records its arguments, but really renders."""
     real = shutil.which("kubectl")
-    machine.install("kubectl", f'[ "$1" != kustomize ] || PATH={os.environ["PATH"]} exec {real} "$@"')
+    render = f'[ "$1" != kustomize ] || PATH={os.environ["PATH"]} exec {real} "$@"'
+    machine.install("kubectl", f'{render}\n[ "$1" != get ] || echo SuccessCriteriaMet Complete')
 
 
 def images(rendered: str) -> set[str]:
@@ -237,6 +238,28 @@ def test_deploy_replaces_jobs_applies_and_waits_for_everything(
     workloads = (each for each in rendered(overlay).workloads if each.kind != "CronJob")
     applied = {(each.kind.lower(), each.name) for each in workloads}
     assert {tuple(each.split("/")) for each in waited_for} == applied
+
+
+def test_failed_provisioning_ends_the_deployment_at_once(machine: Machine):
+    """Known fault: it waited for the Job to be complete, until the timeout."""
+    machine.install("kubectl", '[ "$1" != get ] || echo FailureTarget Failed')
+
+    done = machine.run("deploy/k8s/apply", "gke", **MINE)
+
+    assert done.returncode == 2
+    assert "kubectl -n saga logs job/provision" in done.stderr
+    assert machine.calls[-1].endswith(" job/provision")
+
+
+def test_deployment_waits_while_provisioning_has_not_ended(machine: Machine):
+    machine.install("kubectl", '[ "$1" != get ] || [ ! -e "${0%/*}/slept" ] || echo Complete')
+    machine.install("sleep", ': >"${0%/*}/slept"')
+
+    assert machine.run("deploy/k8s/apply", "gke", **MINE).returncode == 0
+
+    get = "kubectl get --namespace saga"
+    waited = [call for call in machine.calls if call.startswith((get, "sleep"))]
+    assert [call.split()[0] for call in waited] == ["kubectl", "sleep", "kubectl"]
 
 
 @pytest.mark.usefixtures("kubectl")
