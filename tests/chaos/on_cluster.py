@@ -8,13 +8,16 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from contextlib import asynccontextmanager
 
 from sagactl.project import PROJECT
-from tests.chaos.stage import Stage
+from tests.chaos.stage import NotPossibleError, Stage
 
 RATE = 3.0
 """Orders a second."""
 NAMESPACE = ("--namespace", "saga")
 ROLLOUT_TIMEOUT = "--timeout=600s"
 AUDIT_WAIT_SECONDS = 120
+NODES_OF_PODS = "jsonpath={.items[*].spec.nodeName}"
+NODES = r'jsonpath={range .items[*]}{.metadata.name} {.spec.taints[*].effect}{"\n"}{end}'
+"""A line each: name, and the effects of its taints, which one that is cordoned or not ready has, too."""
 
 
 class ClusterStage(Stage):
@@ -73,12 +76,30 @@ class ClusterStage(Stage):
 
     @asynccontextmanager
     async def drained_node(self) -> AsyncIterator[None]:
-        node = await self.kubectl(*_pods("purchase"), "--output", "jsonpath={.items[0].spec.nodeName}")
+        node = await self._drainable()
         await self.kubectl("drain", node, "--ignore-daemonsets", "--delete-emptydir-data", ROLLOUT_TIMEOUT)
         try:
             yield
         finally:
             await self.kubectl("uncordon", node)
+
+    async def _drainable(self) -> str:
+        """Return a node with a pod of purchase. Raises NotPossibleError if all must stay."""
+        listed = await self.kubectl("get", "nodes", "--output", NODES)
+        nodes = {name: effects for name, *effects in map(str.split, listed.splitlines())}
+        ready = {name for name, effects in nodes.items() if not {"NoSchedule", "NoExecute"} & {*effects}}
+        emulators = await self._nodes("firestore", "pubsub")
+        for node in sorted(await self._nodes("purchase") - emulators):
+            if ready - {node}:
+                return node
+        if len(ready) < 2:
+            raise NotPossibleError("no second node is ready: pods would wait until the first one is back")
+        raise NotPossibleError("purchase runs beside an emulator, which would lose every order with its node")
+
+    async def _nodes(self, *names: str) -> set[str]:
+        """Return the nodes that have pods of these names."""
+        selector = ("--selector", f"app.kubernetes.io/name in ({','.join(names)})")
+        return {*(await self.kubectl("get", "pods", *selector, "--output", NODES_OF_PODS)).split()}
 
     async def empty_broker(self) -> None:
         await self.kubectl("delete", "pod", "--selector", "app.kubernetes.io/name=pubsub")

@@ -6,13 +6,16 @@ import sys
 from itertools import chain
 from pathlib import Path
 
+from tests.chaos.on_cluster import NODES, NODES_OF_PODS
 from tests.support.local_suite import ready_suite
 
 ROOT = Path(__file__).parents[2]
 KUBECTL = """#!/bin/sh
-echo "$*" >>"$CALLS"
+printf '%s\\n' "$*" >>"$CALLS"
 case "$*" in
-*jsonpath*) echo node-1 ;;
+*"get nodes"*) printf '%s\\n' "master NoSchedule" "node-1" "node-2" ;;
+*firestore*) echo node-2 ;;
+*jsonpath*) echo node-1 node-2 ;;
 *"--output name"*) echo pod/victim ;;
 *"$FAILS"*) exit 1 ;;
 esac
@@ -69,7 +72,9 @@ def calls_of_kubectl() -> list[str]:
     ]
     return [
         *chain.from_iterable(killed),
-        f"{get}=purchase --output jsonpath={{.items[0].spec.nodeName}}",
+        f"--namespace saga get nodes --output {NODES}",
+        f"{get} in (firestore,pubsub) --output {NODES_OF_PODS}",
+        f"{get} in (purchase) --output {NODES_OF_PODS}",
         "--namespace saga drain node-1 --ignore-daemonsets --delete-emptydir-data --timeout=600s",
         "--namespace saga uncordon node-1",
         f"--namespace saga rollout restart {DEPLOYMENTS}",
