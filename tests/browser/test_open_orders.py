@@ -2,6 +2,8 @@
 
 import json
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 from playwright.sync_api import expect
@@ -73,6 +75,7 @@ def test_reload_continues_with_the_same_order(visit):
 
 def test_checkout_without_purchase_shows_the_error_and_keeps_the_cart(visit):
     visitor = visit()
+    visitor.expected_errors = {404}  # The page reads the cart, which was never opened, before it tries again.
     visitor.add("blue")
     with visitor.stopped("purchase"):
         visitor.button("Check out").click()
@@ -107,6 +110,72 @@ def test_checkout_is_retried_with_the_same_key_if_its_response_is_lost(visit):
     assert len(keys) == 2
     assert len({*keys}) == 1
     assert {*orderids} == {visitor.orderid}
+
+
+@contextmanager
+def lost_checkouts(visitor, *, forwarded: bool = True) -> Iterator[list[str]]:
+    """Lose the responses of checkouts, or the requests unless `forwarded`; the orderids they had."""
+    visitor.expects_network_errors = True
+    orderids: list[str] = []
+
+    def lose(route) -> None:
+        if forwarded:
+            orderids.append(route.fetch().json()["orderid"])
+        route.abort()
+
+    visitor.page.route("**/*:checkout", lose)
+    yield orderids
+    expect(visitor.page.get_by_role("alert")).to_contain_text("try again")
+    visitor.page.unroute("**/*:checkout")
+
+
+@pytest.mark.parametrize("reloads", [False, True])
+def test_cart_whose_checkout_had_no_response_is_ordered_once(visit, reloads):
+    visitor = visit()
+    visitor.add("blue", 3)
+    with lost_checkouts(visitor) as orderids:
+        visitor.button("Check out").click()
+    if reloads:
+        visitor.page.reload()
+
+    visitor.check_out()
+
+    visitor.expect_settled("approved")
+    assert {*orderids} == {visitor.orderid}
+    expect(visitor.page.locator("#cart")).to_have_text("The cart is empty")
+    visitor.add("blue", 3)
+    visitor.check_out()
+    assert visitor.orderid not in orderids
+
+
+def test_items_added_after_a_checkout_without_response_stay_in_the_cart(visit):
+    visitor = visit()
+    visitor.add("blue", 3)
+    with lost_checkouts(visitor) as orderids:
+        visitor.button("Check out").click()
+    visitor.add("blue")
+
+    visitor.check_out()
+
+    expect(visitor.page.locator("#order-contents")).to_have_text("3 blue")
+    assert {*orderids} == {visitor.orderid}
+    expect(visitor.page.locator("#cart")).to_have_text("1 item, 1.00")
+    visitor.check_out()
+    expect(visitor.page.locator("#order-contents")).to_have_text("1 blue")
+    assert visitor.orderid not in orderids
+
+
+def test_cart_that_was_not_checked_out_can_still_be_changed(visit):
+    visitor = visit()
+    visitor.add("blue", 3)
+    with lost_checkouts(visitor, forwarded=False):
+        visitor.button("Check out").click()
+    visitor.add("blue")
+
+    visitor.check_out()
+
+    expect(visitor.page.locator("#order-contents")).to_have_text("4 blue")
+    expect(visitor.page.locator("#cart")).to_have_text("The cart is empty")
 
 
 def test_cart_survives_a_reload(visit):

@@ -33,9 +33,9 @@ export class Api {
     return this.#retry("GET", path, undefined, {}, signal);
   }
 
-  /** Send a change; the idempotency key has retries applied once. */
-  change(method, path, body) {
-    return this.#retry(method, path, body, { "Idempotency-Key": newKey() });
+  /** Send a change; the idempotency key has retries applied once, those of later calls with the same `key`, too. */
+  change(method, path, body, key = newKey()) {
+    return this.#retry(method, path, body, { "Idempotency-Key": key });
   }
 
   /** Read by POST, as in the /purchase/api style of routes. */

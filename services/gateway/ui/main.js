@@ -23,7 +23,7 @@ const inventory = new InventoryPanel(api, catalogue);
 const order = new Order(api, timeline, inventory, (orderid, changes) => recentOrders.save(orderid, changes));
 let services;
 
-new Shop(catalogue, (quantities) => placeOrder({ quantities }));
+new Shop(catalogue, (quantities) => placeOrder({ name: "cart", quantities }));
 new Scenarios(catalogue, () => Boolean(services?.isAvailable), placeOrder);
 addEventListener("hashchange", showOrder);
 addEventListener("unhandledrejection", showProblem);
@@ -43,16 +43,20 @@ async function start() {
   await recentOrders.refresh();
 }
 
-/** Check out and show the order; before that `stop` a service; `cancel` the order and start the service again. */
-async function placeOrder({ quantities, cancel, stop }) {
+/**
+ * Check out and show the order; return its items. Before that `stop` a service; `cancel` the order and start the service
+ * again.
+ */
+async function placeOrder({ name, quantities, cancel, stop }) {
   setText(byId("problem"), "");
   if (stop) await services.control(stop, "stop");
   try {
-    const { orderid, cart_items: items, status } = await checkOut(api, quantities);
+    const { orderid, cart_items: items, status } = await checkOut(api, name, quantities);
     recentOrders.save(orderid, { items, status });
     location.hash = orderid;
     byId("order").focus();
     if (cancel) await order.cancelReserved(orderid);
+    return items;
   } finally {
     if (cancel) await services.control(stop, "start");
   }

@@ -22,15 +22,39 @@ export function parcel(itemid) {
   return svgElement("svg", attributes, ...faces);
 }
 
-/** Fill a cart with these quantities by itemid and check it out; return the order. Rejects with the first Problem. */
-export async function checkOut(api, quantities) {
-  const cart = `/v1/carts/page-${newKey()}`;
-  await api.change("PUT", cart);
-  for (const [itemid, count] of Object.entries(quantities)) {
-    await api.change("PUT", `${cart}/items/${encodeURIComponent(itemid)}`, { count });
+/**
+ * Fill a cart with these quantities by itemid and check it out; return the order. Rejects with the first Problem: the
+ * checkout may then have been executed, so the next call of this `name` continues it, unless other quantities are to be
+ * ordered and those of the first call were not.
+ */
+export async function checkOut(api, name, quantities) {
+  let begun = storage.checkout(name);
+  if (!begun || !(await canContinue(api, begun, quantities))) begun = { cartid: `page-${newKey()}`, quantities };
+  storage.saveCheckout(name, begun);
+  const items = Object.entries(begun.quantities);
+  const steps = [
+    ["PUT", ""],
+    ...items.map(([itemid, count]) => ["PUT", `/items/${encodeURIComponent(itemid)}`, { count }]),
+    ["POST", ":close"],
+    ["POST", ":checkout"],
+  ];
+  let order;
+  for (const [step, [method, path, body]] of steps.entries()) {
+    order = await api.change(method, `/v1/carts/${begun.cartid}${path}`, body, `step-${step}`);
   }
-  await api.change("POST", `${cart}:close`);
-  return api.change("POST", `${cart}:checkout`);
+  storage.saveCheckout(name, undefined);
+  return order;
+}
+
+/** Whether the cart of a checkout that was begun became an order, or is to be ordered as it is. */
+async function canContinue(api, begun, quantities) {
+  try {
+    const { orderid } = await api.get(`/v1/carts/${begun.cartid}`);
+    return Boolean(orderid) || JSON.stringify(begun.quantities) === JSON.stringify(quantities);
+  } catch (error) {
+    if (error.status !== 404) throw error;
+    return false; // It was never opened, or by a user who has left.
+  }
 }
 
 export class Shop {
@@ -38,7 +62,7 @@ export class Shop {
   #rows = new Map();
   #isBusy = false;
 
-  /** `onCheckOut` is called with the quantities by itemid; the cart is emptied once it resolves. */
+  /** `onCheckOut` is called with the quantities by itemid; the items that it resolves to leave the cart. */
   constructor(catalogue, onCheckOut) {
     this.catalogue = catalogue;
     catalogue.onChange((items) => this.#show(items));
@@ -110,8 +134,7 @@ export class Shop {
     this.#isBusy = true;
     this.#showCart();
     try {
-      await onCheckOut(this.#quantities);
-      for (const itemid of Object.keys(this.#quantities)) this.#add(itemid, -MAX_QUANTITY);
+      for (const { itemid, count } of await onCheckOut(this.#quantities)) this.#add(itemid, -count);
     } finally {
       this.#isBusy = false;
       this.#showCart();

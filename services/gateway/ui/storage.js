@@ -1,7 +1,8 @@
-// Browser storage: the recent orders, the cart, and the token until the tab is closed.
+// Browser storage: the recent orders; until the tab is closed the cart, checkouts without an answer, and the token.
 
 const ORDERS = "saga.orders";
 const CART = "saga.cart";
+const CHECKOUTS = "saga.checkouts";
 const TOKEN = "saga.token";
 const MAX_ORDERS = 12;
 
@@ -25,6 +26,7 @@ export const removeOrder = (orderid) =>
 export function clear() {
   save(localStorage, ORDERS, []);
   saveCart({});
+  save(sessionStorage, CHECKOUTS, {});
   saveToken(null);
 }
 
@@ -32,6 +34,13 @@ export function clear() {
 export const cart = () => load(sessionStorage, CART, {});
 
 export const saveCart = (quantities) => save(sessionStorage, CART, quantities);
+
+/** A checkout that has no answer yet, as `{cartid, quantities}`, or undefined. */
+export const checkout = (name) => load(sessionStorage, CHECKOUTS, {})[name];
+
+/** Save a checkout, or undefined once it is answered. */
+export const saveCheckout = (name, begun) =>
+  save(sessionStorage, CHECKOUTS, { ...load(sessionStorage, CHECKOUTS, {}), [name]: begun });
 
 export const token = () => load(sessionStorage, TOKEN, null);
 
