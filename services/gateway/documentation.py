@@ -33,7 +33,8 @@ def problems(*statuses: int) -> Responses:
 
 COMMON_PROBLEMS = problems(400, 401, 403, 408, 413, 429, 503, 504)
 """The failures of every route that calls a service."""
-CHANGE_PROBLEMS = problems(409, 422)
+CHANGE_PROBLEMS = problems(400, 409, 422)
+CHANGE_PROBLEMS[400]["description"] += "; also with If-Match or If-None-Match, which changes do not support"
 """The further failures of a route under /v1 that changes something."""
 
 

@@ -13,6 +13,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from contract.messages import to_json
+from services.gateway.errors import Problem
+
+_PRECONDITIONS = frozenset({"if-match", "if-none-match"})
+"""Headers with which a client guards against overwriting a change it has not seen (RFC 9110, section 13.1): a
+server that cannot evaluate them must not apply the request."""
 
 
 class JsonBody(BaseModel):
@@ -81,6 +86,20 @@ class ResourceRoute(JsonRoute):
     """A route under /v1, where no body is the same as an empty object."""
 
     default_body = b"{}"
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handle = super().get_route_handler()
+
+        async def reject_preconditions(request: Request) -> Response:
+            if request.method != "GET" and not _PRECONDITIONS.isdisjoint(request.headers.keys()):
+                raise Problem(
+                    400,
+                    "preconditions-unsupported",
+                    "If-Match and If-None-Match are not supported for changes: nothing was changed.",
+                )
+            return await handle(request)
+
+        return reject_preconditions
 
 
 class _JsonRequest(Request):

@@ -47,6 +47,7 @@ VALUES = ("1", "null", '["x"]', '""', '"a b"', '"a/b"', '"a\\n"', '"\\u00e4"', f
 COUNTS = ('"3"', "3.0", "3.5", "true", "null", "NaN", "0", "-1", "1000001", "9" * 4_000)
 PAGES = ("page_size=0", "page_size=101", "page_size=x", "page_token=%C3%A4", f"page_token={'a' * 129}")
 WAITS = ("-1", "61", "x", "nan", "inf", "")
+PRECONDITIONS = ("If-Match", "If-None-Match")
 KEYS = ("", '""', '"a', "a b", "x" * 129, "a:b")
 
 
@@ -108,6 +109,7 @@ def resources() -> list[tuple[str, str, Any, Any]]:
                     body,
                     [("Idempotency-Key", "a"), ("Idempotency-Key", "b")],
                 ),
+                *(("a precondition", template.format("x"), body, {name: '"x"'}) for name in PRECONDITIONS),
                 ("too large", template.format("x"), "x" * 65_537, ()),
                 ("no JSON", template.format("x"), "{", ()),
                 ("an unknown field", template.format("x"), {**(body or {}), "color": "red"}, ()),

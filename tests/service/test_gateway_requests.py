@@ -200,3 +200,26 @@ async def test_requests_over_the_concurrency_limit_are_rejected_except_probes():
     assert_problem(rejected, 503, "overloaded")
     assert rejected.headers["retry-after"] == "1"
     assert {each.status_code for each in (*probes, finished, after)} == {200}
+
+
+@pytest.mark.parametrize("header", ["If-Match", "If-None-Match"])
+async def test_changes_with_a_precondition_are_rejected_and_not_made(header):
+    async with suite() as (client, purchase):
+        paths = (await client.get("/openapi.json")).json()["paths"]
+        changes = [
+            (method, path.format(cartid="c", orderid="o", itemid="i"))
+            for path, methods in paths.items()
+            for method in methods
+            if path.startswith("/v1/") and method != "get"
+        ]
+        answers = [
+            await client.request(
+                method, path, json={"count": 1} if path.endswith("/i") else {}, headers={header: '"seen"'}
+            )
+            for method, path in changes
+        ]
+
+    assert len(changes) == 7
+    for answer in answers:
+        assert_problem(answer, 400, "preconditions-unsupported")
+    assert purchase.asked == []
