@@ -6,6 +6,7 @@ the connection that has been idle longest is closed for a new one, as in nginx.
 
 import asyncio
 import sys
+from itertools import chain
 from typing import Any
 
 import h11
@@ -40,11 +41,14 @@ class Connections:
         self._logged_at = -LOG_INTERVAL_SECONDS
 
     def add(self, connection: "GatewayProtocol") -> None:
-        """Add an idle connection; beyond the limit disconnect another idle one, or this if none is."""
+        """Add an idle connection; beyond the limit disconnect another idle one, else one whose client has yet
+        to read the rest before it is closed, else this.
+        """
         self._open.add(connection)
         if len(self._open) > self._limit:
             self._log()
-            victim = next(iter(self._idle), connection)
+            closing = (each for each in self._open if each.transport.is_closing())
+            victim = next(chain(self._idle, closing), connection)
             self.discard(victim)
             victim.transport.abort()
 

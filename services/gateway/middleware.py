@@ -1,5 +1,6 @@
 """The middleware that every request passes through, as plain ASGI, and its order."""
 
+import asyncio
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -76,6 +77,7 @@ def install(app: FastAPI, config: MiddlewareConfig, is_draining: Callable[[], bo
             exempt=PROBES,
         )
     app.add_middleware(ConcurrencyLimitMiddleware, limit=limits.concurrent_requests)
+    app.add_middleware(SendTimeoutMiddleware, seconds=limits.send_seconds)
     app.add_middleware(DisconnectMiddleware)
     app.add_middleware(BodyMiddleware, max_bytes=MAX_BODY_BYTES)
     app.add_middleware(TimeoutMiddleware, seconds=limits.request_seconds)
@@ -170,6 +172,26 @@ class ConcurrencyLimitMiddleware:
             await self.app(scope, receive, send)
         finally:
             release()
+
+
+@dataclass(slots=True)
+class SendTimeoutMiddleware:
+    """Disconnects a client that does not read its answer, which would else keep its slot without limit."""
+
+    app: ASGIApp
+    seconds: float
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_in_time(message: Message) -> None:
+            try:
+                async with asyncio.timeout(self.seconds):
+                    await send(message)
+            except TimeoutError:
+                log.info("slow client disconnected", path=scope["path"])
+                # The server closes the connection of an unfinished answer.
+                raise ClientDisconnect from None
+
+        await self.app(scope, receive, send_in_time)
 
 
 @dataclass(slots=True)

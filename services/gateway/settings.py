@@ -81,6 +81,8 @@ class RequestLimits:
     """Maximum rate of all clients together; 0: unlimited."""
     trusted_proxies: Annotated[int, variable("TRUSTED_PROXIES", "proxies", low=0, high=10)] = 0
     """Number of trusted proxies that append to X-Forwarded-For; 0: the header is ignored."""
+    send_seconds: float = 10
+    """Timeout for sending to a client that does not read."""
 
 
 @dataclass(frozen=True, slots=True, config=CONFIG)
@@ -95,8 +97,6 @@ class StreamLimits:
     """Maximum duration of an event stream; clients reconnect."""
     heartbeat_seconds: float = 10
     """Interval of the comments that keep an idle connection open."""
-    send_seconds: float = 10
-    """Timeout for sending to a client that does not read."""
 
 
 @dataclass(frozen=True, slots=True, config=CONFIG)

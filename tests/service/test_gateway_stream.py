@@ -195,7 +195,11 @@ async def test_followers_do_not_count_as_concurrent_requests():
 
 
 async def test_client_that_does_not_read_is_disconnected():
-    async with gateway(StreamLimits(heartbeat_seconds=0.02, send_seconds=0.1)) as (_, feeds, app):
+    async with gateway(StreamLimits(heartbeat_seconds=0.02), RequestLimits(send_seconds=0.1)) as (
+        _,
+        feeds,
+        app,
+    ):
         answer = await followed(app)
 
         answer.reads.clear()
@@ -203,6 +207,19 @@ async def test_client_that_does_not_read_is_disconnected():
         async with asyncio.timeout(5):
             await answer.task
         assert not feeds._feeds
+
+
+@pytest.mark.parametrize("path", ["/docs/swagger-ui-bundle.js", "/v1/items"])
+async def test_answer_that_is_not_read_does_not_keep_its_slot(path):
+    limits = RequestLimits(concurrent_requests=1, send_seconds=0.1)
+    async with gateway(limits=limits) as (client, _, app):
+        answer = await get(app, path)
+        answer.reads.clear()
+
+        async with asyncio.timeout(5):
+            await answer.task
+
+        assert (await client.get("/v1/items")).status_code == 200
 
 
 async def test_feed_ends_when_its_client_disconnects():

@@ -4,6 +4,7 @@ import weakref
 
 import pytest
 
+from services.gateway.connections import Connections
 from services.gateway.errors import Problem
 from services.gateway.order_feed.slots import FollowerSlots
 from services.gateway.rate_limits import BURST_SECONDS, TokenBucket, client_address
@@ -151,3 +152,38 @@ def test_client_is_forgotten_with_its_last_follower():
     assert while_following == "a"
     del while_following
     assert known() is None
+
+
+class Connection:
+    """A connection, and its transport."""
+
+    is_open = True
+    reads = True
+
+    def __init__(self, connections: Connections) -> None:
+        self.transport = self
+        connections.add(self)
+        connections.set_idle(self, False)
+
+    def is_closing(self) -> bool:
+        return not self.reads
+
+    def abort(self) -> None:
+        self.is_open = False
+
+
+async def test_connection_that_cannot_be_closed_because_its_client_does_not_read_makes_room():
+    connections = Connections(3)
+    served, stuck, other = (Connection(connections) for _ in range(3))
+    stuck.reads = False
+
+    fresh = Connection(connections)
+    further = Connection(connections)
+
+    assert [each.is_open for each in (served, stuck, other, fresh, further)] == [
+        True,
+        False,
+        True,
+        True,
+        False,
+    ]

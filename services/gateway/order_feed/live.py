@@ -13,10 +13,9 @@ from contextlib import aclosing, suppress
 from dataclasses import asdict
 from typing import Any
 
-import structlog
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
 from contract.order_history import OrderEvent
 from contract.tickets import TERMINAL
@@ -31,8 +30,6 @@ from services.gateway.order_feed.feed import OrderFeed, OrderFeeds
 from services.gateway.order_feed.slots import FollowerSlots
 from services.gateway.rate_limits import CLIENT
 from services.gateway.settings import StreamLimits
-
-log = structlog.get_logger()
 
 MEDIA_TYPE = "text/event-stream"
 RECONNECT_MILLISECONDS = 1_000
@@ -95,7 +92,7 @@ class LiveOrders:
             return Response(status_code=204)
         release = self._acquire_slot(request)
         content = self._events(self._feeds, orderid, auth.current(), seen)
-        return _EventStream(content, self._limits.send_seconds, release)
+        return _EventStream(content, release)
 
     async def _authorize(self, orderid: str) -> OrderTicket:
         answer = await self._clients.purchase.GetOrderTicket(GetOrderTicketRequest(orderid=orderid))
@@ -133,16 +130,13 @@ def _unseen(feed: OrderFeed, seen: list[str]) -> list[OrderEvent]:
 
 
 class _EventStream(StreamingResponse):
-    """Sends events as they come, and disconnects a client that does not read them."""
+    """Sends events as they come."""
 
-    def __init__(
-        self, content: AsyncGenerator[str, None], send_seconds: float, on_close: Callable[[], None]
-    ) -> None:
+    def __init__(self, content: AsyncGenerator[str, None], on_close: Callable[[], None]) -> None:
         # nginx buffers events unless told not to.
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
         super().__init__(content, media_type=MEDIA_TYPE, headers=headers)
         self._content = content
-        self._send_seconds = send_seconds
         self._on_close = on_close
 
     async def stream_response(self, send: Send) -> None:
@@ -150,14 +144,7 @@ class _EventStream(StreamingResponse):
             await super().stream_response(send)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def send_in_time(message: Message) -> None:
-            async with asyncio.timeout(self._send_seconds):
-                await send(message)
-
         try:
-            await super().__call__(scope, receive, send_in_time)
-        except TimeoutError:
-            # The server closes the connection of an unfinished response.
-            log.info("slow client disconnected", path=scope["path"])
+            await super().__call__(scope, receive, send)
         finally:
             self._on_close()
