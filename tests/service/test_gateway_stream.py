@@ -9,6 +9,7 @@ from typing import Any
 import grpc
 import pytest
 
+from contract.tickets import TicketMessage
 from rpc import purchase_pb2, stock_pb2
 from sagakit.runtime import Runtime
 from services.gateway.app import Lifecycle, create_app
@@ -220,6 +221,41 @@ async def test_answer_that_is_not_read_does_not_keep_its_slot(path):
             await answer.task
 
         assert (await client.get("/v1/items")).status_code == 200
+
+
+@pytest.mark.parametrize("status", ["points2-granted", f"points2-{'x' * 56}", "points2-a_B.c"])
+async def test_added_event_is_not_repeated_after_a_reconnect(status):
+    async with gateway() as (_, feeds, app):
+        first = await followed(app)
+        feeds.receive("points2", TicketMessage("o-1", status, ()), noon(1), False)
+        await eventually(lambda: b"points2" in first.body)
+        last_id = first.body.rpartition(b"id: ")[2].partition(b"\n")[0]
+
+        second = await get(app, EVENTS, [(b"last-event-id", last_id)])
+        await eventually(lambda: b"retry" in second.body)
+        feeds.receive("stock", TicketMessage("o-1", "reserved", ()), noon(2), False)
+        await eventually(lambda: b"reserved" in second.body)
+
+        for answer in (first, second):
+            answer.gone.set()
+            await answer.task
+    data = second.body.partition(b"data: ")[2]
+    assert second.body.count(b"data: ") == 1
+    assert b'"service":"stock"' in data
+
+
+@pytest.mark.parametrize("status", ["points2-a\nid: x", "points2-a,b", "points2-ä", "points2-a b"])
+async def test_status_that_no_id_can_hold_is_not_sent(status):
+    async with gateway() as (_, feeds, app):
+        answer = await followed(app)
+
+        feeds.receive("points2", TicketMessage("o-1", status, ()), noon(1), False)
+        feeds.receive("stock", TicketMessage("o-1", "reserved", ()), noon(2), False)
+        await eventually(lambda: b"reserved" in answer.body)
+
+        answer.gone.set()
+        await answer.task
+    assert b"points2" not in answer.body
 
 
 async def test_feed_ends_when_its_client_disconnects():

@@ -18,9 +18,10 @@ from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from contract.order_history import OrderEvent
-from contract.tickets import TERMINAL
+from contract.tickets import MAX_STATUS_LENGTH, TERMINAL
 from rpc.purchase_pb2 import GetOrderTicketRequest, OrderTicket
 from sagakit import deadline
+from sagakit.topology import NAME_MAX_LENGTH
 from services.gateway import auth
 from services.gateway.auth import Credentials
 from services.gateway.clients import Clients
@@ -37,7 +38,8 @@ HEARTBEAT = ": still here\n\n"
 """A comment that keeps proxies from closing an idle connection, and detects clients that are gone."""
 END = "end"
 MAX_SEEN = 50
-_KEY = re.compile(r"[a-z-]{1,40}\.[a-z-]{1,40}|" + END)
+_KEY = re.compile(rf"[a-z0-9-]{{1,{NAME_MAX_LENGTH}}}\.[!-+\--~]{{1,{MAX_STATUS_LENGTH}}}|{END}")
+"""A key that a list of keys in a header can have: no status with a comma, a space or a line break has one."""
 
 
 def sse(name: str, id_: str, data: Mapping[str, Any]) -> str:
@@ -87,7 +89,7 @@ class LiveOrders:
         if self._feeds is None:
             raise Problem(501, "streams-unavailable", "This gateway is not connected to a message broker.")
         await self._authorize(orderid)
-        seen = [key for key in last_event_id.split(",")[:MAX_SEEN] if _KEY.fullmatch(key)]
+        seen = _keys(last_event_id)
         if END in seen:
             return Response(status_code=204)
         release = self._acquire_slot(request)
@@ -125,8 +127,12 @@ class LiveOrders:
                     yield HEARTBEAT
 
 
+def _keys(last_event_id: str) -> list[str]:
+    return [key for key in last_event_id.split(",")[:MAX_SEEN] if _KEY.fullmatch(key)]
+
+
 def _unseen(feed: OrderFeed, seen: list[str]) -> list[OrderEvent]:
-    return [event for event in feed.events if event.key not in seen]
+    return [event for event in feed.events if event.key not in seen and _KEY.fullmatch(event.key)]
 
 
 class _EventStream(StreamingResponse):
