@@ -4,8 +4,13 @@ import json
 import os
 
 import pytest
+from click.testing import CliRunner
 
+from sagactl.project import PROJECT
+from sagakit.backends.embedded.bus import wake_folder
+from sagakit.ctl.cli.clean import clean
 from sagakit.ctl.errors import CommandError
+from sagakit.ctl.local import dev_tokens
 from sagakit.ctl.local.runfile import Suite, locked, read_suite, remove_suite, reset, write_suite
 
 
@@ -94,3 +99,47 @@ def test_unreadable_file_names_no_suite(tmp_path, content):
     (tmp_path / "suite.json").write_text(content)
 
     assert read_suite(tmp_path) is None
+
+
+def run_clean(run_dir):
+    return CliRunner().invoke(clean, ["--run-dir", str(run_dir)])
+
+
+def test_clean_removes_all_that_a_suite_writes(tmp_path):
+    run_dir = tmp_path / "run"
+    with locked(run_dir):
+        write_suite(run_dir, suite(os.getpid()))
+        reset(run_dir, run_dir / "logs")
+        write_suite(run_dir, suite(os.getpid()))
+        dev_tokens.environ(run_dir, PROJECT.application)
+        for suffix in ("", "-wal", "-shm"):
+            (run_dir / f"embedded.sqlite3{suffix}").touch()
+        wake_folder(run_dir / "embedded.sqlite3").mkdir()
+
+    assert run_clean(run_dir).exit_code == 0
+    assert not run_dir.exists()
+    assert run_clean(run_dir).exit_code == 0, "there is nothing left to remove"
+
+
+def test_clean_leaves_a_directory_with_other_files_as_it_is(tmp_path):
+    precious = tmp_path / "precious"
+    (precious / "logs").mkdir(parents=True)
+    (precious / "thesis.txt").touch()
+    precious.chmod(0o755)
+
+    refused = run_clean(precious)
+
+    assert refused.exit_code == 1
+    assert f"{precious} is not removed: thesis.txt in it does not belong to a suite" in refused.stderr
+    assert sorted(path.name for path in precious.iterdir()) == ["logs", "thesis.txt"]
+    assert precious.stat().st_mode & 0o777 == 0o755
+
+
+def test_clean_reports_what_it_cannot_remove(tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "link").symlink_to("run")
+
+    refused = run_clean(tmp_path / "link")
+
+    assert refused.exit_code == 1
+    assert refused.stderr.startswith("Error: cannot remove ")

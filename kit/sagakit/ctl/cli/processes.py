@@ -13,6 +13,7 @@ from sagakit.ctl.cli import options
 from sagakit.ctl.errors import CommandError
 from sagakit.ctl.local.control_client import request
 from sagakit.ctl.local.logs import last_lines, printable
+from sagakit.ctl.local.runfile import LOGS
 from sagakit.ctl.text import echo, highlighter
 from sagakit.errors import SagaError
 
@@ -59,7 +60,7 @@ def restart(program: str, run_dir: Path) -> None:
 @options.run_dir
 def logs(program: str, lines: int, follow: bool, run_dir: Path) -> None:
     """Print the end of a process's log."""
-    log = run_dir / "logs" / f"{program}.log"
+    log = run_dir / LOGS / f"{program}.log"
     if not log.exists():
         known = ", ".join(sorted(each.stem for each in log.parent.glob("*.log"))) or "none"
         raise CommandError(f"no log of {program}; logs: {known}")

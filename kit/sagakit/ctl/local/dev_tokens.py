@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from sagakit.application import Application
 from sagakit.ctl.errors import CommandError
-from sagakit.ctl.local.runfile import make_private, open_private
+from sagakit.ctl.local.runfile import JWKS, KEY, make_private, open_private
 
 ISSUER = "https://saga.localhost"
 """Names under .localhost are reserved for the local machine (RFC 6761)."""
@@ -19,19 +19,19 @@ AUDIENCE = "saga-suite"
 TOOL_TOKEN_SECONDS = 300
 ALGORITHM = "ES256"
 
-_KEY, _JWKS, _KID = "development-key.pem", "development-jwks.json", "development"
+_KID = "development"
 
 
 def environ(run_dir: Path, application: Application) -> dict[str, str]:
     """Return the variables of a suite that trusts the development key, which is created if missing."""
     public = jwt.algorithms.ECAlgorithm.to_jwk(_key(run_dir).public_key(), as_dict=True)
-    with open_private(run_dir / _JWKS, "w") as file:
+    with open_private(run_dir / JWKS, "w") as file:
         json.dump({"keys": [{**public, "kid": _KID, "use": "sig"}]}, file)
     return {
         "AUTH_ISSUER": ISSUER,
         "AUTH_AUDIENCE": AUDIENCE,
         "AUTH_OPERATOR_SCOPE": application.operator_scope,
-        "AUTH_KEYS_FILE": str(run_dir / _JWKS),
+        "AUTH_KEYS_FILE": str(run_dir / JWKS),
     }
 
 
@@ -46,13 +46,13 @@ def mint(run_dir: Path, sub: str, *, scope: str = "", seconds: float) -> str:
 def tool_token(run_dir: Path, application: Application) -> str:
     """Return the token for sagactl's own calls: SAGA_TOKEN, else one of the development key, else ""."""
     given = os.environ.get("SAGA_TOKEN", "").strip()
-    if given or not (run_dir / _KEY).exists():
+    if given or not (run_dir / KEY).exists():
         return given
     return mint(run_dir, "sagactl", scope=application.operator_scope, seconds=TOOL_TOKEN_SECONDS)
 
 
 def _key(run_dir: Path) -> ec.EllipticCurvePrivateKey:
-    file = run_dir / _KEY
+    file = run_dir / KEY
     try:
         if not file.exists():
             _write_key(run_dir, ec.generate_private_key(ec.SECP256R1()))
@@ -71,5 +71,5 @@ def _write_key(run_dir: Path, key: ec.EllipticCurvePrivateKey) -> None:
     pem = key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
-    with open_private(run_dir / _KEY, "x") as file:
+    with open_private(run_dir / KEY, "x") as file:
         file.write(pem.decode())

@@ -11,6 +11,7 @@ from sagakit.ctl.errors import CommandError
 from sagakit.ctl.local import programs
 from sagakit.ctl.local.emulators import FIRESTORE, PUBSUB, Emulator, why_unavailable
 from sagakit.ctl.local.ports import LOOPBACK, check_free, free_ports
+from sagakit.ctl.local.runfile import DATABASE, LOGS
 from sagakit.ctl.project import Addresses, Project
 
 PROJECT = "saga-local"
@@ -72,7 +73,7 @@ class Plan:
 
     @property
     def logs(self) -> Path:
-        return self.run_dir / "logs"
+        return self.run_dir / LOGS
 
 
 def make_plan(project: Project, options: Options, environ: Mapping[str, str]) -> Plan:
@@ -144,7 +145,7 @@ def _backend_environ(
 ) -> dict[str, str]:
     project = {"GOOGLE_CLOUD_PROJECT": environ.get("GOOGLE_CLOUD_PROJECT") or PROJECT}
     if choice.backend == EMBEDDED:
-        return {**project, "BACKEND": "embedded", "EMBEDDED_FILE": str(run_dir / "embedded.sqlite3")}
+        return {**project, "BACKEND": "embedded", "EMBEDDED_FILE": str(run_dir / DATABASE)}
     hosts = choice.hosts or {
         DATASTORE_HOST: f"{LOOPBACK}:{started[FIRESTORE]}",
         PUBSUB_HOST: f"{LOOPBACK}:{started[PUBSUB]}",

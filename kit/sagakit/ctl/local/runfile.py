@@ -1,4 +1,4 @@
-"""The run directory of a local suite: its lock, and the file that tells other commands where it runs."""
+"""The run directory of a local suite: its files, its lock, and the file that tells commands where it runs."""
 
 import fcntl
 import json
@@ -17,8 +17,14 @@ from sagakit.errors import Poison
 
 RUN_DIR = Path(".run")
 
+LOGS, DATABASE = "logs", "embedded.sqlite3"
+KEY, JWKS = "development-key.pem", "development-jwks.json"
 _LOCK = "lock"
 _SUITE = "suite.json"
+_NEW_SUITE = f"{_SUITE}.new"
+_DATABASES = (DATABASE, *(f"{DATABASE}-{suffix}" for suffix in ("wal", "shm", "journal")), "embedded.wake")
+_WRITTEN = {LOGS, KEY, JWKS, _LOCK, _SUITE, _NEW_SUITE, *_DATABASES}
+"""All that a suite writes into its directory: `remove` removes no directory with anything else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,9 +103,27 @@ def reset(run_dir: Path, logs: Path) -> None:
         raise _cannot_write(run_dir, error) from error
 
 
+def remove(run_dir: Path) -> None:
+    """Remove the directory of a suite that has ended, if it exists.
+
+    Raises CommandError if a suite runs in it, or it has anything that no suite writes (nothing is changed
+    then), or it cannot be removed.
+    """
+    if not run_dir.exists():
+        return
+    try:
+        others = sorted({each.name for each in run_dir.iterdir()} - _WRITTEN)
+        if others:
+            raise CommandError(f"{run_dir} is not removed: {others[0]} in it does not belong to a suite")
+        with locked(run_dir):
+            shutil.rmtree(run_dir)
+    except OSError as error:
+        raise CommandError(f"cannot remove {error.filename or run_dir}: {error.strerror or error}") from error
+
+
 def write_suite(run_dir: Path, suite: Suite) -> None:
     """Make the suite known to `read_suite`."""
-    unfinished = run_dir / f"{_SUITE}.new"
+    unfinished = run_dir / _NEW_SUITE
     unfinished.write_text(json.dumps(asdict(suite), indent=2) + "\n")
     unfinished.replace(run_dir / _SUITE)
 
