@@ -1,6 +1,7 @@
 """Transactions: one lookup, one pure decision, one commit, and all of it again after a conflict."""
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Generic, TypeVar
 
@@ -101,6 +102,16 @@ class _Unanswered:
     """How many are followed by another attempt."""
     commits: int = 0
 
+    @contextmanager
+    def remembered(self) -> Iterator[None]:
+        """Turn an error that means that nothing was committed into OutcomeUnknown, if there were any."""
+        try:
+            yield
+        except (Contention, Unavailable) as error:
+            if not self.commits or isinstance(error, OutcomeUnknown):
+                raise
+            raise OutcomeUnknown(f"a commit was not answered, and then: {error}") from error
+
 
 class Store:
     """A service's own entities, committed together with the events that announce their changes."""
@@ -162,13 +173,8 @@ class Store:
         then: the commit without an answer may have been applied all the same.
         """
         unanswered = _Unanswered(MAX_UNKNOWN_OUTCOMES if retry_unknown else 0)
-        with self._observer.transaction() as report:
-            try:
-                changes = await self._rounds(keys, decide, read_only, unanswered)
-            except (Contention, Unavailable) as error:
-                if not unanswered.commits or isinstance(error, OutcomeUnknown):
-                    raise
-                raise OutcomeUnknown(f"a commit was not answered, and then: {error}") from error
+        with self._observer.transaction() as report, unanswered.remembered():
+            changes = await self._rounds(keys, decide, read_only, unanswered)
             report(not changes.unchanged)
             return changes
 

@@ -13,8 +13,11 @@ if TYPE_CHECKING:
     from sagakit.bus import Delivery
 
 TAKEN_OVER = "an event is published by another process than the one that committed it"
+"""A row of the outbox was left behind, and a sweeper claimed it."""
 HALF_FAILED = "of the transactions of a failed commit some succeed and others fail"
+"""A shared commit failed, and its transactions were repeated one by one."""
 REMINDERS_PAUSED = "reminders pause because their service is saturated"
+"""The replies that they ask for may be in its queue."""
 
 
 class CountingObserver(Observer):
