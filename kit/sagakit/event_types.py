@@ -17,6 +17,8 @@ B = TypeVar("B")
 
 VERSION_ATTRIBUTE = "schema-version"
 _RESERVED = {"eventid", "type", "time", "traceparent", "content-type", REMINDER_ATTRIBUTE, VERSION_ATTRIBUTE}
+MAX_ATTRIBUTE_BYTES = 1_024
+"""Of an attribute's value, in UTF-8 (https://cloud.google.com/pubsub/quotas#resource_limits)."""
 MALFORMED_BODY = "malformed-body"
 """Reason of a dead letter: its body is not one of its event type."""
 
@@ -53,8 +55,8 @@ class EventType(Generic[B]):
     codec: BodyCodec[B] | None = None
     """For a model or an encoding of one's own; None: that of the model."""
     attributes: tuple[str, ...] = ()
-    """Text fields of the body that are attributes of its events, too, by which receivers may ignore them
-    without decoding them (`Service.ignores`). An empty one is left out."""
+    """Text fields of the body, of at most MAX_ATTRIBUTE_BYTES, that are attributes of its events, too: by
+    them receivers may ignore events without decoding them (`Service.ignores`). An empty one is left out."""
 
     def __post_init__(self) -> None:
         if not self.name or self.version < 1:
@@ -86,7 +88,7 @@ class EventType(Generic[B]):
         """Return the event that publishes `body` at `now` (seconds since the epoch).
 
         `is_reminder` marks it as a repetition of an earlier one (`again`). Raises TypeError, naming type and
-        field, if the body is not one of the model.
+        field, if the body is not one of the model, and ValueError if a field is too long for an attribute.
         """
         codec = self._body_codec
         if not isinstance(body, self.model):
@@ -111,6 +113,10 @@ class EventType(Generic[B]):
         for name, value in found.items():
             if not isinstance(value, str | None):
                 raise TypeError(f"the body of {self.name} has no text {name}, which is an attribute")
+            if value and len(value.encode()) > MAX_ATTRIBUTE_BYTES:
+                # Committed with its state, such an event would never be published.
+                limit = f"an attribute has at most {MAX_ATTRIBUTE_BYTES:,} bytes"
+                raise ValueError(f"{name} in the body of {self.name} is too long: {limit}")
         return {name: str(value) for name, value in found.items() if value}
 
     def decode(self, event: Event) -> B:

@@ -108,6 +108,17 @@ def test_attribute_that_is_no_text_of_the_body_is_a_mistake_of_the_publisher(nam
         moved.encode(Moved("p", "sorted"), "e1", 0)
 
 
+def test_text_that_is_too_long_for_an_attribute_is_a_mistake_of_the_publisher():
+    """Committed with its state, such an event would never be published."""
+    moved = EventType("parcel.Moved", Moved, attributes=("status", "reason"))
+
+    longest = moved.encode(Moved("p", "lost", "é" * 512), "e1", 0)
+    with pytest.raises(ValueError, match=r"^reason in the body of parcel\.Moved is too long"):
+        moved.encode(Moved("p", "lost", "é" * 512 + "!"), "e1", 0)
+
+    assert longest.attributes["reason"] == "é" * 512
+
+
 @pytest.mark.parametrize("name", ["eventid", "type", "time", "again", "schema-version", "ce-id", "googly"])
 def test_attribute_with_a_meaning_of_its_own_cannot_be_a_field(name: str):
     with pytest.raises(ValueError, match="a meaning of its own"):
