@@ -3,6 +3,7 @@
 import asyncio
 import atexit
 from collections import deque
+from contextlib import suppress
 from typing import TextIO
 
 
@@ -37,8 +38,11 @@ class LogOutput:
     def _write_out(self) -> None:
         self._flushing_in = None
         lines = []
-        while self._lines:
-            lines.append(self._lines.popleft())
+        # Without asking first whether there is one: another thread may take it meanwhile. A lock would be
+        # one more thing to wait for, and to hold in a finalizer that logs.
+        with suppress(IndexError):
+            while True:
+                lines.append(self._lines.popleft())
         if lines:
             self._file.write("".join(lines))
             self._file.flush()

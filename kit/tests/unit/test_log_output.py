@@ -1,11 +1,15 @@
 """Log lines: one write for each turn of the event loop, and none lost."""
 
 import asyncio
+import itertools
 import subprocess
 import sys
 import threading
 from io import StringIO
+from types import FrameType
+from typing import Any
 
+from sagakit.telemetry import log_output
 from sagakit.telemetry.log_output import LogOutput
 
 
@@ -48,6 +52,45 @@ async def test_line_of_another_thread_is_written_at_once_after_those_before_it()
     thread.join()
 
     assert file.writes == ["turn\nthread\n"]
+
+
+def interrupted(step: int) -> tuple[bool, list[str]]:
+    """Write two lines, and let another thread write what there is just before a step, a line of code.
+
+    Return whether there was such a step, and what was written.
+    """
+    file = Writes()
+    output = LogOutput(file)
+    output.write("a\n")
+    output.write("b\n")
+    steps, was_reached = itertools.count(), False
+
+    def trace(frame: FrameType, event: str, _: object) -> Any:
+        nonlocal was_reached
+        if frame.f_code.co_filename != log_output.__file__:
+            return None
+        if event == "line" and next(steps) == step:
+            was_reached = True
+            thread = threading.Thread(target=output.flush)
+            thread.start()
+            thread.join()
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        output.flush()
+    finally:
+        sys.settrace(before)
+    return was_reached, sorted("".join(file.writes).split())
+
+
+def test_threads_that_write_at_the_same_time_lose_no_line():
+    """They take lines from each other: one finds none where there was one a moment ago."""
+    steps = [interrupted(step) for step in range(30)]
+
+    assert [lines for _, lines in steps] == [["a", "b"]] * 30
+    assert 8 < sum(was_reached for was_reached, _ in steps) < 30
 
 
 def test_line_without_a_loop_is_written_at_once():
