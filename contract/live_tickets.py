@@ -9,7 +9,7 @@ from sagakit.backends import Broker
 from sagakit.bus import Message
 from sagakit.errors import Poison
 from sagakit.events import REMINDER_ATTRIBUTE, Event, timestamp
-from sagakit.fanout import FanoutSubscriber, ephemeral_subscription_name
+from sagakit.fanout import FanoutSubscriber
 from sagakit.runtime import Runtime
 from sagakit.telemetry.traceparent import TRACEPARENT, trace_id_of
 
@@ -42,4 +42,4 @@ def ticket_subscriber(
             else:
                 on_other(service, event)
 
-    return FanoutSubscriber(broker, TOPOLOGY.topics, receive, catch_up, ephemeral_subscription_name, runtime)
+    return FanoutSubscriber(broker, TOPOLOGY.topics, receive, catch_up, runtime)

@@ -23,7 +23,8 @@ class Message:
 class Delivery(Protocol):
     """A received message. It is redelivered unless it is acknowledged before its lease ends.
 
-    The bus extends the lease while the process runs; it ends when the process does.
+    The bus extends the lease while the process runs; it ends within seconds of the process's end. On Pub/Sub
+    it is extended for at most 300 s (`leases.MAX_LEASE_SECONDS`): a handler that takes longer hangs.
     """
 
     @property
@@ -89,7 +90,9 @@ class SubscriptionSpec:
     max_retry_seconds: float = 60.0
     """Upper limit of that delay, in seconds."""
     ack_deadline_seconds: int = 30
-    """Length of a delivery's lease, in seconds. The bus extends leases while the process runs."""
+    """Length of a delivery's lease, in seconds. The bus extends leases while the process runs.
+
+    On Pub/Sub, the leases of a pull have 10 s (`leases.LEASE_SECONDS`) instead: those of its stream."""
     expires_after_seconds: int | None = None
     """Delete the subscription after this many seconds without a pull (for ephemeral ones). None: never."""
     ignored: Ignored | None = None

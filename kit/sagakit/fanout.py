@@ -50,19 +50,15 @@ class FanoutSubscriber:
         topics: Mapping[str, str],
         receive: Receive,
         catch_up: Callable[[], None],
-        name: Callable[[str, str], str],
         runtime: Runtime,
     ) -> None:
         """`topics` by source. `catch_up` is called when a topic's messages begin to arrive, or cease to: some
         may have been missed.
-
-        `name` returns a subscription's name, of a new id and the topic.
         """
         self._broker = broker
         self._topics = topics
         self._receive = receive
         self._catch_up = catch_up
-        self._name = name
         self._runtime = runtime
         self._receiving: set[str] = set()
 
@@ -98,7 +94,7 @@ class FanoutSubscriber:
         """Receive until the subscription is lost. Raises Unavailable then."""
         # A new name each time: the emulator also delivers to closed pulls of an old one.
         spec = SubscriptionSpec(
-            self._name(self._runtime.new_id(), topic),
+            ephemeral_subscription_name(self._runtime.new_id(), topic),
             topic,
             None,
             expires_after_seconds=EXPIRES_AFTER_SECONDS,

@@ -15,7 +15,7 @@ from sagactl.dashboard.stats import OrderStats, Summary
 from sagakit.backends import Broker
 from sagakit.bus import Message, PullSubscription
 from sagakit.errors import SagaError
-from sagakit.fanout import FanoutSubscriber, ephemeral_subscription_name
+from sagakit.fanout import FanoutSubscriber
 from sagakit.runtime import Runtime
 from sagakit.tables import Tables
 
@@ -142,9 +142,7 @@ class Dashboard:
                 self._dead_letters = QueueDepth(self._dead_letters.count + 1, None, self._dead_letters.more)
 
         topics = {"dead-letter": TOPOLOGY.dead_letter_topic}
-        return FanoutSubscriber(
-            self._sources.broker, topics, receive, lambda: None, ephemeral_subscription_name, self._runtime
-        )
+        return FanoutSubscriber(self._sources.broker, topics, receive, lambda: None, self._runtime)
 
     async def _poll_tables(self) -> None:
         while True:

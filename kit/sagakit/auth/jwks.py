@@ -19,9 +19,10 @@ from sagakit.untrusted import parse_json
 log = structlog.get_logger()
 
 CACHE_SECONDS = 600.0
-"""How long cached keys are used before a refresh. A revoked key is accepted for at most this long."""
+"""How long cached keys are used before a refresh. A revoked key is accepted for at most this long while the
+issuer responds."""
 MAX_STALE_SECONDS = 24 * 3600.0
-"""How long cached keys are used while the issuer does not respond."""
+"""How long cached keys are used, and a revoked key is accepted, while the issuer does not respond."""
 STALE_RETRY_SECONDS = 10.0
 """Interval between attempts to refresh keys that are older than CACHE_SECONDS."""
 MIN_REFETCH_SECONDS = 1.0

@@ -17,6 +17,7 @@ from sagakit.backends import open_pull_subscription
 from sagakit.backends.embedded.bus import EmbeddedBus
 from sagakit.backends.embedded.database import Database
 from sagakit.backends.gcp.channels import aio_transport
+from sagakit.backends.gcp.leases import LEASE_SECONDS
 from sagakit.backends.gcp.provision import DEAD_AFTER_SECONDS, PubsubProvisioner, open_pubsub_provisioner
 from sagakit.backends.gcp.pubsub import open_pubsub
 from sagakit.bus import Bus, Provisioner, PullSubscription, SubscriptionSpec
@@ -51,7 +52,7 @@ class Broker(BrokerUnderTest):
     @property
     def lease_seconds(self) -> int:
         """The broker's shortest lease: how long a message is blocked if its holder dies."""
-        return 1 if self.name in {"memory", "embedded"} else 10
+        return 1 if self.name in {"memory", "embedded"} else LEASE_SECONDS
 
     def open(self) -> AbstractAsyncContextManager[Bus]:
         """Open the bus, as each process does."""
@@ -60,8 +61,8 @@ class Broker(BrokerUnderTest):
         if self.name == "embedded":
             return self._embedded()
         if self.name == cloud.CLOUD:
-            return cloud.open_cloud_bus(self.project, self.lease_seconds)
-        return open_pubsub(self.project, self.emulator, self.lease_seconds)
+            return cloud.open_cloud_bus(self.project)
+        return open_pubsub(self.project, self.emulator)
 
     @property
     def ignores_first_retry_delay(self) -> bool:

@@ -36,8 +36,8 @@ async def open_cloud_tables(prefix: str) -> AsyncIterator[Tables]:
 
 
 @asynccontextmanager
-async def open_cloud_bus(prefix: str, lease_seconds: int) -> AsyncIterator[Bus]:
-    async with open_pubsub(PROJECT, pubsub(), lease_seconds) as bus:
+async def open_cloud_bus(prefix: str) -> AsyncIterator[Bus]:
+    async with open_pubsub(PROJECT, pubsub()) as bus:
         yield OwnBus(bus, prefix)
 
 

@@ -15,6 +15,8 @@ from sagakit.errors import SagaError
 
 log = structlog.get_logger()
 
+LEASE_SECONDS = 10
+"""How long a message is unavailable to others after its process crashed: Pub/Sub's minimum."""
 MAX_LEASE_SECONDS = 300.0
 """Time after which a lease is not extended any more: its handler hangs."""
 LINGER_SECONDS = 0.02
@@ -32,14 +34,11 @@ _ModifyAckDeadline: Any = types.ModifyAckDeadlineRequest.pb()
 class Leases:
     """The leases of one pull."""
 
-    def __init__(
-        self, acknowledge: RawUnaryCall, modify: RawUnaryCall, subscription: str, lease_seconds: int
-    ) -> None:
+    def __init__(self, acknowledge: RawUnaryCall, modify: RawUnaryCall, subscription: str) -> None:
         """`subscription`: its path."""
         self._acknowledge = acknowledge
         self._modify = modify
         self._subscription = subscription
-        self._lease_seconds = lease_seconds
         self._extended_until: dict[str, float] = {}
         """By id, in the loop's time."""
         self._acked: list[str] = []
@@ -83,12 +82,12 @@ class Leases:
     async def _extend(self) -> None:
         try:
             while self._extended_until:
-                await asyncio.sleep(self._lease_seconds / 3)
+                await asyncio.sleep(LEASE_SECONDS / 3)
                 now = asyncio.get_running_loop().time()
                 self._extended_until = {id_: end for id_, end in self._extended_until.items() if end > now}
                 ids = list(self._extended_until)
                 for start in range(0, len(ids), MAX_IDS):
-                    request = self._deadline_of(ids[start : start + MAX_IDS], self._lease_seconds)
+                    request = self._deadline_of(ids[start : start + MAX_IDS], LEASE_SECONDS)
                     await self._call(self._modify, request, attempts=1)
         finally:
             self._extending = None

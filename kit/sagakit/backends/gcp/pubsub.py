@@ -14,7 +14,7 @@ from google.pubsub_v1.services.publisher.transports.base import DEFAULT_CLIENT_I
 
 from sagakit.backends.gcp.channels import RawStreamCall, RawUnaryCall, aio_channel
 from sagakit.backends.gcp.errors import to_unavailable, translated
-from sagakit.backends.gcp.leases import Leases
+from sagakit.backends.gcp.leases import LEASE_SECONDS, Leases
 from sagakit.backends.gcp.streaming_pull import MAX_BYTES, PubsubSubscription
 from sagakit.bus import Delivery, Message
 from sagakit.errors import Poison, SagaError
@@ -22,9 +22,6 @@ from sagakit.errors import Poison, SagaError
 PUBLISH_TIMEOUT_SECONDS = 10.0
 GET_TIMEOUT_SECONDS = 10.0
 CLOSE_TIMEOUT_SECONDS = 5.0
-LEASE_SECONDS = 10
-"""How long a message is unavailable to others after its process crashed: Pub/Sub's minimum."""
-
 DELETED_TOPIC = "_deleted-topic_"
 """The topic of a subscription whose topic was deleted. It remains if the topic is created again."""
 
@@ -36,19 +33,12 @@ _StreamingPullRequest: Any = types.StreamingPullRequest.pb()
 class PubsubBus:
     """The topics and subscriptions of one project."""
 
-    def __init__(
-        self,
-        channel: grpc.aio.Channel,
-        project: str,
-        lease_seconds: int = LEASE_SECONDS,
-        subscription_project: str = "",
-    ) -> None:
+    def __init__(self, channel: grpc.aio.Channel, project: str, subscription_project: str = "") -> None:
         """`subscription_project`: the project of the subscriptions, if it is not the one of the topics."""
         self._channel = channel
         self._publishing: dict[str, RawUnaryCall] = {}
         self._project = project
         self._subscription_project = subscription_project or project
-        self._lease_seconds = lease_seconds
         self._pulls: set[PubsubSubscription] = set()
 
     async def publish(self, topic: str, messages: Sequence[Message]) -> None:
@@ -88,10 +78,10 @@ class PubsubBus:
                 DEFAULT_CLIENT_INFO,
                 routing,
             ),
-            Leases(acknowledge, modify, path, self._lease_seconds),
+            Leases(acknowledge, modify, path),
             _StreamingPullRequest(
                 subscription=path,
-                stream_ack_deadline_seconds=self._lease_seconds,
+                stream_ack_deadline_seconds=LEASE_SECONDS,
                 max_outstanding_messages=max_outstanding,
                 max_outstanding_bytes=MAX_BYTES,
             ),
@@ -130,11 +120,11 @@ class PubsubBus:
 
 @asynccontextmanager
 async def open_pubsub(
-    project: str, emulator: str, lease_seconds: int = LEASE_SECONDS, subscription_project: str = ""
+    project: str, emulator: str, subscription_project: str = ""
 ) -> AsyncIterator[PubsubBus]:
     """Open the bus of `project`, or of the emulator at `host:port` if one is given."""
     channel = aio_channel(PublisherGrpcAsyncIOTransport, emulator)
-    bus = PubsubBus(channel, project, lease_seconds, subscription_project)
+    bus = PubsubBus(channel, project, subscription_project)
     try:
         yield bus
     finally:
