@@ -4,7 +4,7 @@ import asyncio
 import random
 import uuid
 from collections import Counter, deque
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -13,14 +13,26 @@ from sagaclient import CartItem, Conflict, NotFound, Order, RetryPolicy, SagaCli
 
 T = TypeVar("T")
 
-RETRIES = RetryPolicy(max_attempts=8)
-"""A call is retried for about half a minute."""
 MAX_READS = 50
 """Orders being read at the same time. With those being placed these are the client's connections."""
 MAX_OPEN = 10_000
 MAX_PROBLEMS = 100
 REPEATS, CANCELS = 0.2, 0.1
 """Shares of orders whose every change is sent twice, and that are canceled."""
+
+
+@dataclass(frozen=True, slots=True)
+class CountedRetries(RetryPolicy):
+    """Retries a call for about half a minute, and counts the retries by error."""
+
+    max_attempts: int = 8
+    counts: Counter[str] = field(default_factory=Counter)
+
+    def delay(self, attempt: int, error: SagaClientError) -> float | None:
+        delay = RetryPolicy.delay(self, attempt, error)
+        if delay is not None:
+            self.counts[type(error).__name__] += 1
+        return delay
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +67,11 @@ CASES = (
 )
 
 
+def only(itemid: str) -> Sequence[Case]:
+    """Return the cases of a load of single units of one item."""
+    return [Case({itemid: 1}, 1, TERMINAL)]
+
+
 @dataclass(slots=True)
 class AcceptedOrder:
     """An order whose checkout was answered."""
@@ -76,6 +93,8 @@ class Ledger:
     """Orders that were due while too many others were in flight."""
     failed: Counter[str] = field(default_factory=Counter)
     """Orders that were not accepted, by the error; a checkout without an answer may have been executed."""
+    retried: Counter[str] = field(default_factory=Counter)
+    """Requests that failed and were sent again, by the error."""
     open: dict[str, AcceptedOrder] = field(default_factory=dict)
     recent: deque[tuple[str, AcceptedOrder]] = field(default_factory=deque)
     """The latest ended orders."""
@@ -99,30 +118,43 @@ class Ledger:
     def __str__(self) -> str:
         ended = ", ".join(f"{status} {count}" for status, count in sorted(self.ended.items()))
         failed = ", ".join(f"{error} {count}" for error, count in sorted(self.failed.items()))
+        retried = ", ".join(f"{error} {count}" for error, count in sorted(self.retried.items()))
         return (
             f"accepted {self.accepted}, ended {self.ended.total()}{f' ({ended})' if ended else ''}, "
             f"open {len(self.open)}, lost {self.lost}; "
-            f"not accepted {self.failed.total()}{f' ({failed})' if failed else ''}, skipped {self.skipped}"
+            f"not accepted {self.failed.total()}{f' ({failed})' if failed else ''}, skipped {self.skipped}, "
+            f"retried {self.retried.total()}{f' ({retried})' if retried else ''}"
         )
 
 
 class Load:
     """Customers that order independently of each other, as in an open system."""
 
-    def __init__(self, client: SagaClient, limits: Limits) -> None:
-        self._client = client
-        self._limits = limits
+    def __init__(
+        self,
+        client: SagaClient,
+        limits: Limits,
+        cases: Sequence[Case] = CASES,
+        retried: Counter[str] | None = None,
+    ) -> None:
+        """`retried` is that of the client's policy, if it counts."""
+        self.client = client
+        self.limits = limits
+        self._cases = cases
         self._placing: set[asyncio.Task[None]] = set()
-        self.ledger = Ledger(recent=deque(maxlen=limits.compared))
+        self.ledger = Ledger(
+            recent=deque(maxlen=limits.compared), retried=Counter() if retried is None else retried
+        )
 
     async def place(self, rate: float) -> None:
         """Place `rate` orders a second, with exponential gaps, until cancelled."""
         while True:
             await asyncio.sleep(random.expovariate(rate))
-            if len(self._placing) >= self._limits.in_flight or len(self.ledger.open) >= MAX_OPEN:
+            if len(self._placing) >= self.limits.in_flight or len(self.ledger.open) >= MAX_OPEN:
                 self.ledger.skipped += 1
                 continue
-            order = asyncio.create_task(self._place(random.choices(CASES, [each.share for each in CASES])[0]))
+            (case,) = random.choices(self._cases, [each.share for each in self._cases])
+            order = asyncio.create_task(self._place(case))
             self._placing.add(order)
             order.add_done_callback(self._placing.discard)
 
@@ -130,13 +162,13 @@ class Load:
         """Record when orders end, until cancelled."""
         while True:
             await self._read_open()
-            await asyncio.sleep(self._limits.read_interval_seconds)
+            await asyncio.sleep(self.limits.read_interval_seconds)
 
     async def drain(self) -> None:
         """Record when orders end; return once no order is being placed and all have ended."""
         while self._placing or self.ledger.open:
             await self._read_open()
-            await asyncio.sleep(self._limits.read_interval_seconds)
+            await asyncio.sleep(self.limits.read_interval_seconds)
 
     async def compare(self) -> int:
         """Read the latest ended orders once more and compare them; return how many could be read."""
@@ -159,7 +191,7 @@ class Load:
 
     async def _place(self, case: Case) -> None:
         cartid, repeats = f"load-{uuid.uuid4()}", random.random() < REPEATS
-        client = self._client
+        client = self.client
         try:
             await self._change(lambda key: client.create_cart(cartid, key=key), repeats)
             for itemid, count in case.items.items():
@@ -177,12 +209,12 @@ class Load:
 
     async def _set_item(self, cartid: str, item: CartItem, repeats: bool) -> None:
         await self._change(
-            lambda key: self._client.set_item(cartid, item.itemid, item.count, key=key), repeats
+            lambda key: self.client.set_item(cartid, item.itemid, item.count, key=key), repeats
         )
 
     async def _cancel(self, orderid: str, accepted: AcceptedOrder, repeats: bool) -> None:
         try:
-            await self._change(lambda key: self._client.cancel_order(orderid, key=key), repeats)
+            await self._change(lambda key: self.client.cancel_order(orderid, key=key), repeats)
         except Conflict:
             pass  # It was final before.
         except SagaClientError as error:
@@ -214,7 +246,7 @@ class Load:
     async def _read(self, orderid: str) -> tuple[bool, Order | None]:
         """Return whether the gateway answered, and the order; None if it does not exist."""
         try:
-            return True, await self._client.get_order(orderid)
+            return True, await self.client.get_order(orderid)
         except NotFound:
             return True, None
         except SagaClientError:

@@ -7,20 +7,25 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import click
+import httpx
 
 from contract.shop import SHOP
 from sagaclient import NotFound, SagaClient, SagaClientError, TransportError, Unavailable
-from sagactl.load import RETRIES, Limits, Load
+from sagactl.load import CASES, MAX_READS, CountedRetries, Limits, Load, only
 from sagakit.concurrency import first_completed
 from sagakit.ctl.cli import options
 from sagakit.ctl.errors import CommandError
 from sagakit.ctl.local.dev_tokens import TOOL_TOKEN_SECONDS, tool_token
 from sagakit.ctl.local.signals import StopSignals
 from sagakit.ctl.text import echo
+from sagakit.descriptors import connections_within
 
 RETRY_INTERVAL_SECONDS = 1.0
+DEFAULT_CONNECTIONS = 100
+"""Of httpx, which a client has unless it is given a transport."""
 DEFAULT_LIMITS = Limits()
 
 
@@ -48,10 +53,27 @@ DEFAULT_LIMITS = Limits()
     metavar="SECONDS",
     help="Print the ledger at this interval.",
 )
+@click.option("--item", metavar="ID", help="Order single units of this item; default: orders of every kind.")
+@click.option(
+    "--in-flight",
+    type=click.IntRange(1),
+    default=DEFAULT_LIMITS.in_flight,
+    show_default=True,
+    metavar="N",
+    help="Skip orders that are due while N others are being placed.",
+)
+@click.option(
+    "--drain",
+    type=click.FloatRange(0),
+    default=DEFAULT_LIMITS.drain_seconds,
+    show_default=True,
+    metavar="SECONDS",
+    help="Wait this long for open orders at the end.",
+)
 @options.wait("Retry for up to this many seconds until the gateway answers.")
 @options.run_dir
 def load(
-    gateway: str | None, rate: float, seconds: float | None, interval: float, wait: float, run_dir: Path
+    gateway: str | None, item: str | None, in_flight: int, drain: float, run_dir: Path, **pace: Any
 ) -> None:
     """Place orders of every kind until stopped, then check that none is lost; exit 1 if one is.
 
@@ -62,11 +84,21 @@ def load(
     url = gateway or options.local_suite(run_dir).gateway
 
     async def run() -> bool:
-        async with SagaClient(url, token=_token(run_dir), retries=RETRIES) as client:
-            return await run_load(client, rate, seconds, interval, wait)
+        retries, limits = CountedRetries(), Limits(in_flight=in_flight, drain_seconds=drain)
+        cases, transport = only(item) if item else CASES, network(in_flight + MAX_READS)
+        async with SagaClient(url, token=_token(run_dir), retries=retries, transport=transport) as client:
+            return await run_load(Load(client, limits, cases, retries.counts), **pace)
 
     if not asyncio.run(run()):
         sys.exit(1)
+
+
+def network(connections: int) -> httpx.AsyncBaseTransport | None:
+    """Return a transport with this many connections; None if the client's own has enough."""
+    if connections <= DEFAULT_CONNECTIONS:
+        return None
+    most = connections_within(connections)
+    return httpx.AsyncHTTPTransport(limits=httpx.Limits(max_connections=most, max_keepalive_connections=most))
 
 
 def _token(run_dir: Path) -> Callable[[], str] | None:
@@ -76,19 +108,14 @@ def _token(run_dir: Path) -> Callable[[], str] | None:
 
 
 async def run_load(
-    client: SagaClient,
-    rate: float,
-    seconds: float | None,
-    interval: float,
-    wait: float = 0,
-    limits: Limits = DEFAULT_LIMITS,
+    running: Load, rate: float, seconds: float | None, interval: float, wait: float = 0
 ) -> bool:
     """Run a load for `seconds`, or until the process is asked to stop; return whether nothing is lost.
 
     A second Ctrl-C ends the wait for orders that are open. Raises CommandError if the gateway does not answer
     within `wait` seconds.
     """
-    signals, running = StopSignals(), Load(client, limits)
+    signals, limits = StopSignals(), running.limits
 
     async def printing() -> None:
         while True:
@@ -96,7 +123,7 @@ async def run_load(
             echo(running.ledger)
 
     forever = float("inf") if seconds is None else seconds
-    await first_completed(_until_answered(client, wait), signals.requested.wait())
+    await first_completed(_until_answered(running.client, wait), signals.requested.wait())
     try:
         await first_completed(
             running.place(rate),

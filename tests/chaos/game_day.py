@@ -84,7 +84,10 @@ async def hot_item(stage: Stage, seconds: float) -> None:
 
 async def overload(stage: Stage, seconds: float) -> None:
     """Overload a cluster; on this machine `ChaosRun.overload` does that, and measures more."""
-    await stage.hot_load(OVERLOAD_CUSTOMERS, {"blue": 1}, seconds)
+    answers = await stage.hot_load(OVERLOAD_CUSTOMERS, {"blue": 1}, seconds)
+    stage.say(f"{OVERLOAD_CUSTOMERS} customers; answers: {dict(sorted(answers.items()))}")
+    if not answers.get("retried"):
+        stage.say("no request was rejected: this was no overload")
 
 
 async def rolled_back(stage: Stage, seconds: float) -> None:

@@ -46,7 +46,7 @@ class Stage(ABC):
 
     @abstractmethod
     async def hot_load(self, customers: int, basket: Mapping[str, int], seconds: float) -> Mapping[str, int]:
-        """Run customers without think time for `seconds`; return the answers by their status."""
+        """Run customers without think time for `seconds`; return counts of what they were answered."""
 
     @abstractmethod
     async def recover(self, since: float) -> None:

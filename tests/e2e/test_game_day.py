@@ -51,13 +51,15 @@ def test_experiments_on_a_cluster_cause_faults_by_kubectl_and_end_with_the_audit
                 timeout=120,
             )
 
-        done = game_day("pod-killed", "node-drained", "poison-published", "rollback", "restore")
+        done = game_day("pod-killed", "node-drained", "poison-published", "rollback", "restore", "hot-item")
         seen = calls.read_text().splitlines()
         failed = game_day("rollback", fails="undo")
 
     assert done.returncode == 0, done.stdout + done.stderr
     assert "skipped: a backup is restored by hand" in done.stdout
     assert "3 dead letters" in done.stdout
+    assert "--rate 32 --wait 60 --interval 1 --drain 660 --item blue --in-flight 32 &" in done.stdout
+    assert "answers: {'accepted': " in done.stdout
     assert seen == calls_of_kubectl()
     assert failed.returncode == 1
     assert failed.stdout.splitlines()[-1] == f"  kubectl rollout undo {DEPLOYMENTS}: exit status 1"

@@ -1,12 +1,15 @@
 """docs/game-day.md has every experiment, and names only alarms that exist."""
 
+import asyncio
 import re
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
+from sagactl.load import Ledger
 from tests.chaos.game_day import EXPERIMENTS
-from tests.chaos.on_cluster import ClusterStage
+from tests.chaos.on_cluster import ClusterStage, Printed
 from tests.chaos.stage import NotPossibleError
 from tests.monitoring import rules
 
@@ -67,3 +70,17 @@ async def test_node_without_an_emulator_is_drained_and_comes_back():
         assert cluster.calls[-1].startswith("drain b ")
 
     assert cluster.calls[-1] == "uncordon b"
+
+
+async def test_figures_of_a_running_load_are_read():
+    """Known fault: `retried` was always 0 on a cluster, so that "No request fails" was not checked."""
+    stream = asyncio.StreamReader()
+    printed = Printed(stream)
+    first = Ledger(accepted=3, retried=Counter(Unavailable=1), failed=Counter(Conflict=4))
+    for ledger in (first, Ledger(accepted=7, retried=Counter(Unavailable=2), skipped=5)):
+        stream.feed_data(f"{ledger}\n".encode())
+        await printed.further(1)
+
+    assert printed.figures == {"accepted": 7, "not accepted": 0, "skipped": 5, "retried": 2}
+    stream.feed_eof()
+    await printed.further(10)

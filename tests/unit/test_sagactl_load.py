@@ -8,8 +8,8 @@ import httpx
 import pytest
 
 from sagaclient import RetryPolicy, SagaClient
-from sagactl.cli.load import run_load
-from sagactl.load import Limits, Load
+from sagactl.cli.load import load, network, run_load
+from sagactl.load import CountedRetries, Limits, Load, only
 from sagakit.ctl.errors import CommandError
 
 RATE = 200.0
@@ -30,6 +30,8 @@ class Shop(httpx.AsyncBaseTransport):
         self.requests += 1
         if self._fault == "away":
             raise httpx.ConnectError("connection refused")
+        if self._fault == "hiccups" and self.requests % 10 == 5:
+            raise httpx.ReadError("connection reset")
         if self._fault == "hangs" and request.url.path.endswith(":checkout"):
             await asyncio.Event().wait()
         _, kind, resource, *rest = request.url.path.lstrip("/").split("/")
@@ -76,7 +78,7 @@ class Shop(httpx.AsyncBaseTransport):
 
 async def run(shop: Shop) -> bool:
     async with shop.client() as client:
-        return await run_load(client, RATE, seconds=0.7, interval=0.2, limits=LIMITS)
+        return await run_load(Load(client, LIMITS), RATE, seconds=0.7, interval=0.2)
 
 
 async def test_ledger_of_a_shop_that_keeps_its_promises_balances(capsys: pytest.CaptureFixture[str]):
@@ -85,7 +87,7 @@ async def test_ledger_of_a_shop_that_keeps_its_promises_balances(capsys: pytest.
     *printed, last, result = capsys.readouterr().out.splitlines()
     assert len(printed) >= 2
     assert all(status in last for status in ("approved", "canceled", "payment-failed"))
-    assert "open 0, lost 0; not accepted 0, skipped 0" in last
+    assert "open 0, lost 0; not accepted 0, skipped 0, retried 0" in last
     assert result.startswith("nothing is lost")
 
 
@@ -134,3 +136,52 @@ async def test_ended_orders_are_counted_and_only_the_latest_are_kept():
 
     assert running.ledger.ended.total() == running.ledger.accepted > 3
     assert running.ledger.open == {}
+
+
+async def test_only_the_given_item_is_ordered():
+    shop = Shop()
+    async with shop.client() as client:
+        await run_load(Load(client, LIMITS, only("red")), RATE, seconds=0.3, interval=0.2)
+
+    assert len(shop.orders) > 3
+    assert all(items == {"red": 1} for items in shop.orders.values())
+
+
+async def test_retries_are_counted_and_printed(capsys: pytest.CaptureFixture[str]):
+    """Known fault: a game day on a cluster could not see that requests had failed."""
+    retries = CountedRetries(initial_backoff=0.001)
+    async with SagaClient("http://shop", transport=Shop("hiccups"), retries=retries) as client:
+        assert await run_load(Load(client, LIMITS, retried=retries.counts), RATE, seconds=0.3, interval=0.2)
+
+    last = capsys.readouterr().out.splitlines()[-2]
+    (count,) = re.findall(r"not accepted 0, skipped \d+, retried \d+ \(TransportError (\d+)\)", last)
+    assert int(count) == retries.counts.total() > 3
+
+
+@pytest.mark.parametrize("given", [(), ("--in-flight", "200", "--drain", "7.5")])
+def test_limits_of_a_run_are_options(given: tuple[str, ...]):
+    params = load.make_context("load", [*given]).params
+
+    assert (params["in_flight"], params["drain"]) == ((200, 7.5) if given else (50, 60.0))
+
+
+async def test_orders_in_flight_have_a_connection_each():
+    connected: set[asyncio.StreamWriter] = set()
+    everyone = asyncio.Event()
+
+    async def hang(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connected.add(writer)
+        if len(connected) == 120:
+            everyone.set()
+        await everyone.wait()
+        writer.close()
+
+    server = await asyncio.start_server(hang, "127.0.0.1", 0)
+    host, port = server.sockets[0].getsockname()
+    async with server, SagaClient(f"http://{host}:{port}", transport=network(120)) as client:
+        calls = [asyncio.create_task(client.get_cart("a")) for _ in range(120)]
+        async with asyncio.timeout(10):
+            await everyone.wait()
+        for call in calls:
+            call.cancel()
+        await asyncio.gather(*calls, return_exceptions=True)
