@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from deploy.gcp.plan import NAME, Where
 
@@ -63,15 +63,19 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A problem, or something that could not be checked, and what to do about it."""
+    """A problem, something that could not be checked, or a note, and what to do about it."""
 
     problem: str
     remedy: str
-    stops: bool = True
-    """Whether nothing may be changed while it remains."""
+    kind: Literal["problem", "not checked", "note"] = "problem"
+
+    @property
+    def stops(self) -> bool:
+        """Whether nothing may be changed while it remains."""
+        return self.kind == "problem"
 
     def __str__(self) -> str:
-        return f"{'problem' if self.stops else 'not checked'}: {self.problem}\n    {self.remedy}"
+        return f"{self.kind}: {self.problem}\n    {self.remedy}"
 
 
 def account(answer: Answer) -> Iterator[Finding]:
@@ -85,7 +89,9 @@ def project(name: str, answer: Answer, billing: Answer) -> Iterator[Finding]:
         remedy = f"create it (gcloud projects create {name}), or have `roles/viewer` on it granted to you"
         yield Finding(f"project {name} does not exist, or you may not see it", remedy)
     elif billing.json is None:
-        yield Finding(f"whether {name} has billing", f"gcloud billing projects describe {name}", stops=False)
+        yield Finding(
+            f"whether {name} has billing", f"gcloud billing projects describe {name}", kind="not checked"
+        )
     elif not billing.json.get("billingEnabled"):
         yield Finding(
             f"project {name} has no billing", f"gcloud billing projects link {name} --billing-account=…"
@@ -96,7 +102,7 @@ def roles(name: str, caller: str, answer: Answer, needs: Mapping[str, str]) -> I
     """Check the roles that the caller has on a project or inherits. Those of groups are not seen."""
     if answer.json is None:
         yield Finding(
-            f"your roles on {name}", f"gcloud projects get-ancestors-iam-policy {name}", stops=False
+            f"your roles on {name}", f"gcloud projects get-ancestors-iam-policy {name}", kind="not checked"
         )
         return
     held = {
@@ -122,20 +128,24 @@ def apis(name: str, answer: Answer) -> Iterator[Finding]:
         yield Finding(f"the APIs of {name} cannot be listed, and so not be enabled", remedy)
 
 
-def quotas(where: str, answer: Answer, needed: Mapping[str, int]) -> Iterator[Finding]:
+def quotas(where: str, answer: Answer, needed: Mapping[str, int], cluster: Answer) -> Iterator[Finding]:
+    """Check what is left. Once the cluster has nodes they are part of the usage: then a finding is a note."""
+    has_nodes = bool((cluster.json or {}).get("currentNodeCount"))
     if answer.json is None:
         remedy = (
             "the API compute has to be enabled: run this again after `make project` or the cluster's creation"
         )
-        yield Finding(f"quotas of {where}", remedy, stops=False)
+        yield Finding(f"quotas of {where}", remedy, kind="not checked")
         return
     found = {each["metric"]: each["limit"] - each["usage"] for each in answer.json.get("quotas", ())}
     for metric, least in needed.items():
         if metric in found and found[metric] < least:
             remedy = f"request more: https://console.cloud.google.com/iam-admin/quotas (metric {metric})"
-            yield Finding(
-                f"quota {metric} of {where}: {found[metric]:g} are left, {least} are needed", remedy
-            )
+            problem = f"quota {metric} of {where}: {found[metric]:g} are left, {least} are needed"
+            if has_nodes:
+                yield Finding(f"{problem} by a new cluster; this one has nodes", remedy, "note")
+            else:
+                yield Finding(problem, remedy)
 
 
 def cluster(where: Where, answer: Answer) -> Iterator[Finding]:
@@ -202,12 +212,20 @@ def rights(answer: Answer) -> Iterator[Finding]:
 
 def resources(answer: Answer) -> Iterator[Finding]:
     if answer.code:
-        yield Finding("custom resources of the cluster", "kubectl get crd", stops=False)
+        yield Finding("custom resources of the cluster", "kubectl get crd", kind="not checked")
         return
     there = {line.rpartition("/")[2] for line in answer.output.split()}
     if missing := [name for name in CRDS if name not in there]:
         remedy = "--gateway-api=standard, --enable-managed-prometheus; Autopilot has them after some minutes"
         yield Finding(f"the cluster does not know {', '.join(missing)}", remedy)
+
+
+def external_metrics(answer: Answer) -> Iterator[Finding]:
+    """Check that an adapter serves the backlogs, by which the services are scaled."""
+    conditions = (answer.json or {}).get("status", {}).get("conditions", ())
+    if not any(each["type"] == "Available" and each["status"] == "True" for each in conditions):
+        remedy = "install the adapter (docs/deploy.md, step 4); until then only CPU scales the services"
+        yield Finding("the cluster serves no external metrics", remedy, "note")
 
 
 def images(registry: str, names: Iterable[str], tag: str, answer: Answer) -> Iterator[Finding]:
@@ -235,6 +253,9 @@ def certificate(domain: str, answer: Answer) -> Iterator[Finding]:
         yield Finding(
             f"the certificate cannot be issued: {why}", "check the DNS record; it is retried automatically"
         )
+    elif managed.get("state") != "ACTIVE":
+        remedy = "it takes up to an hour after the DNS record exists; until then HTTPS does not answer"
+        yield Finding(f"the certificate is {managed.get('state')}", remedy, "note")
 
 
 def dns(domain: str, address: Answer, found: Iterable[str]) -> Iterator[Finding]:

@@ -17,6 +17,7 @@ from deploy.gcp.steps import Argv
 SKIP = "SKIP_PREFLIGHT"
 """The variable that lets a change begin although problems remain."""
 TIMEOUT_SECONDS = 60
+EXTERNAL_METRICS = "v1beta1.external.metrics.k8s.io"
 Run = Callable[[Argv], Answer]
 Resolve = Callable[[str], set[str]]
 
@@ -52,6 +53,14 @@ def _deploy_commands(where: Where) -> Mapping[str, Argv]:
         "version": ("kubectl", "version", "--output=json", "--request-timeout=20s"),
         "rights": ("kubectl", "auth", "can-i", "create", "deployments", f"--namespace={NAME}"),
         "crds": ("kubectl", "get", "crd", "--output=name", "--request-timeout=20s"),
+        "metrics": (
+            "kubectl",
+            "get",
+            "apiservice",
+            EXTERNAL_METRICS,
+            "--output=json",
+            "--request-timeout=20s",
+        ),
     }
 
 
@@ -74,9 +83,10 @@ def before_project(where: Where, run: Run) -> Iterator[Finding]:
             }
             yield from findings.roles(name, caller, answers[f"roles {name}"], needs)
             yield from findings.apis(name, answers[f"apis {name}"])
-    yield from findings.quotas(where.region, answers["region"], findings.REGIONAL_QUOTAS)
-    yield from findings.quotas(where.project, answers["global"], findings.GLOBAL_QUOTAS)
-    yield from findings.cluster(where, answers["cluster"])
+    about = answers["cluster"]
+    yield from findings.quotas(where.region, answers["region"], findings.REGIONAL_QUOTAS, about)
+    yield from findings.quotas(where.project, answers["global"], findings.GLOBAL_QUOTAS, about)
+    yield from findings.cluster(where, about)
 
 
 def before_deploy(where: Where, tag: str, run: Run, resolve: Resolve) -> Iterator[Finding]:
@@ -90,6 +100,7 @@ def before_deploy(where: Where, tag: str, run: Run, resolve: Resolve) -> Iterato
     if not unreachable:
         yield from findings.rights(answers["rights"])
         yield from findings.resources(answers["crds"])
+        yield from findings.external_metrics(answers["metrics"])
     names = (*Path("deploy/services.txt").read_text().split(), "sagactl")
     yield from findings.images(_registry(where), names, tag, answers["images"])
     yield from findings.certificate(where.domain, answers["certificate"])

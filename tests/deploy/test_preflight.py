@@ -17,6 +17,7 @@ from tests.support.preflight import ADDRESS, DOMAIN, ME, REGISTRY, answer, answe
 
 WHERE = Where("my-proj", "europe-west4", domain=DOMAIN)
 CLUSTER, REGION = "container clusters describe saga", "compute regions describe europe-west4"
+METRICS = "get apiservice v1beta1.external.metrics.k8s.io"
 ROLES, CERTIFICATE = "projects get-ancestors-iam-policy", "certificate-manager certificates describe saga"
 
 
@@ -96,6 +97,30 @@ def planted(command: str, path: str, value: object) -> dict[str, Any]:
     else:
         place[int(last) if isinstance(place, list) else last] = value
     return known
+
+
+NOTES = [
+    ("project", REGION, "quotas.0.limit", 9, "7 are left, 8 are needed by a new cluster"),
+    ("project", "compute project-info describe", "quotas.1.usage", 8, "quota STATIC_ADDRESSES"),
+    ("deploy", CERTIFICATE, "managed.state", "PROVISIONING", "the certificate is PROVISIONING"),
+    ("deploy", METRICS, "", None, "serves no external metrics"),
+    ("deploy", METRICS, "status.conditions.0.status", "False", "serves no external metrics"),
+    ("deploy", METRICS, "status", {}, "serves no external metrics"),
+]
+
+
+@pytest.mark.parametrize(("stage", "command", "path", "value", "text"), NOTES)
+def test_note_is_printed_and_does_not_stop(stage: str, command: str, path: str, value: object, text: str):
+    """Known fault: the nodes of a running suite used up the quota that `make project` wanted for them."""
+    known = planted(command, path, value)
+    known[CLUSTER]["currentNodeCount"] = 3
+
+    (note,) = found(stage, known)
+
+    assert str(note).startswith("note: ")
+    assert text in note.problem
+    assert note.remedy
+    assert not note.stops
 
 
 @pytest.mark.parametrize(

@@ -47,12 +47,15 @@ def answers() -> dict[str, Any]:
             for name in (*TOPOLOGY.names, "gateway", "sagactl")
         ],
         "certificate-manager certificates describe saga": {
-            "managed": {"domains": [DOMAIN], "state": "PROVISIONING"}
+            "managed": {"domains": [DOMAIN], "state": "ACTIVE"}
         },
         "compute addresses describe saga": {"address": ADDRESS, "status": "RESERVED"},
         "config current-context": "gke_my-proj_europe-west4_saga\n",
         "version": {"serverVersion": {"gitVersion": "v1.33.5-gke.1201000"}},
         "auth can-i create deployments": "yes\n",
+        "get apiservice v1beta1.external.metrics.k8s.io": {
+            "status": {"conditions": [{"type": "Available", "status": "True"}]}
+        },
         "get crd": "\n".join(f"customresourcedefinition.apiextensions.k8s.io/{name}" for name in CRDS),
     }
 
