@@ -222,6 +222,33 @@ def test_broken_stream_is_resumed(visit):
     assert last_ids == [None, "purchase.pre-approved"]
 
 
+def stream_of(*keys: str) -> str:
+    """Return the body of an event stream with these events, a second apart, and its end."""
+    body = ""
+    for second, key in enumerate(keys):
+        service, status = key.split(".")
+        data = {"service": service, "status": status, "time": f"2026-11-21T12:00:0{second}.000Z"}
+        body += f"event: move\nid: {key}\ndata: {json.dumps(data)}\n\n"
+    return body + f"event: end\nid: end\ndata: {json.dumps({'status': 'approved'})}\n\n"
+
+
+def test_added_service_gets_a_lane_once_it_publishes(visit):
+    visitor = visit()
+    streams: list[str] = []
+
+    def stream(route) -> None:
+        streams.append(route.request.url)
+        body = stream_of("purchase.pre-approved", "purchase.approved", "loyalty.loyalty-granted")
+        route.fulfill(status=200, content_type="text/event-stream", body=body)
+
+    visitor.page.route("**/events", stream)
+
+    visitor.run("paid", "approved")
+
+    assert visitor.events("loyalty") == ["loyalty-granted"]
+    assert len(streams) == 1
+
+
 @pytest.mark.parametrize("final", [True, False])
 def test_status_of_a_newer_release_is_shown_as_it_is(visit, final):
     """The page is older than the gateway, whose vocabulary may have the status already."""
@@ -235,12 +262,8 @@ def test_status_of_a_newer_release_is_shown_as_it_is(visit, final):
         route.fulfill(json=vocabulary)
 
     def stream(route) -> None:
-        body = ""
-        for second, status in enumerate(("pre-approved", "teleported")):
-            data = {"service": "purchase", "status": status, "time": f"2026-11-21T12:00:0{second}.000Z"}
-            body += f"event: move\nid: purchase.{status}\ndata: {json.dumps(data)}\n\n"
-        end = f"event: end\nid: purchase.teleported,end\ndata: {json.dumps({'status': 'teleported'})}\n\n"
-        route.fulfill(status=200, content_type="text/event-stream", body=body + end)
+        body = stream_of("purchase.pre-approved", "purchase.teleported")
+        route.fulfill(status=200, content_type="text/event-stream", body=body)
 
     visitor.page.route("**/vocabulary.json", with_vocabulary)
     visitor.page.route("**/events", stream)

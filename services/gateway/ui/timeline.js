@@ -52,6 +52,8 @@ export class Timeline {
     const awaited = isSettled || !events.length ? [] : awaitedServices(events);
     const columns = events.length + (awaited.length ? 1 : 0);
     byId("timeline").style.setProperty("--columns", Math.max(EXAMPLE.length, columns));
+    // Services may have been added since the vocabulary was written.
+    for (const { service } of events) if (!this.#lanes.has(service)) this.#addLane(service);
     events.forEach((event, index) => this.#draw(event, index, events));
     for (const [service, lane] of this.#lanes) {
       this.#sort(service, events);
