@@ -54,7 +54,7 @@ def create_app(
     if control is not None:
         app.include_router(service_control(control))
     authenticated, can_control = config.tokens is not None, control is not None
-    app.include_router(static_ui(app.state.ui, authenticated, can_control, trace_url))
+    app.include_router(static_ui(app.state.ui, authenticated, can_control, docs, trace_url))
     app.mount(UI, app.state.ui)
     if docs:
         mount_docs(app)

@@ -48,10 +48,11 @@ class UIFiles(StaticFiles):
         return await self.get_response(_INDEX, request.scope)
 
 
-def static_ui(files: UIFiles, sign_in: bool, can_control: bool, trace_url: str) -> APIRouter:
+def static_ui(files: UIFiles, sign_in: bool, can_control: bool, docs: bool, trace_url: str) -> APIRouter:
     """Routes beside the files, which are mounted; none of them is part of the API or in its document.
 
-    `sign_in`: whether the UI asks for a token; `can_control`: whether it can stop and start services.
+    `sign_in`: whether the UI asks for a token; `can_control`: whether it can stop and start services; `docs`:
+    whether it links to the page of the API's document.
     """
     router = APIRouter(prefix=UI, include_in_schema=False)
     router.add_api_route("", files.index, methods=["GET", "HEAD"], response_class=Response)
@@ -59,7 +60,8 @@ def static_ui(files: UIFiles, sign_in: bool, can_control: bool, trace_url: str) 
     @router.get("/config")
     async def get_config(request: Request) -> Mapping[str, Any]:
         traces = {"trace_url": trace_url} if trace_url else {}
-        return {"sign_in": sign_in, "can_control": can_control and is_local(request), **traces}
+        can = can_control and is_local(request)
+        return {"sign_in": sign_in, "can_control": can, "docs": docs, **traces}
 
     @router.get("/vocabulary.json")
     async def get_vocabulary() -> Mapping[str, Any]:

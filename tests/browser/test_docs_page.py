@@ -15,3 +15,12 @@ def test_document_is_shown_and_tried_without_any_other_origin(visit):
     expect(operation.locator(".live-responses-table")).to_contain_text("blue")
     stored = visitor.page.evaluate("[...Object.keys(localStorage), ...Object.keys(sessionStorage)]")
     assert stored == []
+
+
+def test_web_ui_links_to_the_document_where_it_is_served(visit, start):
+    with_page, without = visit(), visit(start(environ={"DOCS": "off"}))
+
+    for visitor in (with_page, without):
+        expect(visitor.button("Check out")).to_be_visible()
+    expect(with_page.page.get_by_role("link", name="API")).to_be_visible()
+    expect(without.page.get_by_role("link", name="API")).to_be_hidden()

@@ -71,11 +71,13 @@ async def test_other_paths_are_not_found(path):
         assert_problem(await client.get(path), 404, "not-found")
 
 
-async def test_configuration_without_settings():
-    async with gateway({}) as client:
+@pytest.mark.parametrize("docs", [True, False])
+async def test_configuration_without_settings(docs):
+    app = create_app(Clients(dict.fromkeys(SERVICES, "ipv4:127.0.0.1:1"), 1), Lifecycle(), docs=docs)
+    async with client_of(app) as client:
         config = (await client.get("/ui/config")).json()
 
-    assert config == {"sign_in": False, "can_control": False}
+    assert config == {"sign_in": False, "can_control": False, "docs": docs}
 
 
 async def test_configuration_contains_the_trace_url():

@@ -28,6 +28,7 @@ new Scenarios(catalogue, () => Boolean(services?.isAvailable), placeOrder);
 addEventListener("hashchange", showOrder);
 addEventListener("unhandledrejection", showProblem);
 byId("skip").addEventListener("click", focusOrder);
+byId("docs").hidden = !config.docs;
 if (config.sign_in && !signIn.token) signIn.open();
 else await start();
 
