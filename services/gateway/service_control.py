@@ -9,6 +9,7 @@ from starlette.requests import Request
 
 from contract.topology import TOPOLOGY
 from sagakit.ctl.local.control_client import request as control
+from sagakit.ctl.project import is_process_of
 from sagakit.errors import SagaError
 from services.gateway import auth
 from services.gateway.auth import SERVICE_CONTROL
@@ -46,8 +47,8 @@ async def _control(socket: Path, action: str, name: str) -> Sequence[Mapping[str
 
 
 def _service(name: str, processes: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Summarize the processes of a service; its replicas are called `stock-1` and so on."""
-    own = [each for each in processes if each["name"] == name or each["name"].rpartition("-")[0] == name]
+    """Summarize the processes of a service."""
+    own = [each for each in processes if is_process_of(name, each["name"])]
     running = sum(each["state"] == "running" for each in own)
     return {"name": name, "processes": len(own), "running": running}
 

@@ -8,6 +8,7 @@ import pytest
 from contract.topology import TOPOLOGY
 from sagakit.auth.jwt import TokenVerifier
 from sagakit.ctl.local.control import serve_control
+from sagakit.ctl.project import is_process_of
 from sagakit.errors import Unavailable
 from sagakit.runtime import Runtime
 from sagakit.settings import AuthSettings
@@ -26,7 +27,13 @@ class Suite:
     def __init__(self) -> None:
         self.requests: list[tuple[str, str]] = []
         self.processes = dict.fromkeys(
-            ["stock-1", "stock-2", *(name for name in TOPOLOGY.names if name != "stock"), "gateway"],
+            [
+                "stock-1",
+                "stock-2",
+                "stock-history",
+                *(name for name in TOPOLOGY.names if name != "stock"),
+                "gateway",
+            ],
             "running",
         )
 
@@ -34,9 +41,7 @@ class Suite:
         self.requests.append((action, name))
         if name == "delivery":
             raise Unavailable("delivery does not become ready")
-        selected = [
-            each for each in self.processes if not name or each == name or each.rpartition("-")[0] == name
-        ]
+        selected = [each for each in self.processes if not name or is_process_of(name, each)]
         if action in {"stop", "start"}:
             self.processes |= dict.fromkeys(selected, "stopped" if action == "stop" else "running")
         return [{"name": each, "state": self.processes[each]} for each in selected]

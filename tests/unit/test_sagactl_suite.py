@@ -46,3 +46,32 @@ async def test_unknown_action_changes_nothing():
 
     with pytest.raises(NotFound, match="no action is named pause; actions: ps, stop, start, restart"):
         await suite.control("pause", "")
+
+
+IDLE = (sys.executable, "-c", "import time; time.sleep(600)")
+
+
+@pytest.fixture
+async def suite():
+    suite = LocalSuite(PROJECT, None, SimpleNamespace(print=lambda _: None), None)
+    yield suite
+    await suite._services.stop(asyncio.Event())
+
+
+@pytest.mark.parametrize("action", ["stop", "start", "restart"])
+@pytest.mark.parametrize("name", ["", "loyalty", "loyalty-points-"])
+async def test_process_that_is_not_named_is_left_as_it_is(suite, tmp_path, action, name):
+    suite._services.add(Program("loyalty-points", IDLE, {}, tmp_path / "log"), lambda _: None)
+
+    with pytest.raises(NotFound, match=r"processes: loyalty-points$"):
+        await suite.control(action, name)
+
+    assert [each["name"] for each in await suite.control("ps", "")] == ["loyalty-points"]
+
+
+async def test_service_names_all_its_replicas(suite, tmp_path):
+    for name in ("stock-1", "stock-10", "stock-history"):
+        suite._services.add(Program(name, IDLE, {}, tmp_path / name), lambda _: None)
+
+    assert [each["name"] for each in await suite.control("ps", "stock")] == ["stock-1", "stock-10"]
+    assert [each["name"] for each in await suite.control("ps", "stock-1")] == ["stock-1"]

@@ -188,7 +188,7 @@ async def test_program_is_stopped_while_it_starts(harness):
 async def test_stop_while_a_program_starts_returns_once_it_has_ended(harness):
     before = children()
     harness.supervisor.add(harness.program(IDLE), harness.output.append)
-    (process,) = harness.supervisor.find("stub")
+    (process,) = harness.supervisor.processes
     async with asyncio.timeout(WAIT_SECONDS):
         while children() == before:  # noqa: ASYNC110 - the kernel sets no event
             await asyncio.sleep(0)
@@ -203,7 +203,7 @@ async def test_stop_while_a_program_starts_returns_once_it_has_ended(harness):
 
 async def test_stop_right_after_a_start_keeps_the_program_stopped(harness):
     await harness.start(IDLE)
-    (process,) = harness.supervisor.find("stub")
+    (process,) = harness.supervisor.processes
     await process.stop(5)
     await eventually(lambda: harness.messages)
     before = children()

@@ -42,6 +42,7 @@ def test_replicas_have_the_colour_of_their_service():
     assert {text.colour_of(name, PROJECT.colours) for name in ("stock", "stock-1", "stock-16")} == {"yellow"}
     assert len({text.colour_of(name, PROJECT.colours) for name in PROJECT.programs}) == len(PROJECT.programs)
     assert text.colour_of("firestore", PROJECT.colours) is None
+    assert text.colour_of("stock-history", PROJECT.colours) is None
 
 
 def test_every_published_status_has_a_colour():

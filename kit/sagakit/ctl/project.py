@@ -1,5 +1,6 @@
 """Describes a project to `sagactl`: its services, and what it adds to the command line."""
 
+import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -81,6 +82,11 @@ class ServiceTemplates:
     generators: Sequence[Sequence[str]] = ()
     """Commands that bring up to date what is generated from declarations."""
     next_steps: Sequence[str] = ()
+
+
+def is_process_of(program: str, process: str) -> bool:
+    """Whether `process` is that program or a replica of it: those of `stock` are `stock-1` and so on."""
+    return re.fullmatch(rf"{re.escape(program)}(-[0-9]+)?", process) is not None
 
 
 def _no_lines(_running: Running) -> Sequence[str]:

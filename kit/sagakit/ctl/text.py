@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import click
 
-from sagakit.ctl.project import Project
+from sagakit.ctl.project import Project, is_process_of
 from sagakit.untrusted import escape
 
 _LEVEL_COLOURS = {"debug": "bright_black", "info": "green", "warning": "yellow", "error": "red"}
@@ -32,7 +32,7 @@ def colours_wanted(output: int, environ: Mapping[str, str] = os.environ) -> bool
 
 def colour_of(name: str, colours: Mapping[str, str]) -> str | None:
     """Return the colour of a program or of one of its replicas; None for others."""
-    return colours.get(name) or colours.get(name.rpartition("-")[0])
+    return next((colour for program, colour in colours.items() if is_process_of(program, name)), None)
 
 
 def format_duration(seconds: float) -> str:

@@ -18,7 +18,7 @@ from sagakit.ctl.local.ports import LOOPBACK, wait_until_listens, wait_until_res
 from sagakit.ctl.local.signals import StopSignals
 from sagakit.ctl.local.supervisor import SupervisedProcess, Supervisor
 from sagakit.ctl.local.terminal import Terminal
-from sagakit.ctl.project import Project
+from sagakit.ctl.project import Project, is_process_of
 from sagakit.ctl.text import highlighter
 from sagakit.errors import NotFound, Unavailable
 
@@ -71,15 +71,18 @@ class LocalSuite:
     async def control(self, action: str, name: str) -> list[dict[str, Any]]:
         """Handle a request of the control socket (ps, stop, start or restart); return the processes' states.
 
+        `name`: of a process, or of a service for all its replicas; "" for all processes, of ps only.
         Changes are made one at a time. Raises NotFound if no process has that name, or the action is
         unknown; Unavailable if a process ends before it listens, or does not listen in time.
         """
         if action not in ACTIONS:
             raise NotFound("unknown-action", f"no action is named {action}; actions: {', '.join(ACTIONS)}")
-        found = [*self._emulators.find(name), *self._services.find(name)]
+        running = [*self._emulators.processes, *self._services.processes]
+        lists_all = action == "ps" and not name
+        found = [each for each in running if lists_all or is_process_of(name, each.program.name)]
         if not found:
-            names = [each.program.name for each in (*self._emulators.find(""), *self._services.find(""))]
-            raise NotFound("unknown-program", f"no process is named {name}; processes: {', '.join(names)}")
+            names = ", ".join(each.program.name for each in running)
+            raise NotFound("unknown-program", f"no process is named {name or repr(name)}; processes: {names}")
         if action != "ps":
             async with self._changing:
                 await self._change(action, found)
@@ -97,7 +100,7 @@ class LocalSuite:
 
     async def _until_listening(self, process: SupervisedProcess) -> None:
         host, port = process.program.environ.get("HOST"), process.program.environ.get("PORT")
-        if host and port and process in self._services.find(process.program.name):
+        if host and port and process in self._services.processes:
             try:
                 listens = wait_until_listens(host, int(port), LISTEN_TIMEOUT_SECONDS)
                 end = await first_completed(listens, process.ended())

@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from typing import Any, BinaryIO
 
 from sagakit.concurrency import first_completed
@@ -172,9 +172,9 @@ class Supervisor:
             process.supervise(self._grace_seconds, self._gave_up.put_nowait)
         )
 
-    def find(self, name: str) -> list[SupervisedProcess]:
-        """Return the process of that name, or all replicas of that service; all processes for ""."""
-        return [each for each in self._tasks if not name or name in _names(each.program.name)]
+    @property
+    def processes(self) -> Collection[SupervisedProcess]:
+        return self._tasks.keys()
 
     async def gave_up(self) -> Program:
         """Return the next program that has ended MAX_RESTARTS times in a row."""
@@ -197,8 +197,3 @@ class Supervisor:
         for process in self._tasks:
             process.kill()
         await ended
-
-
-def _names(program: str) -> tuple[str, str]:
-    """Return a program's own name and that of its service: replicas are called `stock-1` and so on."""
-    return program, program.rpartition("-")[0]
