@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from sagakit.ctl.local.logs import MAX_LINE_BYTES, printable, read_line, tail
+from sagakit.ctl.local.logs import MAX_LINE_BYTES, last_lines, printable, read_line, tail
 
 
 @pytest.mark.parametrize(
@@ -36,6 +36,24 @@ def test_tail_is_the_last_lines(tmp_path):
     log.write_bytes(b"".join(b"line %d\n" % n for n in range(100_000)))
 
     assert tail(log, lines=2) == "  line 99998\n  line 99999"
+
+
+def test_last_lines_are_whole_however_many_there_are(tmp_path):
+    log = tmp_path / "x.log"
+    written = [f"{number} {'x' * 500}" for number in range(1_000)]
+    log.write_text("\n".join(written) + "\n")
+
+    assert last_lines(log, 900) == written[-900:]
+    assert last_lines(log, 2_000) == written
+
+
+def test_endless_line_is_not_read_as_a_whole(tmp_path):
+    log = tmp_path / "x.log"
+    log.write_bytes(b"x" * 100 * MAX_LINE_BYTES)
+
+    (line,) = last_lines(log, 3)
+
+    assert 0 < len(line) < 10 * MAX_LINE_BYTES
 
 
 def test_missing_log_has_a_placeholder(tmp_path):

@@ -1,12 +1,14 @@
 """Output of child processes: kept in files as it came, and cut into lines that are safe for a terminal."""
 
 import asyncio
+import os
 from pathlib import Path
+from typing import BinaryIO
 
 from sagakit.untrusted import escape
 
 MAX_LINE_BYTES = 8192
-_TAIL_BYTES = 16_384
+_BLOCK_BYTES = 16_384
 
 
 async def read_line(reader: asyncio.StreamReader) -> bytes:
@@ -28,14 +30,26 @@ def tail(log: Path, lines: int = 15) -> str:
 
 
 def last_lines(log: Path, lines: int) -> list[str]:
-    """Return the last lines of a log, safe for a terminal; none if there is no log."""
+    """Return the last lines of a log, safe for a terminal; none if there is no log.
+
+    It reads MAX_LINE_BYTES a line at most, on average: the first of longer ones may be cut, or missing.
+    """
     try:
         with log.open("rb") as file:
-            file.seek(max(0, log.stat().st_size - _TAIL_BYTES))
-            last = file.read().rstrip().split(b"\n")[-lines:]
+            return [printable(line) for line in _end(file, lines)]
     except OSError:
         return []
-    return [printable(line) for line in last]
+
+
+def _end(file: BinaryIO, lines: int) -> list[bytes]:
+    length, size = file.seek(0, os.SEEK_END), _BLOCK_BYTES
+    while True:
+        start = max(0, length - size)
+        file.seek(start)
+        end = file.read(length - start).rstrip()
+        if start == 0 or end.count(b"\n") >= lines or size >= lines * MAX_LINE_BYTES:
+            return end.split(b"\n")[-lines:]
+        size *= 2
 
 
 def printable(line: bytes) -> str:
