@@ -95,9 +95,9 @@ def set_(
     stock_address: str | None,
     run_dir: Path,
 ) -> None:
-    """Change an item, or add one. Options that are left out keep their value.
+    """Change an item, or add one with --price. Options that are left out keep their value.
 
-    A new item has price 0, stock 0 and one shard, and charges payment, unless options set other values.
+    A new item has stock 0 and one shard, and charges payment, unless options set other values.
     """
     address, token = stock_of(stock_address, run_dir), tool_token(run_dir, SHOP)
     item = asyncio.run(change_item(address, itemid, Change(price, stock, waives_payment, shards), token))
@@ -186,9 +186,15 @@ def _code(error: CommandError) -> grpc.StatusCode | None:
 
 
 async def change_item(address: str, itemid: str, change: Change, token: str = "") -> Item:
-    """Change an item and return it; a new one starts with 0 units at a price of 0, in one shard."""
+    """Change an item and return it; a new one starts with 0 units, in one shard.
+
+    Raises CommandError if it does not exist and `change` has no price: its id may be mistyped.
+    """
     async with _connect(address, token) as stock:
         item = await _get(stock, itemid)
+        if item is None and change.price is None:
+            raise CommandError(f"there is no item {itemid}: to add it, give its --price")
+        item = item or Item(itemid=itemid)
         request = PutItemRequest(
             itemid=itemid,
             price=item.price if change.price is None else change.price,
@@ -218,10 +224,10 @@ async def _connect(address: str, token: str) -> AsyncIterator["StockAsyncStub"]:
             raise CommandError(f"stock at {address}: {error.code().name}, {error.details()}") from error
 
 
-async def _get(stock: "StockAsyncStub", itemid: str) -> Item:
+async def _get(stock: "StockAsyncStub", itemid: str) -> Item | None:
     try:
         return (await stock.GetItem(GetItemRequest(itemid=itemid), timeout=CALL_TIMEOUT_SECONDS)).item
     except grpc.aio.AioRpcError as error:
         if error.code() is not grpc.StatusCode.NOT_FOUND:
             raise
-        return Item(itemid=itemid)
+        return None

@@ -87,6 +87,14 @@ async def test_omitted_shards_are_chosen_by_the_service(items):
     assert [(request.price, request.shards) for request in put] == [(7, 0)]
 
 
+async def test_item_that_does_not_exist_is_not_added_without_a_price():
+    async with stock_with(BLUE) as (address, put):
+        with pytest.raises(CommandError, match="there is no item bleu: to add it, give its --price"):
+            await change_item(address, "bleu", Change(stock=200_000))
+
+    assert put == []
+
+
 async def test_rejection_by_the_service_is_the_commands_error():
     async def reject(_, context):
         await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "blue is split into 4 shards already")
