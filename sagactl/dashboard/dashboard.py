@@ -70,7 +70,9 @@ class Dashboard:
         self._sources = sources
         self._runtime = runtime
         self._stats = OrderStats(runtime.now, runtime.monotonic)
-        self._subscribed_topics = 0
+        self._tickets = ticket_subscriber(
+            sources.broker, self._stats.on_ticket, self._check_loaded, runtime, self._stats.on_other
+        )
         self._backlog: Backlog | None = None
         self._dead_letters: QueueDepth | None = None
         self._programs: Programs | None = None
@@ -81,15 +83,8 @@ class Dashboard:
     @asynccontextmanager
     async def run(self) -> AsyncIterator[None]:
         """Context manager: update the state inside the block; the subscriptions are deleted afterwards."""
-        tickets = ticket_subscriber(
-            self._sources.broker,
-            self._stats.on_ticket,
-            self._on_subscribed,
-            self._runtime,
-            self._stats.on_other,
-        )
         work = [
-            tickets.run(),
+            self._tickets.run(),
             self._dead_letter_subscriber().run(),
             self._poll_tables(),
             self._poll_dead_letters(),
@@ -109,7 +104,7 @@ class Dashboard:
         return State(
             now=self._runtime.now(),
             where=self._sources.where,
-            listening=self._listening,
+            listening=self._tickets.is_receiving,
             summary=self._stats.summary(),
             backlog=self._backlog,
             dead_letters=self._dead_letters,
@@ -123,16 +118,8 @@ class Dashboard:
         self._show(f"{line['event']}: {reason}" if reason else str(line["event"]))
         raise structlog.DropEvent
 
-    @property
-    def _listening(self) -> bool:
-        return self._subscribed_topics >= len(TOPOLOGY.topics)
-
-    def _on_subscribed(self) -> None:
-        self._subscribed_topics += 1
-        self._check_loaded()
-
     def _check_loaded(self) -> None:
-        if self._listening and self._backlog is not None and self._dead_letters is not None:
+        if self._tickets.is_receiving and self._backlog is not None and self._dead_letters is not None:
             self.loaded.set()
 
     def _dead_letter_subscriber(self) -> FanoutSubscriber:

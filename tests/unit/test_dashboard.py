@@ -20,7 +20,7 @@ from sagactl.dashboard.screen import screen
 from sagakit.backends import Broker
 from sagakit.bus import Message
 from sagakit.errors import Unavailable
-from sagakit.fanout import EPHEMERAL_PREFIX
+from sagakit.fanout import CHECK_INTERVAL_SECONDS, EPHEMERAL_PREFIX
 from sagakit.testing.clock import Clock
 from tests.support.dashboard import CountedTables, DeadLetters
 from tests.support.manual_bus import ManualBus
@@ -194,6 +194,17 @@ async def test_dashboard_waits_for_an_unavailable_broker():
         await suite.clock.advance(10)
 
         assert suite.dashboard.state().listening
+
+
+async def test_dashboard_shows_that_it_receives_nothing(suite):
+    suite.bus.unavailable = True
+    await suite.clock.advance(CHECK_INTERVAL_SECONDS + 1)
+    assert not suite.dashboard.state().listening
+
+    suite.bus.unavailable = False
+    await suite.clock.advance(CHECK_INTERVAL_SECONDS + 1)
+
+    assert suite.dashboard.state().listening
 
 
 async def test_suite_that_is_not_local_has_no_processes():
