@@ -10,7 +10,7 @@ from urllib.parse import quote
 import httpx
 
 from sagaclient import events
-from sagaclient.errors import InvalidResponseError
+from sagaclient.errors import InvalidResponseError, SagaClientError
 from sagaclient.models import Cart, Item, Order, OrderEvent, OrderHistoryEntry
 from sagaclient.retries import RetryPolicy
 from sagaclient.transport import Token, Transport
@@ -21,6 +21,7 @@ TIMEOUT_SECONDS = 15.0
 """Longer than the gateway waits for its services, so that a slow service is reported by the gateway."""
 MAX_LONG_POLL_SECONDS = 20.0
 POLL_INTERVAL_SECONDS = 0.1
+MAX_PORT = 65_535
 # A gateway on this machine is not reached through the proxy for outgoing requests.
 _DIRECT = dict.fromkeys(("all://127.0.0.1", "all://[::1]", "all://localhost", "all://*.localhost"))
 
@@ -34,8 +35,8 @@ class SagaClient:
     by the client's own retries, or by a caller that passes its own `key` and repeats the call with it
     later or from another process. Without `key` each call is a change of its own.
 
-    Every method raises SagaClientError. Only after TransportError is it unknown whether the change
-    was executed.
+    Every method raises SagaClientError, and so does the creation if `base_url` is invalid. Only after
+    TransportError is it unknown whether the change was executed.
     """
 
     def __init__(
@@ -52,7 +53,7 @@ class SagaClient:
         replaces the network, for tests.
         """
         self._http = httpx.AsyncClient(
-            base_url=base_url, timeout=TIMEOUT_SECONDS, transport=transport, mounts=_DIRECT
+            base_url=_server(base_url), timeout=TIMEOUT_SECONDS, transport=transport, mounts=_DIRECT
         )
         self._transport = Transport(self._http, token, retries)
 
@@ -138,6 +139,18 @@ class SagaClient:
     async def get_item(self, itemid: str) -> Item:
         """Return an item of the catalogue. Raises NotFound."""
         return _parse(Item.of, await self._transport.get(f"/v1/items/{_segment(itemid)}"))
+
+
+def _server(base_url: str) -> httpx.URL:
+    """Return the URL of a server. Raises SagaClientError: httpx would raise others, some at each request."""
+    try:
+        url = httpx.URL(base_url)
+        url.host.encode("idna")  # Names that cannot be looked up are a UnicodeError.
+    except (httpx.InvalidURL, UnicodeError) as error:
+        raise SagaClientError(f"invalid URL: {error}") from error
+    if url.scheme not in {"http", "https"} or not url.host or (url.port or 0) > MAX_PORT:
+        raise SagaClientError("invalid URL: it must be http(s)://HOST[:PORT]")
+    return url
 
 
 def _cart(cartid: str) -> str:

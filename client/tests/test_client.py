@@ -14,6 +14,8 @@ from sagaclient import (
     NotFound,
     Order,
     RetryPolicy,
+    SagaClient,
+    SagaClientError,
     TransportError,
     Unauthenticated,
     Unavailable,
@@ -21,6 +23,24 @@ from sagaclient import (
 from tests.support.api import LOST, Api, ok, problem
 
 CART = {"cartid": "c", "status": "open", "cart_items": []}
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://127.0.0.1:80800",
+        "http://127.0.0.1:abc",
+        "127.0.0.1:8080",
+        "ftp://127.0.0.1",
+        "http://",
+        "http://a..b",
+        f"http://{'x' * 64}",
+        "http://a\nb",
+    ],
+)
+def test_url_that_no_server_has_is_an_error_of_the_client(url):
+    with pytest.raises(SagaClientError, match="invalid URL"):
+        SagaClient(url)
 
 
 @pytest.mark.parametrize(

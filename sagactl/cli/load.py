@@ -86,8 +86,11 @@ def load(
     async def run() -> bool:
         retries, limits = CountedRetries(), Limits(in_flight=in_flight, drain_seconds=drain)
         cases, transport = only(item) if item else CASES, network(in_flight + MAX_READS)
-        async with SagaClient(url, token=_token(run_dir), retries=retries, transport=transport) as client:
-            return await run_load(Load(client, limits, cases, retries.counts), **pace)
+        try:
+            async with SagaClient(url, token=_token(run_dir), retries=retries, transport=transport) as client:
+                return await run_load(Load(client, limits, cases, retries.counts), **pace)
+        except SagaClientError as error:
+            raise CommandError(f"{url}: {error}") from error
 
     if not asyncio.run(run()):
         sys.exit(1)

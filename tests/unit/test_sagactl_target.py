@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from contract.topology import TOPOLOGY
 from sagactl.__main__ import main
 from sagactl.cli.faults import require_allowed
 from sagactl.project import PROJECT
@@ -127,6 +128,41 @@ def test_given_gateway_comes_before_the_suite_that_runs_here(run_dir):
     ended = sagactl("demo", "--gateway", "http://127.0.0.1:2", RUN_DIR=str(run_dir))
 
     assert ended.stderr.startswith("suite: http://127.0.0.1:2\nError: http://127.0.0.1:2: no response to ")
+
+
+@pytest.mark.parametrize("command", [["demo"], ["load", "--seconds", "0.1"]])
+@pytest.mark.parametrize("port", ["80800", "abc"])
+def test_gateway_that_cannot_be_is_an_error(command, port, tmp_path):
+    ended = sagactl(*command, "--gateway", f"http://127.0.0.1:{port}", RUN_DIR=str(tmp_path))
+
+    assert ended.exit_code == 1
+    assert f"\nError: http://127.0.0.1:{port}: invalid URL: " in ended.stderr
+
+
+@pytest.mark.parametrize("option", ["limit", "seconds", "every", "settled", "linger", "metrics-port", "host"])
+def test_option_of_a_slice_is_rejected_if_all_is_audited(option, run_dir):
+    ended = sagactl("audit", f"--{option}", "1", RUN_DIR=str(run_dir))
+
+    assert ended.exit_code == 2
+    assert f"Error: --{option} needs --slices" in ended.stderr
+
+
+@pytest.mark.parametrize("host", ["203.0.113.1", "x" * 64])
+def test_audit_whose_metrics_cannot_be_served_is_an_error(host, run_dir):
+    slice_ = ("audit", "--slices", "1", "--metrics-port", "9999", "--host", host)
+
+    ended = sagactl(*slice_, RUN_DIR=str(run_dir))
+
+    assert ended.exit_code == 1
+    assert "\nError: METRICS_PORT cannot be used: " in ended.stderr
+
+
+def test_backfill_after_a_cursor_of_another_topic_is_an_error(run_dir):
+    ended = sagactl("backfill", "delivery", "--after", "com.example.dairy/o-1", RUN_DIR=str(run_dir))
+
+    assert ended.exit_code == 1
+    topic = TOPOLOGY.topics["purchase"]
+    assert f"Error: --after com.example.dairy/o-1: no cursor of these topics: {topic}\n" in ended.stderr
 
 
 @pytest.mark.parametrize(

@@ -28,8 +28,9 @@ def serve_metrics(service: str, host: str, port: int | None) -> Iterator[Metrics
     registry = CollectorRegistry()
     try:
         server, thread = start_http_server(port, host, registry)
-    except OSError as error:
-        raise SettingsError("METRICS_PORT", f"cannot be used: {error.strerror}") from error
+    except (OSError, UnicodeError) as error:  # UnicodeError: a host that cannot be a name.
+        why = error.strerror if isinstance(error, OSError) else error
+        raise SettingsError("METRICS_PORT", f"cannot be used: {why}") from error
     ProcessCollector(registry=registry)
     provider = open_meter_provider(registry, service)
     try:

@@ -13,6 +13,7 @@ import click
 from sagakit.addresses import MAX_PORT
 from sagakit.audits import Audit, AuditReport, outboxes, run_all
 from sagakit.ctl.cli import options
+from sagakit.ctl.errors import CommandError
 from sagakit.ctl.inspect.audit_metrics import record
 from sagakit.ctl.inspect.audit_slice import RETRY_INTERVAL_SECONDS, SliceOptions, audit_slice, lines
 from sagakit.ctl.inspect.connect import open_tables
@@ -21,6 +22,7 @@ from sagakit.ctl.local.ports import LOOPBACK
 from sagakit.ctl.project import Project
 from sagakit.ctl.text import echo
 from sagakit.runtime import Runtime
+from sagakit.settings import SettingsError
 from sagakit.telemetry.instruments import Metrics
 from sagakit.telemetry.prometheus import serve_metrics
 
@@ -103,9 +105,15 @@ def audit(
     With --slices, for a schedule: check the orders of one slice, each by its own records.
     """
     if slices is not None:
-        with serve_metrics("audit", host, metrics_port) as metrics:
-            asyncio.run(_audit_slice(SliceOptions(slices, wait=wait, **limits), run_dir, metrics, linger))
+        try:
+            with serve_metrics("audit", host, metrics_port) as metrics:
+                asyncio.run(_audit_slice(SliceOptions(slices, wait=wait, **limits), run_dir, metrics, linger))
+        except SettingsError as error:
+            raise CommandError(str(error)) from error
         return
+    for name in ("linger", "metrics_port", "host", *limits):
+        if options.is_given(name):
+            raise click.UsageError(f"--{name.replace('_', '-')} needs --slices: without it, all is read")
     report = asyncio.run(_run_until_balanced(audits_of(options.project()), wait, run_dir))
     for line in report.summary:
         echo(line)

@@ -32,6 +32,8 @@ def backfill(service: str, execute: bool, after: str, rate: float, run_dir: Path
     with --after, and run again.
     """
     sources = sources_of(options.project(), service)
+    if after and after.partition("/")[0] not in sources:
+        raise CommandError(f"--after {after}: no cursor of these topics: {', '.join(sources)}")
     sys.exit(asyncio.run(_run(sources, run_dir, after, rate, execute)))
 
 
