@@ -164,6 +164,7 @@ def test_a_dead_letter_is_listed_and_redriven_only_on_demand(
         "e-1  bookings-service.cinema.seats  unknown-booking  seats.Reserved  "
         "unverified: the project compares it with no record\n"
     )
+    assert redriven.returncode == 1
     assert redriven.stdout.splitlines()[-1] == (
         "1 not redriven: they are unverified, and --unverified is not given"
     )

@@ -191,14 +191,14 @@ def test_logs_are_printed_escaped(tmp_path: Path):
 
 
 def test_no_dead_letter_hides_another(file: Path):
-    listed = sagactl("dlq", "list", file=file)
-    shown = sagactl("dlq", "show", file=file)
-    dropped = sagactl("dlq", "drop", "--execute", file=file)
+    listed, shown = (sagactl("dlq", each, file=file) for each in ("list", "show"))
+    redriven, dropped = (sagactl("dlq", each, "--execute", file=file) for each in ("redrive", "drop"))
 
     count = len(dead_letters())
     assert listed.stdout.count("\n") == count
     assert shown.stdout.count("unverified: ") == count
     assert dropped.stdout.endswith(f"{count} dropped\n")
+    assert (redriven.exit_code, dropped.exit_code) == (1, 0), "all are unverified, so none is redriven"
 
 
 @pytest.mark.parametrize("command", [["list"], ["show"], ["redrive"], ["drop", "--execute"]])
@@ -208,6 +208,7 @@ def test_selection_of_no_dead_letter_prints_how_many_there_are(file: Path, comma
 
     assert result.stderr.endswith(f"\nnot selected: {len(dead_letters())}\n")
     assert "no dead letters" not in result.stdout
+    assert result.exit_code == (1 if "--execute" in command else 0)
 
 
 def test_corrupt_faults_of_the_provider_are_an_error(file: Path):

@@ -1,6 +1,7 @@
 """`sagactl dlq`: dead letters."""
 
 import asyncio
+import sys
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
@@ -60,7 +61,8 @@ def redrive(run_dir: Path, execute: bool, unverified: bool, **selection: Any) ->
     """Publish dead letters to their topic again. Safe at any time: inboxes ignore applied events.
 
     A dead letter is compared with the record of the service that published it; look at an unverified one
-    before you redrive it, as it may be forged.
+    before you redrive it, as it may be forged. With --execute, exit 1 if one that the options select is left,
+    or they select none although there are dead letters.
     """
     wanted, now = Filter(**selection), time.time()
     if execute:
@@ -78,7 +80,11 @@ def redrive(run_dir: Path, execute: bool, unverified: bool, **selection: Any) ->
 @filtered
 @execute
 def drop(run_dir: Path, execute: bool, **selection: Any) -> None:
-    """Remove dead letters for good."""
+    """Remove dead letters for good.
+
+    With --execute, exit 1 if one that the options select is left, or they select none although there are
+    dead letters.
+    """
     wanted = Filter(**selection)
     if execute:
         _execute(run_dir, lambda queue, report: queue.drop(wanted, report), "dropped", "not dropped")
@@ -89,10 +95,10 @@ def drop(run_dir: Path, execute: bool, **selection: Any) -> None:
 def _read(run_dir: Path, wanted: Filter, describe: Callable[[DeadLetter], Sequence[str]]) -> None:
     """Print the dead letters once all are read: a slow reader of the output must not hold them for long."""
     lines: list[str] = []
-    others = _run(run_dir, lambda queue: queue.read(wanted, lambda letter: lines.extend(describe(letter))))
+    queue = _run(run_dir, lambda queue: queue.read(wanted, lambda letter: lines.extend(describe(letter))))
     for line in lines:
         echo(line)
-    if not lines and not others:
+    if not lines and not queue.unwanted:
         echo("no dead letters")
 
 
@@ -110,11 +116,15 @@ def _plan(
 def _execute(
     run_dir: Path, change: Callable[[DeadLetterQueue, Report], Awaitable[None]], done: str, not_done: str
 ) -> None:
+    """Change the dead letters, and exit with 1 if some may be left that were meant."""
     outcome = _Outcome(done, not_done)
     try:
-        _run(run_dir, lambda queue: change(queue, outcome.add))
+        queue = _run(run_dir, lambda queue: change(queue, outcome.add))
     finally:
         outcome.print()
+    selected_none = queue.unwanted and not outcome.count
+    if outcome.left or selected_none or not queue.is_complete:
+        sys.exit(1)
 
 
 class _Outcome:
@@ -123,35 +133,35 @@ class _Outcome:
     def __init__(self, done: str, not_done: str) -> None:
         self._done = done
         self._not_done = not_done
-        self._count = 0
-        self._left: dict[str, list[str]] = {}
+        self.count = 0
+        self.left: dict[str, list[str]] = {}
 
     def add(self, handled: Handled) -> None:
         if handled.left:
-            self._left.setdefault(handled.left, []).append(str(handled.letter))
+            self.left.setdefault(handled.left, []).append(str(handled.letter))
         else:
-            self._count += 1
+            self.count += 1
             echo(handled.letter)
 
     def print(self) -> None:
-        echo(f"{self._count} {self._done}")
-        for why, letters in self._left.items():
+        echo(f"{self.count} {self._done}")
+        for why, letters in self.left.items():
             for letter in letters:
                 echo(letter)
             echo(f"{len(letters)} {self._not_done}: {why}")
 
 
-def _run(run_dir: Path, work: Callable[[DeadLetterQueue], Awaitable[None]]) -> int:
-    """Work, and return how many dead letters were not selected."""
+def _run(run_dir: Path, work: Callable[[DeadLetterQueue], Awaitable[None]]) -> DeadLetterQueue:
+    """Work, print what the options left out, and return the queue."""
     project = options.project()
 
-    async def run() -> int:
+    async def run() -> DeadLetterQueue:
         async with open_dead_letters(project, run_dir) as queue:
             await work(queue)
             if queue.unwanted:
                 echo(f"not selected: {queue.unwanted}", err=True)
             if not queue.is_complete:
                 echo(f"ended after {MAX_HELD} dead letters that stay: there may be more")
-            return queue.unwanted
+            return queue
 
     return asyncio.run(run())
