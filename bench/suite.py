@@ -17,13 +17,12 @@ from grpc_health.v1.health_pb2_grpc import HealthStub
 
 from bench.usage import Usage, emulators_cpu_seconds, used
 from sagactl.dashboard.queue_depth import Backlog, load_backlog
-from sagactl.inspect.audit import problems
-from sagactl.inspect.records import load_records
 from sagakit.ctl.inspect.connect import open_tables
 from sagakit.ctl.local.control_client import request
 from sagakit.ctl.local.ports import LOOPBACK, free_ports, wait_until_listens
 from sagakit.tables import Tables
 from tests.support import local_suite
+from tests.support.audit import record_problems
 from tests.support.local_suite import LocalSuite
 
 START_TIMEOUT_SECONDS = 60.0
@@ -102,7 +101,7 @@ class RunningSuite:
         async with self.tables() as tables:
             deadline = asyncio.get_running_loop().time() + AUDIT_TIMEOUT_SECONDS
             while found and asyncio.get_running_loop().time() < deadline:
-                found = problems(await load_records(tables))
+                found = await record_problems(tables)
                 await asyncio.sleep(0.5 if found else 0)
         if found:
             raise AssertionError("\n".join(["the suite does not balance:", *found[:20]]))

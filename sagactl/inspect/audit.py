@@ -1,4 +1,4 @@
-"""The audit: whether stock, money, orders and outboxes agree once no order is in progress."""
+"""The audit: whether stock, money and orders agree once no order is in progress."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -15,8 +15,6 @@ from services.stock.inventory import STATUSES as RESERVATION_STATUSES
 
 async def _check_orders(tables: Tables, _since: float) -> AuditReport:
     records = await load_records(tables)
-    # The kit audits every outbox, in this project as in others.
-    records.outboxes.clear()
     return AuditReport(problems(records), summary(records))
 
 
@@ -46,11 +44,6 @@ def problems(records: Records) -> list[str]:
         *_item_problems(records),
         *(f"order {orderid}: {problem}" for orderid, order in orders for problem in _order_problems(order)),
         *_money_problems(records),
-        *(
-            f"outbox of {service}: {rows} unpublished events"
-            for service, rows in records.outboxes.items()
-            if rows
-        ),
     ]
 
 

@@ -6,9 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from contract.tickets import CartItem
-from contract.topology import TOPOLOGY
 from sagakit.errors import Poison
-from sagakit.outbox import outbox_kind
 from sagakit.tables import Entity, Key, Tables
 from services.delivery.shipment import Shipment
 from services.delivery.storage import DELIVERY, to_shipment
@@ -67,8 +65,6 @@ class Records:
     shards: dict[tuple[str, int], Shard] = field(default_factory=dict)
     allocated: Counter[tuple[str, int, str]] = field(default_factory=Counter)
     """Units that reservations hold, by itemid, shard and status of the reservation."""
-    outboxes: Counter[str] = field(default_factory=Counter)
-    """Unpublished events, by service."""
     corrupt: list[str] = field(default_factory=list)
     """Entities that cannot be read, with field and reason."""
 
@@ -90,9 +86,6 @@ async def load_records(tables: Tables) -> Records:
     for kind in (*ORDER_KINDS, ITEM, SHARD):
         async for name, entity in every(tables, kind):
             loader.add(Key(kind, name), entity)
-    for service in TOPOLOGY.topics:
-        async for _ in every(tables, outbox_kind(service)):
-            loader.records.outboxes[service] += 1
     return loader.records
 
 

@@ -6,8 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from contract.tickets import APPROVED, CANCELED, PAYMENT_FAILED, RESERVE_FAILED
-from sagactl.inspect.audit import problems
-from sagactl.inspect.records import every, load_records
+from sagactl.inspect.records import every
 from sagactl.project import PROJECT
 from sagakit.ctl.inspect.connect import open_dead_letters
 from sagakit.tables import Key, Tables
@@ -24,11 +23,6 @@ from tests.support.shop_history import ShopHistory, recorded_events
 
 async def read_tickets(tables: Tables) -> dict[str, Ticket]:
     return {orderid: to_ticket(orderid, entity) async for orderid, entity in every(tables, TICKET)}
-
-
-async def record_problems(tables: Tables) -> list[str]:
-    """Return what does not balance (yet)."""
-    return problems(await load_records(tables))
 
 
 async def dead_letter_problems(environ: Mapping[str, str]) -> list[str]:

@@ -21,6 +21,7 @@ from tests.chaos.overload import Overload
 from tests.chaos.recovery import Recovery
 from tests.chaos.schedule import FaultSchedule
 from tests.chaos.versions import CURRENT, FUTURE, Version, planted, version
+from tests.support.audit import record_problems
 
 CUSTOMERS = 6
 SETTLE_SECONDS = 120.0
@@ -164,10 +165,10 @@ class ChaosRun:
     async def _check(self, backend: Backend, load: Customers, seconds: float) -> None:
         deadline = time.monotonic() + seconds
         added = checks.added_fields(self.logs)
-        found = await checks.record_problems(load.tables)
+        found = await record_problems(load.tables)
         while found and time.monotonic() < deadline:
             await asyncio.sleep(CHECK_INTERVAL_SECONDS)
-            found = await checks.record_problems(load.tables)
+            found = await record_problems(load.tables)
         tickets = await checks.read_tickets(load.tables)
         self.problems += [
             *found,

@@ -9,12 +9,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from contract.tickets import RESERVED
-from sagactl.inspect.audit import problems
-from sagactl.inspect.records import load_records
 from sagakit.tables import Delete, Key, Update
 from services.delivery.storage import delivery_key
 from services.payment.storage import payment_key
 from services.purchase.storage import ticket_entity, ticket_key, to_ticket
+from tests.support.audit import record_problems
 from tests.support.eventually import eventually
 from tests.support.suite import Suite, running_suite
 
@@ -76,7 +75,7 @@ async def test_what_was_put_back_ends_or_is_listed(backend_environ: Mapping[str,
         assert {*done.splitlines()} == {*expected, "3 published, 1 to decide"}
 
         async def only_the_lost_one_remains() -> bool:
-            found = problems(await load_records(suite.backend.tables))
+            found = await record_problems(suite.backend.tables)
             return all(f"order {lost}:" in each or "was charged for" in each for each in found)
 
         await eventually(only_the_lost_one_remains, seconds=30)

@@ -21,13 +21,12 @@ from rpc.payment_pb2_grpc import PaymentStub
 from rpc.purchase_pb2_grpc import PurchaseStub
 from rpc.stock_pb2_grpc import StockStub
 from sagactl.cli.stock import CATALOGUE, put_if_absent
-from sagactl.inspect.audit import problems
-from sagactl.inspect.records import load_records
 from sagakit.backends import Backend, open_backend
 from sagakit.ctl.cli.provision import ensure_provisioned
 from sagakit.run import Process
 from sagakit.runtime import Runtime
 from sagakit.settings import ServiceSettings
+from tests.support.audit import record_problems
 from tests.support.eventually import eventually
 
 BUILDERS = {
@@ -182,7 +181,7 @@ class Suite:
 
         async def agreed() -> bool:
             nonlocal found
-            found = problems(await load_records(self.backend.tables))
+            found = await record_problems(self.backend.tables)
             return not found
 
         found: list[str] = []

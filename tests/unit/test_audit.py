@@ -164,9 +164,8 @@ def test_unaccounted_units_are_found(shard: Shard, found: str):
         ("allocated", ("blue", 5, "reserved"), 2, "item blue: shard 5 has 0 units reserved, orders have 2"),
         ("allocated", ("blue", 5, "sold"), 2, "item blue: shard 5 has 0 units sold, orders have 2"),
         ("shards", ("ghost", 0), Shard(4), "item ghost: it has shards but no record of its own"),
-        ("outboxes", "stock", 2, "outbox of stock: 2 unpublished events"),
     ],
-    ids=["reserved of a missing shard", "sold of a missing shard", "missing item", "unpublished events"],
+    ids=["reserved of a missing shard", "sold of a missing shard", "missing item"],
 )
 def test_row_without_its_counterpart_is_found(part, key, value, problem):
     records = balanced()
@@ -193,7 +192,6 @@ async def tables_with(orders: int) -> MemoryTables:
                 Insert(payment_key(orderid), charge_entity(charge, None)),
                 Insert(delivery_key(orderid), shipment_entity(Shipment(orderid, (), START))),
                 Insert(Key(LEDGER, orderid), asdict(Entry(charged=200, refunded=50))),
-                *(Insert(Key(f"{name}PublishEvent", orderid), {}) for name in ("Purchase", "Delivery")),
             ]
         )
     return tables
@@ -218,7 +216,6 @@ async def test_all_pages_are_read():
     assert records.items == {"blue": Item("blue", 100, 9_000, shards=2)}
     assert records.shards == {("blue", number): Shard(4_000, 300, 200) for number in (0, 1)}
     assert records.allocated == {("blue", number, "reserved"): 2 * PAGE + 1 for number in (0, 1)}
-    assert records.outboxes == {"purchase": 2 * PAGE + 1, "delivery": 2 * PAGE + 1}
 
 
 @pytest.mark.parametrize("kind", ["Reservation", "Payment", "Delivery", LEDGER])
@@ -230,13 +227,11 @@ async def test_record_without_a_ticket_is_found(kind: str):
 
 
 async def test_audit_changes_nothing():
-    tables = MemoryTables()
-    await tables.commit([Insert(Key("StockPublishEvent", "e"), {"due": "00:0"})])
+    tables = await tables_with(1)
     before = copy.copy(tables.rows)
 
-    records = await load_records(tables)
+    await load_records(tables)
 
-    assert records.outboxes == {"stock": 1}
     assert tables.rows == before
 
 

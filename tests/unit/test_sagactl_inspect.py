@@ -1,6 +1,7 @@
 """The commands that inspect a suite: which backend they read, their output and exit status."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -8,10 +9,13 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from contract.topology import TOPOLOGY
 from sagactl.__main__ import main
 from sagakit.backends.embedded.database import Database
 from sagakit.backends.embedded.tables import EmbeddedTables
-from sagakit.tables import Insert, Key, Mutation
+from sagakit.outbox import outbox_kind
+from sagakit.tables import Insert, Key, Mutation, Row
+from sagakit.testing.tables import MemoryTables
 from services.delivery.shipment import Shipment
 from services.delivery.storage import delivery_key, shipment_entity
 from services.payment.charge import SETTLED, Charge
@@ -21,6 +25,7 @@ from services.purchase.storage import ticket_entity, ticket_key
 from services.purchase.ticket import Report, opened, reported
 from services.stock.inventory import SOLD, Reservation
 from services.stock.storage import reservation_entity, reservation_key
+from tests.support.audit import record_problems
 
 NO_BACKEND = dict.fromkeys(
     ("BACKEND", "EMBEDDED_FILE", "GOOGLE_CLOUD_PROJECT", "DATASTORE_EMULATOR_HOST", "PUBSUB_EMULATOR_HOST")
@@ -176,3 +181,24 @@ def test_unavailable_backend_is_an_error(tmp_path: Path, command: list[str]):
     ended = sagactl(*command, run_dir=tmp_path, GOOGLE_CLOUD_PROJECT="project", **emulators)
 
     assert_fails(ended, "the backend does not respond: ")
+
+
+class ReadTables(MemoryTables):
+    """Counts how often each kind is read from its beginning."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.reads: Counter[str] = Counter()
+
+    async def page(self, kind: str, after: str, limit: int) -> list[tuple[Key, Row]]:
+        self.reads[kind] += not after
+        return await super().page(kind, after, limit)
+
+
+async def test_each_kind_is_read_once():
+    tables = ReadTables()
+
+    await record_problems(tables)
+
+    assert {outbox_kind(service) for service in TOPOLOGY.topics} < tables.reads.keys()
+    assert set(tables.reads.values()) == {1}
