@@ -98,6 +98,9 @@ class Consumer:
         self._stopping = asyncio.Event()
         self._paused = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._settled: Counter[str] = Counter()
+        self._unapplied: Counter[str] = Counter()
+        """Events that were settled, and those that were not because a backend was unavailable."""
         self._saturated_at = float("-inf")
         self._last_progress_at = runtime.monotonic()
 
@@ -136,14 +139,20 @@ class Consumer:
     async def _keep_pulling(self, name: str) -> None:
         failures = 0
         while not self._stopping.is_set():
-            started = self._runtime.monotonic()
+            started, settled, unapplied = (
+                self._runtime.monotonic(),
+                self._settled[name],
+                self._unapplied[name],
+            )
             try:
                 await self._check_backends()
                 await self._pull(name)
             except Unavailable as error:
-                # A pull that lasted a while was no failure: start again from short delays.
-                lasted = self._runtime.monotonic() - started
-                failures = 1 if lasted > PULL_BACKOFF.cap_seconds else failures + 1
+                # A pull that lasted a while was no failure: start again from short delays. Unless it brought
+                # events and none was settled: a write that is not answered takes as long to fail.
+                lasted = self._runtime.monotonic() - started > PULL_BACKOFF.cap_seconds
+                in_vain = self._unapplied[name] > unapplied and self._settled[name] == settled
+                failures = 1 if lasted and not in_vain else failures + 1
                 log.warning("pulling paused", subscription=name, error=str(error))
                 delay = self._runtime.random.uniform(0, PULL_BACKOFF.max_delay(failures - 1))
                 await first_completed(self._runtime.sleep(delay), self._stopping.wait())
@@ -204,6 +213,7 @@ class Consumer:
             except Unavailable as error:
                 # Pull no further: each delivery counts, and too many make healthy events dead letters.
                 delivery.nack()
+                self._unapplied[subscription] += 1
                 report(PAUSED, error)
                 if not failure.done():
                     failure.set_exception(error)
@@ -216,6 +226,7 @@ class Consumer:
                 report(FAILED, error)
                 log.exception("event failed", attempt=attempt)
             else:
+                self._settled[subscription] += 1
                 report(_settle(delivery, outcome), poison)
 
     async def _outcome(self, subscription: str, delivery: Delivery) -> tuple[Outcome, Poison | None]:

@@ -128,18 +128,6 @@ async def test_nothing_is_pulled_while_the_store_is_unavailable(harness: Consume
         assert not harness.pull.closed
 
 
-async def test_first_pause_is_short(harness: ConsumerHarness):
-    harness.handle = raises(Unavailable("gone"))
-    async with harness.running():
-        for count in range(1, 11):
-            await harness.deliver(a_message())
-            assert len(harness.pulls()) == count
-            await harness.clock.advance(PULL_BACKOFF.first_seconds)
-
-            assert len(harness.pulls()) == count + 1
-            await harness.clock.advance(PULL_BACKOFF.cap_seconds + 1)
-
-
 async def test_pause_of_one_subscription_does_not_affect_others(harness: ConsumerHarness):
     harness.handle = raises(Unavailable("gone"))
     async with harness.running():
@@ -195,28 +183,6 @@ async def test_ended_pull_is_opened_again(harness: ConsumerHarness):
 
         assert len(harness.pulls()) == 2
         assert delivery.settled == ["ack"]
-
-
-async def test_pull_delays_grow_to_a_few_seconds(harness: ConsumerHarness):
-    harness.store_unavailable = True
-    async with harness.running():
-        await harness.clock.advance(100)
-        before = harness.backend_checks
-        await harness.clock.advance(100)
-        a_while = harness.backend_checks - before
-
-        # Two subscriptions, each with delays between 0 and 5 s: 2.5 s on average.
-        assert 2 * 100 / 5 <= a_while <= 2 * 100
-
-
-async def test_pull_that_lasted_a_while_is_opened_again_soon(harness: ConsumerHarness):
-    """However often a stream was reset before."""
-    async with harness.running():
-        for number in range(20):
-            await harness.clock.advance(60)
-            harness.pull.end(Unavailable("the stream was reset"))
-            await harness.clock.advance(0.5)
-            assert len(harness.pulls()) == number + 2
 
 
 async def test_stop_waits_for_events_in_flight(harness: ConsumerHarness):
