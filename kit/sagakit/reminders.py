@@ -26,6 +26,8 @@ MAX_UNANSWERED = 100
 
 Beyond this the receiver is presumably backlogged, and more would only add to it.
 """
+MAX_REPETITIONS = 3
+"""Repetitions of an unanswered reminder, the last of which gives up its place: it may never be answered."""
 CHECK_INTERVAL_SECONDS = 0.25
 """Minimum interval between two lookups of the entities with unanswered reminders."""
 
@@ -66,7 +68,8 @@ class Reminders:
     A reply may be late because its sender has a backlog, which a reminder makes longer. So there is a
     window of unanswered reminders for each awaited participant, as in TCP. After message loss, replies
     free it within moments; with a backlog, the remaining entities wait for their next turn, as if their
-    reminders had been published. While the service itself is saturated, reminders pause altogether.
+    reminders had been published. The third repetition gives up its place, so that entities that are never
+    answered keep it from no other for long. While the service itself is saturated, all reminders pause.
     """
 
     def __init__(
@@ -124,7 +127,7 @@ class Reminders:
         self._report(key, changes.writes.get(key))
         if changes.result is not None:
             if window is not None:
-                window.unanswered[key] = changes.writes[key].get(DUE)
+                window.sent(key, changes.writes[key].get(DUE))
             log.info("reminder published", kind=key.kind, name=key.name)
         return True
 
@@ -141,9 +144,22 @@ class _Window:
     def __init__(self, store: Store, runtime: Runtime) -> None:
         self.unanswered: dict[Key, str | None] = {}
         """The `due` with which each was left."""
+        self._repetitions: dict[Key, int] = {}
+        """How often the reminder of each was repeated."""
         self._store = store
         self._runtime = runtime
         self._checked_at = float("-inf")
+
+    def sent(self, key: Key, due: str | None) -> None:
+        """Keep a place for an entity, which was left with that `due`, unless it has had one for long."""
+        repetitions = self._repetitions.get(key, -1) + 1
+        if repetitions < MAX_REPETITIONS:
+            self.unanswered[key], self._repetitions[key] = due, repetitions
+        else:
+            self._remove(key)
+
+    def _remove(self, key: Key) -> None:
+        del self.unanswered[key], self._repetitions[key]
 
     async def is_full(self) -> bool:
         """Whether MAX_UNANSWERED reminders are unanswered. Looks the entities up only if it seems so."""
@@ -155,7 +171,7 @@ class _Window:
             found = await self._store.read(list(self.unanswered))
             for key, due in list(self.unanswered.items()):
                 if not _still_waits(found.get(key), due):
-                    del self.unanswered[key]
+                    self._remove(key)
         return len(self.unanswered) >= MAX_UNANSWERED
 
 

@@ -1,6 +1,9 @@
 """Flow control for reminders: a rate, and a window of unanswered ones for each awaited participant."""
 
+from collections import Counter
+
 import pytest
+from structlog.testing import capture_logs
 
 from sagakit.reminders import MAX_UNANSWERED
 from sagakit.store import Changes
@@ -77,6 +80,22 @@ async def test_unanswered_reminders_are_repeated_in_turn_and_no_others_sent(harn
 
     assert {harness.sent(name) for name in names} == {2}
     assert (at_first, len(harness.events)) == (MAX_UNANSWERED, 2 * MAX_UNANSWERED)
+
+
+async def test_entities_that_are_never_answered_keep_their_places_for_a_few_repetitions(
+    harness: RemindersHarness,
+):
+    """For example their events were lost with a deleted subscription; others await the same participant."""
+    names = [str(number) for number in range(150)]
+    await harness.waits(*names, seconds=0)
+
+    with capture_logs() as logs:
+        for _ in range(30):
+            await harness.sweep_after(30)
+
+    reminded = Counter(log["name"] for log in logs if log["event"] == "reminder published")
+    assert set(reminded) == set(names)
+    assert len(harness.events) <= 8 * MAX_UNANSWERED
 
 
 async def test_participant_that_does_not_reply_delays_no_reminder_to_another(harness: RemindersHarness):
