@@ -8,12 +8,17 @@ from urllib.parse import urlsplit
 import yaml
 
 from contract.topology import TOPOLOGY
-from tests.support.manifests import Manifests, Workload
+from tests.support.manifests import COMPONENTS, Document, Manifests, Workload, rendered
 
+COMPONENT = "app.kubernetes.io/component"
+"""The label by which docs/deploy.md deletes what a component has added."""
 GRAFANA = "/etc/grafana/provisioning"
 
 
 def check(manifests: Manifests) -> Iterator[str]:
+    for document in added(manifests):
+        if document["metadata"].get("labels", {}).get(COMPONENT) not in COMPONENTS:
+            yield f"{document['kind']} {document['metadata']['name']} stays when its component is removed"
     for workload in manifests.workloads:
         for path, data in mounted(manifests, workload).items():
             if not data:
@@ -21,6 +26,18 @@ def check(manifests: Manifests) -> Iterator[str]:
         found = PROBLEMS.get(workload.name)
         if found is not None:
             yield from (f"{workload.name}: {each}" for each in found(manifests, workload))
+
+
+def added(manifests: Manifests) -> Iterator[Document]:
+    """Return the objects that the overlay without components does not have."""
+    known = {_identity(each) for each in rendered(manifests.overlay).documents}
+    return (each for each in manifests.documents if _identity(each) not in known)
+
+
+def _identity(document: Document) -> tuple[str, str]:
+    """Return the kind and the name, of a ConfigMap without the hash of its contents."""
+    kind, name = document["kind"], document["metadata"]["name"]
+    return kind, name.rpartition("-")[0] if kind == "ConfigMap" else name
 
 
 def _load_generator(manifests: Manifests, workload: Workload) -> Iterator[str]:

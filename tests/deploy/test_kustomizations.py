@@ -9,7 +9,8 @@ import pytest
 import yaml
 
 from contract.topology import TOPOLOGY
-from tests.support.manifests import K8S, ROOT, Document, kustomize, rendered
+from tests.deploy.components import COMPONENT, added
+from tests.support.manifests import COMPONENTS, K8S, ROOT, Document, kustomize, rendered
 
 DEPLOY = K8S.parent
 KUSTOMIZATIONS = sorted(path.parent.relative_to(DEPLOY) for path in K8S.rglob("kustomization.yaml"))
@@ -35,7 +36,11 @@ def test_every_patch_and_image_matches_something(directory: Path, tree: Path):
         ("k8s/overlays/local", "{kind: Service, name: gateway}", "{kind: Service, name: gatewy}"),
         ("k8s/overlays/local", f"name: {EVERY_DEPLOYMENT}", "name: purchases|stocks"),
         ("k8s/overlays/gke", "{kind: NetworkPolicy, name: gateway}", "{kind: Networkpolicy, name: gateway}"),
-        ("k8s/components/observability", "name: collector|jaeger|prometheus|grafana", "name: tempo"),
+        (
+            "k8s/components/observability",
+            "Deployment, name: collector|jaeger|prometheus|grafana",
+            "Deployment, name: tempo",
+        ),
         ("k8s/base/stock", "kind: Deployment", "kind: StatefulSet"),
         ("k8s/base/stock", "  - name: service\n    newName", "  - name: stock\n    newName"),
     ],
@@ -73,6 +78,20 @@ def test_page_of_local_clusters_names_the_image_of_the_emulators():
     images = {each.spec["image"] for workload in rendered("local").workloads for each in workload.containers}
 
     assert [image for image in images if "emulators" in image and f"`{image}`" not in page] == []
+
+
+@pytest.mark.parametrize("component", COMPONENTS)
+def test_page_deletes_everything_of_a_component(component: str):
+    page = (ROOT / "docs/deploy.md").read_text()
+    kinds = {
+        each["kind"].lower()
+        for each in added(rendered("components"))
+        if each["metadata"]["labels"][COMPONENT] == component
+    }
+
+    (deleted,) = re.findall(rf"kubectl -n saga delete (\S+) --selector {COMPONENT}={component}", page)
+
+    assert {*deleted.split(",")} == kinds
 
 
 def unmatched(directory: Path) -> Iterator[str]:
