@@ -28,7 +28,7 @@ from tests.support.pods import Pods
 TAG = "ci"
 PROCESSES = (*TOPOLOGY.names, "gateway")
 LATE_SECONDS = float(os.environ.get("LATE_SECONDS", "10"))
-"""How late backends come in their test: by hand 180."""
+"""How late backends come in their test: 180 every night (.github/workflows/soak.yml)."""
 MAX_MEGABYTES = 150
 """Maximum size of an image on top of its base."""
 

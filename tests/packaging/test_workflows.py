@@ -39,6 +39,14 @@ def test_an_action_has_the_same_version_everywhere():
     assert len({name for name, *_ in used}) == len(used)
 
 
+def test_backends_of_the_images_are_late_by_minutes_every_night():
+    (step,) = (each for each in jobs("soak")["late-backends"]["steps"] if "LATE_SECONDS" in str(each))
+    file, _, name = step["run"].split()[-1].partition("::")
+
+    assert step["env"] == {"LATE_SECONDS": "180"}
+    assert f"def {name}(" in (ROOT / file).read_text()
+
+
 def test_only_the_publishing_job_can_publish():
     """It needs no checkout, so that nothing of the repository runs with its permission."""
     publish = jobs("release")["publish"]
