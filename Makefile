@@ -3,7 +3,8 @@
 	manifests images sbom push deploy project project-teardown test-cloud
 
 PYTHON ?= python3
-# The newest version for which all dependencies have wheels; requires-python is the oldest.
+# The newest version that the tests were run with; requires-python is the oldest. Compiled dependencies have wheels for
+# 3.14 as well.
 PYTHON_NEWEST ?= python3.13
 REGISTRY ?= localhost/saga
 TAG ?= dev
