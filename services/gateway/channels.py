@@ -15,6 +15,8 @@ from sagakit import deadline
 from services.gateway import auth
 
 _CHECK_INTERVAL_SECONDS = 1.0
+_HEALTH_TIMEOUT_SECONDS = 1.0
+_HEALTH_REUSED_SECONDS = 1.0
 
 
 class ServiceChannel:
@@ -33,6 +35,8 @@ class ServiceChannel:
         self._timeout_seconds = timeout_seconds
         self._methods: list[tuple[tuple[Any, ...], dict[str, Any]]] = []
         self._calls: list[Any] = []
+        self._health_check: asyncio.Task[bool] | None = None
+        self._health_expires_at = 0.0
 
     async def __aenter__(self) -> Self:
         self._open()
@@ -42,6 +46,8 @@ class ServiceChannel:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if self._health_check is not None:
+            self._health_check.cancel()
         self._task.cancel()
         with suppress(asyncio.CancelledError):
             await self._task
@@ -61,11 +67,25 @@ class ServiceChannel:
 
         return invoke
 
-    async def check_health(self, timeout_seconds: float) -> HealthCheckResponse:
-        """Return the answer of the service's health service. Raises AioRpcError."""
+    async def is_serving(self) -> bool:
+        """Whether the service's health service answers SERVING within a second.
+
+        All who ask share one check at a time, and its result for a second: probes need no token, and have no
+        rate limit.
+        """
+        if self._health_check is None or (self._health_check.done() and _now() >= self._health_expires_at):
+            self._health_check = asyncio.create_task(self._check_health())
+        return await asyncio.shield(self._health_check)
+
+    async def _check_health(self) -> bool:
         health: Any = HealthStub(self._channel)
-        answer: HealthCheckResponse = await health.Check(HealthCheckRequest(), timeout=timeout_seconds)
-        return answer
+        try:
+            answer = await health.Check(HealthCheckRequest(), timeout=_HEALTH_TIMEOUT_SECONDS)
+        except grpc.aio.AioRpcError:
+            return False
+        finally:
+            self._health_expires_at = _now() + _HEALTH_REUSED_SECONDS
+        return bool(answer.status == HealthCheckResponse.SERVING)
 
     def _open(self) -> None:
         # A channel belongs to the loop that runs when it is made.
@@ -80,3 +100,7 @@ class ServiceChannel:
                 replaced = self._channel
                 self._open()
                 await replaced.close(self._timeout_seconds)
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

@@ -10,7 +10,6 @@ from typing import Self, TypeVar, cast
 
 import grpc
 from google.protobuf.descriptor import ServiceDescriptor
-from grpc_health.v1.health_pb2 import HealthCheckResponse
 from opentelemetry.trace import Tracer
 
 from contract.calls import channel_options
@@ -41,8 +40,6 @@ NEEDED = ("purchase", "stock")
 
 Not payment and delivery: while they are unavailable orders are accepted, and wait for them in the saga.
 """
-
-_HEALTH_TIMEOUT_SECONDS = 1.0
 
 
 class Clients:
@@ -99,16 +96,9 @@ class Clients:
 
     async def not_serving(self, names: Collection[str]) -> list[str]:
         """Return the services whose health service does not answer SERVING within a second."""
-        serving = await asyncio.gather(*(self._serves(name) for name in names))
+        serving = await asyncio.gather(*(self._channels[name].is_serving() for name in names))
         return [name for name, serves in zip(names, serving, strict=True) if not serves]
 
     def _connect_to_target(self, name: str) -> grpc.aio.Channel:
         options = channel_options(*TOPOLOGY.service(name).grpc_services)
         return grpc.aio.insecure_channel(self._targets[name], options, interceptors=self._interceptors)
-
-    async def _serves(self, name: str) -> bool:
-        try:
-            health = await self._channels[name].check_health(_HEALTH_TIMEOUT_SECONDS)
-        except grpc.aio.AioRpcError:
-            return False
-        return bool(health.status == HealthCheckResponse.SERVING)

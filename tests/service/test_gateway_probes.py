@@ -1,11 +1,13 @@
 """The gateway's probes."""
 
 import asyncio
+from contextlib import AsyncExitStack
 
 import pytest
 from grpc_health.v1._async import HealthServicer
 
 from services.gateway.app import Lifecycle
+from services.gateway.clients import SERVICES
 from tests.service.gateway_harness import (
     NOT_SERVING,
     SERVING,
@@ -29,22 +31,50 @@ async def test_gateway_is_ready_while_purchase_and_stock_serve():
     async with fakes() as services, gateway(targets_of(services.values())) as client:
         purchase, stock = services["purchase"], services["stock"]
         at_first = await client.get("/readyz")
+        # A check is reused for a second.
         await stock.health.set("", NOT_SERVING)
-        then = await client.get("/readyz")
+        await eventually(lambda: is_problem(client, "Not serving: stock."))
         await purchase.health.set("", NOT_SERVING)
-        later = await client.get("/readyz")
+        await eventually(lambda: is_problem(client, "Not serving: purchase, stock."))
         await stock.health.set("", SERVING)
         await purchase.health.set("", SERVING)
-        # The channel learns a moment later that its only connection serves again.
         await eventually(lambda: is_ready(client))
 
     assert (at_first.status_code, at_first.json()) == (200, {"status": "ok"})
-    assert assert_problem(then, 503, "not-ready")["detail"] == "Not serving: stock."
-    assert assert_problem(later, 503, "not-ready")["detail"] == "Not serving: purchase, stock."
+
+
+async def is_problem(client, detail, path="/readyz"):
+    answer = await client.get(path)
+    return answer.status_code == 503 and assert_problem(answer, 503, "not-ready")["detail"] == detail
 
 
 async def is_ready(client):
     return (await client.get("/readyz")).status_code == 200
+
+
+class CountedHealth(HealthServicer):
+    """Counts the checks."""
+
+    checks = 0
+
+    async def Check(self, request, context):  # noqa: N802 - gRPC's name
+        self.checks += 1
+        await asyncio.sleep(0.1)
+        return await super().Check(request, context)
+
+
+async def test_probes_share_their_checks_of_the_services():
+    async with AsyncExitStack() as stack:
+        services = [
+            await stack.enter_async_context(FakeService(name, health=CountedHealth()).running())
+            for name in SERVICES
+        ]
+        client = await stack.enter_async_context(gateway(targets_of(services)))
+        answers = await asyncio.gather(*(client.get("/readyz?all=true") for _ in range(100)))
+        answers += [await client.get("/readyz?all=true") for _ in range(5)]
+
+    assert {answer.status_code for answer in answers} == {200}
+    assert [1 <= service.health.checks <= 2 for service in services] == [True] * len(SERVICES)
 
 
 async def test_gateway_is_ready_without_payment_and_delivery():
@@ -52,11 +82,10 @@ async def test_gateway_is_ready_without_payment_and_delivery():
         with_all = await client.get("/readyz?all=true")
         await services["payment"].health.set("", NOT_SERVING)
         await services["delivery"].health.set("", NOT_SERVING)
+        await eventually(lambda: is_problem(client, "Not serving: payment, delivery.", "/readyz?all=true"))
         ready = await client.get("/readyz")
-        without = await client.get("/readyz?all=true")
 
     assert (with_all.status_code, ready.status_code) == (200, 200)
-    assert assert_problem(without, 503, "not-ready")["detail"] == "Not serving: payment, delivery."
 
 
 @pytest.mark.parametrize("value", ["", "True", "yes"])

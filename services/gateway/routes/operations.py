@@ -19,7 +19,7 @@ router = APIRouter(tags=["gateway"])
 
 _READY = (
     f"200 while {' and '.join(NEEDED)} serve. While the others are unavailable orders are accepted, and wait "
-    "for them. With `all=true` every service has to serve."
+    "for them. With `all=true` every service has to serve. What is known of a service is reused for a second."
 )
 
 
