@@ -55,6 +55,27 @@ def test_checks_of_the_new_project_are_green(line: str, binaries: Path, project:
     assert ended.returncode == 0, ended.stdout + ended.stderr
 
 
+def test_kit_is_never_taken_from_an_index(binaries: Path, tmp_path: Path):
+    """It is not published: a package of that name would be another one."""
+    folder = tmp_path / "theatre"
+    made = run(binaries, "sagactl", "new", "project", str(folder))
+    built = subprocess.run(
+        ["make", "check"],
+        cwd=folder,
+        env={"PATH": os.environ["PATH"], "SAGAKIT": ""},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert f"cd {folder}; make check SAGAKIT=/path/to/saga/kit; make run" in made.stdout
+    assert built.returncode == 2
+    assert "SAGAKIT is not set: give the folder or wheel of sagakit" in built.stderr
+    assert not (folder / ".venv").exists()
+    assert "SAGAKIT: ${{ vars.SAGAKIT }}" in (folder / ".github/workflows/check.yml").read_text()
+    assert "\nARG SAGAKIT\n" in (folder / "Dockerfile").read_text()
+
+
 def test_service_that_is_added_to_the_new_project_is_green(binaries: Path, tmp_path: Path):
     folder = tmp_path / "theatre"
     assert run(binaries, "sagactl", "new", "project", str(folder)).returncode == 0

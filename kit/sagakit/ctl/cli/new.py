@@ -45,7 +45,8 @@ def project(directory: Path, name: str | None) -> None:
     for path in written:
         echo(directory / path)
     echo("")
-    echo(f"Next: cd {directory}; make check; make run (README.md)")
+    # Named, as long as the kit is on no index: pip would install another package of that name.
+    echo(f"Next: cd {directory}; make check SAGAKIT=/path/to/saga/kit; make run (README.md)")
 
 
 @new.command()
