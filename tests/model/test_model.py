@@ -113,5 +113,4 @@ def test_violation_comes_with_the_shortest_path_to_it():
         "stock receives purchase's pre-approved of order-1",
         "the client cancels order-1",
         "stock receives purchase's canceled of order-1",
-        "stock receives purchase's canceled of order-1",
     )
