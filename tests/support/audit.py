@@ -1,4 +1,4 @@
-"""What `sagactl audit` finds in tables."""
+"""Problems in the records of a suite."""
 
 from sagactl.project import PROJECT
 from sagakit.audits import run_all
