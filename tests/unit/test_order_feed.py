@@ -211,6 +211,26 @@ async def test_feed_of_a_failed_order_ends_although_a_service_was_unavailable_me
         assert (too_early, feed.is_settled) == (False, True)
 
 
+async def test_feed_of_a_failed_order_does_not_end_by_a_read_that_an_event_has_overtaken():
+    """Stock has just received the order, a minute late, and will release what it reserved."""
+    time = 1_000.0
+    records = Records(snapshot("pre-approved", "canceled"))
+    feeds = OrderFeeds(records.fetch, Runtime(monotonic=lambda: time))
+
+    async with feeds.follow("o-1", ME) as feed:
+        await eventually(lambda: feed.events)
+        time += RECORDS_TIMEOUT_SECONDS
+        records.unblocked.clear()
+        reads = len(records.reads)
+        feeds.refresh()
+        await eventually(lambda: len(records.reads) > reads)
+        feeds.receive("stock", ticket("reserved"), moment(61), False)
+        records.unblocked.set()
+        await idle()
+
+        assert (keys(feed)[-1], feed.is_settled) == ("stock.reserved", False)
+
+
 async def test_open_order_is_not_read_without_events():
     async with followed(snapshot("pre-approved", "reserved", reservation=RESERVED)) as (records, _, _):
         await asyncio.sleep(0.5)

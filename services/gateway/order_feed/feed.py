@@ -76,6 +76,9 @@ class OrderFeed:
     ) -> None:
         """Add a published event; for a reminder, or before the history is known, read the records instead."""
         event = OrderEvent.from_event(service, ticket, time, trace_id)
+        if service != "purchase":
+            # It has a record now, which a read that began before does not show.
+            self._released_at = None
         # Events are never shown before the history that precedes them; a reminder's time is not the event's.
         if event is None or is_reminder or not self._has_history:
             self.wake()
