@@ -25,6 +25,8 @@ def pytest_configure() -> None:
 
 STARTS_SUITES = frozenset({"browser", "docs", "e2e", "fuzz", "packaging"})
 """Folders with tests that start suites of processes."""
+STARTS_NONE = frozenset({"test_sdist.py"})
+"""Long ones in them that do not: a worker of their own shortens the run."""
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -39,7 +41,8 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
     class Scheduling(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
-            starts_suites = Path(nodeid.partition("::")[0]).parent.name in STARTS_SUITES
+            file = Path(nodeid.partition("::")[0])
+            starts_suites = file.parent.name in STARTS_SUITES and file.name not in STARTS_NONE
             return "suites" if starts_suites else super()._split_scope(nodeid)
 
     return Scheduling(config, log)
