@@ -25,6 +25,7 @@ from sagakit.ctl.local.child import Program
 from sagakit.ctl.local.emulators import FIRESTORE, PUBSUB, running
 from sagakit.ctl.local.ports import LOOPBACK, free_ports, wait_until_responds
 from sagakit.ctl.local.supervisor import SupervisedProcess, Supervisor
+from sagakit.ctl.project import is_process_of
 from sagakit.runtime import Backoff
 from tests.chaos.faults import Faults
 from tests.chaos.proxy import faulty
@@ -88,7 +89,7 @@ class Cluster:
         """Return the running processes of the service that are neither frozen nor killed."""
         return [
             process
-            for process in self._processes.find(service)
+            for process in self.replicas(service)
             if process.status()["pid"] and process.status()["pid"] not in self._frozen | self._killed
         ]
 
@@ -97,15 +98,16 @@ class Cluster:
 
         A gateway is called no more before it is stopped, as behind a load balancer.
         """
-        for process in self._processes.find(""):
+        for process in self.replicas():
             async with self.stopped([process], version):
                 pass
             yield
 
     def replicas(self, service: str = "", number: int | None = None) -> list[SupervisedProcess]:
         """Return the processes of a service, or all; of each the one with that number, or all."""
-        found = self._processes.find(service)
-        return [each for each in found if number is None or each.program.name.endswith(f"-{number}")]
+        found = self._processes.processes
+        mine = [each for each in found if not service or is_process_of(service, each.program.name)]
+        return [each for each in mine if number is None or each.program.name.endswith(f"-{number}")]
 
     @asynccontextmanager
     async def stopped(
@@ -137,7 +139,7 @@ class Cluster:
         """Return the memory of each process, in MB."""
         return {
             process.program.name: used(process.status()["pid"]).megabytes
-            for process in self._processes.find("")
+            for process in self.replicas()
             if process.status()["pid"]
         }
 
