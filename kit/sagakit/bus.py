@@ -6,6 +6,9 @@ from typing import Protocol
 
 from sagakit.ignored import Ignored
 
+MAX_ATTRIBUTE_BYTES = 1_024
+"""Of an attribute's value, in UTF-8 (https://cloud.google.com/pubsub/quotas#resource_limits)."""
+
 
 def subscription_name(service: str, topic: str) -> str:
     """Return the name of a service's one subscription to a topic, shared by its replicas."""

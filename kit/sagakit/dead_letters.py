@@ -2,13 +2,12 @@
 
 import structlog
 
-from sagakit.bus import Bus, Message
+from sagakit.bus import MAX_ATTRIBUTE_BYTES, Bus, Message
 from sagakit.errors import Poison
 from sagakit.events import timestamp
 
 log = structlog.get_logger()
 
-MAX_ATTRIBUTE_BYTES = 1024
 MAX_REDUCED_BYTES = 64 * 1024
 REDUCED_ATTRIBUTE = "dead_letter_reduced"
 """Attribute of a dead letter that holds less than the message did: what it was reduced to."""

@@ -8,6 +8,7 @@ from typing import Any, Generic, TypeVar
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic_core import PydanticSerializationError
 
+from sagakit.bus import MAX_ATTRIBUTE_BYTES
 from sagakit.codec import Stored
 from sagakit.consumer import Handler, Outcome
 from sagakit.errors import Poison
@@ -17,8 +18,6 @@ B = TypeVar("B")
 
 VERSION_ATTRIBUTE = "schema-version"
 _RESERVED = {"eventid", "type", "time", "traceparent", "content-type", REMINDER_ATTRIBUTE, VERSION_ATTRIBUTE}
-MAX_ATTRIBUTE_BYTES = 1_024
-"""Of an attribute's value, in UTF-8 (https://cloud.google.com/pubsub/quotas#resource_limits)."""
 MALFORMED_BODY = "malformed-body"
 """Reason of a dead letter: its body is not one of its event type."""
 
