@@ -1,16 +1,20 @@
-"""The load generator's ledger: what it finds, and that it stays bounded."""
+"""The load generator's ledger, on virtual time: what it finds, and that it stays bounded."""
 
 import asyncio
 import json
 import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
 
 import httpx
 import pytest
 
 from sagaclient import RetryPolicy, SagaClient
 from sagactl.cli.load import load, network, run_load
-from sagactl.load import CountedRetries, Limits, Load, only
+from sagactl.load import CountedRetries, Ledger, Limits, Load, only
 from sagakit.ctl.errors import CommandError
+from sagakit.testing.loop import run as on_virtual_time
 
 RATE = 200.0
 LIMITS = Limits(in_flight=5, compared=3, read_interval_seconds=0.02, drain_seconds=0.5)
@@ -76,16 +80,31 @@ class Shop(httpx.AsyncBaseTransport):
         return SagaClient("http://shop", transport=self, retries=RetryPolicy(max_attempts=1))
 
 
-async def run(shop: Shop) -> bool:
+def run(client: SagaClient, **options: Any) -> bool:
+    """Run a load of 0.7 s."""
+
+    async def main() -> bool:
+        async with client:
+            return await run_load(Load(client, LIMITS, **options), RATE, seconds=0.7, interval=0.2)
+
+    return on_virtual_time(main)
+
+
+@asynccontextmanager
+async def placed(shop: Shop) -> AsyncIterator[Load]:
+    """Load of 0.5 s, some of whose orders may be open."""
     async with shop.client() as client:
-        return await run_load(Load(client, LIMITS), RATE, seconds=0.7, interval=0.2)
+        placed = Load(client, LIMITS)
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(placed.place(RATE), 0.5)
+        yield placed
 
 
-async def test_ledger_of_a_shop_that_keeps_its_promises_balances(capsys: pytest.CaptureFixture[str]):
-    assert await run(Shop())
+def test_ledger_of_a_shop_that_keeps_its_promises_balances(capsys: pytest.CaptureFixture[str]):
+    assert run(Shop().client())
 
     *printed, last, result = capsys.readouterr().out.splitlines()
-    assert len(printed) >= 2
+    assert len(printed) == 3
     assert all(status in last for status in ("approved", "canceled", "payment-failed"))
     assert "open 0, lost 0; not accepted 0, skipped 0, retried 0" in last
     assert result.startswith("nothing is lost")
@@ -102,56 +121,56 @@ async def test_ledger_of_a_shop_that_keeps_its_promises_balances(capsys: pytest.
         ("doubles", "a repeated call was answered"),
     ],
 )
-async def test_broken_promise_is_found(fault: str, printed: str, capsys: pytest.CaptureFixture[str]):
-    assert not await run(Shop(fault))
+def test_broken_promise_is_found(fault: str, printed: str, capsys: pytest.CaptureFixture[str]):
+    assert not run(Shop(fault).client())
 
     assert re.search(printed, capsys.readouterr().out)
 
 
-async def test_gateway_that_does_not_answer_is_an_error():
+def test_gateway_that_does_not_answer_is_an_error():
     with pytest.raises(CommandError, match="no response"):
-        await run(Shop("away"))
+        run(Shop("away").client())
 
 
-async def test_orders_in_flight_are_bounded_and_further_ones_are_skipped():
-    async with Shop("hangs").client() as client:
-        running = Load(client, LIMITS)
-        with pytest.raises(TimeoutError):
-            await asyncio.wait_for(running.place(RATE), 0.5)
+def test_orders_in_flight_are_bounded_and_further_ones_are_skipped():
+    async def main() -> Ledger:
+        async with placed(Shop("hangs")) as running:
+            await running.aclose()
+        return running.ledger
 
-        await running.aclose()
+    ledger = on_virtual_time(main)
 
-    assert running.ledger.accepted == 0
-    assert running.ledger.skipped > 5
-
-
-async def test_ended_orders_are_counted_and_only_the_latest_are_kept():
-    async with Shop().client() as client:
-        running = Load(client, LIMITS)
-        with pytest.raises(TimeoutError):
-            await asyncio.wait_for(running.place(RATE), 0.5)
-        await running.drain()
-
-        assert await running.compare() == len(running.ledger.recent) == 3
-
-    assert running.ledger.ended.total() == running.ledger.accepted > 3
-    assert running.ledger.open == {}
+    assert ledger.accepted == 0
+    assert ledger.skipped > 5
 
 
-async def test_only_the_given_item_is_ordered():
+def test_ended_orders_are_counted_and_only_the_latest_are_kept():
+    async def main() -> tuple[Ledger, int]:
+        async with placed(Shop()) as running:
+            await running.drain()
+            return running.ledger, await running.compare()
+
+    ledger, compared = on_virtual_time(main)
+
+    assert compared == len(ledger.recent) == 3
+    assert ledger.ended.total() == ledger.accepted > 3
+    assert ledger.open == {}
+
+
+def test_only_the_given_item_is_ordered():
     shop = Shop()
-    async with shop.client() as client:
-        await run_load(Load(client, LIMITS, only("red")), RATE, seconds=0.3, interval=0.2)
+
+    run(shop.client(), cases=only("red"))
 
     assert len(shop.orders) > 3
     assert all(items == {"red": 1} for items in shop.orders.values())
 
 
-async def test_retries_are_counted_and_printed(capsys: pytest.CaptureFixture[str]):
+def test_retries_are_counted_and_printed(capsys: pytest.CaptureFixture[str]):
     """Known fault: a game day on a cluster could not see that requests had failed."""
     retries = CountedRetries(initial_backoff=0.001)
-    async with SagaClient("http://shop", transport=Shop("hiccups"), retries=retries) as client:
-        assert await run_load(Load(client, LIMITS, retried=retries.counts), RATE, seconds=0.3, interval=0.2)
+
+    assert run(SagaClient("http://shop", transport=Shop("hiccups"), retries=retries), retried=retries.counts)
 
     last = capsys.readouterr().out.splitlines()[-2]
     (count,) = re.findall(r"not accepted 0, skipped \d+, retried \d+ \(TransportError (\d+)\)", last)

@@ -12,7 +12,7 @@ from sagakit.testing.clock import settled
 async def test_different_names_are_independent():
     locks = KeyedLocks()
 
-    async with locks.hold(["a"]), asyncio.timeout(1), locks.hold(["b"]):
+    async with locks.hold(["a"]), asyncio.timeout(10), locks.hold(["b"]):
         pass
 
 
@@ -50,7 +50,7 @@ async def test_several_names_in_any_order_do_not_deadlock():
 async def test_a_name_given_twice_is_held_once():
     locks = KeyedLocks()
 
-    async with asyncio.timeout(1), locks.hold(["a", "a"]):
+    async with asyncio.timeout(10), locks.hold(["a", "a"]):
         pass
 
 
@@ -88,7 +88,7 @@ async def test_cancelled_waiter_does_not_block_others():
         await settled()
         cancelled.cancel()
         await asyncio.gather(cancelled, return_exceptions=True)
-    await asyncio.wait_for(waits, 1)
+    await asyncio.wait_for(waits, 10)
 
     assert order == ["waits"]
     assert (locks._locks, locks._users) == ({}, {})

@@ -110,7 +110,7 @@ async def test_long_broker_outage_leaves_events_to_the_sweeper(harness: Harness)
         await harness.commit_and_enqueue(*events(3))
         await harness.clock.advance(30)
         assert set(harness.in_outbox) == {"e0", "e1", "e2"}
-        await asyncio.wait_for(harness.relay.drained(), 1)
+        await asyncio.wait_for(harness.relay.drained(), 10)
         assert not task.done()
 
         harness.bus.unavailable = False
@@ -146,7 +146,7 @@ async def test_unpublishable_event_does_not_block_its_batch(harness: Harness):
 
         assert sorted(harness.bus.eventids) == ["e0", "e2", "e3"]
         assert set(harness.in_outbox) == {"e1"}
-        await asyncio.wait_for(harness.relay.drained(), 1)
+        await asyncio.wait_for(harness.relay.drained(), 10)
         assert not task.done()
 
 
@@ -166,7 +166,7 @@ async def test_events_beyond_the_queue_limit_stay_in_the_outbox(harness: Harness
 
 async def test_drained_waits_until_events_are_published_and_deleted(harness: Harness):
     async with background(harness.relay.run()):
-        await asyncio.wait_for(harness.relay.drained(), 1)
+        await asyncio.wait_for(harness.relay.drained(), 10)
         await harness.commit_and_enqueue(*events(3))
 
         drained = asyncio.create_task(harness.relay.drained())
