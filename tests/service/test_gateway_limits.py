@@ -35,19 +35,19 @@ async def test_retry_after_is_in_whole_seconds():
 
         answer = await client.get(CART)
 
-    assert answer.headers["retry-after"] == "100"
+    assert 90 <= int(answer.headers["retry-after"]) <= 100
 
 
 @pytest.mark.parametrize(("trusted_proxies", "told_apart"), [(0, False), (1, True), (2, False)])
 async def test_forwarded_addresses_count_only_as_far_as_proxies_are_trusted(trusted_proxies, told_apart):
     """With two proxies the last address is the second one's peer, which is the same for all."""
-    limits = RequestLimits(rate_per_client=1, trusted_proxies=trusted_proxies)
+    limits = RequestLimits(rate_per_client=0.01, trusted_proxies=trusted_proxies)
     async with gateway(MiddlewareConfig(limits)) as (client, _):
         answers = [
-            await client.get(CART, headers={"X-Forwarded-For": f"10.0.0.1, 198.51.100.{n}"}) for n in range(3)
+            await client.get(CART, headers={"X-Forwarded-For": f"10.0.0.1, 198.51.100.{n}"}) for n in range(2)
         ]
 
-    assert [answer.status_code == 200 for answer in answers] == [True, True, told_apart]
+    assert [answer.status_code == 200 for answer in answers] == [True, told_apart]
 
 
 async def test_probes_are_not_limited():
@@ -72,15 +72,15 @@ async def test_calls_get_the_remaining_time_of_the_request():
         await asyncio.sleep(2)
         yield b'{"count": 1}'
 
-    async with gateway(MiddlewareConfig(RequestLimits(request_seconds=10))) as (client, purchase):
+    async with gateway(MiddlewareConfig(RequestLimits(request_seconds=30))) as (client, purchase):
         purchase.deadlines = seen
         await client.get(CART)
         await client.put(f"{CART}/items/blue", content=slow_body())
 
     prompt, late = seen
     # gRPC rounds up.
-    assert 8.1 < prompt < 10.1
-    assert 1 < late < 8.1
+    assert 15 < prompt < 30.2
+    assert 10 < late < 28.2
 
 
 async def test_answers_name_no_server_and_allow_no_other_origin():

@@ -58,7 +58,7 @@ async def test_unknown_paths_and_methods_create_no_labels():
 
 async def test_requests_rejected_by_middleware_are_counted():
     measured = await send(
-        ("GET", "/v1/orders/a"), ("GET", "/v1/orders/a"), limits=RequestLimits(rate_per_client=0.5)
+        ("GET", "/v1/orders/a"), ("GET", "/v1/orders/a"), limits=RequestLimits(rate_per_client=0.01)
     )
 
     assert measured.value(COUNT, http_route="", http_response_status_code="429") == 1

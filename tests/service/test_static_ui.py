@@ -111,7 +111,7 @@ async def test_api_document_does_not_contain_the_web_ui():
 
 
 async def test_files_do_not_count_against_the_rate_per_client():
-    config = MiddlewareConfig(RequestLimits(rate_per_client=1))
+    config = MiddlewareConfig(RequestLimits(rate_per_client=0.01))
     app = create_app(Clients(dict.fromkeys(SERVICES, "ipv4:127.0.0.1:1"), 1), Lifecycle(), config=config)
 
     async with client_of(app) as client:
