@@ -106,9 +106,9 @@ overload: $(VENV)/.dev ## Apply ten times the load that saturates the suite: [SE
 	GRPC_ENABLE_FORK_SUPPORT=0 $(BIN)/python -m tests.chaos --overload $(or $(SECONDS),20) --seed $(or $(SEED),1) \
 		--backend $(or $(BACKEND),embedded)
 
-game-day: $(VENV)/.dev ## Perform the experiments of docs/game-day.md, here or on a cluster: [EXPERIMENT="pod-killed …"] [DURATION=seconds] [BACKEND=embedded] [GATEWAY=URL]
+game-day: $(VENV)/.dev ## Perform the experiments of docs/game-day.md, here, on a running suite or on a cluster: [EXPERIMENT="pod-killed …"] [DURATION=seconds] [BACKEND=embedded] [RUNNING=1 | GATEWAY=URL]
 	GRPC_ENABLE_FORK_SUPPORT=0 $(BIN)/python -m tests.chaos.game_day $(EXPERIMENT) $(if $(DURATION),--seconds $(DURATION)) \
-		--backend $(or $(BACKEND),embedded) --seed $(or $(SEED),1) $(if $(GATEWAY),--gateway $(GATEWAY))
+		--backend $(or $(BACKEND),embedded) --seed $(or $(SEED),1) $(if $(GATEWAY),--gateway $(GATEWAY)) $(if $(RUNNING),--running)
 
 bench: $(VENV)/.dev ## Measure latency, throughput and cost, next to what the backend allows: [BACKEND=emulators] [QUICK=1 | LADDER=1 [RATES="25 50 …"] [RUNG_SECONDS=30] [SEED=1] [ITEM=red]] [RECORD=1: keep in bench/results]
 	GRPC_ENABLE_FORK_SUPPORT=0 $(BIN)/python -m bench --backend $(or $(BACKEND),emulators) \

@@ -15,6 +15,7 @@ from pathlib import Path
 from sagactl.project import PROJECT
 from sagakit.ctl.local.emulators import FIRESTORE, PUBSUB, why_unavailable
 from tests.chaos.on_cluster import on_cluster
+from tests.chaos.on_suite import on_suite
 from tests.chaos.run import DRAINING, QUICK_REMINDERS, ChaosRun
 from tests.chaos.stage import LocalStage, NotPossibleError, Stage
 from tests.chaos.versions import CURRENT
@@ -24,8 +25,8 @@ HOT_CUSTOMERS = 32
 OVERLOAD_CUSTOMERS = 1280
 POISON = 3
 SKEW_SECONDS = 60
-CLUSTER_SECONDS = 60.0
-"""How long a fault lasts on a cluster, unless DURATION is given."""
+RUNNING_SECONDS = 60.0
+"""How long a fault lasts on a suite that is running already, unless DURATION is given."""
 FIGURES = ("orders accepted", "endings", "overloaded", "afterwards", "MB at most")
 
 
@@ -194,7 +195,9 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, help="how long the fault lasts; default: a few seconds")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--backend", choices=("embedded", "emulators"), default="embedded")
-    parser.add_argument("--gateway", metavar="URL", help="of a cluster, kubectl's current one")
+    running = parser.add_mutually_exclusive_group()
+    running.add_argument("--gateway", metavar="URL", help="of a cluster, kubectl's current one")
+    running.add_argument("--running", action="store_true", help="on the suite that `make run` has started")
     options = parser.parse_args()
     names = options.experiments or list(EXPERIMENTS)
     if unknown := {*names} - {*EXPERIMENTS}:
@@ -202,9 +205,11 @@ def main() -> None:
     if options.backend == "emulators" and (missing := why_unavailable(FIRESTORE, PUBSUB)):
         sys.exit(f"no emulators: {missing}")
     logging.getLogger("google").setLevel(logging.CRITICAL)
+    each = partial(perform, seconds=RUNNING_SECONDS if options.seconds is None else options.seconds)
     if options.gateway:
-        each = partial(perform, seconds=CLUSTER_SECONDS if options.seconds is None else options.seconds)
         problems = asyncio.run(on_cluster(options.gateway, names, each))
+    elif options.running:
+        problems = asyncio.run(on_suite(names, each))
     else:
         problems = _locally(options, names)
     if problems:

@@ -152,7 +152,7 @@ class LocalStage(Stage):
         if self._cluster.broker is not None:
             await self._cluster.broker.restart()
         else:
-            await asyncio.to_thread(_delete_messages, self._environ["EMBEDDED_FILE"])
+            await asyncio.to_thread(delete_messages, self._environ["EMBEDDED_FILE"])
 
     @asynccontextmanager
     async def skewed(self, seconds: int) -> AsyncIterator[None]:
@@ -184,7 +184,8 @@ class LocalStage(Stage):
             self._load.history.forget_records(await _put_back(tables, before))
 
 
-def _delete_messages(file: str) -> None:
+def delete_messages(file: str) -> None:
+    """Let the embedded backend in this file lose every message."""
     with closing(sqlite3.connect(file, timeout=30)) as database, database:
         database.execute("DELETE FROM message")
 

@@ -1,13 +1,17 @@
-"""`make game-day GATEWAY=…` under real load, with a fake kubectl."""
+"""`make game-day` under real load: RUNNING=1, and GATEWAY=… with a fake kubectl."""
 
+import asyncio
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from itertools import chain
 from pathlib import Path
 
+from sagakit.ctl.local.control_client import request
 from tests.chaos.on_cluster import NODES, NODES_OF_PODS
-from tests.support.local_suite import ready_suite
+from tests.chaos.run import QUICK_REMINDERS
+from tests.support.local_suite import LocalSuite, ready_suite
 
 ROOT = Path(__file__).parents[2]
 KUBECTL = """#!/bin/sh
@@ -40,29 +44,57 @@ def test_experiments_on_a_cluster_cause_faults_by_kubectl_and_end_with_the_audit
         }
 
         def game_day(*names: str, fails: str = "nothing") -> subprocess.CompletedProcess[str]:
-            argv = (*names, "--gateway", local.facts["gateway"], "--seconds", "1")
-            return subprocess.run(
-                [sys.executable, "-m", "tests.chaos.game_day", *argv],
-                cwd=ROOT,
-                env={**environ, "FAILS": fails},
-                capture_output=True,
-                text=True,
-                check=False,
-                timeout=120,
-            )
+            argv = (*names, "--gateway", local.facts["gateway"])
+            return performed({**environ, "FAILS": fails}, *argv)
 
-        done = game_day("pod-killed", "node-drained", "poison-published", "rollback", "restore", "hot-item")
+        done = game_day("pod-killed", "node-drained", "poison-published", "rollback", "restore")
         seen = calls.read_text().splitlines()
         failed = game_day("rollback", fails="undo")
 
     assert done.returncode == 0, done.stdout + done.stderr
     assert "skipped: a backup is restored by hand" in done.stdout
     assert "3 dead letters" in done.stdout
-    assert "--rate 32 --wait 60 --interval 1 --drain 660 --item blue --in-flight 32 &" in done.stdout
-    assert "answers: {'accepted': " in done.stdout
     assert seen == calls_of_kubectl()
     assert failed.returncode == 1
     assert failed.stdout.splitlines()[-1] == f"  kubectl rollout undo {DEPLOYMENTS}: exit status 1"
+
+
+def test_experiments_on_a_running_suite_cause_faults_in_its_processes_and_end_with_the_audit(tmp_path: Path):
+    with ready_suite(tmp_path, environ={"REPLICAS": "2", **QUICK_REMINDERS}) as local:
+        before = pids(local)
+        done = performed(
+            {**os.environ, "RUN_DIR": str(local.run_dir)},
+            *("pod-killed", "node-drained", "broker-emptied", "rollback", "restore", "hot-item", "--running"),
+        )
+        after = pids(local)
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert {*SERVICES} == {name for name in SERVICES if f"kill -9 of {name}" in done.stdout}
+    assert {name for name in before if before[name] != after[name]} == {*before}
+    assert "the broker loses every message" in done.stdout
+    assert "skipped: a backup is restored by hand" in done.stdout
+    assert "--rate 32 --wait 60 --interval 1 --drain 660 --item blue --in-flight 32 &" in done.stdout
+    assert "answers: {'accepted': " in done.stdout
+    assert done.stdout.splitlines()[-1] == "no order lost, duplicated or unfinished: everything balances"
+
+
+def performed(environ: Mapping[str, str], *argv: str) -> "subprocess.CompletedProcess[str]":
+    """Perform experiments whose faults last a second."""
+    return subprocess.run(
+        [sys.executable, "-m", "tests.chaos.game_day", *argv, "--seconds", "1"],
+        cwd=ROOT,
+        env=environ,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+
+
+def pids(local: LocalSuite) -> dict[str, int]:
+    """Return the pid of each process of the suite."""
+    running = asyncio.run(request(Path(local.facts["control"]), "ps", ""))
+    return {process["name"]: process["pid"] for process in running}
 
 
 def calls_of_kubectl() -> list[str]:

@@ -1,16 +1,23 @@
 """docs/game-day.md has every experiment, and names only alarms that exist."""
 
 import asyncio
+import os
 import re
 from collections import Counter
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext, suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from sagactl.load import Ledger
+from sagakit.ctl.local.runfile import Suite, write_suite
 from tests.chaos.game_day import EXPERIMENTS
-from tests.chaos.on_cluster import ClusterStage, Printed
-from tests.chaos.stage import NotPossibleError
+from tests.chaos.on_cluster import ClusterStage
+from tests.chaos.on_suite import SuiteStage, on_suite
+from tests.chaos.running import Printed
+from tests.chaos.stage import NotPossibleError, Stage
 from tests.monitoring import rules
 
 PAGE = (Path(__file__).parents[2] / "docs/game-day.md").read_text()
@@ -84,3 +91,73 @@ async def test_figures_of_a_running_load_are_read():
     assert printed.figures == {"accepted": 7, "not accepted": 0, "skipped": 5, "retried": 2}
     stream.feed_eof()
     await printed.further(10)
+
+
+SERVICES = ("purchase", "stock", "payment", "delivery")
+
+
+class Running(SuiteStage):
+    """A stage of a suite with these processes, and nothing else."""
+
+    def __init__(self, run_dir: Path, *names: str) -> None:
+        write_suite(run_dir, Suite(os.getpid(), "emulators", "http://gateway", {}, {}, "control"))
+        super().__init__(run_dir)
+        self._names = names
+        self.calls: list[str] = []
+
+    async def _processes(self) -> Sequence[Mapping[str, Any]]:
+        return [{"name": name, "pid": None} for name in self._names]
+
+    async def sagactl(self, *argv: str) -> str:
+        self.calls.append(" ".join(argv))
+        return ""
+
+
+async def test_only_replica_of_a_service_is_neither_drained_nor_rolled_back(tmp_path: Path):
+    running = Running(tmp_path, "gateway", *SERVICES)
+
+    for each in (running.drained_node, running.half_rolled_out):
+        with pytest.raises(NotPossibleError, match="REPLICAS=2"):
+            async with each():
+                pass
+
+    assert running.calls == []
+
+
+async def test_first_replica_of_each_service_is_drained_and_comes_back(tmp_path: Path):
+    running = Running(tmp_path, "gateway", *(f"{name}-{n}" for name in SERVICES for n in (1, 2)))
+
+    with suppress(ZeroDivisionError):
+        async with running.drained_node():
+            assert sorted(running.calls) == sorted(f"stop {name}-1" for name in SERVICES)
+            running.calls.clear()
+            raise ZeroDivisionError
+
+    assert sorted(running.calls) == sorted(f"start {name}-1" for name in SERVICES)
+
+
+@pytest.mark.parametrize(("name", "empties"), [("pubsub-emulator", True), ("firestore-emulator", False)])
+async def test_broker_is_emptied_if_the_suite_has_started_it(tmp_path: Path, name: str, empties: bool):
+    running = Running(tmp_path, name)
+
+    with nullcontext() if empties else pytest.raises(NotPossibleError):
+        await running.empty_broker()
+
+    assert running.calls == ["restart pubsub-emulator"] * empties
+
+
+async def test_service_without_a_running_process_is_a_problem(tmp_path: Path):
+    running = Running(tmp_path, "stock")
+
+    await running.kill("stock")
+
+    assert running.problems == ["no process of stock was running"]
+
+
+async def test_experiments_need_a_suite_that_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("RUN_DIR", str(tmp_path))
+
+    async def perform(stage: Stage, name: str) -> None:
+        raise AssertionError
+
+    assert await on_suite(["pod-killed"], perform) == [f"no suite runs in {tmp_path}"]
