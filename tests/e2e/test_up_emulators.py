@@ -73,7 +73,7 @@ def test_own_emulators_do_not_outlive_a_killed_suite(tmp_path):
 
 @pytest.mark.usefixtures("named")
 @pytest.mark.parametrize("emulator", [FIRESTORE, PUBSUB], ids=lambda emulator: emulator.component)
-def test_killed_emulator_is_restarted_and_provisioned(tmp_path, emulator):
+def test_emulator_that_was_killed_or_restarted_is_provisioned(tmp_path, emulator):
     with ready_suite(tmp_path, environ=OWN) as local:
         (pid,) = local.pids(emulator.main_class)
 
@@ -81,7 +81,10 @@ def test_killed_emulator_is_restarted_and_provisioned(tmp_path, emulator):
         local.until_printed(f"{emulator.component} ended (killed by SIGKILL); restarting in")
         local.until_printed(f"the {emulator.title} has restarted empty: its data is lost")
         local.until_printed(f"the {emulator.title} is provisioned again")
+        wait_until(lambda: local.sagactl("demo").returncode == 0)
 
+        assert local.sagactl("restart", emulator.component).returncode == 0
+        local.until_printed(f"the {emulator.title} is provisioned again", times=2)
         wait_until(lambda: local.sagactl("demo").returncode == 0)
 
 

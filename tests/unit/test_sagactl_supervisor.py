@@ -100,6 +100,24 @@ async def test_killed_program_is_restarted_and_recovery_runs(harness):
     assert harness.messages[0].startswith("stub ended (killed by SIGKILL); restarting in")
 
 
+async def test_program_that_was_stopped_recovers_when_it_is_started_again(harness):
+    """Known fault: after `sagactl restart pubsub-emulator` no topic was provisioned, and every order waited."""
+    recoveries = []
+
+    async def recover():
+        recoveries.append(len(harness.pids))
+
+    await harness.start(IDLE, recover)
+    (process,) = harness.supervisor.processes
+    await eventually(lambda: harness.pids)
+
+    await process.stop(WAIT_SECONDS)
+    process.start()
+
+    await eventually(lambda: len(harness.pids) == 2)
+    await eventually(lambda: recoveries)
+
+
 async def test_supervisor_gives_up_on_a_program_that_cannot_start(harness):
     await harness.start(FAILING)
 

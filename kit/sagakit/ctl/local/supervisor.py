@@ -60,6 +60,7 @@ class SupervisedProcess:
         self._stop_requested = False
         self._idle = asyncio.Event()
         self._idle.set()
+        self._starts = 0
         self._started_at = 0.0
         self._end = ""
         self._has_ended = asyncio.Event()
@@ -100,6 +101,7 @@ class SupervisedProcess:
             while True:
                 while not self._wanted.is_set():  # A stop may follow a start before this task continues.
                     await self._wanted.wait()
+                self._starts += 1
                 self._started_at = loop.time()
                 self._idle.clear()
                 try:
@@ -139,7 +141,7 @@ class SupervisedProcess:
                 self._print(f"{self.program.name} did not end within {grace_seconds:g} s and was killed")
 
     async def _after_restart(self) -> None:
-        if self._recover is not None and self.restarts.in_a_row:
+        if self._recover is not None and self._starts > 1:
             await self._recover()
 
     def _report(self, end: str, delay: float) -> None:
