@@ -101,7 +101,7 @@ async def test_killed_program_is_restarted_and_recovery_runs(harness):
 
 
 async def test_program_that_was_stopped_recovers_when_it_is_started_again(harness):
-    """Known fault: after `sagactl restart pubsub-emulator` no topic was provisioned, and every order waited."""
+    """Known fault: after `sagactl restart pubsub-emulator` no topic existed, and every order waited."""
     recoveries = []
 
     async def recover():
