@@ -85,22 +85,7 @@ async def harness(tmp_path):
         os.kill(pid, signal.SIGKILL)
 
 
-async def test_killed_program_is_restarted_and_recovery_runs(harness):
-    recoveries = []
-
-    async def recover():
-        recoveries.append(len(harness.pids))
-
-    await harness.start(IDLE, recover)
-    assert recoveries == [], "the first start is no recovery"
-
-    os.kill(harness.pids[0], signal.SIGKILL)
-
-    await eventually(lambda: len(harness.pids) == 2 and recoveries)
-    assert harness.messages[0].startswith("stub ended (killed by SIGKILL); restarting in")
-
-
-async def test_program_that_was_stopped_recovers_when_it_is_started_again(harness):
+async def test_recovery_runs_after_every_start_but_the_first(harness):
     """Known fault: after `sagactl restart pubsub-emulator` no topic existed, and every order waited."""
     recoveries = []
 
@@ -109,13 +94,15 @@ async def test_program_that_was_stopped_recovers_when_it_is_started_again(harnes
 
     await harness.start(IDLE, recover)
     (process,) = harness.supervisor.processes
-    await eventually(lambda: harness.pids)
+    assert recoveries == []
 
     await process.stop(WAIT_SECONDS)
     process.start()
+    await eventually(lambda: len(harness.pids) == 2 and recoveries)
 
-    await eventually(lambda: len(harness.pids) == 2)
-    await eventually(lambda: recoveries)
+    os.kill(harness.pids[1], signal.SIGKILL)
+    await eventually(lambda: len(harness.pids) == 3 and len(recoveries) == 2)
+    assert harness.messages[1].startswith("stub ended (killed by SIGKILL); restarting in")
 
 
 async def test_supervisor_gives_up_on_a_program_that_cannot_start(harness):
