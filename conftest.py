@@ -25,7 +25,7 @@ def pytest_configure() -> None:
 
 STARTS_SUITES = frozenset({"browser", "docs", "e2e", "fuzz", "packaging"})
 """Folders with tests that start suites of processes."""
-STARTS_NONE = frozenset({"test_sdist.py"})
+STARTS_NONE = frozenset({"test_fifth_service.py", "test_sdist.py", "test_site.py"})
 """Long ones in them that do not: a worker of their own shortens the run."""
 
 
