@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from contract.topology import TOPOLOGY
 from sagactl.load import Ledger
 from sagakit.ctl.local.runfile import Suite, write_suite
 from tests.chaos.game_day import EXPERIMENTS
@@ -93,9 +94,6 @@ async def test_figures_of_a_running_load_are_read():
     await printed.further(10)
 
 
-SERVICES = ("purchase", "stock", "payment", "delivery")
-
-
 class Running(SuiteStage):
     """A stage of a suite with these processes, and nothing else."""
 
@@ -114,7 +112,7 @@ class Running(SuiteStage):
 
 
 async def test_only_replica_of_a_service_is_neither_drained_nor_rolled_back(tmp_path: Path):
-    running = Running(tmp_path, "gateway", *SERVICES)
+    running = Running(tmp_path, "gateway", *TOPOLOGY.names)
 
     for each in (running.drained_node, running.half_rolled_out):
         with pytest.raises(NotPossibleError, match="REPLICAS=2"):
@@ -125,15 +123,15 @@ async def test_only_replica_of_a_service_is_neither_drained_nor_rolled_back(tmp_
 
 
 async def test_first_replica_of_each_service_is_drained_and_comes_back(tmp_path: Path):
-    running = Running(tmp_path, "gateway", *(f"{name}-{n}" for name in SERVICES for n in (1, 2)))
+    running = Running(tmp_path, "gateway", *(f"{name}-{n}" for name in TOPOLOGY.names for n in (1, 2)))
 
     with suppress(ZeroDivisionError):
         async with running.drained_node():
-            assert sorted(running.calls) == sorted(f"stop {name}-1" for name in SERVICES)
+            assert sorted(running.calls) == sorted(f"stop {name}-1" for name in TOPOLOGY.names)
             running.calls.clear()
             raise ZeroDivisionError
 
-    assert sorted(running.calls) == sorted(f"start {name}-1" for name in SERVICES)
+    assert sorted(running.calls) == sorted(f"start {name}-1" for name in TOPOLOGY.names)
 
 
 @pytest.mark.parametrize(("name", "empties"), [("pubsub-emulator", True), ("firestore-emulator", False)])
